@@ -1,0 +1,64 @@
+//! Endpoints: where a service's port is served now. They must not know how one of them is picked (`proxy::balance`).
+
+use std::net::SocketAddr;
+
+use crate::name::{ServiceName, WorkloadName};
+use crate::spiffe::SpiffeId;
+
+/// How much an endpoint may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EndpointState {
+    /// Takes requests.
+    Ready,
+    /// Terminating but still serving: used only when nothing is ready.
+    Draining,
+}
+
+/// How to talk to an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// A member of the mesh: mutual TLS, and the server must show this identity.
+    Mesh(SpiffeId),
+    /// Not a member: plaintext.
+    Plain,
+}
+
+/// One place where a service's port is served.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Where to connect.
+    pub address: SocketAddr,
+    /// How to talk to it.
+    pub transport: Transport,
+    /// Which workload it belongs to, if known.
+    pub workload: Option<WorkloadName>,
+    /// Zone, empty if not known.
+    pub zone: String,
+    /// How much it may be used.
+    pub state: EndpointState,
+}
+
+/// The endpoints of one port of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortEndpoints {
+    /// The service's port.
+    pub service_port: u16,
+    /// Sorted by address, without duplicates.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// All endpoints of a service. Travels apart from the service, since it changes far more often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Of which service.
+    pub service: ServiceName,
+    /// One entry a port.
+    pub ports: Vec<PortEndpoints>,
+}
+
+impl Endpoints {
+    /// The endpoints of that port, empty if there are none.
+    pub fn port(&self, service_port: u16) -> &[Endpoint] {
+        self.ports.iter().find(|p| p.service_port == service_port).map_or(&[], |p| &p.endpoints)
+    }
+}

@@ -1,0 +1,14 @@
+//! The domain of the mesh: ids, addresses, services, endpoints, routes, and every decision about them as a pure
+//! function.
+//!
+//! It performs no I/O, reads no clock, and knows no wire format and no Kubernetes (INV-1). A request enters as a
+//! [`head::HeadView`]; a configuration enters as the plain types of [`service`], [`endpoint`], [`route`] and
+//! [`settings`]. What leaves is a decision that names the object and the field it came from.
+
+pub mod endpoint;
+pub mod head;
+pub mod name;
+pub mod route;
+pub mod service;
+pub mod settings;
+pub mod spiffe;
