@@ -1,1 +1,28 @@
-//! Stub.
+//! The data plane of Amime: a sidecar that carries the requests of one workload.
+//!
+//! A request enters through [`inbound`] or [`outbound`], each one plain async pipeline over [`http`], [`tcp`] and [`tls`]. What
+//! they decide comes from `mesh-model`, [`balance`], [`detect`] and the snapshot in [`state`]. Configuration enters through
+//! [`xds`], records leave through [`telemetry`]. [`app`] puts it all together. Arrows point down the list only.
+
+pub mod cli;
+
+pub mod app;
+
+pub mod admin;
+pub mod inbound;
+pub mod outbound;
+
+pub mod worker;
+
+pub mod http;
+pub mod net;
+pub mod tcp;
+pub mod telemetry;
+pub mod tls;
+pub mod xds;
+
+pub mod balance;
+pub mod config;
+pub mod detect;
+pub mod state;
+pub mod trace;
