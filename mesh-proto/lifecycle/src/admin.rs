@@ -1,0 +1,252 @@
+//! The admin server of a daemon: `/livez`, `/readyz`, `/metrics` and whatever text routes the daemon adds.
+//! It must not know what the routes mean. Requests enter in [`serve`]; nothing leaves but answers.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::registry::Registry;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::ready::Ready;
+use crate::tasks::Tasks;
+
+/// Connections at once; more wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 64;
+/// A client has this long for the head of each request, and an idle connection lives as long.
+const HEAD_DEADLINE: Duration = Duration::from_secs(5);
+/// A connection, however busy, ends after this.
+const CONNECTION_DEADLINE: Duration = Duration::from_secs(300);
+/// Most bytes of a request head.
+const MAX_HEAD: usize = 16 * 1024;
+/// Wait after an accept that failed, for example for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const TEXT_TYPE: &str = "text/plain; charset=utf-8";
+
+/// What the server answers from. Clones share everything.
+#[derive(Clone)]
+pub struct AdminState {
+    ready: Ready,
+    registry: Arc<Registry>,
+    routes: Arc<Vec<Route>>,
+    counters: Arc<Counters>,
+    max_connections: usize,
+}
+
+#[derive(Default)]
+struct Counters {
+    /// Times that accepting had to wait for a connection to end.
+    full: AtomicU64,
+}
+
+type Handler = dyn Fn(&AdminRequest<'_>) -> Answer + Send + Sync;
+
+struct Route {
+    method: Method,
+    path: &'static str,
+    handler: Box<Handler>,
+}
+
+/// What a route of a daemon sees of a request; there is no body.
+#[derive(Debug, Clone, Copy)]
+pub struct AdminRequest<'a> {
+    /// The path without the query.
+    pub path: &'a str,
+    /// What follows the `?`, still encoded.
+    pub query: Option<&'a str>,
+}
+
+/// What a route answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Media type of the body.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    /// 200 with plain text.
+    pub fn text(body: impl Into<String>) -> Self {
+        Self { status: StatusCode::OK, content_type: TEXT_TYPE, body: body.into() }
+    }
+
+    /// 200 with JSON.
+    pub fn json(body: impl Into<String>) -> Self {
+        Self { status: StatusCode::OK, content_type: "application/json", body: body.into() }
+    }
+
+    /// The same with another status.
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+}
+
+impl AdminState {
+    /// With the three standard routes.
+    pub fn new(ready: Ready, registry: Arc<Registry>) -> Self {
+        let counters = Arc::default();
+        Self { ready, registry, routes: Arc::default(), counters, max_connections: MAX_CONNECTIONS }
+    }
+
+    /// Adds a route for exactly `path`. The handler runs on the server's runtime and must not block.
+    pub fn route(
+        self,
+        method: Method,
+        path: &'static str,
+        handler: impl Fn(&AdminRequest<'_>) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        // Routes are added before the state is shared; one that is shared already keeps what it has.
+        let mut routes = self.routes;
+        match Arc::get_mut(&mut routes) {
+            Some(list) => list.push(Route { method, path, handler: Box::new(handler) }),
+            None => tracing::error!(path, "admin route added after the state was shared, ignored"),
+        }
+        Self { routes, ..self }
+    }
+
+    /// Bounds the connections at once; the default is 64.
+    pub fn max_connections(self, max_connections: usize) -> Self {
+        Self { max_connections: max_connections.max(1), ..self }
+    }
+
+    /// How often accepting had to wait because the bound was reached.
+    pub fn times_full(&self) -> u64 {
+        self.counters.full.load(Ordering::Relaxed)
+    }
+
+    fn answer(&self, method: &Method, request: &AdminRequest<'_>) -> Answer {
+        let read = *method == Method::GET || *method == Method::HEAD;
+        match request.path {
+            "/livez" if read => return Answer::text("ok\n"),
+            "/readyz" if read => return readiness(&self.ready.pending()),
+            "/metrics" if read => return metrics(&self.registry),
+            _ => {}
+        }
+        let mut known = self.routes.iter().filter(|route| route.path == request.path).peekable();
+        let standard = matches!(request.path, "/livez" | "/readyz" | "/metrics");
+        let missing = known.peek().is_none() && !standard;
+        match known.find(|route| route.method == *method || (read && route.method == Method::GET)) {
+            Some(route) => (route.handler)(request),
+            None if missing => self.unknown(),
+            None => Answer::text("method not allowed\n").with_status(StatusCode::METHOD_NOT_ALLOWED),
+        }
+    }
+
+    fn unknown(&self) -> Answer {
+        let mut body = "not found; there are:\nGET /livez\nGET /readyz\nGET /metrics\n".to_owned();
+        for route in self.routes.iter() {
+            body.push_str(&format!("{} {}\n", route.method, route.path));
+        }
+        Answer::text(body).with_status(StatusCode::NOT_FOUND)
+    }
+}
+
+impl fmt::Debug for AdminState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let routes: Vec<_> = self.routes.iter().map(|route| route.path).collect();
+        f.debug_struct("AdminState").field("ready", &self.ready).field("routes", &routes).finish_non_exhaustive()
+    }
+}
+
+fn readiness(pending: &[&str]) -> Answer {
+    if pending.is_empty() {
+        return Answer::text("ready\n");
+    }
+    Answer::text(format!("not ready, waiting for: {}\n", pending.join(", ")))
+        .with_status(StatusCode::SERVICE_UNAVAILABLE)
+}
+
+fn metrics(registry: &Registry) -> Answer {
+    let mut body = String::new();
+    match prometheus_client::encoding::text::encode(&mut body, registry) {
+        Ok(()) => Answer { status: StatusCode::OK, content_type: METRICS_TYPE, body },
+        Err(fmt::Error) => {
+            Answer::text("a metric cannot be written\n").with_status(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+    }
+}
+
+/// Serves until `tasks` is asked to end. The listener comes from [`crate::bind::tcp`]; connections are tasks of
+/// `tasks`.
+pub async fn serve(listener: std::net::TcpListener, state: AdminState, tasks: Tasks) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let places = Arc::new(Semaphore::new(state.max_connections));
+    let stop = tasks.token();
+    loop {
+        if places.available_permits() == 0 {
+            state.counters.full.fetch_add(1, Ordering::Relaxed);
+        }
+        // A place before the accept: who does not fit stays in the kernel's bounded queue.
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            accepted = async {
+                let place = Arc::clone(&places).acquire_owned().await;
+                listener.accept().await.map(|(stream, _)| (stream, place))
+            } => accepted,
+        };
+        match accepted {
+            Ok((stream, place)) => {
+                let (state, stop) = (state.clone(), stop.clone());
+                tasks.spawn("admin connection", async move {
+                    let served = tokio::time::timeout(CONNECTION_DEADLINE, connection(stream, state));
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        _ = served => {}
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "admin server cannot accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, state: AdminState) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let uri = request.uri();
+        let answer = state.answer(request.method(), &AdminRequest { path: uri.path(), query: uri.query() });
+        std::future::ready(Ok::<_, Infallible>(response(answer)))
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "admin connection ended early");
+    }
+}
+
+fn response(answer: Answer) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
+    *response.status_mut() = answer.status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    if answer.status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;
