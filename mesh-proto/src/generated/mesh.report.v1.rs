@@ -37,6 +37,11 @@ pub struct Metrics {
     pub interval_ms: u64,
     #[prost(message, repeated, tag = "2")]
     pub series: ::prost::alloc::vec::Vec<Series>,
+    /// Number of this batch within the proxy's instance, from 1, growing by one. A batch whose receipt was not confirmed is
+    /// sent again under its number on the next stream: a receiver that has it already (same instance, number not above the
+    /// last one) leaves it out. 0: not numbered.
+    #[prost(uint64, tag = "3")]
+    pub sequence: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Series {
@@ -185,7 +190,7 @@ pub struct ProxyState {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReportCommand {
-    #[prost(oneof = "report_command::Command", tags = "1")]
+    #[prost(oneof = "report_command::Command", tags = "1, 2")]
     pub command: ::core::option::Option<report_command::Command>,
 }
 /// Nested message and enum types in `ReportCommand`.
@@ -194,7 +199,16 @@ pub mod report_command {
     pub enum Command {
         #[prost(message, tag = "1")]
         Tracing(super::SetTracing),
+        #[prost(message, tag = "2")]
+        Received(super::Received),
     }
+}
+/// Metrics up to this number have been counted. Sent after each numbered Metrics, and once with 0 right after Hello by a
+/// controller that confirms: without that the proxy takes what it has sent as received.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Received {
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
 }
 /// Which traces to report besides those sampled by their callers' flag, decided by trace id alone so that every proxy
 /// picks the same ones. 0 turns it off.
