@@ -1,0 +1,109 @@
+//! Listeners and the accept loop: a permit is taken before a connection is, so that the bound holds and what is beyond it waits in
+//! the kernel. It must not know what is done with a connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_lifecycle::backoff::Backoff;
+use mesh_lifecycle::bind::{self, BindError};
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+use super::{Stream, no_delay};
+
+/// A bound listener, not yet on a worker: std's, because tokio's belongs to the runtime that made it.
+#[derive(Debug)]
+pub struct Listener {
+    sockets: Vec<std::net::TcpListener>,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds `address` once for each worker; the kernel spreads connections over them. With port 0 all share the port that the
+    /// first one got.
+    pub fn bind(address: SocketAddr, workers: usize) -> Result<Self, BindError> {
+        let sockets = bind::tcp_group(address, workers)?;
+        let address = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(address);
+        Ok(Self { sockets, address })
+    }
+
+    /// Where it listens, with the real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes one worker's socket.
+    pub fn take(&mut self) -> Option<std::net::TcpListener> {
+        self.sockets.pop()
+    }
+}
+
+/// A connection with its place under the bound, which it gives back when dropped.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection.
+    pub stream: Stream,
+    /// Who connected.
+    pub peer: SocketAddr,
+    /// Its place under the bound.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// What the loop tells its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// The bound is reached: connections wait in the kernel.
+    AtBound,
+    /// The system refused to accept, most often for want of file descriptors.
+    Failed,
+}
+
+/// Accepts for ever; drop the future to stop. `serve` must not block, `notice` counts.
+pub async fn accept(
+    socket: std::net::TcpListener,
+    permits: Arc<Semaphore>,
+    mut serve: impl FnMut(Accepted),
+    mut notice: impl FnMut(Notice),
+) -> io::Result<()> {
+    let listener = TcpListener::from_std(socket)?;
+    let mut pause = Backoff::new(Duration::from_millis(5), Duration::from_secs(1));
+    loop {
+        let Some(permit) = permit(&permits, &mut notice).await else { return Ok(()) };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                pause.reset();
+                no_delay(&stream);
+                serve(Accepted { stream: Stream::tcp(stream), peer, permit });
+            }
+            Err(error) => {
+                notice(Notice::Failed);
+                if needs_pause(&error) {
+                    tracing::warn!(%error, "cannot accept connections; trying again");
+                    tokio::time::sleep(pause.next()).await;
+                }
+            }
+        }
+    }
+}
+
+/// A place under the bound; `None` once the semaphore is closed.
+async fn permit(permits: &Arc<Semaphore>, notice: &mut impl FnMut(Notice)) -> Option<OwnedSemaphorePermit> {
+    match Arc::clone(permits).try_acquire_owned() {
+        Ok(permit) => Some(permit),
+        Err(TryAcquireError::Closed) => None,
+        Err(TryAcquireError::NoPermits) => {
+            notice(Notice::AtBound);
+            Arc::clone(permits).acquire_owned().await.ok()
+        }
+    }
+}
+
+/// Whether the listener itself is in trouble, not just the one connection that went away before it was accepted.
+fn needs_pause(error: &io::Error) -> bool {
+    !matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
