@@ -55,12 +55,16 @@ pub struct Destination {
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
 }
+/// Always answered by an update, an empty one if there is nothing to tell.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Subscribe {
     #[prost(message, repeated, tag = "1")]
     pub add: ::prost::alloc::vec::Vec<Destination>,
     #[prost(message, repeated, tag = "2")]
     pub remove: ::prost::alloc::vec::Vec<Destination>,
+    /// Number within the stream, ascending. The Hello counts as number 1, so the first Subscribe is 2.
+    #[prost(uint64, tag = "3")]
+    pub sequence: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Ack {
@@ -109,6 +113,10 @@ pub struct Update {
     pub unknown: ::prost::alloc::vec::Vec<Destination>,
     #[prost(message, optional, tag = "5")]
     pub watermark: ::core::option::Option<Watermark>,
+    /// Number of the last Subscribe (or 1 for the Hello) that this update takes into account. It tells the proxy that a
+    /// service which it held already as a backend has no routes. 0: the controller does not say.
+    #[prost(uint64, tag = "6")]
+    pub subscription: u64,
 }
 /// Sent with each update and every few seconds without one: all changes up to `revision` that concern this stream have
 /// been sent.
