@@ -5,6 +5,8 @@
 //! [`head::HeadView`]; a configuration enters as the plain types of [`service`], [`endpoint`], [`route`] and
 //! [`settings`]. What leaves is a decision that names the object and the field it came from.
 
+pub mod authority;
+pub mod duration;
 pub mod endpoint;
 pub mod head;
 pub mod name;

@@ -103,7 +103,11 @@ pub(crate) fn check(what: &'static str, text: &str, dots: Dots) -> Result<(), In
         return fail("it is empty");
     }
     if text.len() > limit {
-        return fail(if dots == Dots::Yes { "it is longer than 253 characters" } else { "it is longer than 63 characters" });
+        return fail(if dots == Dots::Yes {
+            "it is longer than 253 characters"
+        } else {
+            "it is longer than 63 characters"
+        });
     }
     let labels = |label: &str| {
         let bytes = label.as_bytes();

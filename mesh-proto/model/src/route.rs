@@ -8,6 +8,7 @@
 
 pub mod edit;
 pub mod matching;
+mod precedence;
 pub mod split;
 pub mod table;
 

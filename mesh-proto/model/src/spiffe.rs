@@ -14,7 +14,9 @@ pub struct TrustDomain(Arc<str>);
 impl TrustDomain {
     /// Checks the characters and the length.
     pub fn new(text: &str) -> Result<Self, InvalidSpiffeId> {
-        let good = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_'));
+        let good = text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_'));
         if text.is_empty() || text.len() > 255 || !good {
             return Err(InvalidSpiffeId::TrustDomain(text.chars().take(80).collect()));
         }
@@ -42,7 +44,11 @@ pub struct SpiffeId {
 
 impl SpiffeId {
     /// From its parts; `account` is namespace and service account.
-    pub fn new(trust_domain: TrustDomain, namespace: &str, service_account: &str) -> Result<Self, InvalidSpiffeId> {
+    pub fn new(
+        trust_domain: TrustDomain,
+        namespace: &str,
+        service_account: &str,
+    ) -> Result<Self, InvalidSpiffeId> {
         check("namespace", namespace, Dots::No)?;
         Ok(Self { trust_domain, account: Name::new(namespace, service_account)? })
     }
