@@ -1,0 +1,140 @@
+//! Whom to trust: the roots of a trust domain. It must not know where they came from.
+
+use std::fmt;
+
+use aws_lc_rs::digest;
+use mesh_model::spiffe::{InvalidSpiffeId, TrustDomain};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, TrustAnchor};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+/// The most roots a bundle may have: a rotation needs two, a federation a few.
+const MAX_ROOTS: usize = 16;
+
+/// The roots of one trust domain, at one generation.
+#[derive(Clone)]
+pub struct TrustBundle {
+    trust_domain: TrustDomain,
+    generation: u64,
+    roots: Vec<CertificateDer<'static>>,
+    anchors: Vec<TrustAnchor<'static>>,
+}
+
+impl TrustBundle {
+    /// Checks that every root can be an anchor, and that there is one.
+    pub fn new(
+        trust_domain: TrustDomain,
+        generation: u64,
+        roots: Vec<CertificateDer<'static>>,
+    ) -> Result<Self, InvalidBundle> {
+        if roots.is_empty() {
+            return Err(InvalidBundle::Empty(trust_domain));
+        }
+        if roots.len() > MAX_ROOTS {
+            return Err(InvalidBundle::TooMany(roots.len()));
+        }
+        let anchors = roots
+            .iter()
+            .enumerate()
+            .map(|(index, root)| {
+                let anchor = webpki::anchor_from_trusted_cert(root);
+                anchor.map(|anchor| anchor.to_owned()).map_err(|source| InvalidBundle::Root { index, source })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { trust_domain, generation, roots, anchors })
+    }
+
+    /// From certificates in PEM; the trust domain is the one that the first root names in its URI SAN (X.509-SVID
+    /// standard, section 2), unless `trust_domain` says it.
+    pub fn from_pem(pem: &[u8], trust_domain: Option<TrustDomain>) -> Result<Self, InvalidBundle> {
+        let roots: Vec<_> =
+            CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(InvalidBundle::Pem)?;
+        let first = roots.first().ok_or(InvalidBundle::NoCertificate)?;
+        let trust_domain = match trust_domain {
+            Some(given) => given,
+            None => trust_domain_of(first)?,
+        };
+        Self::new(trust_domain, 0, roots)
+    }
+
+    /// The trust domain that the roots speak for.
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.trust_domain
+    }
+
+    /// Grows with every change that the CA publishes; 0 before the CA was asked.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The roots, DER.
+    pub fn roots(&self) -> &[CertificateDer<'static>] {
+        &self.roots
+    }
+
+    /// SHA-256 of each root in hexadecimal.
+    pub fn fingerprints(&self) -> Vec<String> {
+        self.roots.iter().map(|root| hex(digest::digest(&digest::SHA256, root).as_ref())).collect()
+    }
+
+    pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
+        &self.anchors
+    }
+}
+
+impl fmt::Debug for TrustBundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrustBundle")
+            .field("trust_domain", &self.trust_domain)
+            .field("generation", &self.generation)
+            .field("roots", &self.fingerprints())
+            .finish()
+    }
+}
+
+/// The trust domain in the URI SAN `spiffe://TRUST-DOMAIN` of a root.
+fn trust_domain_of(root: &CertificateDer<'_>) -> Result<TrustDomain, InvalidBundle> {
+    let (_, root) = X509Certificate::from_der(root).map_err(|_| InvalidBundle::NoTrustDomain)?;
+    let san = root.subject_alternative_name().ok().flatten().ok_or(InvalidBundle::NoTrustDomain)?;
+    let domain = san.value.general_names.iter().find_map(|name| match name {
+        GeneralName::URI(uri) => uri.strip_prefix("spiffe://"),
+        _ => None,
+    });
+    TrustDomain::new(domain.ok_or(InvalidBundle::NoTrustDomain)?).map_err(InvalidBundle::TrustDomain)
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Why roots are no trust bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidBundle {
+    /// Nothing could be trusted, so nothing could work.
+    #[error("the trust bundle of `{0}` has no root")]
+    Empty(TrustDomain),
+    /// More than a rotation can explain.
+    #[error("the trust bundle has {0} roots, at most {MAX_ROOTS} are allowed")]
+    TooMany(usize),
+    /// Not a certificate that can be an anchor.
+    #[error("root {index} of the trust bundle is not a usable certificate")]
+    Root {
+        /// Its position, from 0.
+        index: usize,
+        /// What webpki says.
+        source: webpki::Error,
+    },
+    /// Not PEM.
+    #[error("the trust bundle is not PEM")]
+    Pem(#[source] rustls_pki_types::pem::Error),
+    /// PEM without a certificate.
+    #[error("there is no certificate in it")]
+    NoCertificate,
+    /// A root without a SPIFFE URI SAN.
+    #[error("the first root does not name its trust domain (a URI SAN `spiffe://TRUST-DOMAIN`)")]
+    NoTrustDomain,
+    /// A root with one that is malformed.
+    #[error("the first root names a trust domain that is none")]
+    TrustDomain(#[source] InvalidSpiffeId),
+}

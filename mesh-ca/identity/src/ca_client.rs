@@ -1,0 +1,143 @@
+//! Calls of the CA: the door to `mesh.ca.v1`. It must not know when or why it is called.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use mesh_model::spiffe::TrustDomain;
+use mesh_proto::ca::v1 as wire;
+use mesh_proto::ca::v1::certificate_authority_client::CertificateAuthorityClient;
+use rustls_pki_types::CertificateDer;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use crate::bundle::{InvalidBundle, TrustBundle};
+use crate::key::{KeyError, MemberKey};
+use crate::svid::{InvalidSvid, Svid};
+
+/// The CA has this long for an answer, connecting included.
+const CALL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What proves to the CA who this is.
+pub(crate) enum Proof {
+    JoinToken(String),
+    Jwt(String),
+    /// The certificate of the connection.
+    Certificate,
+}
+
+/// What the CA gave, not checked against the key yet.
+pub(crate) struct Issued {
+    pub(crate) key: MemberKey,
+    pub(crate) svid: Svid,
+    pub(crate) bundle: TrustBundle,
+}
+
+/// Makes a key and has it certified.
+pub(crate) async fn issue(channel: Channel, proof: Proof, ttl: Option<Duration>) -> Result<Issued, CallError> {
+    let key = MemberKey::generate()?;
+    let request = wire::IssueRequest {
+        csr_der: key.certificate_request()?,
+        ttl_seconds: ttl.map_or(0, |ttl| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX)),
+        credential: Some(match proof {
+            Proof::JoinToken(token) => wire::issue_request::Credential::JoinToken(token),
+            Proof::Jwt(jwt) => wire::issue_request::Credential::OidcJwt(jwt),
+            Proof::Certificate => wire::issue_request::Credential::Renewal(wire::Renewal {}),
+        }),
+    };
+    let call = async { CertificateAuthorityClient::new(channel).issue(request).await };
+    let answer = match tokio::time::timeout(CALL_DEADLINE, call).await {
+        Ok(answered) => answered.map_err(|status| CallError::from_status(&status))?.into_inner(),
+        Err(_) => return Err(CallError::Unreachable("it did not answer in time".to_owned())),
+    };
+    let chain = answer.chain_der.into_iter().map(CertificateDer::from).collect();
+    let bundle = decode_bundle(answer.bundle.unwrap_or_default())?;
+    Ok(Issued { key, svid: Svid::from_chain(chain)?, bundle })
+}
+
+/// The bundles that the CA publishes, from the one in force on.
+pub(crate) struct Bundles(tonic::Streaming<wire::TrustBundle>);
+
+pub(crate) async fn watch_bundle(channel: Channel) -> Result<Bundles, CallError> {
+    let call = async { CertificateAuthorityClient::new(channel).watch_bundle(wire::WatchBundleRequest {}).await };
+    match tokio::time::timeout(CALL_DEADLINE, call).await {
+        Ok(answered) => Ok(Bundles(answered.map_err(|status| CallError::from_status(&status))?.into_inner())),
+        Err(_) => Err(CallError::Unreachable("it did not answer in time".to_owned())),
+    }
+}
+
+impl Bundles {
+    /// The next one. It may be long in coming; the keep-alive of the channel notices a CA that is gone.
+    pub(crate) async fn next(&mut self) -> Result<TrustBundle, CallError> {
+        match self.0.message().await {
+            Ok(Some(bundle)) => decode_bundle(bundle),
+            Ok(None) => Err(CallError::Unreachable("it closed the stream".to_owned())),
+            Err(status) => Err(CallError::from_status(&status)),
+        }
+    }
+}
+
+fn decode_bundle(bundle: wire::TrustBundle) -> Result<TrustBundle, CallError> {
+    let trust_domain = TrustDomain::new(&bundle.trust_domain).map_err(InvalidBundle::TrustDomain)?;
+    let roots = bundle.roots_der.into_iter().map(CertificateDer::from).collect();
+    Ok(TrustBundle::new(trust_domain, bundle.generation, roots)?)
+}
+
+/// Why the CA gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// It may work later.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It will not.
+    #[error("{message}")]
+    Refused { code: Code, message: String },
+    #[error(transparent)]
+    Svid(#[from] InvalidSvid),
+    #[error(transparent)]
+    Bundle(#[from] InvalidBundle),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl CallError {
+    /// What is a decision of the CA, and what may pass.
+    fn from_status(status: &Status) -> Self {
+        let message = status.message().to_owned();
+        match status.code() {
+            code @ (Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::InvalidArgument
+            | Code::FailedPrecondition
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::OutOfRange
+            | Code::Unimplemented) => Self::Refused { code, message },
+            Code::Ok
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::ResourceExhausted
+            | Code::Aborted
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss => Self::Unreachable(reasons(status)),
+        }
+    }
+}
+
+/// The message of an error and of all that caused it, each once.
+pub(crate) fn reasons(error: &(dyn StdError + 'static)) -> String {
+    let mut reasons: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = match error.downcast_ref::<Status>() {
+            Some(status) => status.message().to_owned(),
+            None => error.to_string(),
+        };
+        if !text.is_empty() && !reasons.iter().any(|known| known.contains(&text)) {
+            reasons.push(text);
+        }
+        next = error.source();
+    }
+    reasons.join(": ")
+}

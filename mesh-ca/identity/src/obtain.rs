@@ -1,0 +1,228 @@
+//! How a process gets its first certificate and keeps one. It must not know what the identity is used for. It enters
+//! by [`obtain`]; what follows runs on the tasks of the caller in `renewal`.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_lifecycle::{Backoff, Tasks};
+use mesh_model::spiffe::SpiffeId;
+use tonic::Code;
+
+use crate::bundle::{InvalidBundle, TrustBundle};
+use crate::ca_client::{self, CallError, Issued, Proof};
+use crate::channel::{H2, dial};
+use crate::identity::Identity;
+use crate::renewal;
+use crate::svid::InvalidSvid;
+use crate::tls::bootstrap_config;
+use crate::well_known;
+
+/// Waits between attempts while the CA is away: short at first, because it usually starts at the same time.
+const WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// Largest file that is read as roots or as a credential.
+const MAX_FILE: u64 = 256 * 1024;
+
+/// What is needed for a first certificate.
+#[derive(Debug, Clone)]
+pub struct ObtainConfig {
+    /// Where the CA listens.
+    pub ca: SocketAddr,
+    /// PEM file with the roots that the CA's own certificate must lead to: the pinned trust.
+    pub ca_roots: PathBuf,
+    /// What proves who this is.
+    pub credential: Credential,
+    /// Who the CA must be; by default `well_known::ca` of the trust domain that the first root names.
+    pub ca_identity: Option<SpiffeId>,
+    /// Wanted lifetime; the CA's default without, and never more than the CA allows.
+    pub ttl: Option<Duration>,
+}
+
+/// What proves to the CA who this is.
+#[derive(Clone)]
+pub enum Credential {
+    /// A one-time token from the CA's administrator.
+    JoinToken(String),
+    /// A file with one; white space around it is ignored.
+    JoinTokenFile(PathBuf),
+    /// A file with an OIDC ID token or Kubernetes service account token, read again for every attempt.
+    JwtFile(PathBuf),
+}
+
+impl Credential {
+    pub(crate) fn what(&self) -> &'static str {
+        match self {
+            Self::JoinToken(_) | Self::JoinTokenFile(_) => "join token",
+            Self::JwtFile(_) => "JWT",
+        }
+    }
+
+    pub(crate) fn proof(&self) -> Result<Proof, ObtainError> {
+        let (proof, path): (fn(String) -> Proof, _) = match self {
+            Self::JoinToken(token) => return Ok(Proof::JoinToken(token.trim().to_owned())),
+            Self::JoinTokenFile(path) => (Proof::JoinToken, path),
+            Self::JwtFile(path) => (Proof::Jwt, path),
+        };
+        let failed = |source| ObtainError::Credential { what: self.what(), path: path.clone(), source };
+        let text = String::from_utf8(read(path).map_err(failed)?)
+            .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+        if text.trim().is_empty() {
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidData, "the file is empty")));
+        }
+        Ok(proof(text.trim().to_owned()))
+    }
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::JoinToken(_) => f.write_str("JoinToken(…)"),
+            Self::JoinTokenFile(path) => f.debug_tuple("JoinTokenFile").field(path).finish(),
+            Self::JwtFile(path) => f.debug_tuple("JwtFile").field(path).finish(),
+        }
+    }
+}
+
+/// Asks the CA for a certificate. While the CA cannot be reached it tries again for as long as `tasks` lives, and
+/// logs why when the reason changes; a definite refusal is an error at once. From then on the certificate is renewed
+/// at half of its life, and the trust bundle followed, on `tasks`.
+pub async fn obtain(cfg: ObtainConfig, tasks: &Tasks) -> Result<Identity, ObtainError> {
+    let pinned = roots(&cfg.ca_roots)?;
+    let ca_id = cfg.ca_identity.clone().unwrap_or_else(|| well_known::ca(pinned.trust_domain()));
+    let attest = Attest { cfg: Arc::new(cfg), ca_id, pinned };
+    let stop = tasks.token();
+    let mut backoff = Backoff::new(WAIT.0, WAIT.1);
+    let mut said = None;
+    let issued = loop {
+        let reason = match attest.issue().await {
+            Ok(issued) => break issued,
+            Err(AttestError::Unreachable(reason)) => reason,
+            Err(AttestError::Final(error)) => return Err(error),
+        };
+        let ca = attest.cfg.ca;
+        if said.as_ref() != Some(&reason) {
+            tracing::warn!(%ca, reason, "cannot reach the CA for a certificate, trying again");
+            said = Some(reason.clone());
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Err(ObtainError::Unreachable { ca, reason }),
+            () = tokio::time::sleep(backoff.next()) => {}
+        }
+    };
+    let identity = Identity::new(issued.key, issued.svid, issued.bundle).map_err(ObtainError::Answer)?;
+    let svid = identity.svid();
+    tracing::info!(id = %svid.spiffe_id, serial = svid.serial, not_after = svid.not_after, "certificate obtained");
+    renewal::spawn(&identity, attest, tasks);
+    Ok(identity)
+}
+
+fn roots(path: &Path) -> Result<TrustBundle, ObtainError> {
+    let pem = read(path).map_err(|source| ObtainError::Roots { path: path.to_owned(), source })?;
+    TrustBundle::from_pem(&pem, None).map_err(|source| ObtainError::InvalidRoots { path: path.to_owned(), source })
+}
+
+/// Small files, read once in a while: not worth a thread.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if fs::metadata(path)?.len() > MAX_FILE {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("the file is larger than {MAX_FILE} bytes")));
+    }
+    fs::read(path)
+}
+
+/// Everything for an attempt with the credential.
+pub(crate) struct Attest {
+    pub(crate) cfg: Arc<ObtainConfig>,
+    pub(crate) ca_id: SpiffeId,
+    pinned: TrustBundle,
+}
+
+pub(crate) enum AttestError {
+    /// It may work later.
+    Unreachable(String),
+    Final(ObtainError),
+}
+
+impl Attest {
+    /// One attempt.
+    pub(crate) async fn issue(&self) -> Result<Issued, AttestError> {
+        let proof = self.cfg.credential.proof().map_err(AttestError::Final)?;
+        let config = bootstrap_config(self.pinned.clone(), self.ca_id.clone(), H2);
+        let channel = dial(self.cfg.ca, Arc::new(config));
+        let refused = |code, message| ObtainError::Refused {
+            ca: self.cfg.ca,
+            what: self.cfg.credential.what(),
+            code,
+            message,
+        };
+        ca_client::issue(channel, proof, self.cfg.ttl).await.map_err(|error| match error {
+            CallError::Unreachable(reason) => AttestError::Unreachable(reason),
+            CallError::Refused { code, message } => AttestError::Final(refused(code, message)),
+            CallError::Svid(error) => AttestError::Final(ObtainError::Answer(error)),
+            CallError::Bundle(error) => AttestError::Final(ObtainError::Bundle(error)),
+            CallError::Key(error) => AttestError::Final(ObtainError::Key(error)),
+        })
+    }
+}
+
+/// Why there is no identity.
+#[derive(Debug, thiserror::Error)]
+pub enum ObtainError {
+    /// The pinned roots cannot be read.
+    #[error("cannot read the CA's roots from `{}`; copy root.pem from the CA's state directory", path.display())]
+    Roots {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// They are none.
+    #[error("`{}` has no usable roots of the CA", path.display())]
+    InvalidRoots {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: InvalidBundle,
+    },
+    /// The credential cannot be read.
+    #[error("cannot read the {what} from `{}`", path.display())]
+    Credential {
+        /// Join token or JWT.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The CA decided against it; trying again is of no use.
+    #[error("the CA at {ca} refused the {what}: {message}")]
+    Refused {
+        /// Where the CA listens.
+        ca: SocketAddr,
+        /// Join token or JWT.
+        what: &'static str,
+        /// The kind of refusal.
+        code: Code,
+        /// What the CA says.
+        message: String,
+    },
+    /// The process was asked to end before the CA could be reached.
+    #[error("the CA at {ca} was not reached: {reason}")]
+    Unreachable {
+        /// Where the CA should listen.
+        ca: SocketAddr,
+        /// What the last attempt met.
+        reason: String,
+    },
+    /// The CA signed something else than was asked for.
+    #[error("the CA's answer is no certificate for this process")]
+    Answer(#[source] InvalidSvid),
+    /// The CA sent a bundle that cannot be used.
+    #[error("the CA's trust bundle cannot be used")]
+    Bundle(#[source] InvalidBundle),
+    /// No key could be made.
+    #[error("cannot make a key for the certificate")]
+    Key(#[source] crate::key::KeyError),
+}

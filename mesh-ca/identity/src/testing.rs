@@ -1,0 +1,112 @@
+//! An authority in memory, for tests that need identities without a CA. It must not be in a release: the feature
+//! `testing` belongs into dev-dependencies.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mesh_model::spiffe::{SpiffeId, TrustDomain};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
+};
+
+use crate::bundle::TrustBundle;
+use crate::identity::Identity;
+use crate::key::MemberKey;
+use crate::svid::Svid;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A root, an issuer below it, and any identity of their trust domain.
+#[derive(Debug)]
+pub struct TestCa {
+    trust_domain: TrustDomain,
+    root: CertifiedIssuer<'static, KeyPair>,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl TestCa {
+    /// A new authority.
+    ///
+    /// # Panics
+    /// If `trust_domain` is none.
+    pub fn new(trust_domain: &str) -> Self {
+        let trust_domain = TrustDomain::new(trust_domain).expect("a valid trust domain");
+        let key = || KeyPair::generate().expect("a key pair");
+        let root = CertifiedIssuer::self_signed(authority(&trust_domain, "root", 1), key()).expect("a root");
+        let issuer = CertifiedIssuer::signed_by(authority(&trust_domain, "issuer", 0), key(), &root).expect("an issuer");
+        Self { trust_domain, root, issuer }
+    }
+
+    /// `spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT`.
+    pub fn id(&self, namespace: &str, service_account: &str) -> SpiffeId {
+        SpiffeId::new(self.trust_domain.clone(), namespace, service_account).expect("valid names")
+    }
+
+    /// An identity for an hour that nobody renews.
+    pub fn identity(&self, namespace: &str, service_account: &str) -> Identity {
+        self.identity_until(namespace, service_account, SystemTime::now() + HOUR)
+    }
+
+    /// An identity whose certificate ended an hour ago.
+    pub fn expired_identity(&self, namespace: &str, service_account: &str) -> Identity {
+        self.identity_until(namespace, service_account, SystemTime::now() - HOUR)
+    }
+
+    /// An identity whose certificate began two hours before its end.
+    pub fn identity_until(&self, namespace: &str, service_account: &str, end: SystemTime) -> Identity {
+        let key = MemberKey::generate().expect("a key pair");
+        let uri = self.id(namespace, service_account).to_string();
+        let svid = self.sign(&key, &[&uri], end);
+        Identity::unchecked(key, svid, self.bundle()).expect("a usable key")
+    }
+
+    /// Puts a new certificate for an hour in force, as a renewal does.
+    pub fn renew(&self, identity: &Identity) {
+        let key = MemberKey::generate().expect("a key pair");
+        let svid = self.sign(&key, &[&identity.svid().spiffe_id.to_string()], SystemTime::now() + HOUR);
+        identity.renew(key, svid, self.bundle()).expect("an identity of this authority");
+    }
+
+    /// The roots in PEM.
+    pub fn roots_pem(&self) -> String {
+        self.root.pem()
+    }
+
+    /// The trust bundle, generation 1.
+    pub fn bundle(&self) -> TrustBundle {
+        TrustBundle::new(self.trust_domain.clone(), 1, vec![self.root.der().clone()]).expect("a usable root")
+    }
+
+    /// A certificate with any URI SANs, even with none or with several.
+    pub fn sign(&self, key: &MemberKey, uris: &[&str], end: SystemTime) -> Svid {
+        let leaf = self.leaf(key, uris, end);
+        let chain = vec![leaf, self.issuer.der().clone()];
+        Svid::from_chain(chain).expect("an SVID")
+    }
+
+    pub(crate) fn leaf(&self, key: &MemberKey, uris: &[&str], end: SystemTime) -> rustls_pki_types::CertificateDer<'static> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.subject_alt_names =
+            uris.iter().map(|uri| SanType::URI((*uri).try_into().expect("an ASCII URI"))).collect();
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.serial_number = Some(SerialNumber::from(fastrand::u64(1..)));
+        let end = end.duration_since(UNIX_EPOCH).expect("an end after 1970");
+        params.not_before = date_time_ymd(1970, 1, 1) + (end - 2 * HOUR);
+        params.not_after = date_time_ymd(1970, 1, 1) + end;
+        params.signed_by(key.pair(), &self.issuer).expect("a certificate").into()
+    }
+}
+
+fn authority(trust_domain: &TrustDomain, role: &str, path_length: u8) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, format!("test {role} of {trust_domain}"));
+    let uri = format!("spiffe://{trust_domain}");
+    params.subject_alt_names = vec![SanType::URI(uri.as_str().try_into().expect("an ASCII URI"))];
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_length));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
