@@ -1,0 +1,1 @@
+//! JSON mirrors of what this proxy holds.

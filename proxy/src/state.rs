@@ -1,0 +1,13 @@
+//! The configuration that this proxy holds: a pure store that applies updates one resource at a time, and the immutable
+//! [`Snapshot`] that it gives to the workers.
+//!
+//! It must not know streams, clocks or requests. An update of `mesh.config.v1` enters at [`Store::apply`]; a snapshot and
+//! the rejects leave. Two rules hold: a bad resource never changes what is in force (INV: last good form stays), and a
+//! route is in force only when the endpoints of all its backends are here (make before break).
+
+mod force;
+mod snapshot;
+mod store;
+
+pub use snapshot::{Destination, Lookup, Snapshot};
+pub use store::{Applied, Store};

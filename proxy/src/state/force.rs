@@ -1,0 +1,241 @@
+//! Which destinations and which routes are in force: make before break. Pure; it must not know where resources came from.
+//!
+//! A table of routes comes into force when the endpoints of every service it sends requests to are here (or were refused,
+//! so that waiting is in vain); until then the former table stays, and so do the endpoints that only the former table
+//! needs. A destination that never had a table in force is not there yet.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mesh_model::endpoint::Endpoints;
+use mesh_model::name::ServiceName;
+use mesh_model::route::table::RouteTable;
+use mesh_model::route::{BackendTarget, Route};
+
+use super::snapshot::{Destination, Snapshot};
+use super::store::Store;
+
+/// A destination that the workload uses.
+#[derive(Debug, Default)]
+pub(super) struct Want {
+    answer: AnswerState,
+    used: Arc<AtomicBool>,
+    tables: BTreeMap<u16, PortTable>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum AnswerState {
+    /// Not sent to the controller yet.
+    #[default]
+    Wanted,
+    /// Asked with that Subscribe, no answer yet.
+    Asked(u64),
+    Known,
+    Unknown,
+}
+
+impl Want {
+    pub(super) fn asked(&mut self, sequence: u64) {
+        if self.answer == AnswerState::Wanted {
+            self.answer = AnswerState::Asked(sequence);
+        }
+    }
+
+    pub(super) fn restart(&mut self) {
+        if let AnswerState::Asked(_) = self.answer {
+            self.answer = AnswerState::Wanted;
+        }
+    }
+
+    pub(super) fn is_to_ask(&self) -> bool {
+        self.answer == AnswerState::Wanted
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.answer == AnswerState::Known
+    }
+
+    /// An update came that answers all Subscribes up to `subscription` (0: it does not say), and the service is there.
+    pub(super) fn told(&mut self, subscription: u64) {
+        match self.answer {
+            AnswerState::Asked(sequence) if subscription == 0 || sequence <= subscription => {
+                self.answer = AnswerState::Known;
+            }
+            AnswerState::Wanted | AnswerState::Asked(_) | AnswerState::Known => {}
+            // It has come to exist.
+            AnswerState::Unknown => self.answer = AnswerState::Known,
+        }
+    }
+
+    /// The service was removed. Before the answer to a question this says nothing: it may be the echo of an unsubscription.
+    pub(super) fn lost(&mut self) {
+        if self.answer == AnswerState::Known {
+            self.gone();
+        }
+    }
+
+    /// The controller has said that there is no such service.
+    pub(super) fn gone(&mut self) {
+        self.answer = AnswerState::Unknown;
+        self.tables.clear();
+    }
+
+    pub(super) fn take_used(&self) -> bool {
+        self.used.swap(false, Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug)]
+struct PortTable {
+    inputs: Vec<Arc<Route>>,
+    wanted: Arc<RouteTable>,
+    in_force: Option<Arc<RouteTable>>,
+}
+
+/// Whether all that a table of `service` needs is here.
+fn is_complete(service: &ServiceName, table: &RouteTable, here: impl Fn(&ServiceName) -> bool) -> bool {
+    if table.is_empty() {
+        return here(service);
+    }
+    table.backends().all(|backend| match backend {
+        BackendTarget::Service { service, .. } => here(service),
+        BackendTarget::Invalid { .. } => true,
+    })
+}
+
+fn same(a: &[Arc<Route>], b: &[Arc<Route>]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+}
+
+impl Store {
+    /// Makes the next snapshot, keeping every `Arc` whose content did not change.
+    pub(super) fn rebuild(&mut self) {
+        let attached = self.attached();
+        let (mut destinations, mut unknown) = (HashMap::new(), HashSet::new());
+        let mut wanted = std::mem::take(&mut self.wanted);
+        for (name, want) in &mut wanted {
+            match want.answer {
+                AnswerState::Known => {
+                    let routes = attached.get(name).map_or(&[][..], Vec::as_slice);
+                    if let Some(destination) = self.destination(name, want, routes) {
+                        destinations.insert(name.clone(), destination);
+                    }
+                }
+                AnswerState::Unknown => {
+                    unknown.insert(name.clone());
+                }
+                AnswerState::Wanted | AnswerState::Asked(_) => {}
+            }
+        }
+        self.wanted = wanted;
+        self.publish(destinations, unknown);
+    }
+
+    /// Routes by the service they are attached to, in the order of their names.
+    fn attached(&self) -> HashMap<ServiceName, Vec<Arc<Route>>> {
+        let mut attached: HashMap<ServiceName, Vec<Arc<Route>>> = HashMap::new();
+        for route in self.routes.values() {
+            let parents: HashSet<&ServiceName> = route.value.parents.iter().map(|p| &p.service).collect();
+            for parent in parents {
+                attached.entry(parent.clone()).or_default().push(Arc::clone(&route.value));
+            }
+        }
+        attached
+    }
+
+    fn destination(&self, name: &ServiceName, want: &mut Want, routes: &[Arc<Route>]) -> Option<Arc<Destination>> {
+        let service = &self.services.get(name)?.value;
+        let here = |s: &ServiceName| self.endpoints.contains_key(s) || self.refused_endpoints.contains(s);
+        want.tables.retain(|port, _| service.port(*port).is_some());
+        for port in service.ports.iter().map(|p| p.port) {
+            let build = || Arc::new(RouteTable::build(name, port, &self.client_namespace, routes));
+            let table = want.tables.entry(port).or_insert_with(|| PortTable {
+                inputs: routes.to_vec(),
+                wanted: build(),
+                in_force: None,
+            });
+            if !same(&table.inputs, routes) {
+                *table = PortTable { inputs: routes.to_vec(), wanted: build(), in_force: table.in_force.take() };
+            }
+            // A service that has neither routes nor endpoints is told as it is: there is nothing better to wait for.
+            let first_and_plain = table.in_force.is_none() && table.wanted.is_empty();
+            if first_and_plain || is_complete(name, &table.wanted, here) {
+                table.in_force = Some(Arc::clone(&table.wanted));
+            }
+        }
+        let routes = service.ports.iter().map(|p| {
+            let table = want.tables.get(&p.port).and_then(|table| table.in_force.clone());
+            table.map(|table| (p.port, table))
+        });
+        let routes: Vec<_> = routes.collect::<Option<_>>()?;
+        let former = self.snapshot.destinations.get(name).filter(|former| {
+            Arc::ptr_eq(&former.service, service)
+                && former.routes.len() == routes.len()
+                && former.routes.iter().zip(&routes).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(&a.1, &b.1))
+                && Arc::ptr_eq(&former.used, &want.used)
+        });
+        Some(former.map_or_else(
+            || Arc::new(Destination { service: Arc::clone(service), routes, used: Arc::clone(&want.used) }),
+            Arc::clone,
+        ))
+    }
+
+    /// Swaps the snapshot in, touching only the maps that changed.
+    fn publish(&mut self, destinations: HashMap<ServiceName, Arc<Destination>>, unknown: HashSet<ServiceName>) {
+        let services = self.services.iter().map(|(name, v)| (name.clone(), Arc::clone(&v.value))).collect();
+        let endpoints = self.endpoints_in_use(&destinations);
+        let former = &self.snapshot;
+        let mut next = Snapshot::clone(former);
+        next.settings = self.settings.as_ref().map(|settings| Arc::clone(&settings.value));
+        if !same_map(&services, &former.services) {
+            next.services = Arc::new(services);
+        }
+        if !same_map(&endpoints, &former.endpoints) {
+            next.endpoints = Arc::new(endpoints);
+        }
+        if !same_map(&destinations, &former.destinations) {
+            next.destinations = Arc::new(destinations);
+        }
+        if *former.unknown != unknown {
+            next.unknown = Arc::new(unknown);
+        }
+        self.snapshot = Arc::new(next);
+    }
+
+    /// All endpoints held, and those that only a former table in force still needs.
+    fn endpoints_in_use(
+        &self,
+        destinations: &HashMap<ServiceName, Arc<Destination>>,
+    ) -> HashMap<ServiceName, Arc<Endpoints>> {
+        let mut endpoints: HashMap<_, _> =
+            self.endpoints.iter().map(|(name, v)| (name.clone(), Arc::clone(&v.value))).collect();
+        for (name, want) in &self.wanted {
+            if !destinations.contains_key(name) {
+                continue;
+            }
+            for table in want.tables.values() {
+                let Some(in_force) = table.in_force.as_ref().filter(|table_| !Arc::ptr_eq(table_, &table.wanted)) else {
+                    continue;
+                };
+                let own = in_force.is_empty().then_some(name);
+                let needed = in_force.backends().filter_map(|backend| match backend {
+                    BackendTarget::Service { service, .. } => Some(service),
+                    BackendTarget::Invalid { .. } => None,
+                });
+                for service in needed.chain(own) {
+                    if let (false, Some(kept)) =
+                        (endpoints.contains_key(service), self.snapshot.endpoints.get(service))
+                    {
+                        endpoints.insert(service.clone(), Arc::clone(kept));
+                    }
+                }
+            }
+        }
+        endpoints
+    }
+}
+
+fn same_map<T>(a: &HashMap<ServiceName, Arc<T>>, b: &HashMap<ServiceName, Arc<T>>) -> bool {
+    a.len() == b.len() && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| Arc::ptr_eq(value, other)))
+}

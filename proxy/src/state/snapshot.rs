@@ -1,0 +1,128 @@
+//! What the workers see: an immutable picture of the configuration. It must not know how it came about.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mesh_model::endpoint::Endpoints;
+use mesh_model::name::ServiceName;
+use mesh_model::route::table::RouteTable;
+use mesh_model::service::Service;
+use mesh_model::settings::MeshSettings;
+
+/// A consistent picture of the configuration. What did not change from one snapshot to the next keeps its `Arc`, so that
+/// `Arc::ptr_eq` says whether anything must be rebuilt.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    pub(super) settings: Option<Arc<MeshSettings>>,
+    pub(super) services: Arc<HashMap<ServiceName, Arc<Service>>>,
+    pub(super) endpoints: Arc<HashMap<ServiceName, Arc<Endpoints>>>,
+    pub(super) destinations: Arc<HashMap<ServiceName, Arc<Destination>>>,
+    pub(super) unknown: Arc<HashSet<ServiceName>>,
+    pub(super) revision: u64,
+}
+
+/// What a snapshot says about a destination.
+#[derive(Debug, Clone, Copy)]
+pub enum Lookup<'a> {
+    /// The controller has told what it is.
+    Known(&'a Arc<Destination>),
+    /// The controller has said that there is no such service. It will tell when there is.
+    Unknown,
+    /// Nobody has asked yet, or the answer is not here.
+    NotAsked,
+}
+
+/// A service that the workload calls, with its routes.
+pub struct Destination {
+    /// The service.
+    pub service: Arc<Service>,
+    /// One table a port of the service, in force.
+    pub routes: Vec<(u16, Arc<RouteTable>)>,
+    /// Set by lookups, taken by the sweep for unused destinations; shared by all versions of this destination.
+    pub(crate) used: Arc<AtomicBool>,
+}
+
+impl Destination {
+    /// The routes of that port; `None` if the service has no such port.
+    pub fn table(&self, port: u16) -> Option<&Arc<RouteTable>> {
+        self.routes.iter().find(|(of, _)| *of == port).map(|(_, table)| table)
+    }
+
+    /// Notes that the workload uses it. Writes only once between two sweeps, so that workers do not fight for the line.
+    pub(crate) fn mark_used(&self) {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ports: Vec<u16> = self.routes.iter().map(|(port, _)| *port).collect();
+        f.debug_struct("Destination").field("service", &self.service.name).field("ports", &ports).finish()
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("revision", &self.revision)
+            .field("destinations", &self.destinations.len())
+            .field("services", &self.services.len())
+            .field("endpoints", &self.endpoints.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    /// Settings of the mesh; `None` until the first configuration.
+    pub fn settings(&self) -> Option<&Arc<MeshSettings>> {
+        self.settings.as_ref()
+    }
+
+    /// What is known about that destination.
+    pub fn destination(&self, service: &ServiceName) -> Lookup<'_> {
+        match self.destinations.get(service) {
+            Some(destination) => Lookup::Known(destination),
+            None if self.unknown.contains(service) => Lookup::Unknown,
+            None => Lookup::NotAsked,
+        }
+    }
+
+    /// A service, whether a destination itself or only a backend of one.
+    pub fn service(&self, service: &ServiceName) -> Option<&Arc<Service>> {
+        self.services.get(service)
+    }
+
+    /// The endpoints of a service. The `Arc` is another one only when the endpoints changed.
+    pub fn endpoints(&self, service: &ServiceName) -> Option<&Arc<Endpoints>> {
+        self.endpoints.get(service)
+    }
+
+    /// All destinations.
+    pub fn destinations(&self) -> impl Iterator<Item = (&ServiceName, &Arc<Destination>)> {
+        self.destinations.iter()
+    }
+
+    /// All services, of destinations and of backends.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.services.values()
+    }
+
+    /// All endpoints.
+    pub fn all_endpoints(&self) -> impl Iterator<Item = &Arc<Endpoints>> {
+        self.endpoints.values()
+    }
+
+    /// Destinations that the controller does not know.
+    pub fn unknown(&self) -> impl Iterator<Item = &ServiceName> {
+        self.unknown.iter()
+    }
+
+    /// Revision of the controller's source that this shows.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+}

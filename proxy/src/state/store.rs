@@ -1,0 +1,276 @@
+//! The pure store: resources by name with their versions, and how an update changes them.
+//!
+//! It must not know streams or workers. What is wanted is told to it ([`Store::want`], [`Store::asked`]); which routes are
+//! in force is decided in [`super::force`].
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use mesh_model::endpoint::Endpoints;
+use mesh_model::name::ServiceName;
+use mesh_model::route::{Route, RouteId};
+use mesh_model::service::Service;
+use mesh_model::settings::MeshSettings;
+use mesh_proto::config::v1::{Destination as WireDestination, Held, Reject, Resource, Update};
+use mesh_proto::convert::{self, ModelResource};
+
+use super::force::Want;
+use super::snapshot::Snapshot;
+
+/// What an update did.
+#[derive(Debug)]
+pub struct Applied {
+    /// Resources that could not be used; what was there before stays.
+    pub rejects: Vec<Reject>,
+    /// The picture after it.
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// All that this proxy holds. One value; the control thread owns it.
+#[derive(Debug)]
+pub struct Store {
+    pub(super) client_namespace: String,
+    pub(super) settings: Option<Versioned<MeshSettings>>,
+    pub(super) services: HashMap<ServiceName, Versioned<Service>>,
+    pub(super) endpoints: HashMap<ServiceName, Versioned<Endpoints>>,
+    pub(super) routes: BTreeMap<RouteId, Versioned<Route>>,
+    /// Endpoints that came but could not be used, and of which no good form is held: nothing to wait for.
+    pub(super) refused_endpoints: HashSet<ServiceName>,
+    pub(super) wanted: BTreeMap<ServiceName, Want>,
+    pub(super) snapshot: Arc<Snapshot>,
+}
+
+#[derive(Debug)]
+pub(super) struct Versioned<T> {
+    pub(super) version: String,
+    pub(super) value: Arc<T>,
+}
+
+impl<T: PartialEq> Versioned<T> {
+    fn new(version: String, value: T) -> Self {
+        Self { version, value: Arc::new(value) }
+    }
+
+    /// Keeps the `Arc` when only the version differs.
+    fn put(&mut self, version: String, value: T) {
+        self.version = version;
+        if *self.value != value {
+            self.value = Arc::new(value);
+        }
+    }
+}
+
+impl Store {
+    /// Empty, for a workload in that namespace.
+    pub fn new(client_namespace: &str) -> Self {
+        Self {
+            client_namespace: client_namespace.to_owned(),
+            settings: None,
+            services: HashMap::new(),
+            endpoints: HashMap::new(),
+            routes: BTreeMap::new(),
+            refused_endpoints: HashSet::new(),
+            wanted: BTreeMap::new(),
+            snapshot: Arc::new(Snapshot::default()),
+        }
+    }
+
+    /// The present picture.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Applies an update in one step. Removals come first, so that what an update both removes and brings is there.
+    pub fn apply(&mut self, update: Update) -> Applied {
+        for name in &update.removed {
+            self.remove(name);
+        }
+        let mut rejects = Vec::new();
+        for resource in update.resources {
+            if let Err(reject) = self.put(resource) {
+                rejects.push(reject);
+            }
+        }
+        self.answer(&update.unknown, update.subscription);
+        if let Some(watermark) = update.watermark {
+            Arc::make_mut(&mut self.snapshot).revision = watermark.revision;
+        }
+        self.rebuild();
+        Applied { rejects, snapshot: Arc::clone(&self.snapshot) }
+    }
+
+    /// Takes one resource in, or says why not and leaves everything as it was.
+    fn put(&mut self, resource: Resource) -> Result<(), Reject> {
+        let (name, version) = (resource.name.clone(), resource.version.clone());
+        let model = match convert::decode(resource) {
+            Ok(model) if model.name() == name => model,
+            Ok(model) => {
+                let reason = format!("its name says `{name}`, its content is `{}`", model.name());
+                return Err(Reject { resource: name, field: "name".to_owned(), reason });
+            }
+            Err(invalid) => {
+                self.refuse(&name);
+                return Err(Reject { resource: name, field: invalid.field.to_string(), reason: invalid.reason.to_string() });
+            }
+        };
+        match model {
+            ModelResource::Mesh(settings) => {
+                self.settings.get_or_insert_with(|| Versioned::new(String::new(), settings.clone())).put(version, settings);
+            }
+            ModelResource::Service(service) => match self.services.get_mut(&service.name) {
+                Some(held) => held.put(version, service),
+                None => {
+                    self.services.insert(service.name.clone(), Versioned::new(version, service));
+                }
+            },
+            ModelResource::Endpoints(endpoints) => {
+                self.refused_endpoints.remove(&endpoints.service);
+                match self.endpoints.get_mut(&endpoints.service) {
+                    Some(held) => held.put(version, endpoints),
+                    None => {
+                        self.endpoints.insert(endpoints.service.clone(), Versioned::new(version, endpoints));
+                    }
+                }
+            }
+            ModelResource::Route(route) => match self.routes.get_mut(&route.id) {
+                Some(held) => held.put(version, route),
+                None => {
+                    self.routes.insert(route.id.clone(), Versioned::new(version, route));
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// Notes endpoints that cannot be used, so that no route waits for them for ever.
+    fn refuse(&mut self, name: &str) {
+        if let Some(Resourceful::Endpoints(service)) = Resourceful::parse(name)
+            && !self.endpoints.contains_key(&service)
+        {
+            self.refused_endpoints.insert(service);
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        match Resourceful::parse(name) {
+            Some(Resourceful::Service(service)) => {
+                self.services.remove(&service);
+                if let Some(want) = self.wanted.get_mut(&service) {
+                    want.lost();
+                }
+            }
+            Some(Resourceful::Endpoints(service)) => {
+                self.refused_endpoints.remove(&service);
+                self.endpoints.remove(&service);
+            }
+            Some(Resourceful::Route) => self.routes.retain(|id, _| id.to_string() != name),
+            // The settings of the mesh are never gone; a name that means nothing here is not held either.
+            None => {}
+        }
+    }
+
+    /// Settles which destinations the controller has told about.
+    fn answer(&mut self, unknown: &[WireDestination], subscription: u64) {
+        for destination in unknown {
+            if let Ok(service) = ServiceName::new(&destination.namespace, &destination.name)
+                && let Some(want) = self.wanted.get_mut(&service)
+            {
+                want.gone();
+            }
+        }
+        let unknown: HashSet<(&str, &str)> = unknown.iter().map(|d| (d.namespace.as_str(), d.name.as_str())).collect();
+        for (service, want) in &mut self.wanted {
+            let said_unknown = unknown.contains(&(service.0.namespace(), service.0.name()));
+            if !said_unknown && self.services.contains_key(service) {
+                want.told(subscription);
+            }
+        }
+    }
+
+    /// What is held, for the Hello of the next stream.
+    pub fn held(&self) -> Vec<Held> {
+        let held = |name: String, version: &String| Held { name, version: version.clone() };
+        let settings = self.settings.iter().map(|s| held("mesh".to_owned(), &s.version));
+        let services = self.services.iter().map(|(name, v)| held(format!("service/{name}"), &v.version));
+        let endpoints = self.endpoints.iter().map(|(name, v)| held(format!("endpoints/{name}"), &v.version));
+        let routes = self.routes.iter().map(|(id, v)| held(id.to_string(), &v.version));
+        settings.chain(services).chain(endpoints).chain(routes).collect()
+    }
+
+    /// Asks for a destination, unless it is wanted already.
+    pub fn want(&mut self, service: &ServiceName) {
+        self.wanted.entry(service.clone()).or_default();
+    }
+
+    /// Notes that everything wanted and not told yet was asked for with the Subscribe (or, as 1, the Hello) of that number.
+    pub fn asked(&mut self, sequence: u64) {
+        for want in self.wanted.values_mut() {
+            want.asked(sequence);
+        }
+    }
+
+    /// A new stream begins: what was asked and not answered has to be asked again.
+    pub fn restart(&mut self) {
+        for want in self.wanted.values_mut() {
+            want.restart();
+        }
+    }
+
+    /// What is wanted and was not asked for yet.
+    pub fn not_asked(&self) -> impl Iterator<Item = &ServiceName> {
+        self.wanted.iter().filter(|(_, want)| want.is_to_ask()).map(|(name, _)| name)
+    }
+
+    /// What is wanted and not known to exist.
+    pub fn without_answer(&self) -> impl Iterator<Item = &ServiceName> {
+        self.wanted.iter().filter(|(_, want)| !want.is_known()).map(|(name, _)| name)
+    }
+
+    /// Whether it is wanted.
+    pub fn is_wanted(&self, service: &ServiceName) -> bool {
+        self.wanted.contains_key(service)
+    }
+
+    /// Forgets a destination. Its resources go when the controller says so, since others may need them.
+    pub fn forget(&mut self, service: &ServiceName) -> &Arc<Snapshot> {
+        self.wanted.remove(service);
+        self.rebuild();
+        &self.snapshot
+    }
+
+    /// What is wanted.
+    pub fn destinations(&self) -> impl Iterator<Item = &ServiceName> {
+        self.wanted.keys()
+    }
+
+    /// Number of destinations that are wanted.
+    pub fn wanted(&self) -> usize {
+        self.wanted.len()
+    }
+
+    /// Takes the marks of use: every wanted destination, and whether the workload asked for it since the last call.
+    pub fn take_used(&mut self) -> Vec<(ServiceName, bool)> {
+        self.wanted.iter().map(|(name, want)| (name.clone(), want.take_used())).collect()
+    }
+}
+
+/// What the name of a resource refers to.
+enum Resourceful {
+    Service(ServiceName),
+    Endpoints(ServiceName),
+    Route,
+}
+
+impl Resourceful {
+    fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.splitn(3, '/');
+        let (kind, namespace, name) = (parts.next()?, parts.next()?, parts.next()?);
+        let service = || ServiceName::new(namespace, name).ok();
+        match kind {
+            "service" => service().map(Self::Service),
+            "endpoints" => service().map(Self::Endpoints),
+            "httproute" | "grpcroute" => Some(Self::Route),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What the proxy records about the traffic it carries, and how that leaves: plain cells on each worker ([`worker`]),
+//! deltas to the control thread, there sums for Prometheus ([`families`]) and for the controller's report stream
+//! ([`reports`]).
+//!
+//! It must not know routing, sockets or the configuration: keys come ready-made. A record enters through a
+//! [`SeriesHandle`], an [`Event`] or a [`SpanRecord`] on a worker; it leaves as a scrape or as a report, exactly once each.
+
+mod aggregate;
+mod event;
+mod failure;
+mod families;
+mod histogram;
+mod hub;
+mod key;
+mod outbox;
+mod reports;
+mod span;
+mod wire;
+mod worker;
+
+pub use event::{Direction, Event, HandshakeFailure};
+pub use failure::Failure;
+pub use hub::{Hub, ReportConfig, Telemetry};
+pub use key::{AppProtocol, Security, SeriesKey, Side};
+pub use span::SpanRecord;
+pub use worker::{SeriesHandle, WorkerSeed, WorkerTelemetry};

@@ -1,0 +1,123 @@
+//! Sums over all workers: totals for Prometheus, and what the controller has not been told yet. Pure; it must not know
+//! channels, streams or clocks.
+//!
+//! Whatever enters at [`Aggregate::merge`] is in the totals once and in exactly one batch of [`Aggregate::take_batch`];
+//! beyond the bounds series fold into overflow series and spans are dropped, both counted.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::worker::{SeriesDelta, WorkerDelta};
+use super::{Event, SeriesKey, SpanRecord};
+
+#[cfg(test)]
+mod tests;
+
+/// Series in the totals, and apart from them in what waits for the controller.
+pub(crate) const MAX_SERIES: usize = 4_000;
+/// Spans that wait for the controller.
+pub(crate) const MAX_SPANS: usize = 2_000;
+
+/// All that the control thread knows about traffic.
+#[derive(Debug)]
+pub(crate) struct Aggregate {
+    limit: usize,
+    pub(crate) totals: HashMap<SeriesKey, SeriesDelta>,
+    pending: HashMap<SeriesKey, SeriesDelta>,
+    spans: VecDeque<SpanRecord>,
+    spans_dropped_pending: u64,
+    pub(crate) spans_dropped: u64,
+    pub(crate) overflows: u64,
+    pub(crate) events: [u64; Event::ALL.len()],
+    pub(crate) opened: [u64; 2],
+    pub(crate) closed: [u64; 2],
+}
+
+impl Default for Aggregate {
+    fn default() -> Self {
+        Self::with_limit(MAX_SERIES)
+    }
+}
+
+impl Aggregate {
+    pub(crate) fn with_limit(limit: usize) -> Self {
+        Self {
+            limit,
+            totals: HashMap::new(),
+            pending: HashMap::new(),
+            spans: VecDeque::new(),
+            spans_dropped_pending: 0,
+            spans_dropped: 0,
+            overflows: 0,
+            events: [0; Event::ALL.len()],
+            opened: [0; 2],
+            closed: [0; 2],
+        }
+    }
+
+    /// Takes in what a worker counted.
+    pub(crate) fn merge(&mut self, delta: WorkerDelta) {
+        for (key, added) in delta.series {
+            let folded = u64::from(fold(&mut self.totals, self.limit, &key, &added))
+                | u64::from(fold(&mut self.pending, self.limit, &key, &added));
+            self.overflows += folded;
+        }
+        self.overflows += delta.overflows;
+        add_all(&mut self.events, &delta.events);
+        add_all(&mut self.opened, &delta.opened);
+        add_all(&mut self.closed, &delta.closed);
+        self.drop_spans(delta.spans_dropped);
+        for span in delta.spans {
+            if self.spans.len() < MAX_SPANS {
+                self.spans.push_back(span);
+            } else {
+                self.drop_spans(1);
+            }
+        }
+    }
+
+    fn drop_spans(&mut self, count: u64) {
+        self.spans_dropped += count;
+        self.spans_dropped_pending += count;
+    }
+
+    /// Connections that are open now.
+    pub(crate) fn open_connections(&self) -> u64 {
+        self.opened.iter().sum::<u64>().saturating_sub(self.closed.iter().sum())
+    }
+
+    /// Whether there is anything that the controller has not been told.
+    pub(crate) fn has_batch(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Takes all deltas that the controller has not been told yet.
+    pub(crate) fn take_batch(&mut self) -> Vec<(SeriesKey, SeriesDelta)> {
+        self.pending.drain().collect()
+    }
+
+    /// Takes up to `limit` spans, oldest first, and how many were dropped since the last call.
+    pub(crate) fn take_spans(&mut self, limit: usize) -> (Vec<SpanRecord>, u64) {
+        let count = self.spans.len().min(limit);
+        (self.spans.drain(..count).collect(), std::mem::take(&mut self.spans_dropped_pending))
+    }
+}
+
+/// Adds to the key's series, or to its overflow series when there is no room; says whether the latter.
+fn fold(map: &mut HashMap<SeriesKey, SeriesDelta>, limit: usize, key: &SeriesKey, added: &SeriesDelta) -> bool {
+    if let Some(series) = map.get_mut(key) {
+        series.merge(added);
+        return false;
+    }
+    if map.len() < limit {
+        map.insert(key.clone(), added.clone());
+        return false;
+    }
+    map.entry(key.overflow()).or_default().merge(added);
+    true
+}
+
+fn add_all<const N: usize>(to: &mut [u64; N], from: &[u64; N]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += from;
+    }
+}

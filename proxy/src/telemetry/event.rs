@@ -1,0 +1,150 @@
+//! Things that happen to connections rather than to requests, as one closed set of counters. It must not know who counts.
+
+/// Which way a connection goes, seen from the workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From others to the workload.
+    Inbound,
+    /// From the workload to others.
+    Outbound,
+}
+
+impl Direction {
+    pub(crate) const ALL: [Self; 2] = [Self::Inbound, Self::Outbound];
+
+    /// The label's value.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+/// Why a TLS handshake with a peer failed, whichever side began it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HandshakeFailure {
+    /// The peer showed no certificate.
+    NoCertificate,
+    /// The peer's certificate does not lead to a root of the trust bundle.
+    Untrusted,
+    /// The peer's certificate is not valid at this time.
+    Expired,
+    /// It took too long.
+    Timeout,
+    /// The peer did not keep to TLS, or offered nothing that the mesh takes (version, ALPN, key exchange).
+    Protocol,
+    /// The connection broke.
+    Io,
+}
+
+/// Something worth a counter. Closed, so that the label has few values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Event {
+    /// Plaintext came where only mTLS is allowed.
+    PlaintextRefused,
+    /// Plaintext was taken, in permissive mode.
+    PlaintextAccepted,
+    /// A TLS handshake failed.
+    HandshakeFailed(HandshakeFailure),
+    /// An endpoint showed a certificate of somebody else.
+    PeerIdentityMismatch,
+    /// A request or connection was refused because a bound was reached.
+    Overload,
+    /// The bound of open connections was reached.
+    ConnectionLimit,
+    /// Accepting a connection failed.
+    AcceptFailed,
+    /// Connecting to an endpoint failed.
+    ConnectFailed,
+    /// A request's head was too large.
+    HeadTooLarge,
+    /// A request's head took too long.
+    HeadTimeout,
+    /// A connection was closed because nothing happened on it.
+    IdleTimeout,
+    /// A peer did not keep to HTTP.
+    ProtocolError,
+    /// A request for a host outside the mesh passed.
+    UnknownHostPassed,
+    /// A connection that the drain had to break.
+    DrainForced,
+    /// Deltas waited on a worker because the control thread was behind.
+    FlushDelayed,
+}
+
+impl Event {
+    /// Every event, in the order of its index.
+    pub const ALL: [Self; 20] = [
+        Self::PlaintextRefused,
+        Self::PlaintextAccepted,
+        Self::HandshakeFailed(HandshakeFailure::NoCertificate),
+        Self::HandshakeFailed(HandshakeFailure::Untrusted),
+        Self::HandshakeFailed(HandshakeFailure::Expired),
+        Self::HandshakeFailed(HandshakeFailure::Timeout),
+        Self::HandshakeFailed(HandshakeFailure::Protocol),
+        Self::HandshakeFailed(HandshakeFailure::Io),
+        Self::PeerIdentityMismatch,
+        Self::Overload,
+        Self::ConnectionLimit,
+        Self::AcceptFailed,
+        Self::ConnectFailed,
+        Self::HeadTooLarge,
+        Self::HeadTimeout,
+        Self::IdleTimeout,
+        Self::ProtocolError,
+        Self::UnknownHostPassed,
+        Self::DrainForced,
+        Self::FlushDelayed,
+    ];
+
+    /// The label's value.
+    pub const fn label(self) -> &'static str {
+        self.facts().1
+    }
+
+    /// Its place in [`Event::ALL`].
+    pub(crate) const fn index(self) -> usize {
+        self.facts().0
+    }
+
+    const fn facts(self) -> (usize, &'static str) {
+        match self {
+            Self::PlaintextRefused => (0, "plaintext_refused"),
+            Self::PlaintextAccepted => (1, "plaintext_accepted"),
+            Self::HandshakeFailed(HandshakeFailure::NoCertificate) => (2, "handshake_no_certificate"),
+            Self::HandshakeFailed(HandshakeFailure::Untrusted) => (3, "handshake_untrusted"),
+            Self::HandshakeFailed(HandshakeFailure::Expired) => (4, "handshake_expired"),
+            Self::HandshakeFailed(HandshakeFailure::Timeout) => (5, "handshake_timeout"),
+            Self::HandshakeFailed(HandshakeFailure::Protocol) => (6, "handshake_protocol"),
+            Self::HandshakeFailed(HandshakeFailure::Io) => (7, "handshake_io"),
+            Self::PeerIdentityMismatch => (8, "peer_identity_mismatch"),
+            Self::Overload => (9, "overload"),
+            Self::ConnectionLimit => (10, "connection_limit"),
+            Self::AcceptFailed => (11, "accept_failed"),
+            Self::ConnectFailed => (12, "connect_failed"),
+            Self::HeadTooLarge => (13, "head_too_large"),
+            Self::HeadTimeout => (14, "head_timeout"),
+            Self::IdleTimeout => (15, "idle_timeout"),
+            Self::ProtocolError => (16, "protocol_error"),
+            Self::UnknownHostPassed => (17, "unknown_host_passed"),
+            Self::DrainForced => (18, "drain_forced"),
+            Self::FlushDelayed => (19, "flush_delayed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_event_has_its_own_index_and_label() {
+        for (index, event) in Event::ALL.iter().enumerate() {
+            assert_eq!(event.index(), index, "{event:?}");
+        }
+        assert_eq!(Event::ALL.iter().map(|e| e.label()).collect::<BTreeSet<_>>().len(), Event::ALL.len());
+    }
+}

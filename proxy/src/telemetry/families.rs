@@ -1,0 +1,187 @@
+//! The Prometheus families of the data plane, written from the sums at each scrape. It must not know how the sums came
+//! about. Every label's values are bounded: by topology, by configuration or by a closed set.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use mesh_identity::Identity;
+use mesh_model::name::Name;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+
+use super::histogram::Histogram;
+use super::hub::Shared;
+use super::worker::SeriesDelta;
+use super::{Direction, Event, Failure, SeriesKey};
+
+#[cfg(test)]
+mod tests;
+
+/// Buckets of the duration family: powers of two from 0.512 ms to 67 s, which are bounds of the inner histogram too, so
+/// that nothing is interpolated.
+const OCTAVES: std::ops::RangeInclusive<usize> = 9..=26;
+
+const NO_LABELS: [(&str, &str); 0] = [];
+
+/// How many labels a family has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    /// Who called whom.
+    Traffic,
+    /// That, and how it ended.
+    Outcome,
+}
+
+/// Writes the families at each scrape.
+#[derive(Debug)]
+pub(super) struct Families {
+    pub(super) shared: Arc<Shared>,
+    pub(super) identity: Option<Identity>,
+}
+
+impl Collector for Families {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let sums = self.shared.sums();
+        let requests = sums.totals.iter().map(|(key, sum)| (labels(key, Detail::Outcome), sum.requests));
+        counters(&mut encoder, "mesh_requests", "Requests, or TCP connections, by outcome", requests)?;
+        let traffic = by_traffic(&sums.totals);
+        let bytes = |of: fn(&SeriesDelta) -> u64| traffic.iter().map(move |(key, sum)| (labels(key, Detail::Traffic), of(sum)));
+        let help = "Bytes of request bodies, or from TCP clients";
+        counters(&mut encoder, "mesh_request_bytes", help, bytes(|sum| sum.bytes_in))?;
+        let help = "Bytes of response bodies, or to TCP clients";
+        counters(&mut encoder, "mesh_response_bytes", help, bytes(|sum| sum.bytes_out))?;
+        durations(&mut encoder, &traffic)?;
+
+        let directions = || Direction::ALL.iter().zip(sums.opened).zip(sums.closed);
+        let opened = directions().map(|((d, opened), _)| ([("direction", d.label())], opened));
+        counters(&mut encoder, "mesh_connections", "Connections accepted", opened)?;
+        let open = directions().map(|((d, opened), closed)| ([("direction", d.label())], opened.saturating_sub(closed)));
+        gauges(&mut encoder, "mesh_connections_open", "Connections open now", open)?;
+        let events = Event::ALL.iter().zip(sums.events).map(|(e, count)| ([("event", e.label())], count));
+        counters(&mut encoder, "mesh_events", "Things that happened to connections", events)?;
+        let help = "Sampled spans thrown away because a buffer was full";
+        single(&mut encoder, "mesh_spans_dropped", help, sums.spans_dropped)?;
+        let help = "Times that a series had to be folded into an overflow series";
+        single(&mut encoder, "mesh_series_overflow", help, sums.overflows)?;
+        drop(sums);
+        self.process(encoder)
+    }
+}
+
+impl Families {
+    /// What is not about traffic.
+    fn process(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        if let Some(identity) = &self.identity {
+            let expiry = identity.svid().not_after;
+            let help = "When the certificate expires, Unix time";
+            gauges(&mut encoder, "mesh_certificate_expiry_seconds", help, [(NO_LABELS, expiry)])?;
+            let renewals = identity.counters();
+            let outcomes = [([("outcome", "ok")], renewals.ok), ([("outcome", "failed")], renewals.failed)];
+            counters(&mut encoder, "mesh_certificate_renewals", "Attempts to renew the certificate", outcomes)?;
+        }
+        let help = "What this is; always 1";
+        gauges(&mut encoder, "mesh_build_info", help, [([("version", env!("CARGO_PKG_VERSION"))], 1)])
+    }
+}
+
+fn counters<L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (L, u64)>,
+) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, value) in values {
+        metric.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)?;
+    }
+    Ok(())
+}
+
+fn single(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    encoder
+        .encode_descriptor(name, help, None, MetricType::Counter)?
+        .encode_counter::<NoLabelSet, u64, u64>(&value, None)
+}
+
+fn gauges<L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (L, u64)>,
+) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in values {
+        metric.encode_family(&labels)?.encode_gauge(&value)?;
+    }
+    Ok(())
+}
+
+/// Sums over all outcomes.
+fn by_traffic(totals: &HashMap<SeriesKey, SeriesDelta>) -> HashMap<SeriesKey, SeriesDelta> {
+    let mut traffic: HashMap<SeriesKey, SeriesDelta> = HashMap::new();
+    for (key, sum) in totals {
+        let key = SeriesKey { status: 0, grpc_status: None, failure: None, ..key.clone() };
+        traffic.entry(key).or_default().merge(sum);
+    }
+    traffic
+}
+
+fn durations(encoder: &mut DescriptorEncoder<'_>, traffic: &HashMap<SeriesKey, SeriesDelta>) -> fmt::Result {
+    let help = "From a request's head to the end of its response";
+    let mut metric = encoder.encode_descriptor("mesh_request_duration_seconds", help, None, MetricType::Histogram)?;
+    for (key, sum) in traffic {
+        let labels = labels(key, Detail::Traffic);
+        let seconds = sum.latency_sum_us as f64 / 1e6;
+        metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+            seconds,
+            sum.latency.count(),
+            &coarse(&sum.latency),
+            None,
+        )?;
+    }
+    Ok(())
+}
+
+/// The inner histogram in the buckets of the family: upper bound in seconds and count, not cumulated.
+fn coarse(fine: &Histogram) -> Vec<(f64, u64)> {
+    let mut buckets: Vec<(f64, u64)> = OCTAVES.map(|octave| ((1u64 << octave) as f64 / 1e6, 0)).collect();
+    buckets.push((f64::INFINITY, 0));
+    for (index, count) in fine.iter() {
+        // Bucket `index` ends at 2^((index + 1) / 8), so it belongs to the octave above.
+        let octave = (index + 1).div_ceil(8).max(*OCTAVES.start());
+        let at = (octave - OCTAVES.start()).min(buckets.len() - 1);
+        if let Some(bucket) = buckets.get_mut(at) {
+            bucket.1 += count;
+        }
+    }
+    buckets
+}
+
+fn labels(key: &SeriesKey, detail: Detail) -> Vec<(&'static str, Cow<'_, str>)> {
+    let name = |name: Option<&Name>| (name.map_or("", Name::namespace).to_owned(), name.map_or("", Name::name).to_owned());
+    let (source_namespace, source) = name(key.source.as_ref().map(|w| &w.0));
+    let (service_namespace, service) = name(key.service.as_ref().map(|(s, _)| &s.0));
+    let (destination_namespace, destination) = name(key.destination.as_ref().map(|w| &w.0));
+    let mut labels: Vec<(&'static str, Cow<'_, str>)> = vec![
+        ("side", key.side.label().into()),
+        ("source_namespace", source_namespace.into()),
+        ("source_workload", source.into()),
+        ("service_namespace", service_namespace.into()),
+        ("service", service.into()),
+        ("service_port", key.service.as_ref().map(|(_, port)| port.to_string()).unwrap_or_default().into()),
+        ("destination_namespace", destination_namespace.into()),
+        ("destination_workload", destination.into()),
+        ("route", key.route.as_deref().unwrap_or_default().into()),
+        ("protocol", key.protocol.label().into()),
+        ("security", key.security.label().into()),
+    ];
+    if detail == Detail::Outcome {
+        labels.push(("status", key.status.to_string().into()));
+        labels.push(("grpc_status", key.grpc_status.map(|s| s.to_string()).unwrap_or_default().into()));
+        labels.push(("failure", key.failure.map_or("", Failure::code).into()));
+    }
+    labels
+}

@@ -1,0 +1,156 @@
+//! The control side of telemetry: takes the workers' deltas, sums them, and offers the sums to scrapes and reports.
+//! It must not know what a series means.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mesh_identity::Identity;
+use mesh_lifecycle::{CancellationToken, Ready, Tasks};
+use mesh_proto::config::v1::ProxyId;
+use prometheus_client::registry::Registry;
+use tokio::sync::mpsc;
+
+use super::aggregate::Aggregate;
+use super::families::Families;
+use super::reports;
+use super::worker::{WorkerDelta, WorkerSeed};
+
+/// Deltas that wait for the control thread; a worker beyond it goes on counting in its own cells.
+const DELTA_QUEUE: usize = 16;
+
+/// Both ends of telemetry, made together before any thread starts.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// For the control thread.
+    pub hub: Hub,
+    /// For the workers; one clone each.
+    pub worker: WorkerSeed,
+}
+
+/// Collects from all workers. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    sums: Mutex<Aggregate>,
+    /// Taken once, by [`Hub::spawn`].
+    deltas: Mutex<Option<mpsc::Receiver<WorkerDelta>>>,
+    tracing_ppm: Arc<AtomicU32>,
+    /// Cancelled when the last delta has been taken in.
+    pub(super) collected: CancellationToken,
+}
+
+impl Shared {
+    /// The sums; held for the length of a merge or a scrape, never across an await.
+    pub(super) fn sums(&self) -> MutexGuard<'_, Aggregate> {
+        // Sums stay usable whatever panicked: every addition is complete in itself.
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the share of traces that workers report besides those sampled by callers.
+    pub(super) fn set_tracing(&self, ppm: u32) {
+        self.tracing_ppm.store(ppm.min(1_000_000), Ordering::Relaxed);
+    }
+}
+
+/// Where and how often to report.
+#[derive(Clone)]
+pub struct ReportConfig {
+    /// Who reports; its certificate opens the stream.
+    pub identity: Identity,
+    /// The controller.
+    pub controller: SocketAddr,
+    /// As in the configuration stream.
+    pub node: ProxyId,
+    /// Whether this proxy is ready is part of its state.
+    pub ready: Ready,
+    /// Between two batches of metrics and spans; 1 s unless there is a reason.
+    pub interval: Duration,
+    /// Between two reports of the proxy's own state when nothing changed; 5 s unless there is a reason.
+    pub state_interval: Duration,
+}
+
+impl ReportConfig {
+    /// With the usual intervals.
+    pub fn new(identity: Identity, controller: SocketAddr, node: ProxyId, ready: Ready) -> Self {
+        let (interval, state_interval) = (Duration::from_secs(1), Duration::from_secs(5));
+        Self { identity, controller, node, ready, interval, state_interval }
+    }
+}
+
+impl fmt::Debug for ReportConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReportConfig").field("controller", &self.controller).field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+impl Telemetry {
+    /// Nothing counted yet.
+    pub fn new() -> Self {
+        let (sender, receiver) = mpsc::channel(DELTA_QUEUE);
+        let tracing_ppm = Arc::new(AtomicU32::new(0));
+        let shared = Shared {
+            sums: Mutex::new(Aggregate::default()),
+            deltas: Mutex::new(Some(receiver)),
+            tracing_ppm: Arc::clone(&tracing_ppm),
+            collected: CancellationToken::new(),
+        };
+        Self { hub: Hub { shared: Arc::new(shared) }, worker: WorkerSeed { deltas: sender, tracing_ppm } }
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Hub {
+    /// Begins to collect, for as long as `tasks` run; what workers handed over before the end is taken in. So end the
+    /// workers first, each with [`super::WorkerTelemetry::flush_last`].
+    pub fn spawn(&self, tasks: &Tasks) {
+        let taken = self.shared.deltas.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut deltas) = taken else { return };
+        let (shared, token) = (Arc::clone(&self.shared), tasks.token());
+        tasks.spawn("telemetry", async move {
+            loop {
+                // `recv` loses nothing when dropped.
+                tokio::select! {
+                    delta = deltas.recv() => match delta {
+                        Some(delta) => shared.sums().merge(delta),
+                        None => break,
+                    },
+                    () = token.cancelled() => break,
+                }
+            }
+            deltas.close();
+            while let Some(delta) = deltas.recv().await {
+                shared.sums().merge(delta);
+            }
+            shared.collected.cancel();
+        });
+    }
+
+    /// Begins to report to the controller, for as long as `tasks` run. At the end it sends what is left, within a
+    /// second.
+    pub fn spawn_reports(&self, config: ReportConfig, tasks: &Tasks) {
+        let (shared, token) = (Arc::clone(&self.shared), tasks.token());
+        tasks.spawn("reports", reports::run(shared, config, token));
+    }
+
+    /// Registers the families of the data plane; with an identity also those of its certificate.
+    pub fn register(&self, registry: &mut Registry, identity: Option<Identity>) {
+        registry.register_collector(Box::new(Families { shared: Arc::clone(&self.shared), identity }));
+    }
+
+    /// Connections that are open now, as of the workers' last flush.
+    pub fn open_connections(&self) -> u64 {
+        self.shared.sums().open_connections()
+    }
+}

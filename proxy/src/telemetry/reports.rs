@@ -1,0 +1,242 @@
+//! The report stream to the controller: batches of metrics, spans and this proxy's own state. It must not know what they
+//! mean to it.
+//!
+//! A batch of metrics is numbered and kept until the controller confirms it; one that a broken stream may have swallowed
+//! is sent again under its number, and the controller leaves out what it has. So nothing is lost or counted twice. While
+//! the controller is away, deltas merge in the bounded [`super::aggregate`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_identity::{ExpectedServer, channel, well_known};
+use mesh_lifecycle::{Backoff, CancellationToken};
+use mesh_proto::report::v1::report_service_client::ReportServiceClient;
+use mesh_proto::report::v1::{
+    Hello, Metrics, ProxyReport, ProxyState, ReportCommand, Spans, proxy_report, report_command,
+};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+
+use super::hub::{ReportConfig, Shared};
+use super::outbox::Outbox;
+use super::wire;
+
+/// Messages that wait to be written. Small: what does not fit stays in the sums.
+const OUTBOUND_QUEUE: usize = 4;
+/// For the controller to take the stream, and to confirm a batch.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Spans in one message: with the bounds on their texts well below the 4 MiB that gRPC servers read by default.
+const SPANS_A_MESSAGE: usize = 500;
+/// For the last batch when this process ends.
+const FAREWELL: Duration = Duration::from_secs(1);
+const MIN_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("the stream failed")]
+    Failed(#[from] tonic::Status),
+    #[error("the controller closed the stream")]
+    Closed,
+    #[error("no answer within {} s", DEADLINE.as_secs())]
+    Deadline,
+    /// This process ends, and everything is told.
+    #[error("the proxy stops")]
+    Stopped,
+}
+
+/// Reports until the token is cancelled.
+pub(super) async fn run(shared: Arc<Shared>, config: ReportConfig, token: CancellationToken) {
+    let trust_domain = config.identity.svid().spiffe_id.trust_domain().clone();
+    let server = ExpectedServer::Exactly(well_known::controller(&trust_domain));
+    let channel = channel::connect(&config.identity, config.controller, server);
+    let mut reporter = Reporter { shared, config, token, outbox: Outbox::default(), told: None };
+    let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
+    loop {
+        let ended = Box::pin(reporter.stream(channel.clone(), &mut backoff)).await;
+        // What an operator wants traced ends with the stream that asked for it; the next one says it anew.
+        reporter.shared.set_tracing(0);
+        if matches!(ended, Ended::Stopped) {
+            return;
+        }
+        tracing::debug!(reason = ?ended, "the report stream ended; deltas are kept");
+        tokio::select! {
+            () = reporter.token.cancelled() => return,
+            () = tokio::time::sleep(backoff.next()) => {}
+        }
+    }
+}
+
+struct Reporter {
+    shared: Arc<Shared>,
+    config: ReportConfig,
+    token: CancellationToken,
+    outbox: Outbox,
+    /// The state that the present stream was told last, and when.
+    told: Option<(ProxyState, Instant)>,
+}
+
+impl Reporter {
+    async fn stream(&mut self, channel: Channel, backoff: &mut Backoff) -> Ended {
+        self.told = None;
+        self.outbox.restart();
+        let (outbound, receiver) = mpsc::channel(OUTBOUND_QUEUE);
+        let mut service = ReportServiceClient::new(channel);
+        let opening = async {
+            send(&outbound, proxy_report::Message::Hello(self.hello()));
+            tokio::time::timeout(DEADLINE, service.stream(ReceiverStream::new(receiver))).await
+        };
+        let response = tokio::select! {
+            () = self.token.cancelled() => return Ended::Stopped,
+            response = opening => response,
+        };
+        let mut inbound = match response {
+            Ok(Ok(response)) => response.into_inner(),
+            Ok(Err(status)) => return status.into(),
+            Err(_) => return Ended::Deadline,
+        };
+        let mut tick = tokio::time::interval_at(Instant::now() + self.config.interval, self.config.interval);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.state(&outbound);
+        loop {
+            // Every arm may be dropped: `message` loses nothing, and the timer goes on.
+            tokio::select! {
+                () = self.token.cancelled() => break,
+                command = inbound.message() => match command {
+                    Ok(Some(command)) => {
+                        backoff.reset();
+                        self.take(command);
+                    }
+                    Ok(None) => return Ended::Closed,
+                    Err(status) => return status.into(),
+                },
+                _ = tick.tick() => {
+                    if self.outbox.is_overdue(Instant::now().into_std(), DEADLINE) {
+                        return Ended::Deadline;
+                    }
+                    self.metrics(&outbound);
+                    self.spans(&outbound);
+                    self.state(&outbound);
+                }
+            }
+        }
+        self.farewell(outbound, inbound).await
+    }
+
+    /// The workers have stopped: tells what they counted last. What cannot be told within a second is lost, as the
+    /// process is.
+    async fn farewell(
+        &mut self,
+        outbound: mpsc::Sender<ProxyReport>,
+        mut inbound: tonic::Streaming<ReportCommand>,
+    ) -> Ended {
+        let rest = async {
+            self.shared.collected.cancelled().await;
+            while !self.outbox.is_empty() || self.shared.sums().has_batch() {
+                self.metrics(&outbound);
+                if self.outbox.is_empty() {
+                    break;
+                }
+                match inbound.message().await {
+                    Ok(Some(command)) => self.take(command),
+                    Ok(None) | Err(_) => return,
+                }
+            }
+            self.spans(&outbound);
+            drop(outbound);
+            // The stream ends when the controller has read all of it.
+            while let Ok(Some(_)) = inbound.message().await {}
+        };
+        // The process goes down with or without it.
+        let _ = tokio::time::timeout(FAREWELL, rest).await;
+        Ended::Stopped
+    }
+
+    fn hello(&self) -> Hello {
+        let node = &self.config.node;
+        Hello {
+            namespace: node.namespace.clone(),
+            workload: node.workload.clone(),
+            instance: node.instance.clone(),
+            proxy_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    fn take(&mut self, command: ReportCommand) {
+        match command.command {
+            Some(report_command::Command::Tracing(tracing)) => {
+                tracing::debug!(ppm = tracing.sample_ppm, "the controller set the share of traces to report");
+                self.shared.set_tracing(tracing.sample_ppm);
+            }
+            Some(report_command::Command::Received(received)) => self.outbox.received(received.sequence),
+            // From a later version of the protocol.
+            None => {}
+        }
+    }
+
+    /// Sends the batch that waits, or makes one of what was counted since the last.
+    fn metrics(&mut self, outbound: &mpsc::Sender<ProxyReport>) {
+        let Ok(permit) = outbound.try_reserve() else { return };
+        if self.outbox.is_empty() {
+            let batch = self.shared.sums().take_batch();
+            if batch.is_empty() {
+                return;
+            }
+            let series = batch.iter().map(|(key, delta)| wire::series(key, delta)).collect();
+            let interval_ms = u64::try_from(self.config.interval.as_millis()).unwrap_or(u64::MAX);
+            self.outbox.put(Metrics { interval_ms, series, sequence: 0 });
+        }
+        if let Some(metrics) = self.outbox.to_send(Instant::now().into_std()) {
+            permit.send(ProxyReport { message: Some(proxy_report::Message::Metrics(metrics)) });
+        }
+    }
+
+    fn spans(&self, outbound: &mpsc::Sender<ProxyReport>) {
+        while let Ok(permit) = outbound.try_reserve() {
+            let (spans, dropped) = self.shared.sums().take_spans(SPANS_A_MESSAGE);
+            if spans.is_empty() && dropped == 0 {
+                return;
+            }
+            let spans = spans.into_iter().map(wire::span).collect();
+            permit.send(ProxyReport { message: Some(proxy_report::Message::Spans(Spans { spans, dropped })) });
+        }
+    }
+
+    /// Tells this proxy's state when it is due, or when anything but the number of connections changed.
+    fn state(&mut self, outbound: &mpsc::Sender<ProxyReport>) {
+        let state = self.proxy_state();
+        let due = self.told.as_ref().is_none_or(|(told, at)| {
+            at.elapsed() >= self.config.state_interval
+                || ProxyState { open_connections: told.open_connections, ..state.clone() } != *told
+        });
+        if due && send(outbound, proxy_report::Message::State(state.clone())) {
+            self.told = Some((state, Instant::now()));
+        }
+    }
+
+    fn proxy_state(&self) -> ProxyState {
+        let (svid, bundle) = (self.config.identity.svid(), self.config.identity.bundle());
+        let renewals = self.config.identity.counters();
+        ProxyState {
+            spiffe_id: svid.spiffe_id.to_string(),
+            certificate_serial: svid.serial.clone(),
+            not_before: svid.not_before,
+            not_after: svid.not_after,
+            issuer: svid.issuer.clone(),
+            bundle_generation: bundle.generation(),
+            renewals: renewals.ok,
+            renewal_failures: renewals.failed,
+            open_connections: self.shared.sums().open_connections(),
+            ready: self.config.ready.is_ready(),
+            trusted_roots: bundle.fingerprints(),
+        }
+    }
+}
+
+/// `false` when there is no room.
+fn send(outbound: &mpsc::Sender<ProxyReport>, message: proxy_report::Message) -> bool {
+    outbound.try_send(ProxyReport { message: Some(message) }).is_ok()
+}

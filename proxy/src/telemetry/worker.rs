@@ -1,0 +1,246 @@
+//! The cells of one worker: plain counters without locks or atomics, handed to the control thread as deltas.
+//! It must not know Prometheus, the report stream or the other workers.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::histogram::Histogram;
+use super::{Direction, Event, SeriesKey, SpanRecord};
+
+#[cfg(test)]
+mod tests;
+
+/// Series a worker holds at once; beyond it requests are counted in overflow series.
+pub(crate) const MAX_SERIES: usize = 2_000;
+/// Spans a worker holds between two flushes.
+pub(crate) const MAX_SPANS: usize = 2_000;
+/// A series without requests in this many flushes, and without a handle, gives its place back.
+const IDLE_FLUSHES: u32 = 60;
+
+/// What a worker counted since its last flush.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerDelta {
+    pub(crate) series: Vec<(SeriesKey, SeriesDelta)>,
+    pub(crate) events: [u64; Event::ALL.len()],
+    pub(crate) opened: [u64; 2],
+    pub(crate) closed: [u64; 2],
+    pub(crate) spans: Vec<SpanRecord>,
+    pub(crate) spans_dropped: u64,
+    pub(crate) overflows: u64,
+}
+
+/// What was added to one series.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SeriesDelta {
+    pub(crate) requests: u64,
+    pub(crate) latency_sum_us: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) latency: Histogram,
+}
+
+impl SeriesDelta {
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.latency_sum_us = self.latency_sum_us.saturating_add(other.latency_sum_us);
+        self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
+        self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
+        self.latency.merge(&other.latency);
+    }
+}
+
+/// From which a worker thread builds its [`WorkerTelemetry`].
+#[derive(Debug, Clone)]
+pub struct WorkerSeed {
+    pub(crate) deltas: mpsc::Sender<WorkerDelta>,
+    pub(crate) tracing_ppm: Arc<AtomicU32>,
+}
+
+impl WorkerSeed {
+    /// To be called on the worker's own thread.
+    pub fn build(self) -> WorkerTelemetry {
+        WorkerTelemetry { cells: Rc::new(Cells { limit: MAX_SERIES, ..Cells::default() }), seed: self }
+    }
+
+    /// With another bound on series.
+    #[cfg(test)]
+    pub(crate) fn build_with_limit(self, limit: usize) -> WorkerTelemetry {
+        WorkerTelemetry { cells: Rc::new(Cells { limit, ..Cells::default() }), seed: self }
+    }
+}
+
+/// The telemetry of one worker. Clones share the cells; it stays on its thread.
+#[derive(Debug, Clone)]
+pub struct WorkerTelemetry {
+    cells: Rc<Cells>,
+    seed: WorkerSeed,
+}
+
+#[derive(Debug, Default)]
+struct Cells {
+    limit: usize,
+    series: RefCell<HashMap<SeriesKey, Rc<SeriesCell>>>,
+    overflow: RefCell<HashMap<SeriesKey, Rc<SeriesCell>>>,
+    overflows: Cell<u64>,
+    events: [Cell<u64>; Event::ALL.len()],
+    opened: [Cell<u64>; 2],
+    closed: [Cell<u64>; 2],
+    spans: RefCell<Vec<SpanRecord>>,
+    spans_dropped: Cell<u64>,
+}
+
+#[derive(Debug, Default)]
+struct SeriesCell {
+    requests: Cell<u64>,
+    latency_sum_us: Cell<u64>,
+    bytes_in: Cell<u64>,
+    bytes_out: Cell<u64>,
+    latency: RefCell<Histogram>,
+    idle: Cell<u32>,
+}
+
+/// Where the requests of one series are counted. Cheap to clone; hold it as long as the series is in use.
+#[derive(Debug, Clone)]
+pub struct SeriesHandle(Rc<SeriesCell>);
+
+impl SeriesHandle {
+    /// Counts one request (or one TCP connection): how long it took, what the client sent and what it got, in bytes.
+    pub fn record(&self, latency: Duration, bytes_in: u64, bytes_out: u64) {
+        let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        add(&self.0.requests, 1);
+        add(&self.0.latency_sum_us, us);
+        add(&self.0.bytes_in, bytes_in);
+        add(&self.0.bytes_out, bytes_out);
+        self.0.latency.borrow_mut().record(us);
+    }
+}
+
+impl SeriesCell {
+    /// What was added since the last call, if anything.
+    fn take(&self) -> Option<SeriesDelta> {
+        if self.requests.get() == 0 {
+            self.idle.set(self.idle.get().saturating_add(1));
+            return None;
+        }
+        self.idle.set(0);
+        let mut live = self.latency.borrow_mut();
+        let latency = live.clone();
+        live.clear();
+        Some(SeriesDelta {
+            requests: self.requests.take(),
+            latency_sum_us: self.latency_sum_us.take(),
+            bytes_in: self.bytes_in.take(),
+            bytes_out: self.bytes_out.take(),
+            latency,
+        })
+    }
+}
+
+impl WorkerTelemetry {
+    /// The series of that key. Beyond the bound it is one that stands for many (`route="overflow"`), and that is counted.
+    pub fn series(&self, key: &SeriesKey) -> SeriesHandle {
+        let mut series = self.cells.series.borrow_mut();
+        if let Some(cell) = series.get(key) {
+            return SeriesHandle(Rc::clone(cell));
+        }
+        if series.len() < self.cells.limit {
+            return SeriesHandle(Rc::clone(series.entry(key.clone()).or_default()));
+        }
+        add(&self.cells.overflows, 1);
+        SeriesHandle(Rc::clone(self.cells.overflow.borrow_mut().entry(key.overflow()).or_default()))
+    }
+
+    /// A connection of the workload, or to it, was accepted.
+    pub fn connection_opened(&self, direction: Direction) {
+        add(pick(&self.cells.opened, direction), 1);
+    }
+
+    /// It has ended.
+    pub fn connection_closed(&self, direction: Direction) {
+        add(pick(&self.cells.closed, direction), 1);
+    }
+
+    /// Counts an event.
+    pub fn count(&self, event: Event) {
+        if let Some(cell) = self.cells.events.get(event.index()) {
+            add(cell, 1);
+        }
+    }
+
+    /// Keeps a span until the next flush. When 2,000 wait already it is dropped and counted.
+    pub fn span(&self, span: SpanRecord) {
+        let mut spans = self.cells.spans.borrow_mut();
+        if spans.len() < MAX_SPANS {
+            spans.push(span.cut());
+        } else {
+            add(&self.cells.spans_dropped, 1);
+        }
+    }
+
+    /// The share of traces that an operator asked for just now, parts per million, besides those that callers sample. To
+    /// be decided by [`crate::trace::sampled_by_id`].
+    pub fn tracing_ppm(&self) -> u32 {
+        self.seed.tracing_ppm.load(Ordering::Relaxed)
+    }
+
+    /// Hands everything counted since the last flush to the control thread. When that is behind, nothing is handed over
+    /// and nothing is lost: the cells go on counting. To be called every second, and once with
+    /// [`WorkerTelemetry::flush_last`] at the end.
+    pub async fn flush(&self) {
+        match self.seed.deltas.try_reserve() {
+            Ok(permit) => permit.send(self.take()),
+            Err(mpsc::error::TrySendError::Full(())) => self.count(Event::FlushDelayed),
+            // The control thread has ended: the process is going down.
+            Err(mpsc::error::TrySendError::Closed(())) => {}
+        }
+    }
+
+    /// As [`WorkerTelemetry::flush`], but waits up to `deadline` for room; for the end of the worker.
+    pub async fn flush_last(&self, deadline: Duration) {
+        if let Ok(Ok(permit)) = tokio::time::timeout(deadline, self.seed.deltas.reserve()).await {
+            permit.send(self.take());
+        }
+    }
+
+    fn take(&self) -> WorkerDelta {
+        let mut series = Vec::new();
+        for map in [&self.cells.series, &self.cells.overflow] {
+            map.borrow_mut().retain(|key, cell| {
+                match cell.take() {
+                    Some(delta) => series.push((key.clone(), delta)),
+                    // A handle may still be recorded to, so only the map's own reference may be given up.
+                    None if cell.idle.get() > IDLE_FLUSHES && Rc::strong_count(cell) == 1 => return false,
+                    None => {}
+                }
+                true
+            });
+        }
+        WorkerDelta {
+            series,
+            events: self.cells.events.each_ref().map(Cell::take),
+            opened: self.cells.opened.each_ref().map(Cell::take),
+            closed: self.cells.closed.each_ref().map(Cell::take),
+            spans: self.cells.spans.take(),
+            spans_dropped: self.cells.spans_dropped.take(),
+            overflows: self.cells.overflows.take(),
+        }
+    }
+}
+
+fn add(cell: &Cell<u64>, count: u64) {
+    cell.set(cell.get().saturating_add(count));
+}
+
+fn pick(cells: &[Cell<u64>; 2], direction: Direction) -> &Cell<u64> {
+    let [inbound, outbound] = cells;
+    match direction {
+        Direction::Inbound => inbound,
+        Direction::Outbound => outbound,
+    }
+}

@@ -1,0 +1,243 @@
+//! The task that keeps the configuration: it owns the store, takes requests for destinations, and holds one stream after
+//! another ([`super::session`]). It must not know requests of applications.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mesh_identity::{ExpectedServer, Identity, channel, well_known};
+use mesh_lifecycle::{Backoff, CancellationToken, Gate, Tasks};
+use mesh_model::name::ServiceName;
+use mesh_proto::config::v1::{ProxyId, Update};
+use tokio::sync::{mpsc, watch};
+
+use super::discovery::Discovery;
+use super::session::Ended;
+use super::status::{Connection, Status};
+use super::usage::Usage;
+use crate::state::{Applied, Snapshot, Store};
+
+/// Whom to ask, and as whom.
+#[derive(Clone)]
+pub struct ClientConfig {
+    /// Whose certificate opens the stream. Its trust domain's controller is the only server that is talked to.
+    pub identity: Identity,
+    /// The controller.
+    pub controller: SocketAddr,
+    /// Which proxy this is.
+    pub node: ProxyId,
+}
+
+impl fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientConfig").field("controller", &self.controller).field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+/// The client's bounds and times.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tuning {
+    /// Requests for destinations that wait for the client.
+    pub(super) queue: usize,
+    /// Services to subscribe to.
+    pub(super) max_destinations: usize,
+    /// A stream on which nothing comes for so long, not even a watermark, is dead.
+    pub(super) silence: Duration,
+    /// Between looks for destinations that are no longer used.
+    pub(super) sweep: Duration,
+    /// Unused for so long: unsubscribed.
+    pub(super) unused: Duration,
+    /// Longest wait between two attempts to reach the controller.
+    pub(super) max_backoff: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            queue: 256,
+            max_destinations: 4_096,
+            silence: Duration::from_secs(30),
+            sweep: Duration::from_secs(60),
+            unused: Duration::from_secs(15 * 60),
+            max_backoff: Duration::from_secs(5),
+        }
+    }
+}
+
+const MIN_BACKOFF: Duration = Duration::from_millis(50);
+
+/// Begins to follow the configuration, for as long as `tasks` run. The gate opens with the first update that is applied.
+pub fn spawn(config: ClientConfig, gate: Gate, tasks: &Tasks) -> Discovery {
+    spawn_tuned(config, gate, tasks, Tuning::default())
+}
+
+pub(super) fn spawn_tuned(config: ClientConfig, gate: Gate, tasks: &Tasks, tuning: Tuning) -> Discovery {
+    let store = Store::new(&config.node.namespace);
+    let (snapshots, receiver) = watch::channel(Arc::clone(store.snapshot()));
+    let (sender, requests) = mpsc::channel(tuning.queue);
+    let status = Arc::<Status>::default();
+    let discovery = Discovery::new(receiver, sender, Arc::clone(&status));
+    let client = Client {
+        config,
+        tuning,
+        store,
+        usage: Usage::default(),
+        unsubscribe: Vec::new(),
+        snapshots,
+        requests,
+        status,
+        gate: Some(gate),
+        reach: Reach::NotYet,
+    };
+    tasks.spawn("configuration", client.run(tasks.token()));
+    discovery
+}
+
+/// What was last said about the controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Nothing.
+    NotYet,
+    /// There is a stream.
+    Here,
+    /// It is away since then.
+    Away(Instant),
+}
+
+pub(super) struct Client {
+    pub(super) config: ClientConfig,
+    pub(super) tuning: Tuning,
+    pub(super) store: Store,
+    usage: Usage,
+    /// Forgotten here, and the controller is to be told.
+    pub(super) unsubscribe: Vec<ServiceName>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    pub(super) requests: mpsc::Receiver<ServiceName>,
+    pub(super) status: Arc<Status>,
+    gate: Option<Gate>,
+    reach: Reach,
+}
+
+impl Client {
+    async fn run(mut self, token: CancellationToken) {
+        let trust_domain = self.config.identity.svid().spiffe_id.trust_domain().clone();
+        let server = ExpectedServer::Exactly(well_known::controller(&trust_domain));
+        let channel = channel::connect(&self.config.identity, self.config.controller, server);
+        let mut backoff = Backoff::new(MIN_BACKOFF, self.tuning.max_backoff);
+        loop {
+            let ended = tokio::select! {
+                () = token.cancelled() => return,
+                ended = Box::pin(self.stream(channel.clone(), &mut backoff)) => ended,
+            };
+            self.away(&ended);
+            let wait = backoff.next();
+            tokio::select! {
+                () = token.cancelled() => return,
+                () = self.meanwhile(tokio::time::sleep(wait)) => {}
+            }
+        }
+    }
+
+    /// Goes on taking requests while something else is awaited, so that their queue does not fill up. They are asked for
+    /// when there is a stream.
+    pub(super) async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            // Both arms may be dropped: `recv` loses nothing, and `work` is kept.
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                Some(service) = self.requests.recv() => self.want(&service),
+            }
+        }
+    }
+
+    /// Notes that the workload wants a destination. At the bound the one that has been without use for longest goes, if
+    /// there is one that the mesh does not know; services that exist are never given up for others.
+    pub(super) fn want(&mut self, service: &ServiceName) {
+        if self.store.is_wanted(service) {
+            return;
+        }
+        if self.store.wanted() >= self.tuning.max_destinations {
+            let Some(victim) = self.usage.oldest(self.store.without_answer()).cloned() else {
+                self.status.destination_refused();
+                return;
+            };
+            self.status.destination_refused();
+            self.forget(&victim);
+        }
+        self.store.want(service);
+        self.usage.used(service, Instant::now());
+        self.status.destinations(self.store.wanted());
+    }
+
+    fn forget(&mut self, service: &ServiceName) {
+        let snapshot = Arc::clone(self.store.forget(service));
+        self.usage.forget(service);
+        self.unsubscribe.push(service.clone());
+        self.status.destinations(self.store.wanted());
+        self.snapshots.send_replace(snapshot);
+    }
+
+    /// Gives up what the workload no longer uses.
+    pub(super) fn sweep(&mut self) {
+        let marks = self.store.take_used();
+        for service in self.usage.sweep(marks, Instant::now(), self.tuning.unused) {
+            tracing::debug!(%service, "unused, unsubscribing");
+            self.forget(&service);
+        }
+    }
+
+    /// Applies an update and shows the result to the workers.
+    pub(super) fn update(&mut self, update: Update) -> Applied {
+        let applied = self.store.apply(update);
+        for reject in &applied.rejects {
+            tracing::warn!(
+                resource = %reject.resource, field = %reject.field, reason = %reject.reason,
+                "the controller sent a resource that cannot be used; its last good form stays in force"
+            );
+        }
+        self.status.rejected(applied.rejects.len());
+        self.snapshots.send_replace(Arc::clone(&applied.snapshot));
+        if let Some(gate) = self.gate.take() {
+            gate.open();
+        }
+        applied
+    }
+
+    /// The controller has said something. Said once.
+    pub(super) fn here(&mut self) {
+        let controller = self.config.controller;
+        match self.reach {
+            Reach::Here => return,
+            Reach::NotYet => tracing::info!(%controller, "connected to the controller"),
+            Reach::Away(since) => {
+                tracing::info!(%controller, away_seconds = since.elapsed().as_secs(), "the controller is back");
+            }
+        }
+        self.reach = Reach::Here;
+        self.status.connected(Connection::Up);
+    }
+
+    /// There is no stream. Said once, not for every attempt.
+    fn away(&mut self, ended: &Ended) {
+        self.status.connected(Connection::Down);
+        let controller = self.config.controller;
+        match self.reach {
+            Reach::Away(_) => {
+                tracing::debug!(%controller, reason = %ended, "the controller is still away");
+                return;
+            }
+            Reach::NotYet => tracing::warn!(
+                %controller, reason = %ended,
+                "cannot reach the controller; this proxy goes on trying and serves once it has a configuration"
+            ),
+            Reach::Here => tracing::warn!(
+                %controller, reason = %ended, destinations = self.store.wanted(),
+                "lost the controller; what it said last stays in force, and this proxy goes on trying"
+            ),
+        }
+        self.reach = Reach::Away(Instant::now());
+    }
+}

@@ -1,0 +1,177 @@
+//! One stream of `mesh.config.v1`, from Hello to its end. It must not know when the next one begins.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::time::Duration;
+
+use mesh_lifecycle::Backoff;
+use mesh_model::name::ServiceName;
+use mesh_proto::config::v1::config_service_client::ConfigServiceClient;
+use mesh_proto::config::v1::{
+    Ack, ClientMessage, Destination, Hello, ServerMessage, Subscribe, client_message, server_message,
+};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::Channel;
+
+use super::client::Client;
+
+/// Messages to the controller that wait to be written.
+const OUTBOUND_QUEUE: usize = 16;
+/// For the controller to take the stream, and to take each message.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Largest message that is read: some 100,000 endpoints.
+const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+/// Number of the Hello among the subscriptions of a stream.
+const HELLO: u64 = 1;
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    /// The controller, or the way to it, failed.
+    #[error("{0}")]
+    Failed(String),
+    /// The controller closed it.
+    #[error("the controller closed the stream")]
+    Closed,
+    /// It did not take the stream, or a message, in time.
+    #[error("no answer within {} s", DEADLINE.as_secs())]
+    Deadline,
+    /// Nothing came.
+    #[error("nothing came for {} s", .0.as_secs())]
+    Silence(Duration),
+}
+
+impl From<tonic::Status> for Ended {
+    /// With all causes, since tonic's own text is `transport error`.
+    fn from(status: tonic::Status) -> Self {
+        let mut text = status.message().to_owned();
+        let mut cause = status.source();
+        while let Some(error) = cause {
+            let error_text = error.to_string();
+            if !text.ends_with(&error_text) {
+                // Writing to a String cannot fail.
+                let _ = write!(text, ": {error_text}");
+            }
+            cause = error.source();
+        }
+        Self::Failed(if text.is_empty() { status.code().to_string() } else { text })
+    }
+}
+
+/// The way to the controller.
+struct Outbound {
+    messages: mpsc::Sender<ClientMessage>,
+    /// Of the last Subscribe.
+    sequence: u64,
+}
+
+impl Client {
+    /// Opens a stream and follows it to its end.
+    pub(super) async fn stream(&mut self, channel: Channel, backoff: &mut Backoff) -> Ended {
+        match self.follow(channel, backoff).await {
+            Ok(never) => match never {},
+            Err(ended) => ended,
+        }
+    }
+
+    async fn follow(&mut self, channel: Channel, backoff: &mut Backoff) -> Result<std::convert::Infallible, Ended> {
+        let (messages, receiver) = mpsc::channel(OUTBOUND_QUEUE);
+        let mut outbound = Outbound { messages, sequence: HELLO };
+        outbound.send(client_message::Message::Hello(self.hello())).await?;
+        let mut service = ConfigServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+        let opening = tokio::time::timeout(DEADLINE, service.stream(ReceiverStream::new(receiver)));
+        let response = self.meanwhile(opening).await.map_err(|_| Ended::Deadline)??;
+        let mut inbound: Streaming<ServerMessage> = response.into_inner();
+
+        let silence = self.tuning.silence;
+        let mut dead = std::pin::pin!(tokio::time::sleep(silence));
+        let mut sweep = tokio::time::interval_at(Instant::now() + self.tuning.sweep, self.tuning.sweep);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.subscribe(&mut outbound).await?;
+            // Every arm may be dropped: `message` and `recv` lose nothing, and the timers go on.
+            tokio::select! {
+                message = inbound.message() => {
+                    let message = message?.ok_or(Ended::Closed)?;
+                    self.here();
+                    backoff.reset();
+                    dead.as_mut().reset(Instant::now() + silence);
+                    self.take(message, &mut outbound).await?;
+                }
+                Some(service) = self.requests.recv() => {
+                    self.want(&service);
+                    while let Ok(service) = self.requests.try_recv() {
+                        self.want(&service);
+                    }
+                }
+                _ = sweep.tick() => self.sweep(),
+                () = &mut dead => return Err(Ended::Silence(silence)),
+            }
+        }
+    }
+
+    fn hello(&mut self) -> Hello {
+        // A new stream knows nothing of the former one's subscriptions: all of them are in the Hello.
+        self.unsubscribe.clear();
+        self.store.restart();
+        self.store.asked(HELLO);
+        Hello {
+            proxy: Some(self.config.node.clone()),
+            held: self.store.held(),
+            destinations: self.store.destinations().map(wire).collect(),
+            proxy_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Tells the controller what is wanted since the last Subscribe, and what no longer is.
+    async fn subscribe(&mut self, outbound: &mut Outbound) -> Result<(), Ended> {
+        let add: Vec<_> = self.store.not_asked().map(wire).collect();
+        // What was given up and is wanted again stays subscribed.
+        let unsubscribe = std::mem::take(&mut self.unsubscribe);
+        let remove: Vec<_> = unsubscribe.iter().filter(|service| !self.store.is_wanted(service)).map(wire).collect();
+        if add.is_empty() && remove.is_empty() {
+            return Ok(());
+        }
+        outbound.sequence += 1;
+        self.store.asked(outbound.sequence);
+        let subscribe = Subscribe { add, remove, sequence: outbound.sequence };
+        outbound.send(client_message::Message::Subscribe(subscribe)).await
+    }
+
+    async fn take(&mut self, message: ServerMessage, outbound: &mut Outbound) -> Result<(), Ended> {
+        match message.message {
+            Some(server_message::Message::Update(update)) => {
+                let (nonce, watermark) = (update.nonce, update.watermark);
+                let rejects = self.update(update).rejects;
+                if let Some(watermark) = watermark {
+                    self.status.fresh(watermark.sent_ms);
+                }
+                outbound.send(client_message::Message::Ack(Ack { nonce, rejects })).await
+            }
+            Some(server_message::Message::Watermark(watermark)) => {
+                self.status.fresh(watermark.sent_ms);
+                Ok(())
+            }
+            // From a later version of the protocol.
+            None => Ok(()),
+        }
+    }
+}
+
+impl Outbound {
+    async fn send(&self, message: client_message::Message) -> Result<(), Ended> {
+        let message = ClientMessage { message: Some(message) };
+        match tokio::time::timeout(DEADLINE, self.messages.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Ended::Closed),
+            Err(_) => Err(Ended::Deadline),
+        }
+    }
+}
+
+fn wire(service: &ServiceName) -> Destination {
+    Destination { namespace: service.0.namespace().to_owned(), name: service.0.name().to_owned() }
+}
