@@ -1,1 +1,15 @@
-//! Stub.
+//! The control plane: reads objects, compiles them to the model, serves proxies, collects what they report.
+//!
+//! A change enters in [`sources`], becomes part of the [`index`], is compiled by [`compile`] (pure) to resources of the
+//! model and to conditions ([`status`]), and leaves through [`serve`]. What proxies report enters in [`observe`] and leaves
+//! through [`inspect`]. Nothing here is in the path of a request, and nothing is kept on disk: after a restart everything
+//! comes back from the objects and from the proxies' streams.
+//!
+//! Arrows between modules, down only: `main → cli → app → {serve, observe, inspect} → {status, compile} → {index, sources} →
+//! api → mesh-*`.
+
+pub mod api;
+pub mod compile;
+pub mod index;
+pub mod sources;
+pub mod status;

@@ -1,0 +1,173 @@
+//! The objects that a user writes, as Rust types: our own kinds (with their CRDs), and of the Gateway API and Kubernetes
+//! what the mesh reads. It must not know where objects come from (`sources`) or how they refer to each other (`compile`).
+//!
+//! [`check`] says what is wrong with one object by itself, with the path of the field; [`lower`] turns the parts of one
+//! object that need no other object into model types.
+
+pub mod amime;
+pub mod check;
+pub mod crds;
+pub mod gateway;
+pub mod lower;
+
+use std::fmt;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use mesh_model::name::Name;
+
+pub use amime::{MeshConfig, Workload};
+pub use gateway::{GrpcRoute, HttpRoute};
+
+/// The kinds that the controller reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// `v1 Service`.
+    Service,
+    /// `discovery.k8s.io/v1 EndpointSlice`.
+    EndpointSlice,
+    /// `v1 Namespace`.
+    Namespace,
+    /// `gateway.networking.k8s.io/v1 HTTPRoute`.
+    HttpRoute,
+    /// `gateway.networking.k8s.io/v1 GRPCRoute`.
+    GrpcRoute,
+    /// `amime.io/v1alpha1 MeshConfig`.
+    MeshConfig,
+    /// `amime.io/v1alpha1 Workload`.
+    Workload,
+}
+
+impl Kind {
+    /// Every kind, with its `apiVersion` and `kind`.
+    pub const ALL: [(Self, &'static str, &'static str); 7] = [
+        (Self::Service, "v1", "Service"),
+        (Self::EndpointSlice, "discovery.k8s.io/v1", "EndpointSlice"),
+        (Self::Namespace, "v1", "Namespace"),
+        (Self::HttpRoute, "gateway.networking.k8s.io/v1", "HTTPRoute"),
+        (Self::GrpcRoute, "gateway.networking.k8s.io/v1", "GRPCRoute"),
+        (Self::MeshConfig, "amime.io/v1alpha1", "MeshConfig"),
+        (Self::Workload, "amime.io/v1alpha1", "Workload"),
+    ];
+
+    /// As an object's `kind` says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Namespace => "Namespace",
+            Self::HttpRoute => "HTTPRoute",
+            Self::GrpcRoute => "GRPCRoute",
+            Self::MeshConfig => "MeshConfig",
+            Self::Workload => "Workload",
+        }
+    }
+
+    /// Whether its objects live in a namespace.
+    pub fn scope(self) -> Scope {
+        match self {
+            Self::Namespace | Self::MeshConfig => Scope::Cluster,
+            Self::Service | Self::EndpointSlice | Self::HttpRoute | Self::GrpcRoute | Self::Workload => Scope::Namespaced,
+        }
+    }
+}
+
+/// Where the name of an object is unique.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// In the whole mesh.
+    Cluster,
+    /// In its namespace.
+    Namespaced,
+}
+
+/// The identity of an object. Displays as `HTTPRoute shop/reviews`, or `MeshConfig default` where there is no namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// Its kind.
+    pub kind: Kind,
+    /// Empty for kinds without namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+impl ObjectKey {
+    /// From its parts.
+    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
+        Self { kind, namespace: namespace.into(), name: name.into() }
+    }
+
+    /// As a name of the model; `None` for kinds without namespace.
+    pub fn model_name(&self) -> Option<Name> {
+        Name::new(&self.namespace, &self.name).ok()
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            write!(f, "{} {}", self.kind.as_str(), self.name)
+        } else {
+            write!(f, "{} {}/{}", self.kind.as_str(), self.namespace, self.name)
+        }
+    }
+}
+
+/// One object. Cheap to clone.
+#[derive(Debug, Clone)]
+pub enum Object {
+    /// A Service.
+    Service(Arc<Service>),
+    /// An EndpointSlice.
+    EndpointSlice(Arc<EndpointSlice>),
+    /// A Namespace.
+    Namespace(Arc<Namespace>),
+    /// An HTTPRoute.
+    HttpRoute(Arc<HttpRoute>),
+    /// A GRPCRoute.
+    GrpcRoute(Arc<GrpcRoute>),
+    /// A MeshConfig.
+    MeshConfig(Arc<MeshConfig>),
+    /// A Workload.
+    Workload(Arc<Workload>),
+}
+
+impl Object {
+    /// Its metadata.
+    pub fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::Service(o) => &o.metadata,
+            Self::EndpointSlice(o) => &o.metadata,
+            Self::Namespace(o) => &o.metadata,
+            Self::HttpRoute(o) => &o.metadata,
+            Self::GrpcRoute(o) => &o.metadata,
+            Self::MeshConfig(o) => &o.metadata,
+            Self::Workload(o) => &o.metadata,
+        }
+    }
+}
+
+/// What is wrong with a field of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The path, as in `spec.rules[0].backendRefs[1].weight`.
+    pub field: String,
+    /// Why, in words.
+    pub message: String,
+}
+
+impl Fault {
+    /// From its parts.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}

@@ -1,0 +1,169 @@
+//! Our own kinds, group `amime.io`: what the Gateway API cannot express. CRDs are generated from these types.
+//! It must not know who reads them.
+#![allow(unreachable_pub, reason = "`KubeSchema` repeats the struct inside of a function")]
+
+use std::net::IpAddr;
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+/// Settings of the whole mesh. There is one, named `default`.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "amime.io",
+    version = "v1alpha1",
+    kind = "MeshConfig",
+    plural = "meshconfigs",
+    shortname = "mc",
+    category = "amime",
+    derive = "PartialEq",
+    doc = "Settings of the whole mesh. There is one, named `default`.",
+    validation = "self.metadata.name == 'default'",
+    printcolumn(name = "mTLS", type_ = "string", json_path = ".spec.mtls.mode"),
+    printcolumn(name = "Outbound", type_ = "string", json_path = ".spec.outbound.mode"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct MeshConfigSpec {
+    /// The trust domain of every identity; must be the one of the certificate authority. Absent: taken from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_domain: Option<String>,
+    /// Mutual TLS between workloads.
+    #[serde(default)]
+    pub mtls: MtlsSettings,
+    /// Requests to hosts that the mesh does not know.
+    #[serde(default)]
+    pub outbound: OutboundSettings,
+    /// Traces.
+    #[serde(default)]
+    pub tracing: TracingSettings,
+    /// The access log of proxies.
+    #[serde(default)]
+    pub access_log: AccessLogSettings,
+}
+
+/// Mutual TLS between workloads.
+#[derive(schemars::JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MtlsSettings {
+    /// `Strict` takes mTLS only, `Permissive` takes plaintext too, `Disabled` uses none.
+    pub mode: MtlsModeSetting,
+}
+
+/// How far mutual TLS is required.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MtlsModeSetting {
+    /// Only mTLS.
+    #[default]
+    Strict,
+    /// mTLS, and plaintext from clients outside the mesh.
+    Permissive,
+    /// No mTLS.
+    Disabled,
+}
+
+/// Requests to hosts that the mesh does not know.
+#[derive(schemars::JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OutboundSettings {
+    /// `AllowAny` lets them pass, `RegistryOnly` answers 502.
+    pub mode: OutboundModeSetting,
+}
+
+/// What happens to requests for hosts that the mesh does not know.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutboundModeSetting {
+    /// They pass, and are counted.
+    #[default]
+    AllowAny,
+    /// They are refused.
+    RegistryOnly,
+}
+
+/// Traces.
+#[derive(schemars::JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TracingSettings {
+    /// Share of traces to sample where the caller did not decide, parts per million. Absent: 10000 (1 %).
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub sample_ppm: u32,
+}
+
+impl Default for TracingSettings {
+    fn default() -> Self {
+        Self { sample_ppm: 10_000 }
+    }
+}
+
+/// The access log of proxies.
+#[derive(schemars::JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AccessLogSettings {
+    /// Whether proxies write a line per request. Absent: no.
+    pub enabled: bool,
+}
+
+/// A member of the mesh outside Kubernetes: a process on a laptop, a VM, bare metal.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "amime.io",
+    version = "v1alpha1",
+    kind = "Workload",
+    plural = "workloads",
+    namespaced,
+    shortname = "wl",
+    category = "amime",
+    derive = "PartialEq",
+    doc = "A member of the mesh outside Kubernetes: a process on a laptop, a VM, bare metal.",
+    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
+    printcolumn(name = "Mesh", type_ = "boolean", json_path = ".spec.mesh"),
+    printcolumn(name = "Zone", type_ = "string", json_path = ".spec.zone", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadSpec {
+    /// Where it is reached.
+    #[schemars(with = "String", length(min = 2, max = 45))]
+    #[x_kube(validation = "isIP(self)")]
+    pub address: IpAddr,
+    /// What it serves.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub ports: Vec<WorkloadPort>,
+    /// The service account of its identity. Absent: the workload's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<String>,
+    /// Where it runs, for locality.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Whether it has a sidecar: mTLS with its identity. Absent: yes.
+    #[serde(default = "yes")]
+    pub mesh: bool,
+}
+
+/// A port of a workload.
+#[derive(schemars::JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadPort {
+    /// Its name, for a Service's `targetPort`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where the application listens.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+    /// Where its sidecar takes connections for this port. Absent: the same port (traffic is captured).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub mesh_port: Option<u16>,
+}
+
+impl WorkloadSpec {
+    /// The service account of its identity.
+    pub fn account<'a>(&'a self, name: &'a str) -> &'a str {
+        self.service_account.as_deref().unwrap_or(name)
+    }
+}
+
+fn yes() -> bool {
+    true
+}

@@ -1,0 +1,135 @@
+//! What is wrong with one object by itself, as an API server with our CRDs would find it. It must not know other objects.
+
+use mesh_model::name::Name;
+use mesh_model::spiffe::TrustDomain;
+
+use super::lower::{self, Findings, LoweredRule};
+use super::{Fault, Object, ObjectKey, Scope};
+use crate::api::amime::{MeshConfig, Workload};
+use crate::api::gateway::ParentRef;
+
+/// Every fault of this object; empty when it is good.
+pub fn check(key: &ObjectKey, object: &Object) -> Vec<Fault> {
+    let mut findings = Findings::default();
+    check_name(key, &mut findings);
+    match object {
+        Object::HttpRoute(route) => {
+            check_parents(&route.spec.parent_refs, &mut findings);
+            let names = route.spec.rules.iter().map(|rule| rule.name.clone());
+            lower::check_rules(route.spec.rules.len(), names, &mut findings);
+            collect(lower::http_rules(route), &mut findings);
+        }
+        Object::GrpcRoute(route) => {
+            check_parents(&route.spec.parent_refs, &mut findings);
+            let names = route.spec.rules.iter().map(|rule| rule.name.clone());
+            lower::check_rules(route.spec.rules.len(), names, &mut findings);
+            collect(lower::grpc_rules(route), &mut findings);
+        }
+        Object::Service(service) => check_service(service, &mut findings),
+        Object::EndpointSlice(slice) => check_slice(slice, &mut findings),
+        Object::MeshConfig(config) => check_mesh_config(key, config, &mut findings),
+        Object::Workload(workload) => check_workload(workload, &mut findings),
+        Object::Namespace(_) => {}
+    }
+    findings.faults
+}
+
+fn check_name(key: &ObjectKey, findings: &mut Findings) {
+    let namespace = match key.kind.scope() {
+        Scope::Namespaced => &*key.namespace,
+        Scope::Cluster => "default",
+    };
+    if let Err(error) = Name::new(namespace, &key.name) {
+        let field = if error.what == "namespace" { "metadata.namespace" } else { "metadata.name" };
+        findings.fault(field, error.to_string());
+    }
+}
+
+fn collect(rules: Vec<LoweredRule>, findings: &mut Findings) {
+    for mut rule in rules {
+        findings.faults.append(&mut rule.findings.faults);
+    }
+}
+
+fn check_parents(parents: &[ParentRef], findings: &mut Findings) {
+    if parents.len() > 32 {
+        findings.fault("spec.parentRefs", format!("{} entries, at most 32 are allowed", parents.len()));
+    }
+    for (index, parent) in parents.iter().enumerate() {
+        if parent.port == Some(0) {
+            findings.fault(format!("spec.parentRefs[{index}].port"), "0 is not a port; use 1 to 65535");
+        }
+    }
+}
+
+fn check_service(service: &k8s_openapi::api::core::v1::Service, findings: &mut Findings) {
+    let Some(spec) = &service.spec else {
+        findings.fault("spec", "is missing");
+        return;
+    };
+    let ports = spec.ports.as_deref().unwrap_or_default();
+    for (index, port) in ports.iter().enumerate() {
+        if !(1..=65535).contains(&port.port) {
+            findings.fault(format!("spec.ports[{index}].port"), format!("{} is not a port; use 1 to 65535", port.port));
+        }
+        let same = |other: &&k8s_openapi::api::core::v1::ServicePort| other.port == port.port && other.protocol == port.protocol;
+        if ports.iter().take(index).any(|other| same(&other)) {
+            findings.fault(format!("spec.ports[{index}].port"), format!("{} occurs twice", port.port));
+        }
+        if ports.len() > 1 && port.name.as_deref().unwrap_or_default().is_empty() {
+            findings.fault(format!("spec.ports[{index}].name"), "is needed where a Service has several ports");
+        }
+    }
+}
+
+fn check_slice(slice: &k8s_openapi::api::discovery::v1::EndpointSlice, findings: &mut Findings) {
+    if slice.address_type == "FQDN" {
+        findings.fault("addressType", "FQDN is not supported; use IPv4 or IPv6");
+        return;
+    }
+    for (index, endpoint) in slice.endpoints.iter().enumerate() {
+        for (n, address) in endpoint.addresses.iter().enumerate() {
+            if address.parse::<std::net::IpAddr>().is_err() {
+                findings.fault(format!("endpoints[{index}].addresses[{n}]"), format!("`{address}` is not an IP address"));
+            }
+        }
+    }
+    for (index, port) in slice.ports.iter().flatten().enumerate() {
+        if !port.port.is_some_and(|port| (1..=65535).contains(&port)) {
+            findings.fault(format!("ports[{index}].port"), "a port from 1 to 65535 is needed");
+        }
+    }
+}
+
+fn check_mesh_config(key: &ObjectKey, config: &MeshConfig, findings: &mut Findings) {
+    if &*key.name != "default" {
+        findings.fault("metadata.name", format!("`{}`: the one MeshConfig of a mesh is named `default`", key.name));
+    }
+    if let Some(Err(error)) = config.spec.trust_domain.as_deref().map(TrustDomain::new) {
+        findings.fault("spec.trustDomain", error.to_string());
+    }
+    let ppm = config.spec.tracing.sample_ppm;
+    if ppm > 1_000_000 {
+        findings.fault("spec.tracing.samplePpm", format!("{ppm} is over 1000000"));
+    }
+}
+
+fn check_workload(workload: &Workload, findings: &mut Findings) {
+    if let Some(account) = &workload.spec.service_account
+        && let Err(error) = Name::new("default", account)
+    {
+        findings.fault("spec.serviceAccount", error.to_string());
+    }
+    let ports = &workload.spec.ports;
+    for (index, port) in ports.iter().enumerate() {
+        if port.port == 0 {
+            findings.fault(format!("spec.ports[{index}].port"), "0 is not a port; use 1 to 65535");
+        }
+        if port.mesh_port == Some(0) {
+            findings.fault(format!("spec.ports[{index}].meshPort"), "0 is not a port; use 1 to 65535");
+        }
+        if port.name.is_some() && ports.iter().take(index).any(|other| other.name == port.name) {
+            findings.fault(format!("spec.ports[{index}].name"), "is the name of another port of this workload");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! From the index to resources of the model and to what is to be said about each object. Pure: the same index gives the same
+//! result. It must not know streams, files or the wire.
+//!
+//! [`settings`] fills in the MeshConfig's defaults, [`services`] and [`endpoints`] follow selectors and slices, [`routes`]
+//! resolves parents and backends.
+
+pub mod endpoints;
+pub mod routes;
+pub mod services;
+pub mod settings;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mesh_model::endpoint::Endpoints;
+use mesh_model::route::Route;
+use mesh_model::service::Service;
+use mesh_model::settings::MeshSettings;
+use mesh_model::name::ServiceName;
+use mesh_model::spiffe::TrustDomain;
+
+use crate::api::ObjectKey;
+use crate::index::Index;
+use crate::status::{Condition, ObjectReport};
+
+/// Everything that proxies can be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compiled {
+    /// Settings of the mesh.
+    pub mesh: MeshSettings,
+    /// Services with their endpoints.
+    pub services: BTreeMap<ServiceName, (Service, Endpoints)>,
+    /// Routes, ordered by id.
+    pub routes: Vec<Arc<Route>>,
+    /// What is to be said about each object.
+    pub objects: BTreeMap<ObjectKey, ObjectReport>,
+}
+
+/// What compiling adds up for one object.
+#[derive(Debug, Default)]
+pub struct Reports {
+    objects: BTreeMap<ObjectKey, ObjectReport>,
+}
+
+impl Reports {
+    /// The object is there; conditions follow.
+    pub fn object(&mut self, key: &ObjectKey, origin: &Arc<str>, resource: Option<String>) {
+        let report = self.objects.entry(key.clone()).or_default();
+        report.origin = Arc::clone(origin);
+        report.resource = resource;
+    }
+
+    /// Something is to be said about it.
+    pub fn say(&mut self, key: &ObjectKey, condition: Condition) {
+        self.objects.entry(key.clone()).or_default().conditions.push(condition);
+    }
+}
+
+/// Compiles everything. `trust_domain` is the certificate authority's.
+pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
+    let mut reports = Reports::default();
+    let mesh = settings::compile(index, trust_domain, &mut reports);
+    let services = services::compile(index, &mesh, &mut reports);
+    let routes = routes::compile(index, &services, &mut reports);
+    for (key, entry) in index.namespaces.store.iter() {
+        reports.object(key, &entry.origin, None);
+    }
+    for (key, entry) in index.workloads.store.iter() {
+        reports.object(key, &entry.origin, None);
+    }
+    Compiled { mesh, services, routes, objects: reports.objects }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Endpoints of a Service: from EndpointSlices that name it, and from Workloads that its selector selects. It must not know routes.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use k8s_openapi::api::core::v1::Service as KubeService;
+use k8s_openapi::api::discovery::v1::{Endpoint as SliceEndpoint, EndpointSlice};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, PortEndpoints, Transport};
+use mesh_model::name::WorkloadName;
+use mesh_model::service::Service;
+use mesh_model::settings::{MeshSettings, MtlsMode};
+use mesh_model::spiffe::SpiffeId;
+
+use crate::api::Workload;
+use crate::api::amime::WorkloadPort;
+use crate::index::Index;
+use crate::status::{Condition, ConditionType};
+
+/// What was found for a service.
+#[derive(Debug)]
+pub struct Found {
+    /// Its endpoints.
+    pub endpoints: Endpoints,
+    /// What is to be said about the Service.
+    pub conditions: Vec<Condition>,
+}
+
+/// Finds the endpoints of every port of `service`, which was made of `object`.
+pub fn compile(index: &Index, mesh: &MeshSettings, service: &Service, object: &KubeService) -> Found {
+    let mut conditions = Vec::new();
+    let namespace = service.name.0.namespace();
+    let none = BTreeMap::new();
+    let spec = object.spec.as_ref();
+    let selector = spec.and_then(|spec| spec.selector.as_ref()).unwrap_or(&none);
+    let mut ports = Vec::with_capacity(service.ports.len());
+    for (at, port) in service.ports.iter().enumerate() {
+        // Sorted by address, and a slice's word (it knows readiness) counts before the selector's.
+        let mut endpoints: BTreeMap<SocketAddr, Endpoint> = BTreeMap::new();
+        for (_, entry) in index.slices.of_service(&service.name) {
+            for endpoint in from_slice(index, mesh, namespace, &entry.object, &port.name) {
+                endpoints.entry(endpoint.address).or_insert(endpoint);
+            }
+        }
+        let target = target_port(object, port.port);
+        for (name, entry) in index.workloads.selected(namespace, selector) {
+            match workload_port(&entry.object, &target) {
+                Some(target) => {
+                    let endpoint = from_workload(mesh, &name, &entry.object, target);
+                    endpoints.entry(endpoint.address).or_insert(endpoint);
+                }
+                None => conditions.push(no_port(at, &name, &target)),
+            }
+        }
+        ports.push(PortEndpoints { service_port: port.port, endpoints: endpoints.into_values().collect() });
+    }
+    Found { endpoints: Endpoints { service: service.name.clone(), ports }, conditions }
+}
+
+fn no_port(at: usize, workload: &WorkloadName, target: &Target) -> Condition {
+    let target = match target {
+        Target::Number(number) => number.to_string(),
+        Target::Name(name) => format!("named `{name}`"),
+    };
+    let message = format!("Workload {workload} is selected but has no port {target}; add it to the Workload's spec.ports");
+    Condition::failed(ConditionType::ResolvedRefs, "PortNotFound", format!("spec.ports[{at}].targetPort"), message)
+}
+
+/// Which port of a workload serves a service's port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Target {
+    Number(u16),
+    Name(String),
+}
+
+fn target_port(object: &KubeService, port: u16) -> Target {
+    let ports = object.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+    let found = ports.iter().find(|candidate| candidate.port == i32::from(port) && candidate.protocol.as_deref() != Some("UDP"));
+    match found.and_then(|found| found.target_port.as_ref()) {
+        Some(IntOrString::String(name)) => Target::Name(name.clone()),
+        // 0 is how some tools write "the same".
+        Some(IntOrString::Int(number)) => Target::Number(u16::try_from(*number).ok().filter(|n| *n != 0).unwrap_or(port)),
+        None => Target::Number(port),
+    }
+}
+
+fn workload_port<'a>(workload: &'a Workload, target: &Target) -> Option<&'a WorkloadPort> {
+    workload.spec.ports.iter().find(|port| match target {
+        Target::Number(number) => port.port == *number,
+        Target::Name(name) => port.name.as_ref() == Some(name),
+    })
+}
+
+fn from_workload(mesh: &MeshSettings, name: &WorkloadName, workload: &Workload, port: &WorkloadPort) -> Endpoint {
+    let transport = transport(mesh, name, workload);
+    Endpoint {
+        address: SocketAddr::new(workload.spec.address, port.mesh_port.unwrap_or(port.port)),
+        transport,
+        workload: Some(name.clone()),
+        zone: workload.spec.zone.clone().unwrap_or_default(),
+        state: EndpointState::Ready,
+    }
+}
+
+/// A member of the mesh shows the identity of its namespace and service account. With mTLS disabled nobody shows any.
+fn transport(mesh: &MeshSettings, name: &WorkloadName, workload: &Workload) -> Transport {
+    if !workload.spec.mesh || mesh.mtls_mode == MtlsMode::Disabled {
+        return Transport::Plain;
+    }
+    let account = workload.spec.account(name.0.name());
+    SpiffeId::new(mesh.trust_domain.clone(), name.0.namespace(), account).map_or(Transport::Plain, Transport::Mesh)
+}
+
+fn from_slice(index: &Index, mesh: &MeshSettings, namespace: &str, slice: &EndpointSlice, port_name: &str) -> Vec<Endpoint> {
+    let mut ports = slice.ports.iter().flatten();
+    let port = ports.find(|port| port.name.as_deref().unwrap_or_default() == port_name).and_then(|port| port.port);
+    let Some(port) = port.and_then(|port| u16::try_from(port).ok()) else { return Vec::new() };
+    let mut found = Vec::new();
+    for endpoint in &slice.endpoints {
+        let Some(state) = state(endpoint) else { continue };
+        let workload = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Workload"));
+        let workload = workload.and_then(|target| {
+            let name = WorkloadName::new(target.namespace.as_deref().unwrap_or(namespace), target.name.as_deref()?).ok()?;
+            let entry = index.workloads.find(&name)?;
+            Some((name, &entry.object))
+        });
+        // Only the first address counts. Source: EndpointSlice reference, `endpoints.addresses`.
+        let Some(ip) = endpoint.addresses.first().and_then(|address| address.parse::<IpAddr>().ok()) else { continue };
+        let zone = endpoint.zone.clone();
+        found.push(match workload {
+            None => {
+                let zone = zone.unwrap_or_default();
+                Endpoint { address: SocketAddr::new(ip, port), transport: Transport::Plain, workload: None, zone, state }
+            }
+            Some((name, workload)) => {
+                let own = workload.spec.ports.iter().find(|own| own.port == port);
+                Endpoint {
+                    address: SocketAddr::new(ip, own.and_then(|own| own.mesh_port).unwrap_or(port)),
+                    transport: transport(mesh, &name, workload),
+                    zone: zone.or_else(|| workload.spec.zone.clone()).unwrap_or_default(),
+                    workload: Some(name),
+                    state,
+                }
+            }
+        });
+    }
+    found
+}
+
+/// `None`: not to be used. Absent conditions mean ready. Source: EndpointSlice reference, `endpoints.conditions`.
+fn state(endpoint: &SliceEndpoint) -> Option<EndpointState> {
+    let conditions = endpoint.conditions.as_ref();
+    let says = |value: Option<Option<bool>>, absent: bool| value.flatten().unwrap_or(absent);
+    let ready = says(conditions.map(|c| c.ready), true);
+    let terminating = says(conditions.map(|c| c.terminating), false);
+    let serving = says(conditions.map(|c| c.serving), ready);
+    match (ready && !terminating, serving && terminating) {
+        (true, _) => Some(EndpointState::Ready),
+        (false, true) => Some(EndpointState::Draining),
+        (false, false) => None,
+    }
+}

@@ -1,0 +1,230 @@
+//! Routes of the model: parents and backends resolved. It must not know endpoints.
+//!
+//! Decisions, with their source:
+//! - A parent is a Service of the core group (GEP-1294); others (a Gateway) are told as not supported.
+//! - A backend in another namespace needs no ReferenceGrant: a mesh route decides only about requests of clients that could call
+//!   that Service themselves (GEP-1294; the conformance test MeshConsumerRoute relies on it). So there is nothing that a
+//!   grant could hide, and a missing Service may be told as such.
+//! - A rule without backends goes to the parent itself (GEP-1686), where that is one Service and one port.
+//! - What the mesh does not do makes its rule (or its backend's share) answer 500, never pass as if it were not there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use mesh_model::endpoint::Endpoints;
+use mesh_model::name::ServiceName;
+use mesh_model::route::{Backend, BackendTarget, Filter, ParentRef, Route, RouteId, RouteKind, Rule};
+use mesh_model::service::Service;
+
+use super::Reports;
+use crate::api::lower::{self, LoweredBackend, LoweredRule};
+use crate::api::{ObjectKey, gateway};
+use crate::index::Index;
+use crate::status::{Condition, ConditionType};
+
+type Services = BTreeMap<ServiceName, (Service, Endpoints)>;
+
+/// Compiles every route that is attached to a Service.
+pub fn compile(index: &Index, services: &Services, reports: &mut Reports) -> Vec<Arc<Route>> {
+    let mut routes = Vec::new();
+    for (key, entry) in index.routes.http.iter() {
+        let object = &entry.object;
+        let source = Source {
+            kind: RouteKind::Http,
+            key,
+            metadata: &object.metadata,
+            origin: &entry.origin,
+            parents: &object.spec.parent_refs,
+            hostnames: object.spec.hostnames.len(),
+            rules: lower::http_rules(object),
+        };
+        routes.extend(source.compile(services, reports));
+    }
+    for (key, entry) in index.routes.grpc.iter() {
+        let object = &entry.object;
+        let source = Source {
+            kind: RouteKind::Grpc,
+            key,
+            metadata: &object.metadata,
+            origin: &entry.origin,
+            parents: &object.spec.parent_refs,
+            hostnames: object.spec.hostnames.len(),
+            rules: lower::grpc_rules(object),
+        };
+        routes.extend(source.compile(services, reports));
+    }
+    routes
+}
+
+/// A route object of either kind.
+struct Source<'a> {
+    kind: RouteKind,
+    key: &'a ObjectKey,
+    metadata: &'a ObjectMeta,
+    origin: &'a Arc<str>,
+    parents: &'a [gateway::ParentRef],
+    hostnames: usize,
+    rules: Vec<LoweredRule>,
+}
+
+impl Source<'_> {
+    fn compile(self, services: &Services, reports: &mut Reports) -> Option<Arc<Route>> {
+        let id = RouteId { kind: self.kind, name: self.key.model_name()? };
+        let mut conditions = Vec::new();
+        let parents = self.parents(services, &mut conditions);
+        if self.hostnames > 0 {
+            conditions.push(Condition::noted(
+                ConditionType::Accepted,
+                "HostnamesIgnored",
+                "spec.hostnames",
+                "hostnames have no effect on routes of a Service (GEP-1294)",
+            ));
+        }
+        let own = own_backend(&parents, services);
+        let mut rules = Vec::with_capacity(self.rules.len());
+        for rule in &self.rules {
+            rules.push(self.rule(rule, own.as_ref(), services, &mut conditions));
+        }
+        let resource = (!parents.is_empty()).then(|| id.to_string());
+        reports.object(self.key, self.origin, resource);
+        for condition in conditions {
+            reports.say(self.key, condition);
+        }
+        let created = self.metadata.creation_timestamp.as_ref().map_or(0, |time| u64::try_from(time.0.as_second()).unwrap_or(0));
+        let origin = self.origin.to_string();
+        (!parents.is_empty()).then(|| Arc::new(Route { id, parents, rules, created, origin }))
+    }
+
+    fn parents(&self, services: &Services, conditions: &mut Vec<Condition>) -> Vec<ParentRef> {
+        let mut parents = Vec::new();
+        let mut refuse = |reason: &'static str, field: String, message: String| {
+            conditions.push(Condition::failed(ConditionType::Accepted, reason, field, message));
+        };
+        if self.parents.is_empty() {
+            refuse("NoMatchingParent", "spec.parentRefs".into(), "is empty, so the route has no effect; name a Service".into());
+        }
+        for (index, parent) in self.parents.iter().enumerate() {
+            let field = format!("spec.parentRefs[{index}]");
+            let group = parent.group.as_deref().unwrap_or("gateway.networking.k8s.io");
+            let kind = parent.kind.as_deref().unwrap_or("Gateway");
+            if kind == "Service" && !matches!(group, "" | "core") {
+                refuse("InvalidKind", format!("{field}.group"), "a Service parent needs `group: \"\"` (left out, it means the Gateway API's group)".into());
+                continue;
+            }
+            if kind != "Service" {
+                refuse("InvalidKind", format!("{field}.kind"), format!("a parent of kind {kind} is not supported; only Service is"));
+                continue;
+            }
+            let namespace = parent.namespace.as_deref().unwrap_or(&self.key.namespace);
+            let Ok(service) = ServiceName::new(namespace, &parent.name) else {
+                refuse("NoMatchingParent", format!("{field}.name"), format!("`{}` is not a name that a Service can have", parent.name));
+                continue;
+            };
+            let found = services.get(&service).map(|(service, _)| service);
+            let mut port = parent.port;
+            match (found, &parent.section_name) {
+                (None, _) => refuse("NoMatchingParent", format!("{field}.name"), format!("there is no Service {service}; the route takes effect once there is")),
+                (Some(found), Some(section)) => match found.ports.iter().find(|p| p.name == *section) {
+                    Some(named) => port = Some(named.port),
+                    None => {
+                        refuse("NoMatchingParent", format!("{field}.sectionName"), format!("Service {service} has no port named `{section}`"));
+                        continue;
+                    }
+                },
+                (Some(found), None) => {
+                    if let Some(port) = port.filter(|port| found.port(*port).is_none()) {
+                        refuse("NoMatchingParent", format!("{field}.port"), format!("Service {service} has no port {port}"));
+                    }
+                }
+            }
+            let parent = ParentRef { service, port };
+            if !parents.contains(&parent) {
+                parents.push(parent);
+            }
+        }
+        parents
+    }
+
+    fn rule(&self, rule: &LoweredRule, own: Option<&Backend>, services: &Services, conditions: &mut Vec<Condition>) -> Rule {
+        let (mut filters, mut backends) = (rule.filters.clone(), Vec::new());
+        if let Some(first) = rule.findings.unsupported.first() {
+            for fault in &rule.findings.unsupported {
+                let message = format!("{}; requests of this rule get 500", fault.message);
+                conditions.push(Condition::failed(ConditionType::Accepted, "UnsupportedValue", fault.field.clone(), message));
+            }
+            filters.clear();
+            let target = BackendTarget::Invalid { reference: first.field.clone(), reason: first.message.clone() };
+            backends.push(Backend { target, weight: 1, filters: Vec::new() });
+        } else {
+            for backend in &rule.backends {
+                backends.push(self.backend(backend, services, conditions));
+            }
+            let redirects = filters.iter().any(|filter| matches!(filter, Filter::Redirect(_)));
+            if backends.is_empty() && !redirects {
+                backends.extend(own.cloned());
+            }
+        }
+        Rule { name: rule.name.clone(), matches: rule.matches.clone(), filters, backends, timeouts: rule.timeouts }
+    }
+
+    fn backend(&self, backend: &LoweredBackend, services: &Services, conditions: &mut Vec<Condition>) -> Backend {
+        let namespace = backend.namespace.as_deref().unwrap_or(&self.key.namespace);
+        let target = self.target(backend, namespace, services).unwrap_or_else(|invalid| {
+            let (kind, share) = (invalid.condition, "its share of requests gets 500");
+            let message = format!("{}; {share}", invalid.message);
+            conditions.push(Condition::failed(kind, invalid.reason, invalid.field, message));
+            let port = backend.port.map(|port| format!(":{port}")).unwrap_or_default();
+            let reference = format!("{} {namespace}/{}{port}", backend.kind, backend.name);
+            BackendTarget::Invalid { reference, reason: format!("{}: {}", invalid.reason, invalid.message) }
+        });
+        Backend { target, weight: backend.weight, filters: backend.filters.clone() }
+    }
+
+    fn target(&self, backend: &LoweredBackend, namespace: &str, services: &Services) -> Result<BackendTarget, Invalid> {
+        let refs = |reason, part: &str, message: String| {
+            let field = format!("{}.{part}", backend.field);
+            Invalid { condition: ConditionType::ResolvedRefs, reason, field, message }
+        };
+        if !matches!(backend.group.as_str(), "" | "core") || backend.kind != "Service" {
+            let group = if backend.group.is_empty() { String::new() } else { format!("{}/", backend.group) };
+            return Err(refs("InvalidKind", "kind", format!("a backend of kind {group}{} is not supported; only Service is", backend.kind)));
+        }
+        if let Some(fault) = backend.unsupported.first() {
+            let (field, message) = (fault.field.clone(), fault.message.clone());
+            return Err(Invalid { condition: ConditionType::Accepted, reason: "UnsupportedValue", field, message });
+        }
+        let Some(port) = backend.port else {
+            return Err(refs("BackendNotFound", "port", "is missing; a Service needs it".to_owned()));
+        };
+        let name = ServiceName::new(namespace, &backend.name).map_err(|error| refs("BackendNotFound", "name", error.to_string()))?;
+        match services.get(&name) {
+            None => Err(refs("BackendNotFound", "name", format!("there is no Service {name}"))),
+            Some((service, _)) if service.port(port).is_none() => {
+                Err(refs("BackendNotFound", "port", format!("Service {name} has no port {port}")))
+            }
+            Some(_) => Ok(BackendTarget::Service { service: name, port }),
+        }
+    }
+}
+
+/// A reference that leads nowhere.
+struct Invalid {
+    condition: ConditionType,
+    reason: &'static str,
+    field: String,
+    message: String,
+}
+
+/// The parent itself as backend, where all parents are the same port of one Service.
+fn own_backend(parents: &[ParentRef], services: &Services) -> Option<Backend> {
+    let [parent] = parents else { return None };
+    let (service, _) = services.get(&parent.service)?;
+    let port = match (parent.port, service.ports.as_slice()) {
+        (Some(port), _) => port,
+        (None, [only]) => only.port,
+        (None, _) => return None,
+    };
+    let target = BackendTarget::Service { service: parent.service.clone(), port };
+    Some(Backend { target, weight: 1, filters: Vec::new() })
+}

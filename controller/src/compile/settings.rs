@@ -1,0 +1,38 @@
+//! The MeshConfig with its defaults: strict mTLS, any host outside may be called, 1 % of traces. It must not know other objects.
+
+use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
+use mesh_model::spiffe::TrustDomain;
+
+use super::Reports;
+use crate::api::amime::{MeshConfigSpec, MtlsModeSetting, OutboundModeSetting};
+use crate::index::Index;
+use crate::status::{Condition, ConditionType};
+
+/// The settings in force.
+pub fn compile(index: &Index, trust_domain: &TrustDomain, reports: &mut Reports) -> MeshSettings {
+    let defaults = MeshConfigSpec::default();
+    let found = index.settings.find();
+    if let Some((key, entry)) = found {
+        reports.object(key, &entry.origin, Some("mesh".to_owned()));
+        let other = entry.object.spec.trust_domain.as_deref().filter(|domain| *domain != trust_domain.as_str());
+        if let Some(other) = other {
+            let message = format!("`{other}` is not the certificate authority's trust domain `{trust_domain}`, which stays in force");
+            reports.say(key, Condition::failed(ConditionType::Accepted, "TrustDomainMismatch", "spec.trustDomain", message));
+        }
+    }
+    let spec = found.map_or(&defaults, |(_, entry)| &entry.object.spec);
+    MeshSettings {
+        trust_domain: trust_domain.clone(),
+        mtls_mode: match spec.mtls.mode {
+            MtlsModeSetting::Strict => MtlsMode::Strict,
+            MtlsModeSetting::Permissive => MtlsMode::Permissive,
+            MtlsModeSetting::Disabled => MtlsMode::Disabled,
+        },
+        outbound_mode: match spec.outbound.mode {
+            OutboundModeSetting::AllowAny => OutboundMode::AllowAny,
+            OutboundModeSetting::RegistryOnly => OutboundMode::RegistryOnly,
+        },
+        trace_sample_ppm: spec.tracing.sample_ppm,
+        access_log: spec.access_log.enabled,
+    }
+}

@@ -1,0 +1,83 @@
+//! The objects in force, found by name and by what refers to them. Synchronous: a change is applied when the call returns.
+//! It must not know files (`sources`) or what objects make together (`compile`).
+
+pub mod namespaces;
+pub mod routes;
+pub mod services;
+pub mod settings;
+pub mod slices;
+pub mod store;
+pub mod workloads;
+
+use crate::api::{Kind, Object, ObjectKey};
+use crate::sources::Change;
+
+/// Every object in force, and how new that is.
+#[derive(Debug, Default)]
+pub struct Index {
+    /// Services.
+    pub services: services::Services,
+    /// EndpointSlices.
+    pub slices: slices::Slices,
+    /// Namespaces.
+    pub namespaces: namespaces::Namespaces,
+    /// HTTPRoutes and GRPCRoutes.
+    pub routes: routes::Routes,
+    /// The MeshConfig.
+    pub settings: settings::Settings,
+    /// Workloads.
+    pub workloads: workloads::Workloads,
+    revision: u64,
+    time_ms: u64,
+}
+
+impl Index {
+    /// Applies the changes that a source gave at one moment, and counts one revision.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>, time_ms: u64) {
+        for change in changes {
+            match change {
+                Change::Apply { key, object, origin } => self.put(&key, object, &origin),
+                Change::Delete { key } => self.delete(&key),
+            }
+        }
+        self.revision += 1;
+        self.time_ms = self.time_ms.max(time_ms);
+    }
+
+    /// Grows by one with every [`Index::apply`]; 0 before the first.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// When the source gave that revision, Unix milliseconds.
+    pub fn time_ms(&self) -> u64 {
+        self.time_ms
+    }
+
+    fn put(&mut self, key: &ObjectKey, object: Object, origin: &str) {
+        match object {
+            Object::Service(object) => self.services.store.apply(key, object, origin),
+            Object::EndpointSlice(object) => self.slices.apply(key, object, origin),
+            Object::Namespace(object) => self.namespaces.store.apply(key, object, origin),
+            Object::HttpRoute(object) => self.routes.http.apply(key, object, origin),
+            Object::GrpcRoute(object) => self.routes.grpc.apply(key, object, origin),
+            Object::MeshConfig(object) => self.settings.store.apply(key, object, origin),
+            Object::Workload(object) => self.workloads.store.apply(key, object, origin),
+        }
+    }
+
+    fn delete(&mut self, key: &ObjectKey) {
+        match key.kind {
+            Kind::Service => self.services.store.delete(key),
+            Kind::EndpointSlice => self.slices.delete(key),
+            Kind::Namespace => self.namespaces.store.delete(key),
+            Kind::HttpRoute => self.routes.http.delete(key),
+            Kind::GrpcRoute => self.routes.grpc.delete(key),
+            Kind::MeshConfig => self.settings.store.delete(key),
+            Kind::Workload => self.workloads.store.delete(key),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

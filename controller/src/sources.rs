@@ -1,0 +1,115 @@
+//! Where objects come from. A source turns what it watches into [`Change`]s of whole objects, and says what it could not
+//! read. It must not know what objects mean to each other.
+//!
+//! There is one source now, a folder of YAML: [`dir`] watches it, [`scan`] reads files, [`documents`] parses, [`state`]
+//! decides which form of each object is in force.
+
+pub mod dir;
+pub mod documents;
+pub mod node;
+pub mod reader;
+pub mod scan;
+pub mod state;
+
+use std::sync::Arc;
+
+use crate::api::{Fault, Object, ObjectKey};
+
+/// What happened to one object.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// It is new or different.
+    Apply {
+        /// Which object.
+        key: ObjectKey,
+        /// Its new form.
+        object: Object,
+        /// Where it was read: `PATH:LINE`.
+        origin: Arc<str>,
+    },
+    /// It is no more.
+    Delete {
+        /// Which object.
+        key: ObjectKey,
+    },
+}
+
+/// How far reading came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// The file or document could not be read.
+    Readable,
+    /// It could be read, but is not a good object.
+    Accepted,
+}
+
+impl Stage {
+    /// As a condition's type.
+    pub fn condition(self) -> &'static str {
+        match self {
+            Self::Readable => "Readable",
+            Self::Accepted => "Accepted",
+        }
+    }
+}
+
+/// Why something could not be read or is not good; a condition's reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// The file could not be opened or read.
+    Unreadable,
+    /// The file is larger than a file may be.
+    TooLarge,
+    /// More files or folders than are read.
+    TooMany,
+    /// The file is not UTF-8.
+    NotUtf8,
+    /// The file has nothing in it.
+    Empty,
+    /// The text is not YAML.
+    Syntax,
+    /// Not an object of a kind that is known.
+    UnknownKind,
+    /// The object has no name.
+    MissingName,
+    /// A field is missing, of the wrong type, or has a value that is not allowed.
+    Invalid,
+    /// A field that the kind does not have.
+    UnknownField,
+    /// The same object is written somewhere else too.
+    Duplicate,
+}
+
+impl Reason {
+    /// As a condition's reason.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreadable => "Unreadable",
+            Self::TooLarge => "TooLarge",
+            Self::TooMany => "TooMany",
+            Self::NotUtf8 => "NotUTF8",
+            Self::Empty => "Empty",
+            Self::Syntax => "SyntaxError",
+            Self::UnknownKind => "UnknownKind",
+            Self::MissingName => "MissingName",
+            Self::Invalid => "Invalid",
+            Self::UnknownField => "UnknownField",
+            Self::Duplicate => "Duplicate",
+        }
+    }
+}
+
+/// Something that could not be read or is not good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The object, as far as it could be told which one.
+    pub object: Option<ObjectKey>,
+    /// How far reading came.
+    pub stage: Stage,
+    /// Why.
+    pub reason: Reason,
+    /// Where; 0 if it concerns the file as a whole.
+    pub line: u64,
+    /// The field (may be empty) and what is wrong with it.
+    pub fault: Fault,
+}

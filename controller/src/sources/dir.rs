@@ -1,0 +1,163 @@
+//! Watches a folder: the thin shell around [`scan`](super::scan) and [`DirState`]. Events only wake it; what has changed is
+//! found by looking, so that a lost or strange event costs time and never a change. It must not know what objects mean.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+
+use super::scan::{self, Stamp};
+use super::state::{Contents, DirState, Report};
+use super::Change;
+
+/// Changes within this time are taken together: an editor writes a file in several steps.
+const COALESCE: Duration = Duration::from_millis(15);
+/// Looks without having been woken, in case that an event was lost or that there are no events (links, network folders).
+const RESCAN: Duration = Duration::from_secs(2);
+/// A file that was written this recently may be written again within the same tick of the file system's clock, so its stamp
+/// does not tell; it is read again at the next look.
+const RACY: Duration = Duration::from_millis(100);
+
+/// What one look has found.
+#[derive(Debug)]
+pub struct Batch {
+    /// What has changed.
+    pub changes: Vec<Change>,
+    /// Everything that is wrong now.
+    pub reports: Vec<Report>,
+    /// When it was read, Unix milliseconds.
+    pub time_ms: u64,
+}
+
+/// A folder that is watched.
+#[derive(Debug)]
+pub struct DirSource {
+    root: PathBuf,
+    woken: Arc<Notify>,
+    watcher: Option<RecommendedWatcher>,
+    /// Which folder the watcher watches: a new one of the same name has another number.
+    watched: Option<(u64, u64)>,
+    /// `None` only while a look runs.
+    core: Option<Core>,
+}
+
+#[derive(Debug, Default)]
+struct Core {
+    state: DirState,
+    stamps: BTreeMap<Arc<str>, Stamp>,
+    reports: Vec<Report>,
+    looked: bool,
+    /// Some file is too young for its stamp to be trusted.
+    racy: bool,
+}
+
+impl DirSource {
+    /// Watches `root`. A folder that is not there yet is waited for.
+    pub fn new(root: PathBuf) -> Self {
+        Self { root, woken: Arc::new(Notify::new()), watcher: None, watched: None, core: Some(Core::default()) }
+    }
+
+    /// Waits until something has changed, and says what. The first call returns at once, with all that there is.
+    ///
+    /// Not safe to drop at an await: the look that runs would be lost. Drop the source with it.
+    pub async fn next(&mut self) -> Batch {
+        loop {
+            self.watch();
+            let mut core = self.core.take().unwrap_or_default();
+            let first = !core.looked;
+            if !first {
+                let rescan = if core.racy { RACY } else { RESCAN };
+                // Elapsing is as good as an event.
+                if tokio::time::timeout(rescan, self.woken.notified()).await.is_ok() {
+                    tokio::time::sleep(COALESCE).await;
+                }
+            }
+            let root = self.root.clone();
+            let looked = tokio::task::spawn_blocking(move || {
+                let found = core.look(&root);
+                (core, found)
+            });
+            let Ok((core, found)) = looked.await else {
+                // A panic in there has been printed; begin anew from what the folder has.
+                self.core = Some(Core::default());
+                continue;
+            };
+            let reports = core.reports.clone();
+            self.core = Some(core);
+            if let Some(changes) = found {
+                return Batch { changes, reports, time_ms: now_ms() };
+            }
+        }
+    }
+
+    /// Sets up events, again when the folder was not there before. Without events there is still the rescan.
+    fn watch(&mut self) {
+        let folder = std::fs::metadata(&self.root).map(|metadata| (metadata.dev(), metadata.ino())).ok();
+        if self.watcher.is_some() && self.watched == folder {
+            return;
+        }
+        (self.watcher, self.watched) = (None, folder);
+        let woken = Arc::clone(&self.woken);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Reading a file is an event too, and we read when there is an event.
+            let reading = |kind: &EventKind| {
+                matches!(kind, EventKind::Access(access) if *access != AccessKind::Close(AccessMode::Write))
+            };
+            if !event.is_ok_and(|event| reading(&event.kind)) {
+                woken.notify_one();
+            }
+        });
+        match watcher.and_then(|mut watcher| watcher.watch(&self.root, RecursiveMode::Recursive).map(|()| watcher)) {
+            Ok(watcher) => self.watcher = Some(watcher),
+            Err(error) => tracing::debug!(%error, folder = %self.root.display(), "no events, looking every {RESCAN:?}"),
+        }
+    }
+}
+
+impl Core {
+    /// `None` if nothing has changed.
+    fn look(&mut self, root: &Path) -> Option<Vec<Change>> {
+        let young = now_ns() - i128::try_from(RACY.as_nanos()).unwrap_or(0);
+        let listing = scan::list(root);
+        let mut edits = Vec::new();
+        for path in self.state.paths() {
+            let hidden = listing.hidden.iter().any(|folder| path.starts_with(folder.as_str()));
+            if !listing.files.contains_key(path) && !hidden {
+                edits.push((Arc::clone(path), Contents::Gone));
+            }
+        }
+        let mut stamps = BTreeMap::new();
+        self.racy = false;
+        for (path, stamp) in listing.files {
+            if self.stamps.get(&path) != Some(&stamp) {
+                edits.push((Arc::clone(&path), scan::read(&root.join(&*path))));
+            }
+            if stamp.changed >= young {
+                self.racy = true;
+            } else {
+                stamps.insert(path, stamp);
+            }
+        }
+        self.stamps = stamps;
+        let changes = self.state.apply_all(edits);
+        self.state.set_outside(listing.problems);
+        let reports = self.state.reports();
+        let news = !changes.is_empty() || reports != self.reports || !self.looked;
+        self.reports = reports;
+        self.looked = true;
+        news.then_some(changes)
+    }
+}
+
+fn now_ns() -> i128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i128::try_from(d.as_nanos()).unwrap_or(0))
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(now_ns() / 1_000_000).unwrap_or(0)
+}

@@ -1,0 +1,221 @@
+//! From the bytes of a file to objects and problems, one per document. Pure. It must not know files or what was there
+//! before (`state`).
+
+use std::sync::Arc;
+
+use super::node::{Node, Value};
+use super::{Problem, Reason, Stage, reader};
+use crate::api::check::check;
+use crate::api::{Fault, Kind, Object, ObjectKey, Scope};
+
+/// Most documents of a file.
+const MAX_DOCUMENTS: usize = 10_000;
+/// Most faults that are told about one object.
+const MAX_FAULTS: usize = 10;
+/// Longest text of a user that goes into a message.
+const MAX_QUOTE: usize = 300;
+
+/// A good object.
+#[derive(Debug, Clone)]
+pub struct ReadObject {
+    /// Which one.
+    pub key: ObjectKey,
+    /// What it says.
+    pub object: Object,
+    /// Where it begins, from 1.
+    pub line: u64,
+    /// What is worth telling though the object is good.
+    pub notes: Vec<Problem>,
+}
+
+/// What a document is.
+#[derive(Debug, Clone)]
+pub enum Document {
+    /// A good object.
+    Good(ReadObject),
+    /// Not one, and why; never empty, the first says most.
+    Bad(Vec<Problem>),
+}
+
+/// Reads every document. Documents without content (only comments) are left out; a file without any byte of content is a
+/// problem, since that is how a file looks while an editor writes it.
+pub fn read_documents(bytes: &[u8]) -> Vec<Document> {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+        Err(error) => {
+            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let line = 1 + before.iter().filter(|b| **b == b'\n').count() as u64;
+            return vec![Document::Bad(vec![file_problem(Reason::NotUtf8, line, "the file is not UTF-8 here; save it as UTF-8")])];
+        }
+    };
+    if text.trim().is_empty() {
+        return vec![Document::Bad(vec![file_problem(Reason::Empty, 0, "the file is empty; delete it if its objects shall go")])];
+    }
+    let mut documents = Vec::new();
+    for (index, (line, text)) in split(text).into_iter().enumerate() {
+        if index == MAX_DOCUMENTS {
+            let message = format!("more than {MAX_DOCUMENTS} documents; split the file");
+            documents.push(Document::Bad(vec![file_problem(Reason::TooMany, line, message)]));
+            break;
+        }
+        documents.extend(read_document(&text, line - 1));
+    }
+    documents
+}
+
+fn file_problem(reason: Reason, line: u64, message: impl Into<String>) -> Problem {
+    Problem { object: None, stage: Stage::Readable, reason, line, fault: Fault::new("", message) }
+}
+
+/// Splits at document markers, so that a syntax error spoils one document only. A line that begins with `---` and a blank
+/// is a marker everywhere in YAML, inside of block scalars too (YAML 1.2.2, section 9.1.2). Yields the line where each begins.
+fn split(text: &str) -> Vec<(u64, String)> {
+    let mut documents = Vec::new();
+    let mut current = (1, String::new());
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        let marker = |mark: &str| line.strip_prefix(mark).filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n', '\r']));
+        let number = index as u64 + 1;
+        if let Some(rest) = marker("---") {
+            documents.push(std::mem::replace(&mut current, (number, format!("   {rest}"))));
+        } else if marker("...").is_some() {
+            documents.push(std::mem::replace(&mut current, (number + 1, String::new())));
+        } else {
+            current.1.push_str(line);
+        }
+    }
+    documents.push(current);
+    documents.retain(|(_, text)| has_content(text));
+    documents
+}
+
+fn has_content(text: &str) -> bool {
+    text.lines().any(|line| {
+        let line = line.trim();
+        !line.is_empty() && !line.starts_with(['#', '%'])
+    })
+}
+
+fn read_document(text: &str, offset: u64) -> Option<Document> {
+    let mut node = match Node::parse(text) {
+        Ok(node) => node,
+        Err(error) => {
+            let message = error.message.chars().take(MAX_QUOTE).collect::<String>();
+            return Some(Document::Bad(vec![file_problem(Reason::Syntax, offset + error.line, message)]));
+        }
+    };
+    if node.value == Value::Null {
+        return None;
+    }
+    // An object begins at its first field, not at the marker above it.
+    if let Value::Map(fields) = &node.value
+        && let Some((_, first)) = fields.first()
+    {
+        node.line = first.line;
+    }
+    Some(read_object(&node, offset))
+}
+
+fn read_object(node: &Node, offset: u64) -> Document {
+    let begin = offset + node.line;
+    let bad = |object: Option<ObjectKey>, stage, reason, field: &str, message: String| {
+        let line = if field.is_empty() { begin } else { offset + node.line_of(field) };
+        Document::Bad(vec![Problem { object, stage, reason, line, fault: Fault::new(field, message) }])
+    };
+    let (kind, key) = match identify(node) {
+        Ok(found) => found,
+        Err((reason, fault)) => return bad(None, Stage::Readable, reason, &fault.field, fault.message),
+    };
+    let (mut object, unknown) = match parse(kind, node) {
+        Ok(read) => read,
+        Err(fault) => return bad(Some(key), Stage::Accepted, Reason::Invalid, &fault.field, fault.message),
+    };
+    if kind.scope() == Scope::Namespaced {
+        fill_namespace(&mut object, &key);
+    }
+    let problem = |reason, fault: Fault| Problem {
+        object: Some(key.clone()),
+        stage: Stage::Accepted,
+        reason,
+        line: offset + node.line_of(&fault.field),
+        fault,
+    };
+    let unknown: Vec<Problem> = unknown
+        .into_iter()
+        .filter(|path| !matches!(path.as_str(), "apiVersion" | "kind" | "status"))
+        .map(|path| {
+            let message = format!("{} has no such field", kind.as_str());
+            problem(Reason::UnknownField, Fault::new(path, message))
+        })
+        .collect();
+    let mut faults: Vec<Problem> = check(&key, &object).into_iter().map(|fault| problem(Reason::Invalid, fault)).collect();
+    // Kubernetes' own kinds have many fields that do not concern the mesh; a newer API server may know more of them.
+    let strict = !matches!(kind, Kind::Service | Kind::EndpointSlice | Kind::Namespace);
+    if strict {
+        faults.extend(unknown.iter().cloned());
+    }
+    faults.truncate(MAX_FAULTS);
+    if faults.is_empty() {
+        Document::Good(ReadObject { key, object, line: begin, notes: if strict { Vec::new() } else { unknown } })
+    } else {
+        Document::Bad(faults)
+    }
+}
+
+fn identify(node: &Node) -> Result<(Kind, ObjectKey), (Reason, Fault)> {
+    let quote = |text: &str| text.chars().take(80).collect::<String>();
+    if !matches!(node.value, Value::Map(_)) {
+        return Err((Reason::UnknownKind, Fault::new("", "the document is not an object with `apiVersion` and `kind`")));
+    }
+    let version = node.text("apiVersion").unwrap_or_default();
+    let kind = node.text("kind").unwrap_or_default();
+    let Some((found, ..)) = Kind::ALL.into_iter().find(|(_, v, k)| *v == version && *k == kind) else {
+        if let Some((_, right, _)) = Kind::ALL.iter().find(|(_, _, k)| *k == kind) {
+            let message = format!("`{}` is not known for {kind}; write `{right}`", quote(version));
+            return Err((Reason::UnknownKind, Fault::new("apiVersion", message)));
+        }
+        let known: Vec<&str> = Kind::ALL.iter().map(|(_, _, k)| *k).collect();
+        let message = format!("`{}` is not known; known kinds are {}", quote(kind), known.join(", "));
+        return Err((Reason::UnknownKind, Fault::new("kind", message)));
+    };
+    let metadata = node.field("metadata");
+    let text = |name: &str| metadata.and_then(|m| m.text(name)).filter(|text| !text.is_empty());
+    let Some(name) = text("name") else {
+        return Err((Reason::MissingName, Fault::new("metadata.name", format!("{kind} needs a name, in quotes if it is a number"))));
+    };
+    let namespace = match found.scope() {
+        Scope::Namespaced => text("namespace").unwrap_or("default"),
+        Scope::Cluster => "",
+    };
+    Ok((found, ObjectKey::new(found, namespace, name)))
+}
+
+fn parse(kind: Kind, node: &Node) -> Result<(Object, Vec<String>), Fault> {
+    fn one<'a, T: serde::Deserialize<'a>>(node: &'a Node, wrap: fn(Arc<T>) -> Object) -> Result<(Object, Vec<String>), Fault> {
+        let (value, unknown) = reader::read::<T>(node)?;
+        Ok((wrap(Arc::new(value)), unknown))
+    }
+    match kind {
+        Kind::Service => one(node, Object::Service),
+        Kind::EndpointSlice => one(node, Object::EndpointSlice),
+        Kind::Namespace => one(node, Object::Namespace),
+        Kind::HttpRoute => one(node, Object::HttpRoute),
+        Kind::GrpcRoute => one(node, Object::GrpcRoute),
+        Kind::MeshConfig => one(node, Object::MeshConfig),
+        Kind::Workload => one(node, Object::Workload),
+    }
+}
+
+/// An object of a folder without namespace is in `default`, as with `kubectl apply`.
+fn fill_namespace(object: &mut Object, key: &ObjectKey) {
+    fn fill<T: Clone>(arc: &mut Arc<T>, metadata: fn(&mut T) -> &mut Option<String>, namespace: &str) {
+        metadata(Arc::make_mut(arc)).get_or_insert_with(|| namespace.to_owned());
+    }
+    match object {
+        Object::Service(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
+        Object::EndpointSlice(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
+        Object::HttpRoute(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
+        Object::GrpcRoute(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
+        Object::Workload(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
+        Object::Namespace(_) | Object::MeshConfig(_) => {}
+    }
+}
