@@ -1,13 +1,44 @@
-//! The developer entry: `cargo xtask <command>`.
+//! The developer entry: `cargo xtask <command>`. Reads the command line, hands over to the command, turns its outcome
+//! into an exit code. Knows nothing of how a command does its work.
 
-use anyhow::{Context, Result, bail};
-
+mod ci;
+mod cli;
+mod config;
+mod e2e;
+mod exec;
 mod generate;
+mod links;
+mod screen;
+mod tidy;
 
-fn main() -> Result<()> {
-    match std::env::args().nth(1).as_deref() {
-        Some("gen") => generate::run(),
-        other => bail!("unknown command {other:?}"),
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::config::Workspace;
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            screen::line(&format!("error: {error:#}"));
+            ExitCode::from(2)
+        }
     }
-    .context("xtask failed")
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let workspace = Workspace::discover()?;
+    let fine = match cli.command {
+        Command::Ci(args) => ci::run(&workspace, &args)?,
+        Command::Gen(args) => generate::run(&workspace, &args.into())?,
+        Command::Tidy => tidy::run(&workspace)?,
+        Command::Links => links::run(&workspace)?,
+        Command::BookTest => e2e::book_test(&workspace, &e2e::Binaries::build(&workspace)?)?,
+        Command::RealSoftware => e2e::real_software(&workspace, &e2e::Binaries::build(&workspace)?)?,
+        Command::Demo => e2e::demo(&workspace, &e2e::Binaries::build(&workspace)?)?,
+    };
+    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

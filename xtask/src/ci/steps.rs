@@ -1,0 +1,111 @@
+//! The steps of `cargo xtask ci`, cheapest first where nothing forces another order.
+//!
+//! Three builds serve them all: clippy's, one of everything with the `ci` profile (tests, generators), one release build
+//! of `meshctl` (the runs of the mesh).
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::config::{Workspace, cargo};
+use crate::exec::Program;
+use crate::{e2e, generate, links, tidy};
+
+use super::plan::Step;
+use super::setup;
+
+pub(super) const STEPS: &[Step<Workspace>] = &[
+    Step { name: "setup", about: "what the tests need is on this machine", needs: &[], run: setup::run },
+    Step { name: "fmt", about: "formatting", needs: &[], run: fmt },
+    Step { name: "tidy", about: "architecture, sizes, manifests", needs: &[], run: tidy::run },
+    Step { name: "links", about: "every link between pages leads somewhere", needs: &[], run: links::run },
+    Step { name: "clippy", about: "lints, warnings are errors", needs: &[], run: clippy },
+    Step { name: "deny", about: "dependencies: bans, licences, sources", needs: &["setup"], run: deny },
+    Step { name: "build", about: "everything that the tests run", needs: &[], run: build },
+    Step {
+        name: "gen",
+        about: "generated files are what the programs write",
+        needs: &["build"],
+        run: gen_check,
+    },
+    Step { name: "test", about: "unit, property and component tests", needs: &["build"], run: test },
+    Step { name: "doc", about: "API documents, warnings are errors", needs: &[], run: doc },
+    Step { name: "release", about: "meshctl as README's first command builds it", needs: &[], run: release },
+    Step { name: "demo", about: "the demo checks itself", needs: &["release"], run: demo },
+    Step {
+        name: "real-software",
+        about: "nginx, grpcio, curl, h2load on a mesh",
+        needs: &["setup", "release"],
+        run: real_software,
+    },
+    Step { name: "book", about: "every command of getting-started", needs: &["setup", "release"], run: book },
+];
+
+/// Cargo for CI: the target folder outside the checkout, the lock file as committed.
+fn cargo_in(workspace: &Workspace, minutes: u64) -> Program {
+    Program::new(cargo(), Duration::from_mins(minutes))
+        .dir(&workspace.root)
+        .env("CARGO_TARGET_DIR", &workspace.target)
+        .env("CARGO_INCREMENTAL", "0")
+        .without_env("MESH_LOG")
+}
+
+fn done(result: Result<()>) -> Result<bool> {
+    result.map(|()| true)
+}
+
+fn fmt(workspace: &Workspace) -> Result<bool> {
+    done(cargo_in(workspace, 2).args(["fmt", "--all", "--check"]).run())
+}
+
+fn clippy(workspace: &Workspace) -> Result<bool> {
+    let command =
+        ["clippy", "--locked", "--workspace", "--all-targets", "--profile", "ci", "--", "-D", "warnings"];
+    done(cargo_in(workspace, 20).args(command).run())
+}
+
+fn deny(workspace: &Workspace) -> Result<bool> {
+    let deny = workspace.tools().join("bin/cargo-deny");
+    let command = ["--locked", "check", "bans", "licenses", "sources"];
+    done(Program::new(deny, Duration::from_mins(5)).dir(&workspace.root).args(command).run())
+}
+
+fn build(workspace: &Workspace) -> Result<bool> {
+    let command = ["build", "--locked", "--workspace", "--all-targets", "--profile", "ci"];
+    done(cargo_in(workspace, 25).args(command).run())
+}
+
+fn gen_check(workspace: &Workspace) -> Result<bool> {
+    let request = generate::Request {
+        mode: generate::Mode::Check,
+        parts: Vec::new(),
+        bin_dir: Some(workspace.target.join("ci")),
+    };
+    generate::run(workspace, &request)
+}
+
+fn test(workspace: &Workspace) -> Result<bool> {
+    let command = ["test", "--locked", "--workspace", "--no-fail-fast", "--profile", "ci"];
+    done(cargo_in(workspace, 25).args(command).run())
+}
+
+fn doc(workspace: &Workspace) -> Result<bool> {
+    let command = ["doc", "--locked", "--workspace", "--no-deps", "--profile", "ci"];
+    done(cargo_in(workspace, 10).args(command).env("RUSTDOCFLAGS", "-D warnings").run())
+}
+
+fn release(workspace: &Workspace) -> Result<bool> {
+    e2e::Binaries::build(workspace).map(|_| true)
+}
+
+fn demo(workspace: &Workspace) -> Result<bool> {
+    e2e::demo(workspace, &e2e::Binaries::built(workspace))
+}
+
+fn real_software(workspace: &Workspace) -> Result<bool> {
+    e2e::real_software(workspace, &e2e::Binaries::built(workspace))
+}
+
+fn book(workspace: &Workspace) -> Result<bool> {
+    e2e::book_test(workspace, &e2e::Binaries::built(workspace))
+}

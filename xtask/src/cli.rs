@@ -1,0 +1,68 @@
+//! The command line of `cargo xtask`. Only names and help; no behaviour.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::generate;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "The developer entry of Amime", disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Everything a change must pass: set-up, checks, tests, documents, and the mesh run with real programs.
+    Ci(CiArgs),
+    /// Write what is generated: protobuf code, CRDs, the reference of the command line.
+    Gen(GenArgs),
+    /// Check what no compiler checks: module arrows, doors, file lengths, manifests, pages.
+    Tidy,
+    /// Check every link between the pages.
+    Links,
+    /// Run every command of the getting-started page against the release build.
+    BookTest,
+    /// Put nginx and a Python gRPC server on a mesh and call them with curl, h2load and a grpcio client.
+    RealSoftware,
+    /// Run the demo's own check with the release build.
+    Demo,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CiArgs {
+    /// Run these steps only (comma separated).
+    #[arg(long, value_delimiter = ',', value_name = "STEP")]
+    pub(crate) only: Vec<String>,
+    /// Leave these steps out (comma separated).
+    #[arg(long, value_delimiter = ',', value_name = "STEP")]
+    pub(crate) skip: Vec<String>,
+    /// Name the steps and stop.
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenArgs {
+    /// What to generate; everything when nothing is named.
+    #[arg(value_enum, value_name = "PART")]
+    pub(crate) parts: Vec<generate::Part>,
+    /// Write nothing; fail when a generated file is not what would be written.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Use `mesh-controller` and `meshctl` from this folder instead of building them.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) bin_dir: Option<PathBuf>,
+}
+
+impl From<GenArgs> for generate::Request {
+    fn from(args: GenArgs) -> Self {
+        Self {
+            mode: if args.check { generate::Mode::Check } else { generate::Mode::Write },
+            parts: args.parts,
+            bin_dir: args.bin_dir,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The architecture as data: the order of modules in each package, the doors, and the files that may be long.
+//!
+//! `docs/ARCHITECTURE.md` draws the same picture for people; whoever changes one changes the other.
+
+/// The order of a package's modules, highest first. A module may use what is in a lower layer, and nothing else.
+#[derive(Debug)]
+pub(super) struct Package {
+    pub(super) path: &'static str,
+    pub(super) layers: &'static [&'static [&'static str]],
+    /// Single arrows beside the order: from, to, reason.
+    pub(super) also: &'static [(&'static str, &'static str, &'static str)],
+}
+
+impl Package {
+    pub(super) fn layer(&self, module: &str) -> Option<usize> {
+        self.layers.iter().position(|layer| layer.contains(&module))
+    }
+
+    pub(super) fn allows(&self, from: &str, to: &str) -> bool {
+        self.also.iter().any(|(a, b, reason)| *a == from && *b == to && !reason.is_empty())
+    }
+
+    pub(super) fn shown(&self) -> String {
+        self.layers.iter().map(|layer| layer.join(",")).collect::<Vec<_>>().join(" → ")
+    }
+}
+
+/// Foreign paths that only some modules of a package may name.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) package: &'static str,
+    /// Beginnings of paths: `prost`, `std::env`.
+    pub(super) guarded: &'static [&'static str],
+    /// Modules that may, with everything inside them.
+    pub(super) open: &'static [&'static str],
+    pub(super) why: &'static str,
+}
+
+impl Door {
+    pub(super) fn is_open_to(&self, module: &str) -> bool {
+        self.open.iter().any(|open| {
+            module.strip_prefix(open).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        })
+    }
+
+    pub(super) fn guards(&self, segments: &[String]) -> bool {
+        self.guarded.iter().any(|guarded| {
+            let mut parts = guarded.split("::");
+            let mut named = segments.iter();
+            parts.all(|part| named.next().is_some_and(|segment| segment == part))
+        })
+    }
+
+    pub(super) fn shown(&self) -> String {
+        if self.open.is_empty() { "there is none in this package".to_owned() } else { self.open.join(", ") }
+    }
+}
+
+pub(super) const PACKAGES: &[Package] = &[
+    Package {
+        path: "proxy",
+        layers: &[
+            &["main"],
+            &["cli"],
+            &["app"],
+            &["worker"],
+            &["inbound", "outbound", "admin"],
+            &["xds", "http", "tcp"],
+            &["tls", "telemetry"],
+            &["net", "state"],
+            &["balance", "detect", "trace"],
+            &["config"],
+        ],
+        also: &[],
+    },
+    Package {
+        path: "controller",
+        layers: &[
+            &["main"],
+            &["cli"],
+            &["app"],
+            &["serve", "observe", "inspect"],
+            &["status", "compile"],
+            &["sources"],
+            &["index"],
+            &["api"],
+        ],
+        also: &[],
+    },
+];
+
+const WIRE: &[&str] = &["prost", "prost_types", "tonic", "tonic_prost", "mesh_proto"];
+const ENVIRONMENT: &[&str] = &["std::env"];
+const WIRE_WHY: &str =
+    "INV-1: wire types live at the doors; inside there is the model, which no change of a message breaks";
+const ENVIRONMENT_WHY: &str = "INV-3: what the environment says is read once and travels as configuration";
+
+pub(super) const DOORS: &[Door] = &[
+    Door {
+        package: "mesh-proto/model",
+        guarded: &["prost", "tonic", "mesh_proto", "tokio", "kube", "k8s_openapi", "serde"],
+        open: &[],
+        why: "INV-1: the model performs no I/O and knows no wire format",
+    },
+    Door { package: "proxy", guarded: WIRE, open: &["xds", "telemetry", "state"], why: WIRE_WHY },
+    Door { package: "controller", guarded: WIRE, open: &["serve", "observe", "inspect"], why: WIRE_WHY },
+    Door { package: "mesh-ca", guarded: WIRE, open: &["serve"], why: WIRE_WHY },
+    Door { package: "meshctl", guarded: WIRE, open: &["client", "shop"], why: WIRE_WHY },
+    Door {
+        package: "controller",
+        guarded: &["kube", "k8s_openapi"],
+        open: &["api", "sources", "index", "status", "compile"],
+        why: "Kubernetes' types stay with the objects; what is served is the model",
+    },
+    Door { package: "proxy", guarded: ENVIRONMENT, open: &["config", "cli", "main"], why: ENVIRONMENT_WHY },
+    Door {
+        package: "controller",
+        guarded: ENVIRONMENT,
+        open: &["config", "cli", "main"],
+        why: ENVIRONMENT_WHY,
+    },
+    Door { package: "mesh-ca", guarded: ENVIRONMENT, open: &["config", "cli", "main"], why: ENVIRONMENT_WHY },
+    Door { package: "meshctl", guarded: ENVIRONMENT, open: &["config", "cli", "main"], why: ENVIRONMENT_WHY },
+    Door { package: "xtask", guarded: ENVIRONMENT, open: &["config"], why: ENVIRONMENT_WHY },
+];
+
+/// Files that may be longer than the limit, each with its reason.
+pub(super) const LONG_FILES: &[(&str, &str)] = &[];
