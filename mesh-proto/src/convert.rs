@@ -1,1 +1,88 @@
-//! Stub.
+//! Conversion between the model and the wire form of configuration. It must not know what a route or a mode means:
+//! only how it is written, what is refused as unreadable, and what two resources of the same meaning have in common.
+//!
+//! [`encode()`] cannot fail. [`decode()`] fails with [`Invalid`], which names the resource and the field; whoever applies an
+//! update keeps the last good form of that resource and applies the others.
+//!
+//! Unknown content (from a newer controller) is an error where guessing could open something or send a request astray:
+//! modes, kinds of routes, matches, filters and backends. The others have a default, which stands at their decoder.
+
+pub mod bounds;
+pub mod decode;
+pub mod encode;
+
+use mesh_model::endpoint::Endpoints;
+use mesh_model::route::{Route, RouteId};
+use mesh_model::service::Service;
+use mesh_model::settings::MeshSettings;
+use prost::Message;
+
+pub use decode::decode;
+pub use encode::encode;
+
+/// One unit of configuration, as proxies subscribe to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelResource {
+    /// Settings of the whole mesh.
+    Mesh(MeshSettings),
+    /// A service.
+    Service(Service),
+    /// The endpoints of a service.
+    Endpoints(Endpoints),
+    /// A route.
+    Route(Route),
+}
+
+impl ModelResource {
+    /// The name on the wire: `mesh`, `service/NS/NAME`, `endpoints/NS/NAME`, `httproute/NS/NAME` or
+    /// `grpcroute/NS/NAME`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Mesh(_) => MESH.to_owned(),
+            Self::Service(service) => format!("service/{}", service.name),
+            Self::Endpoints(endpoints) => format!("endpoints/{}", endpoints.service),
+            Self::Route(route) => route_name(&route.id),
+        }
+    }
+
+    /// A hash of the meaning, 16 hexadecimal digits. Equal for two forms that proxies would treat alike: a route's
+    /// origin does not count; its creation time does, since it decides between equal matches.
+    pub fn version(&self) -> String {
+        let mut wire = encode(self);
+        if let Some(crate::config::v1::resource::Body::Route(route)) = &mut wire.body {
+            route.origin.clear();
+        }
+        format!("{:016x}", fnv1a(&wire.encode_to_vec()))
+    }
+}
+
+/// The name of the settings.
+const MESH: &str = "mesh";
+
+/// The name of a route's resource.
+pub fn route_name(id: &RouteId) -> String {
+    id.to_string()
+}
+
+/// Why a resource cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{resource}`: field `{field}` {reason}")]
+pub struct Invalid {
+    /// The resource's name as sent, cut at 400 characters.
+    pub resource: String,
+    /// Where in it, such as `rules[2].backends[0].weight`.
+    pub field: String,
+    /// What is wrong, to be read after the field's name.
+    pub reason: String,
+}
+
+/// 64-bit FNV-1a: it only has to tell versions of one resource apart, not to withstand an attacker, and its definition
+/// is short enough to stay the same in every release.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests;

@@ -47,6 +47,15 @@ pub struct PortEndpoints {
     pub endpoints: Vec<Endpoint>,
 }
 
+impl PortEndpoints {
+    /// Sorts by address. Of several endpoints with one address the first one given stays.
+    pub fn new(service_port: u16, mut endpoints: Vec<Endpoint>) -> Self {
+        endpoints.sort_by_key(|endpoint| endpoint.address);
+        endpoints.dedup_by_key(|endpoint| endpoint.address);
+        Self { service_port, endpoints }
+    }
+}
+
 /// All endpoints of a service. Travels apart from the service, since it changes far more often.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {

@@ -11,6 +11,7 @@ pub mod matching;
 mod precedence;
 pub mod split;
 pub mod table;
+pub mod timeout;
 
 use std::fmt;
 use std::time::Duration;
@@ -166,11 +167,27 @@ pub struct Pattern {
 impl Pattern {
     /// Compiles; fails with a sentence when the expression is bad or larger than 64 KiB compiled.
     pub fn new(source: &str) -> Result<Self, String> {
-        regex::RegexBuilder::new(&format!("^(?:{source})$"))
-            .size_limit(64 * 1024)
-            .build()
-            .map(|regex| Self { source: source.to_owned(), regex })
-            .map_err(|error| error.to_string())
+        let compile = |text: &str| {
+            regex::RegexBuilder::new(text).size_limit(64 * 1024).build().map_err(|error| match error {
+                regex::Error::CompiledTooBig(limit) => format!("it needs more than {limit} bytes compiled"),
+                // The parser's message shows the place over several lines; its last line says what is wrong.
+                other => other
+                    .to_string()
+                    .lines()
+                    .last()
+                    .unwrap_or("it is malformed")
+                    .trim_start_matches("error: ")
+                    .to_owned(),
+            })
+        };
+        // Alone first: `a)|(b` is malformed, but would be well-formed between the brackets below and fit parts of texts.
+        compile(source)?;
+        compile(&format!("^(?:{source})$")).map(|regex| Self { source: source.to_owned(), regex })
+    }
+
+    /// The source of an expression that fits this text alone.
+    pub fn literal(text: &str) -> String {
+        regex::escape(text)
     }
 
     /// As written.

@@ -1,0 +1,34 @@
+//! How much a single resource may hold. A proxy refuses a resource beyond these, so that neither a broken controller nor
+//! one huge object can take its memory. They must not know what the fields mean.
+//!
+//! The bounds of routes are a multiple of what Gateway API allows (16 rules, 64 matches, 16 filters, 16 backends, 16
+//! headers); those of endpoints are above what one Service has in the largest clusters.
+
+/// Parents of a route.
+pub const PARENTS: usize = 256;
+/// Rules of a route.
+pub const RULES: usize = 256;
+/// Matches of a rule.
+pub const MATCHES: usize = 256;
+/// Header or query conditions of a match.
+pub const CONDITIONS: usize = 64;
+/// Filters of a rule or of a backend.
+pub const FILTERS: usize = 64;
+/// Entries of one list of a header edit.
+pub const EDITS: usize = 128;
+/// Backends of a rule.
+pub const BACKENDS: usize = 128;
+/// Ports of a service.
+pub const PORTS: usize = 1_024;
+/// Addresses of a service.
+pub const ADDRESSES: usize = 64;
+/// Endpoints of a service, over all its ports.
+pub const ENDPOINTS: usize = 50_000;
+/// Bytes of a text: a path, an expression, a header's value.
+pub const TEXT: usize = 8_192;
+/// The largest weight. Source: Gateway API, BackendRef.weight.
+pub const WEIGHT: u32 = 1_000_000;
+/// Milliseconds of a timeout: the longest that a duration of GEP-2257 can say.
+pub const TIMEOUT_MS: u64 = 4 * 99_999 * 3_600_000;
+/// Parts in a million.
+pub const PPM: u32 = 1_000_000;

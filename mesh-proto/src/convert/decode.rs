@@ -1,0 +1,142 @@
+//! From the wire to the model. It must not apply anything: it only says what a resource means, or where it is wrong.
+
+mod field;
+mod route;
+
+use std::net::{IpAddr, SocketAddr};
+
+use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, PortEndpoints, Transport};
+use mesh_model::name::{ServiceName, WorkloadName};
+use mesh_model::service::{Protocol, Service, ServicePort};
+use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
+use mesh_model::spiffe::{SpiffeId, TrustDomain};
+
+use self::field::{Field, Wrong, all};
+use super::{Invalid, ModelResource, bounds};
+use crate::config::v1 as wire;
+
+/// The meaning of a resource. Fails also when the name is not the one that the content has: subscribers go by the name.
+pub fn decode(resource: wire::Resource) -> Result<ModelResource, Invalid> {
+    let wire::Resource { name, version: _, body } = resource;
+    body_of(&name, body).map_err(|wrong| Invalid {
+        resource: name.chars().take(400).collect(),
+        field: wrong.field,
+        reason: wrong.reason,
+    })
+}
+
+fn body_of(name: &str, body: Option<wire::resource::Body>) -> Result<ModelResource, Wrong> {
+    let model = match body {
+        None => {
+            return Err(Field::root()
+                .at("body")
+                .wrong("is absent or of a kind that this version does not know"));
+        }
+        Some(wire::resource::Body::Mesh(settings)) => ModelResource::Mesh(mesh(settings)?),
+        Some(wire::resource::Body::Service(one)) => ModelResource::Service(service(one)?),
+        Some(wire::resource::Body::Endpoints(some)) => ModelResource::Endpoints(endpoints(some)?),
+        Some(wire::resource::Body::Route(one)) => ModelResource::Route(route::route(one)?),
+    };
+    let own = model.name();
+    if own == name {
+        Ok(model)
+    } else {
+        Err(Field::root().at("name").wrong(format!("should be `{own}`, after the content")))
+    }
+}
+
+/// An unspecified mTLS mode is `Strict` and an unspecified outbound mode `AllowAny`, the defaults of `MeshConfig`. A mode
+/// that is not known is an error: the mesh does not guess how open it should be.
+fn mesh(settings: wire::MeshSettings) -> Result<MeshSettings, Wrong> {
+    let root = Field::root();
+    let mtls_mode = match wire::MtlsMode::try_from(settings.mtls_mode) {
+        Ok(wire::MtlsMode::Unspecified | wire::MtlsMode::Strict) => MtlsMode::Strict,
+        Ok(wire::MtlsMode::Permissive) => MtlsMode::Permissive,
+        Ok(wire::MtlsMode::Disabled) => MtlsMode::Disabled,
+        Err(_) => return Err(root.at("mtls_mode").unknown(settings.mtls_mode)),
+    };
+    let outbound_mode = match wire::OutboundMode::try_from(settings.outbound_mode) {
+        Ok(wire::OutboundMode::Unspecified | wire::OutboundMode::AllowAny) => OutboundMode::AllowAny,
+        Ok(wire::OutboundMode::RegistryOnly) => OutboundMode::RegistryOnly,
+        Err(_) => return Err(root.at("outbound_mode").unknown(settings.outbound_mode)),
+    };
+    Ok(MeshSettings {
+        trust_domain: TrustDomain::new(&settings.trust_domain)
+            .map_err(|e| root.at("trust_domain").refused(&e))?,
+        mtls_mode,
+        outbound_mode,
+        trace_sample_ppm: root.at("trace_sample_ppm").at_most(settings.trace_sample_ppm, bounds::PPM)?,
+        access_log: settings.access_log,
+    })
+}
+
+/// A protocol that is not known counts as not declared: the proxy finds out.
+fn service(service: wire::Service) -> Result<Service, Wrong> {
+    let root = Field::root();
+    let ports = all(root.at("ports"), bounds::PORTS, service.ports, |field, port| {
+        Ok(ServicePort {
+            port: field.at("port").port(port.port)?,
+            protocol: match port.protocol() {
+                wire::Protocol::Unspecified => None,
+                wire::Protocol::Http1 => Some(Protocol::Http1),
+                wire::Protocol::Http2 => Some(Protocol::Http2),
+                wire::Protocol::Grpc => Some(Protocol::Grpc),
+                wire::Protocol::Tcp => Some(Protocol::Tcp),
+                wire::Protocol::Tls => Some(Protocol::Tls),
+            },
+            name: field.at("name").text(port.name)?,
+        })
+    })?;
+    let addresses = all(root.at("addresses"), bounds::ADDRESSES, service.addresses, |field, text| {
+        text.parse::<IpAddr>().map_err(|_| field.wrong("is not an IP address"))
+    })?;
+    Ok(Service { name: service_name(&root, &service.namespace, &service.name)?, ports, addresses })
+}
+
+fn endpoints(endpoints: wire::Endpoints) -> Result<Endpoints, Wrong> {
+    let root = Field::root();
+    let total: usize = endpoints.ports.iter().map(|port| port.endpoints.len()).sum();
+    if total > bounds::ENDPOINTS {
+        return Err(root
+            .at("ports")
+            .wrong(format!("have {total} endpoints, more than {}", bounds::ENDPOINTS)));
+    }
+    let ports = all(root.at("ports"), bounds::PORTS, endpoints.ports, |field, port| {
+        let service_port = field.at("service_port").port(port.service_port)?;
+        let some = all(field.at("endpoints"), bounds::ENDPOINTS, port.endpoints, endpoint)?;
+        Ok(PortEndpoints::new(service_port, some))
+    })?;
+    Ok(Endpoints { service: service_name(&root, &endpoints.namespace, &endpoints.name)?, ports })
+}
+
+/// A state that is not known counts as draining, an unspecified one as ready: an endpoint that could not be used is the
+/// lesser evil only while others are ready.
+fn endpoint(field: &Field<'_>, endpoint: wire::Endpoint) -> Result<Endpoint, Wrong> {
+    let address =
+        endpoint.address.parse::<SocketAddr>().map_err(|_| field.at("address").wrong("is not IP:PORT"))?;
+    if address.port() == 0 {
+        return Err(field.at("address").wrong("has port 0"));
+    }
+    // An identity that cannot be read must never become plaintext.
+    let transport = if endpoint.identity.is_empty() {
+        Transport::Plain
+    } else {
+        Transport::Mesh(SpiffeId::parse(&endpoint.identity).map_err(|e| field.at("identity").refused(&e))?)
+    };
+    let workload = if endpoint.workload.is_empty() && endpoint.workload_namespace.is_empty() {
+        None
+    } else {
+        let name = WorkloadName::new(&endpoint.workload_namespace, &endpoint.workload);
+        Some(name.map_err(|e| field.at("workload").refused(&e))?)
+    };
+    let state = match wire::EndpointState::try_from(endpoint.state) {
+        Ok(wire::EndpointState::Unspecified | wire::EndpointState::Ready) => EndpointState::Ready,
+        Ok(wire::EndpointState::Draining) | Err(_) => EndpointState::Draining,
+    };
+    Ok(Endpoint { address, transport, workload, zone: field.at("zone").text(endpoint.zone)?, state })
+}
+
+/// Namespace and name of a service; the field is the one that holds both.
+fn service_name(field: &Field<'_>, namespace: &str, name: &str) -> Result<ServiceName, Wrong> {
+    ServiceName::new(namespace, name).map_err(|e| field.at(e.what).refused(&e))
+}
