@@ -1,1 +1,209 @@
-//! JSON mirrors of what this proxy holds.
+//! JSON mirrors of what this proxy holds, for people and scripts. The model itself is not serialisable by design; what is
+//! shown is written down here. It must not know where a dump goes, and shows no key.
+
+use mesh_identity::Identity;
+use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, Transport};
+use mesh_model::route::table::RouteTable;
+use mesh_model::route::{
+    Backend, BackendTarget, Filter, HeaderEdit, Match, PathMatch, Route, Rule, Target, TextMatch, ValueMatch,
+};
+use mesh_model::service::{Protocol, ServicePort};
+use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
+use serde_json::{Value, json};
+
+use crate::state::{Destination, Snapshot};
+
+#[cfg(test)]
+mod tests;
+
+/// Everything in force, except endpoints.
+pub(super) fn config(snapshot: &Snapshot) -> Value {
+    let mut destinations: Vec<_> = snapshot.destinations().collect();
+    destinations.sort_by_key(|(name, _)| (*name).clone());
+    let mut unknown: Vec<_> = snapshot.unknown().map(ToString::to_string).collect();
+    unknown.sort();
+    json!({
+        "revision": snapshot.revision(),
+        "mesh": snapshot.settings().map(|settings| mesh(settings)),
+        "destinations": destinations.into_iter().map(|(_, d)| destination(d)).collect::<Vec<_>>(),
+        "unknown": unknown,
+    })
+}
+
+fn mesh(settings: &MeshSettings) -> Value {
+    json!({
+        "trustDomain": settings.trust_domain.as_str(),
+        "mtlsMode": match settings.mtls_mode {
+            MtlsMode::Strict => "strict",
+            MtlsMode::Permissive => "permissive",
+            MtlsMode::Disabled => "disabled",
+        },
+        "outboundMode": match settings.outbound_mode {
+            OutboundMode::AllowAny => "allow-any",
+            OutboundMode::RegistryOnly => "registry-only",
+        },
+        "traceSamplePpm": settings.trace_sample_ppm,
+        "accessLog": settings.access_log,
+    })
+}
+
+fn destination(destination: &Destination) -> Value {
+    let service = &destination.service;
+    json!({
+        "service": service.name.to_string(),
+        "addresses": service.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "ports": service.ports.iter().map(|p| port(p, destination.table(p.port).map(AsRef::as_ref))).collect::<Vec<_>>(),
+    })
+}
+
+fn port(port: &ServicePort, table: Option<&RouteTable>) -> Value {
+    let mut routes: Vec<_> = table.map_or(&[][..], RouteTable::routes).iter().collect();
+    routes.sort_by_key(|route| route.id.clone());
+    json!({
+        "port": port.port,
+        "name": port.name,
+        "protocol": port.protocol.map(|protocol| match protocol {
+            Protocol::Http1 => "http1",
+            Protocol::Http2 => "http2",
+            Protocol::Grpc => "grpc",
+            Protocol::Tcp => "tcp",
+            Protocol::Tls => "tls",
+        }),
+        "routes": routes.into_iter().map(|r| route(r)).collect::<Vec<_>>(),
+    })
+}
+
+fn route(route: &Route) -> Value {
+    json!({
+        "id": route.id.to_string(),
+        "origin": route.origin,
+        "rules": route.rules.iter().map(rule).collect::<Vec<_>>(),
+    })
+}
+
+fn rule(rule: &Rule) -> Value {
+    let ms = |limit: Option<std::time::Duration>| limit.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+    json!({
+        "name": rule.name,
+        "matches": rule.matches.iter().map(one_match).collect::<Vec<_>>(),
+        "filters": rule.filters.iter().map(filter).collect::<Vec<_>>(),
+        "backends": rule.backends.iter().map(backend).collect::<Vec<_>>(),
+        "requestTimeoutMs": ms(rule.timeouts.request),
+        "backendRequestTimeoutMs": ms(rule.timeouts.backend_request),
+    })
+}
+
+fn one_match(one: &Match) -> Value {
+    let headers = one.headers.iter().map(value_match).collect::<Vec<_>>();
+    match &one.target {
+        Target::Http { path, method, query } => json!({
+            "path": match path {
+                PathMatch::Exact(path) => json!({ "exact": path }),
+                PathMatch::Prefix(path) => json!({ "prefix": path }),
+                PathMatch::Regex(pattern) => json!({ "regex": pattern.source() }),
+            },
+            "method": method,
+            "query": query.iter().map(value_match).collect::<Vec<_>>(),
+            "headers": headers,
+        }),
+        Target::Grpc(grpc) => json!({
+            "grpcService": grpc.service.as_ref().map(text_match),
+            "grpcMethod": grpc.method.as_ref().map(text_match),
+            "headers": headers,
+        }),
+    }
+}
+
+fn value_match(one: &ValueMatch) -> Value {
+    json!({ "name": one.name, "value": text_match(&one.value) })
+}
+
+fn text_match(text: &TextMatch) -> Value {
+    match text {
+        TextMatch::Exact(text) => json!({ "exact": text }),
+        TextMatch::Regex(pattern) => json!({ "regex": pattern.source() }),
+    }
+}
+
+fn filter(filter: &Filter) -> Value {
+    match filter {
+        Filter::RequestHeaders(edit) => json!({ "requestHeaders": header_edit(edit) }),
+        Filter::ResponseHeaders(edit) => json!({ "responseHeaders": header_edit(edit) }),
+        Filter::Redirect(redirect) => json!({ "redirect": {
+            "scheme": redirect.scheme,
+            "hostname": redirect.hostname,
+            "path": redirect.path.as_ref().map(|path| format!("{path:?}")),
+            "port": redirect.port,
+            "status": redirect.status,
+        } }),
+        Filter::Rewrite(rewrite) => json!({ "rewrite": {
+            "hostname": rewrite.hostname,
+            "path": rewrite.path.as_ref().map(|path| format!("{path:?}")),
+        } }),
+    }
+}
+
+fn header_edit(edit: &HeaderEdit) -> Value {
+    json!({ "set": edit.set, "add": edit.add, "remove": edit.remove })
+}
+
+fn backend(backend: &Backend) -> Value {
+    let filters = backend.filters.iter().map(filter).collect::<Vec<_>>();
+    match &backend.target {
+        BackendTarget::Service { service, port } => {
+            json!({ "service": service.to_string(), "port": port, "weight": backend.weight, "filters": filters })
+        }
+        BackendTarget::Invalid { reference, reason } => {
+            json!({ "invalid": reference, "reason": reason, "weight": backend.weight })
+        }
+    }
+}
+
+/// Endpoints of every service that is a destination or a backend of one.
+pub(super) fn endpoints(snapshot: &Snapshot) -> Value {
+    let mut all: Vec<_> = snapshot.all_endpoints().collect();
+    all.sort_by_key(|endpoints| endpoints.service.clone());
+    json!({ "services": all.into_iter().map(|e| service_endpoints(e)).collect::<Vec<_>>() })
+}
+
+fn service_endpoints(endpoints: &Endpoints) -> Value {
+    let ports = endpoints.ports.iter().map(|port| {
+        json!({ "port": port.service_port, "endpoints": port.endpoints.iter().map(endpoint).collect::<Vec<_>>() })
+    });
+    json!({ "service": endpoints.service.to_string(), "ports": ports.collect::<Vec<_>>() })
+}
+
+fn endpoint(endpoint: &Endpoint) -> Value {
+    json!({
+        "address": endpoint.address.to_string(),
+        "identity": match &endpoint.transport {
+            Transport::Mesh(id) => Some(id.to_string()),
+            Transport::Plain => None,
+        },
+        "workload": endpoint.workload.as_ref().map(ToString::to_string),
+        "zone": endpoint.zone,
+        "state": match endpoint.state {
+            EndpointState::Ready => "ready",
+            EndpointState::Draining => "draining",
+        },
+    })
+}
+
+/// Certificate and trust bundle; times are Unix seconds.
+pub(super) fn certificate(identity: &Identity) -> Value {
+    let (svid, bundle, renewals) = (identity.svid(), identity.bundle(), identity.counters());
+    json!({
+        "spiffeId": svid.spiffe_id.to_string(),
+        "serial": svid.serial,
+        "issuer": svid.issuer,
+        "notBefore": svid.not_before,
+        "notAfter": svid.not_after,
+        "renewals": renewals.ok,
+        "renewalFailures": renewals.failed,
+        "bundle": {
+            "trustDomain": bundle.trust_domain().as_str(),
+            "generation": bundle.generation(),
+            "roots": bundle.fingerprints(),
+        },
+    })
+}
