@@ -1,1 +1,118 @@
-//! To be written.
+//! The way out: from the application to services of the mesh, or to hosts outside it.
+//!
+//! accept → detect → discover → route → filters → backend → balance → connect → forward → record. A request enters by a listener for
+//! one destination or by the HTTP proxy port. It must not know certificates or sockets.
+
+mod backends;
+mod call;
+mod destination;
+mod opaque;
+mod plan;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use mesh_identity::Identity;
+
+use self::backends::Backends;
+use self::call::Call;
+pub use self::destination::Host;
+use crate::detect::Sniff;
+use crate::http::{self, Connector, Wire};
+use crate::net::{Accepted, Stream};
+use crate::tcp::{self, Opening};
+use crate::telemetry::{Direction, Event};
+use crate::tls::Clients;
+use crate::worker::Worker;
+
+/// A connection's place under the bound, shared by what it becomes.
+type Permit = Rc<tokio::sync::OwnedSemaphorePermit>;
+
+/// The way out of one worker.
+#[derive(Debug)]
+pub struct Outbound {
+    worker: Rc<Worker>,
+    backends: Backends,
+    /// Our own listeners: a request for one of them would come back to us for ever.
+    own: Vec<SocketAddr>,
+}
+
+impl Outbound {
+    /// `own` are all addresses that this proxy listens on for the application.
+    pub fn new(worker: &Rc<Worker>, identity: Identity, own: Vec<SocketAddr>) -> Rc<Self> {
+        let connector = Rc::new(Connector {
+            tls: Some(Rc::new(Clients::new(identity))),
+            timeouts: worker.config.timeouts,
+            limits: worker.config.limits,
+            tasks: worker.upstreams.clone(),
+        });
+        let backends = Backends::new(connector, worker.config.limits.foreign_hosts);
+        Rc::new(Self { worker: Rc::clone(worker), backends, own })
+    }
+
+    /// Serves a connection to a listener that stands for one destination, on a task of its own.
+    pub fn serve_destination(self: &Rc<Self>, accepted: Accepted, host: Rc<Host>) {
+        let this = Rc::clone(self);
+        self.worker.connections.spawn_local("outbound", async move {
+            let _open = this.worker.open(Direction::Outbound);
+            this.carry(accepted.stream, host, Rc::new(accepted.permit)).await;
+        });
+    }
+
+    /// Serves a connection to the HTTP proxy port, on a task of its own.
+    pub fn serve_proxy(self: &Rc<Self>, accepted: Accepted) {
+        let this = Rc::clone(self);
+        self.worker.connections.spawn_local("outbound proxy", async move {
+            let _open = this.worker.open(Direction::Outbound);
+            let Accepted { mut stream, permit, .. } = accepted;
+            let timeouts = &this.worker.config.timeouts;
+            // Clients may connect ahead of need, so the first byte has as long as an idle connection.
+            match tcp::opening(&mut stream, timeouts.idle, timeouts.head).await {
+                Ok(Opening::Speaks(Sniff::Http1)) => this.http(stream, Wire::Http1, None, Rc::new(permit)).await,
+                Ok(Opening::Speaks(Sniff::Http2)) => this.http(stream, Wire::Http2, None, Rc::new(permit)).await,
+                Ok(Opening::Speaks(_)) if stream.peeked().is_empty() => {}
+                Ok(Opening::Speaks(_)) => {
+                    this.worker.telemetry.count(Event::ProtocolError);
+                    tracing::debug!("the HTTP proxy port got bytes that are not HTTP; closed");
+                }
+                Ok(Opening::Silent) => this.worker.telemetry.count(Event::IdleTimeout),
+                Err(error) => tracing::debug!(%error, "connection ended before it began"),
+            }
+        });
+    }
+
+    /// Carries a stream whose destination is known: HTTP by request, anything else as bytes.
+    async fn carry(self: &Rc<Self>, mut stream: Stream, host: Rc<Host>, permit: Permit) {
+        let timeouts = &self.worker.config.timeouts;
+        let opening = match tcp::opening(&mut stream, timeouts.quiet, timeouts.head).await {
+            Ok(Opening::Speaks(_)) if stream.peeked().is_empty() => return,
+            Ok(opening) => opening,
+            Err(error) => {
+                tracing::debug!(%error, "connection ended before it began");
+                return;
+            }
+        };
+        match self.protocol(&mut stream, &host, opening).await {
+            opaque::Carry::Http(wire) => self.http(stream, wire, Some(host), permit).await,
+            opaque::Carry::Opaque(server) => self.opaque(stream, &host, server).await,
+            opaque::Carry::Close => {}
+        }
+    }
+
+    async fn http(self: &Rc<Self>, stream: Stream, wire: Wire, host: Option<Rc<Host>>, permit: Permit) {
+        let call = Rc::new(Call::new(Rc::clone(self), host, permit));
+        let options = self.worker.server_options();
+        let end = http::serve(stream, wire, call, &options).await;
+        self.worker.served(&end);
+    }
+
+    /// Closes connections that have not been used for long and forgets what is gone.
+    pub fn sweep(&self) {
+        self.backends.sweep(&self.worker.snapshot());
+    }
+
+    /// Closes connections that are not in use.
+    pub fn close_idle(&self) {
+        self.backends.close_idle();
+    }
+}

@@ -1,1 +1,164 @@
-//! To be written.
+//! Mutual TLS between proxies: who may answer, who called, and what is spoken inside. Certificates and their renewal are
+//! `mesh-identity`'s; what is done with an identity is decided elsewhere.
+//!
+//! Sources: RFC 8446 (TLS 1.3 only), RFC 7301 (ALPN).
+
+mod failure;
+mod hello;
+
+pub use failure::ClientFailure;
+pub use hello::{Hello, hello};
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_identity::{ClientAuth, ExpectedServer, Identity};
+use mesh_model::spiffe::SpiffeId;
+use rustls::pki_types::ServerName;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::net::Stream;
+use crate::telemetry::HandshakeFailure;
+
+/// What is spoken inside the TLS of the mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Alpn {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// Bytes.
+    Tcp,
+}
+
+impl Alpn {
+    /// What every proxy of the mesh offers and takes.
+    pub const ALL: [Self; 3] = [Self::Http1, Self::Http2, Self::Tcp];
+
+    /// As it is on the wire.
+    pub const fn wire(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"amime/h1",
+            Self::Http2 => b"amime/h2",
+            Self::Tcp => b"amime/tcp",
+        }
+    }
+
+    /// From the wire.
+    pub fn parse(wire: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.wire() == wire)
+    }
+}
+
+/// Opens mutual TLS. One configuration per identity and inner protocol, so that tickets of one server are never shown to another.
+pub struct Clients {
+    identity: Identity,
+    configs: RefCell<HashMap<(SpiffeId, Alpn), Arc<rustls::ClientConfig>>>,
+}
+
+/// Configurations kept; the map is emptied when it is full, which costs one full handshake per identity.
+const CONFIGS: usize = 1024;
+
+impl Clients {
+    /// With the identity to show.
+    pub fn new(identity: Identity) -> Self {
+        Self { identity, configs: RefCell::default() }
+    }
+
+    fn config(&self, expected: &SpiffeId, alpn: Alpn) -> Arc<rustls::ClientConfig> {
+        let mut configs = self.configs.borrow_mut();
+        let key = (expected.clone(), alpn);
+        if let Some(config) = configs.get(&key) {
+            return Arc::clone(config);
+        }
+        if configs.len() >= CONFIGS {
+            configs.clear();
+        }
+        let config = self.identity.client_config(ExpectedServer::Exactly(expected.clone()), &[alpn.wire()]);
+        configs.insert(key, Arc::clone(&config));
+        config
+    }
+
+    /// Completes a handshake in which the server shows `expected` and agrees to `alpn`.
+    pub async fn connect(
+        &self,
+        stream: Stream,
+        address: SocketAddr,
+        expected: &SpiffeId,
+        alpn: Alpn,
+        deadline: Duration,
+    ) -> Result<Stream, ClientFailure> {
+        let connector = TlsConnector::from(self.config(expected, alpn));
+        // No name is sent: the server is known by its identity, and an address is no host name (RFC 6066 section 3).
+        let handshake = connector.connect(ServerName::from(address.ip()), stream);
+        let stream = match tokio::time::timeout(deadline, handshake).await {
+            Err(_) => return Err(ClientFailure::Timeout { address }),
+            Ok(Err(error)) => return Err(ClientFailure::handshake(address, expected, &error)),
+            Ok(Ok(stream)) => stream,
+        };
+        if stream.get_ref().1.alpn_protocol() != Some(alpn.wire()) {
+            return Err(ClientFailure::NotMesh { address });
+        }
+        Ok(Stream::tls_client(stream))
+    }
+}
+
+impl std::fmt::Debug for Clients {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Clients").field("configs", &self.configs.borrow().len()).finish_non_exhaustive()
+    }
+}
+
+/// Accepts mutual TLS; a client without a certificate of the mesh does not get in.
+#[derive(Clone)]
+pub struct Server {
+    config: Arc<rustls::ServerConfig>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Server")
+    }
+}
+
+/// A peer whose certificate was checked.
+#[derive(Debug)]
+pub struct Peer {
+    /// Who it is.
+    pub identity: SpiffeId,
+    /// What it will speak.
+    pub alpn: Alpn,
+    /// The plain bytes.
+    pub stream: Stream,
+}
+
+impl Server {
+    /// With the identity to show; it follows renewals by itself.
+    pub fn new(identity: &Identity) -> Self {
+        Self { config: identity.server_config(ClientAuth::Required, &Alpn::ALL.map(Alpn::wire)) }
+    }
+
+    /// Completes a handshake, whose first bytes may have been peeked.
+    pub async fn accept(&self, stream: Stream, deadline: Duration) -> Result<Peer, HandshakeFailure> {
+        let accept = TlsAcceptor::from(Arc::clone(&self.config)).accept(stream);
+        let stream = match tokio::time::timeout(deadline, accept).await {
+            Err(_) => return Err(HandshakeFailure::Timeout),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "refused a TLS client");
+                return Err(failure::of(&error));
+            }
+            Ok(Ok(stream)) => stream,
+        };
+        let session = stream.get_ref().1;
+        let alpn = session.alpn_protocol().and_then(Alpn::parse).ok_or(HandshakeFailure::Protocol)?;
+        let certificates = session.peer_certificates().ok_or(HandshakeFailure::NoCertificate)?;
+        let identity = mesh_identity::peer_spiffe_id(certificates).map_err(|error| {
+            tracing::debug!(%error, "refused a TLS client");
+            HandshakeFailure::Untrusted
+        })?;
+        Ok(Peer { identity, alpn, stream: Stream::tls_server(stream) })
+    }
+}

@@ -1,1 +1,150 @@
-//! To be written.
+//! What everything on one worker thread shares: configuration as of now, tasks, telemetry, randomness. Nothing of it leaves the
+//! thread. It must not know what is done with a request.
+
+pub mod record;
+mod tunnel;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use mesh_lifecycle::tasks::Tasks;
+use mesh_model::name::WorkloadName;
+use tokio::sync::{Semaphore, watch};
+
+use crate::config::Config;
+use crate::http::{ServeEnd, ServerOptions};
+use crate::net::Notice;
+use crate::state::Snapshot;
+use crate::telemetry::{Direction, Event, WorkerTelemetry};
+use crate::tls::ClientFailure;
+use crate::xds::Discovery;
+
+/// One worker.
+#[derive(Debug)]
+pub struct Worker {
+    /// What the proxy was told at its start.
+    pub config: Arc<Config>,
+    /// Asks the control thread for configuration.
+    pub discovery: Discovery,
+    /// Counters and spans.
+    pub telemetry: WorkerTelemetry,
+    /// Connections that peers opened. Ends first at shutdown.
+    pub connections: Tasks,
+    /// Connections that we opened.
+    pub upstreams: Tasks,
+    /// The bound on `connections`.
+    pub permits: Arc<Semaphore>,
+    /// Who this proxy stands for.
+    pub own: Option<WorkloadName>,
+    snapshots: RefCell<watch::Receiver<Arc<Snapshot>>>,
+    current: RefCell<Arc<Snapshot>>,
+    random: RefCell<fastrand::Rng>,
+    at_bound: Cell<bool>,
+}
+
+impl Worker {
+    /// On the calling thread.
+    pub fn new(config: Arc<Config>, discovery: Discovery, telemetry: WorkerTelemetry) -> Rc<Self> {
+        let mut snapshots = discovery.subscribe();
+        let current = Arc::clone(&snapshots.borrow_and_update());
+        Rc::new(Self {
+            permits: Arc::new(Semaphore::new(config.limits.connections)),
+            own: WorkloadName::new(&config.namespace, &config.workload).ok(),
+            config,
+            discovery,
+            telemetry,
+            connections: Tasks::new(),
+            upstreams: Tasks::new(),
+            snapshots: RefCell::new(snapshots),
+            current: RefCell::new(current),
+            random: RefCell::new(fastrand::Rng::new()),
+            at_bound: Cell::new(false),
+        })
+    }
+
+    /// The configuration as of now. Costs one atomic load when nothing changed.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        let mut snapshots = self.snapshots.borrow_mut();
+        // An error means that the control thread is gone; the last good state stays in force (INV-6).
+        if snapshots.has_changed().unwrap_or(false) {
+            *self.current.borrow_mut() = Arc::clone(&snapshots.borrow_and_update());
+        }
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// A random number.
+    pub fn random(&self) -> u64 {
+        self.random.borrow_mut().u64(..)
+    }
+
+    /// A random number below `n`, which must not be 0.
+    pub fn random_below(&self, n: usize) -> usize {
+        self.random.borrow_mut().usize(..n.max(1))
+    }
+
+    /// Use of the generator as a whole.
+    pub fn with_random<T>(&self, f: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
+        f(&mut self.random.borrow_mut())
+    }
+
+    /// How HTTP is served here.
+    pub fn server_options(&self) -> ServerOptions {
+        ServerOptions { timeouts: self.config.timeouts, limits: self.config.limits, tasks: self.connections.clone() }
+    }
+
+    /// Counts what the accept loop notices.
+    pub fn notice(&self, notice: Notice) {
+        self.telemetry.count(match notice {
+            Notice::AtBound => Event::ConnectionLimit,
+            Notice::Failed => Event::AcceptFailed,
+        });
+        if notice == Notice::AtBound && !self.at_bound.replace(true) {
+            tracing::warn!(
+                limit = self.config.limits.connections,
+                "the bound on connections is reached; more wait in the kernel until one ends"
+            );
+        }
+    }
+
+    /// Counts why a server was not accepted, and says so: it is a fault of identity or of configuration.
+    pub fn refused_server(&self, failure: &ClientFailure) {
+        self.telemetry.count(failure.event());
+        tracing::debug!(error = %failure, "no mutual TLS with an endpoint");
+    }
+
+    /// Counts how serving a connection ended.
+    pub fn served(&self, end: &ServeEnd) {
+        match end {
+            ServeEnd::Closed => {}
+            ServeEnd::Idle => self.telemetry.count(Event::IdleTimeout),
+            ServeEnd::HeadTimeout => self.telemetry.count(Event::HeadTimeout),
+            ServeEnd::HeadTooLarge => self.telemetry.count(Event::HeadTooLarge),
+            ServeEnd::Failed(error) => {
+                tracing::debug!(%error, "a client's connection ended");
+                if error.is_parse() {
+                    self.telemetry.count(Event::ProtocolError);
+                }
+            }
+        }
+    }
+
+    /// Counts a connection while the answer lives.
+    pub fn open(self: &Rc<Self>, direction: Direction) -> OpenConnection {
+        self.telemetry.connection_opened(direction);
+        OpenConnection { worker: Rc::clone(self), direction }
+    }
+}
+
+/// An accepted connection; dropping it counts its end.
+#[derive(Debug)]
+pub struct OpenConnection {
+    worker: Rc<Worker>,
+    direction: Direction,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.worker.telemetry.connection_closed(self.direction);
+    }
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 use mesh_lifecycle::backoff::Backoff;
 use mesh_lifecycle::bind::{self, BindError};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use super::{Stream, no_delay};
@@ -60,18 +61,32 @@ pub enum Notice {
     Failed,
 }
 
-/// Accepts for ever; drop the future to stop. `serve` must not block, `notice` counts.
+/// Accepts until `stop`, then takes what waits in the kernel already: those clients believe to be connected. `serve` must not
+/// block, `notice` counts.
 pub async fn accept(
     socket: std::net::TcpListener,
     permits: Arc<Semaphore>,
+    stop: CancellationToken,
     mut serve: impl FnMut(Accepted),
     mut notice: impl FnMut(Notice),
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(socket)?;
     let mut pause = Backoff::new(Duration::from_millis(5), Duration::from_secs(1));
     loop {
-        let Some(permit) = permit(&permits, &mut notice).await else { return Ok(()) };
-        match listener.accept().await {
+        let next = async {
+            let permit = permit(&permits, &mut notice).await?;
+            Some((permit, listener.accept().await))
+        };
+        let (permit, accepted) = tokio::select! {
+            // The listener first, so that the queue is empty when `stop` is seen. Cancel-safe: nothing is taken and dropped.
+            biased;
+            next = next => match next {
+                Some(next) => next,
+                None => return Ok(()),
+            },
+            () = stop.cancelled() => return Ok(()),
+        };
+        match accepted {
             Ok((stream, peer)) => {
                 pause.reset();
                 no_delay(&stream);

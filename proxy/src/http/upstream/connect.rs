@@ -1,0 +1,79 @@
+//! Opening a connection: TCP, then mutual TLS where the upstream is a member of the mesh.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use mesh_lifecycle::tasks::Tasks;
+use mesh_model::endpoint::Transport;
+
+use crate::config::{Limits, Timeouts};
+use crate::net::{self, ConnectError, Stream};
+use crate::telemetry::Failure;
+use crate::tls::{Alpn, ClientFailure, Clients};
+
+/// What all upstream connections of a worker share.
+#[derive(Debug)]
+pub struct Connector {
+    /// TLS configurations; `None` where only plaintext is spoken (to the application).
+    pub tls: Option<Rc<Clients>>,
+    /// Deadlines.
+    pub timeouts: Timeouts,
+    /// Bounds.
+    pub limits: Limits,
+    /// Owns the connections.
+    pub tasks: Tasks,
+}
+
+/// Why there is no connection. Nothing of a request has left.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Unreached {
+    /// Refused, or unreachable.
+    #[error("{0}")]
+    Refused(Rc<str>),
+    /// No answer in time.
+    #[error("{0}")]
+    Timeout(Rc<str>),
+    /// TLS failed.
+    #[error("{0}")]
+    Tls(Rc<str>, ClientFailure),
+    /// The peer does not speak the protocol.
+    #[error("the peer does not speak the protocol: {0}")]
+    Protocol(String),
+    /// The bound on connections or streams is reached.
+    #[error("the bound on connections to this endpoint is reached")]
+    Bound,
+}
+
+impl Unreached {
+    /// What the request fails with if no other endpoint takes it.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Refused(_) => Failure::ConnectFailed,
+            Self::Timeout(_) => Failure::ConnectTimeout,
+            Self::Tls(..) => Failure::TlsFailed,
+            Self::Protocol(_) => Failure::UpstreamProtocol,
+            Self::Bound => Failure::Overload,
+        }
+    }
+}
+
+impl Connector {
+    pub(super) async fn open(&self, address: SocketAddr, transport: &Transport, alpn: Alpn) -> Result<Stream, Unreached> {
+        let tcp = net::connect(address, self.timeouts.connect).await.map_err(|error| match &error {
+            ConnectError::Refused { source, .. } => Unreached::Refused(format!("{error}: {source}").into()),
+            ConnectError::Timeout { .. } => Unreached::Timeout(error.to_string().into()),
+        })?;
+        let stream = Stream::tcp(tcp);
+        match (transport, &self.tls) {
+            (Transport::Plain, _) => Ok(stream),
+            (Transport::Mesh(expected), Some(tls)) => tls
+                .connect(stream, address, expected, alpn, self.timeouts.handshake)
+                .await
+                .map_err(|error| Unreached::Tls(error.to_string().into(), error)),
+            // Never downgrade: without an identity a member cannot be reached.
+            (Transport::Mesh(expected), None) => {
+                Err(Unreached::Tls(format!("no identity to reach {expected} with").into(), ClientFailure::NoIdentity))
+            }
+        }
+    }
+}

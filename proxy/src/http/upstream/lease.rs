@@ -1,0 +1,153 @@
+//! One request on one connection: sending it, and what becomes of the connection afterwards.
+
+use std::fmt;
+use std::rc::Rc;
+
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::h2::{Slot, Used};
+use super::{Connection, Upstream};
+use crate::http::{Body, RequestHead, Upgrade, Wire, clean_response};
+use crate::telemetry::Failure;
+
+/// A connection on which one request may be sent.
+pub struct Lease(Kind);
+
+enum Kind {
+    Http1 { upstream: Rc<Upstream>, connection: Connection },
+    Http2(Slot),
+}
+
+/// The answer of an upstream, with what must be kept until its body has ended.
+#[derive(Debug)]
+pub struct UpstreamResponse {
+    /// The answer; its body is still to come.
+    pub response: crate::http::Response,
+    /// The connection.
+    pub held: Held,
+    /// What the connection becomes, if the answer is 101.
+    pub upgrade: Option<Upgrade>,
+}
+
+/// The connection of a request under way.
+pub enum Held {
+    /// HTTP/1: the next request may use it once this one is whole.
+    Http1(Box<Reusable>),
+    /// HTTP/2: a place is free again.
+    Http2(Used),
+}
+
+/// A connection of HTTP/1 and where it goes back to.
+pub struct Reusable {
+    upstream: Rc<Upstream>,
+    connection: Connection,
+}
+
+impl Held {
+    /// The exchange is whole: the connection can take another request.
+    pub fn release(self) {
+        match self {
+            Self::Http1(reusable) => {
+                let Reusable { upstream, connection } = *reusable;
+                upstream.put_idle(connection);
+            }
+            Self::Http2(_) => {}
+        }
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http1(_) => "Held(http/1)",
+            Self::Http2(_) => "Held(http/2)",
+        })
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum SendFailure {
+    /// The connection was closed before anything of the request left: it can be sent on another one.
+    Unsent(Box<::http::Request<Body>>),
+    /// It may have reached the upstream.
+    Failed(Failure),
+}
+
+/// The request in the form that connections of `wire` want. Boxed, since it is handed around until one takes it.
+pub fn encode(wire: Wire, head: RequestHead, body: Body) -> Box<::http::Request<Body>> {
+    Box::new(head.into_request(wire, body))
+}
+
+impl Lease {
+    pub(super) fn http1(upstream: Rc<Upstream>, connection: Connection) -> Self {
+        Self(Kind::Http1 { upstream, connection })
+    }
+
+    pub(super) fn http2(slot: Slot) -> Self {
+        Self(Kind::Http2(slot))
+    }
+
+    /// Sends the request and waits for the head of the answer.
+    pub async fn send(self, request: Box<::http::Request<Body>>, deadline: Instant) -> Result<UpstreamResponse, SendFailure> {
+        match self.0 {
+            Kind::Http1 { upstream, mut connection } => {
+                let sent = connection.sender.try_send_request(*request);
+                let mut response = answer(sent, deadline).await?;
+                let upgrade = (response.status() == ::http::StatusCode::SWITCHING_PROTOCOLS)
+                    .then(|| Upgrade(hyper::upgrade::on(&mut response)));
+                let held = Held::Http1(Box::new(Reusable { upstream, connection }));
+                Ok(UpstreamResponse { response: canonical(response), held, upgrade })
+            }
+            Kind::Http2(mut slot) => {
+                let sent = slot.sender.try_send_request(*request);
+                let response = answer(sent, deadline).await?;
+                Ok(UpstreamResponse { response: canonical(response), held: Held::Http2(slot.used), upgrade: None })
+            }
+        }
+    }
+}
+
+type Sent = Result<::http::Response<Incoming>, hyper::client::conn::TrySendError<::http::Request<Body>>>;
+
+async fn answer(sent: impl Future<Output = Sent>, deadline: Instant) -> Result<::http::Response<Incoming>, SendFailure> {
+    match tokio::time::timeout_at(deadline, sent).await {
+        Err(_) => Err(SendFailure::Failed(Failure::RequestTimeout)),
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(mut error)) => match error.take_message() {
+            Some(request) => Err(SendFailure::Unsent(Box::new(request))),
+            None => {
+                tracing::debug!(error = %error.error(), "no answer from upstream");
+                Err(SendFailure::Failed(failure_of(error.error())))
+            }
+        },
+    }
+}
+
+fn canonical(response: ::http::Response<Incoming>) -> crate::http::Response {
+    let (mut parts, body) = response.into_parts();
+    clean_response(&mut parts.headers, parts.status);
+    parts.version = ::http::Version::HTTP_11;
+    parts.extensions = ::http::Extensions::new();
+    ::http::Response::from_parts(parts, Body::peer(body))
+}
+
+fn failure_of(error: &hyper::Error) -> Failure {
+    // With TLS 1.3 the server refuses our certificate only after our side of the handshake is done.
+    let refused = sources(error).any(|source| {
+        let inner = source.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        inner.is_some_and(|inner| matches!(inner.downcast_ref(), Some(rustls::Error::AlertReceived(_))))
+    });
+    if refused {
+        Failure::TlsFailed
+    } else if error.is_parse() {
+        Failure::UpstreamProtocol
+    } else {
+        Failure::UpstreamReset
+    }
+}
+
+fn sources<'a>(error: &'a hyper::Error) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(error), |error| error.source())
+}

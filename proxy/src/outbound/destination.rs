@@ -1,0 +1,138 @@
+//! Discover: what a host and port stand for. Waits for configuration, within a deadline.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mesh_model::authority::{self, Candidates};
+use mesh_model::service::Protocol;
+use mesh_model::settings::{MeshSettings, OutboundMode};
+
+use super::Outbound;
+use crate::http::Fault;
+use crate::net;
+use crate::state::Destination;
+use crate::telemetry::{Event, Failure};
+use crate::xds::Undiscovered;
+
+/// DNS domain of services' long names.
+const CLUSTER_DOMAIN: &str = "cluster.local";
+
+/// A host and a port, as a client or the command line names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Without port and brackets.
+    pub name: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl Host {
+    /// From `host[:port]`; without a port it is 80.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        let bad = |reason: String| Fault::new(Failure::BadRequest, reason);
+        if text.is_empty() {
+            return Err(bad("the request names no host; send a URL or a Host header".into()));
+        }
+        let authority = authority::Authority::parse(text).map_err(|error| bad(error.to_string()))?;
+        Ok(Self { name: authority.host, port: authority.port.unwrap_or(80) })
+    }
+}
+
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.name, self.port)
+    }
+}
+
+/// What a host stands for.
+#[derive(Debug, Clone)]
+pub(super) enum Found {
+    /// A service of the mesh.
+    Service { destination: Arc<Destination>, port: u16 },
+    /// A host outside it, which may be called.
+    Foreign,
+}
+
+impl Found {
+    /// What is declared to be spoken there.
+    pub(super) fn declared(&self) -> Option<Protocol> {
+        match self {
+            Self::Service { destination, port } => destination.service.port(*port).and_then(|port| port.protocol),
+            Self::Foreign => None,
+        }
+    }
+}
+
+impl Outbound {
+    /// Finds what `host` stands for.
+    pub(super) async fn discover(&self, host: &Host) -> Result<Found, Fault> {
+        let settings = self.settings().await?;
+        let candidates = authority::service_of(&host.name, &self.worker.config.namespace, CLUSTER_DOMAIN);
+        let Some(service) = candidates.service() else { return self.foreign(host, &settings) };
+        match self.worker.discovery.destination(service, self.worker.config.timeouts.discovery).await {
+            Ok(destination) => match destination.service.port(host.port) {
+                Some(_) => Ok(Found::Service { destination, port: host.port }),
+                None => Err(no_port(&destination, host.port)),
+            },
+            Err(Undiscovered::Unknown) if matches!(candidates, Candidates::Only(_)) => {
+                Err(Fault::new(Failure::UnknownDestination, format!("the mesh knows no service {service}")))
+            }
+            Err(Undiscovered::Unknown) => self.foreign(host, &settings),
+            Err(Undiscovered::Unavailable) => Err(Fault::new(
+                Failure::ConfigUnavailable,
+                format!("the controller has not said yet what {service} is; is it running and reachable?"),
+            )),
+        }
+    }
+
+    /// Settings of the mesh; without them nothing may leave, since it is not known whether it may.
+    async fn settings(&self) -> Result<Arc<MeshSettings>, Fault> {
+        if let Some(settings) = self.worker.snapshot().settings() {
+            return Ok(Arc::clone(settings));
+        }
+        let mut snapshots = self.worker.discovery.subscribe();
+        let arrives = snapshots.wait_for(|snapshot| snapshot.settings().is_some());
+        let settings = match tokio::time::timeout(self.worker.config.timeouts.discovery, arrives).await {
+            Ok(Ok(snapshot)) => snapshot.settings().cloned(),
+            Ok(Err(_)) | Err(_) => None,
+        };
+        settings.ok_or_else(|| {
+            let text = "no configuration has come from the controller yet; is it running and reachable?";
+            Fault::new(Failure::ConfigUnavailable, text)
+        })
+    }
+
+    fn foreign(&self, host: &Host, settings: &MeshSettings) -> Result<Found, Fault> {
+        match settings.outbound_mode {
+            OutboundMode::RegistryOnly => Err(Fault::new(
+                Failure::UnknownDestination,
+                format!("the mesh knows no {host}, and its MeshConfig lets only known services be called (outboundMode: RegistryOnly)"),
+            )),
+            OutboundMode::AllowAny => {
+                self.worker.telemetry.count(Event::UnknownHostPassed);
+                Ok(Found::Foreign)
+            }
+        }
+    }
+
+    /// Addresses of a host outside the mesh, never our own.
+    pub(super) async fn resolve(&self, host: &Host) -> Result<Vec<SocketAddr>, Fault> {
+        let found = net::resolve(&host.name, host.port, self.worker.config.timeouts.dns).await;
+        let addresses = found.map_err(|error| {
+            Fault::new(Failure::ConnectFailed, format!("neither the mesh nor DNS knows {}: {error}", host.name))
+        })?;
+        if addresses.iter().any(|address| self.own.contains(address)) {
+            return Err(Fault::new(Failure::BadRequest, format!("{host} is this proxy itself")));
+        }
+        if addresses.is_empty() {
+            return Err(Fault::new(Failure::ConnectFailed, format!("DNS has no address for {}", host.name)));
+        }
+        Ok(addresses)
+    }
+}
+
+fn no_port(destination: &Destination, port: u16) -> Fault {
+    let ports: Vec<String> = destination.service.ports.iter().map(|port| port.port.to_string()).collect();
+    let name = &destination.service.name;
+    Fault::new(Failure::NoEndpoints, format!("service {name} has no port {port}; it has {}", ports.join(", ")))
+}

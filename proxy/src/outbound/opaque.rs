@@ -1,0 +1,178 @@
+//! Bytes that are carried and not read: telling whether a connection is that, and its way to an endpoint.
+
+use std::net::SocketAddr;
+
+use mesh_model::service::Protocol;
+use smallvec::SmallVec;
+
+use super::destination::Found;
+use super::{Host, Outbound};
+use crate::config::CONNECT_ATTEMPTS;
+use crate::detect::Sniff;
+use crate::http::{Place, Unreached, Wire};
+use crate::net::Stream;
+use crate::tcp::{self, First, Opening};
+use crate::telemetry::{AppProtocol, Event, Failure, Side};
+use crate::worker::record::Record;
+
+/// How a connection is carried.
+pub(super) enum Carry {
+    /// By request.
+    Http(Wire),
+    /// As bytes; the server's side may be open already.
+    Opaque(Option<Box<Opened>>),
+    /// It ended, or nothing came of it.
+    Close,
+}
+
+/// An open stream to the server, with the record that goes with it.
+pub(super) struct Opened {
+    stream: Stream,
+    record: Record,
+    _place: Place,
+}
+
+impl Outbound {
+    /// Decides how a connection to `host` is carried: what is declared, else what its first bytes say, else who speaks first.
+    pub(super) async fn protocol(&self, stream: &mut Stream, host: &Host, opening: Opening) -> Carry {
+        let found = self.discover(host).await;
+        let declared = found.as_ref().ok().and_then(Found::declared);
+        match (declared, opening) {
+            (Some(Protocol::Tcp | Protocol::Tls), _) => Carry::Opaque(None),
+            (_, Opening::Speaks(Sniff::Http1)) => Carry::Http(Wire::Http1),
+            (_, Opening::Speaks(Sniff::Http2)) => Carry::Http(Wire::Http2),
+            (_, Opening::Speaks(Sniff::Tls | Sniff::Opaque | Sniff::NeedMore)) => Carry::Opaque(None),
+            // Declared to be HTTP, where the client speaks first: there is nothing to find out by dialling.
+            (Some(_), Opening::Silent) => self.first_words(stream).await,
+            (None, Opening::Silent) => match self.open(host).await {
+                Some(opened) => self.whoever_speaks(stream, opened).await,
+                None => Carry::Close,
+            },
+        }
+    }
+
+    /// Waits for a silent client as long as for an idle one.
+    async fn first_words(&self, stream: &mut Stream) -> Carry {
+        let timeouts = &self.worker.config.timeouts;
+        match tcp::opening(stream, timeouts.idle, timeouts.head).await {
+            Ok(Opening::Speaks(Sniff::Http1)) => Carry::Http(Wire::Http1),
+            Ok(Opening::Speaks(Sniff::Http2)) => Carry::Http(Wire::Http2),
+            Ok(Opening::Speaks(_)) if !stream.peeked().is_empty() => Carry::Opaque(None),
+            Ok(Opening::Speaks(_)) | Err(_) => Carry::Close,
+            Ok(Opening::Silent) => {
+                self.worker.telemetry.count(Event::IdleTimeout);
+                Carry::Close
+            }
+        }
+    }
+
+    async fn whoever_speaks(&self, client: &mut Stream, mut opened: Box<Opened>) -> Carry {
+        let timeouts = &self.worker.config.timeouts;
+        match tcp::who_speaks_first(client, &mut opened.stream, timeouts.idle).await {
+            Ok(First::Server) => Carry::Opaque(Some(opened)),
+            Ok(First::Client) if client.peeked().is_empty() => {
+                opened.record.forget();
+                Carry::Close
+            }
+            Ok(First::Client) => match tokio::time::timeout(timeouts.head, tcp::first_bytes(client)).await {
+                // It was HTTP after all: the connection that was opened to find out is of no use.
+                Ok(Ok(Sniff::Http1)) => {
+                    opened.record.forget();
+                    Carry::Http(Wire::Http1)
+                }
+                Ok(Ok(Sniff::Http2)) => {
+                    opened.record.forget();
+                    Carry::Http(Wire::Http2)
+                }
+                _ => Carry::Opaque(Some(opened)),
+            },
+            Err(_) => {
+                self.worker.telemetry.count(Event::IdleTimeout);
+                Carry::Close
+            }
+        }
+    }
+
+    /// Carries the connection as bytes until both sides have ended.
+    pub(super) async fn opaque(&self, mut client: Stream, host: &Host, server: Option<Box<Opened>>) {
+        let opened = match server {
+            Some(opened) => Some(opened),
+            None => self.open(host).await,
+        };
+        if let Some(opened) = opened {
+            let Opened { mut stream, record, _place } = *opened;
+            self.worker.carry(record, &mut client, &mut stream).await;
+        }
+    }
+
+    /// Opens a stream to `host`: mutual TLS to an endpoint of a service, plain to a host outside. `None`: it failed, and that is
+    /// on record.
+    async fn open(&self, host: &Host) -> Option<Box<Opened>> {
+        let mut record = Record::new(&self.worker, Side::Outbound, AppProtocol::Tcp);
+        record.source(self.worker.own.clone());
+        match self.reach(host, &mut record).await {
+            Ok((stream, place)) => Some(Box::new(Opened { stream, record, _place: place })),
+            Err(failure) => {
+                tracing::debug!(%host, failure = failure.code(), "closed a connection whose destination cannot be reached");
+                record.failure(failure);
+                None
+            }
+        }
+    }
+
+    async fn reach(&self, host: &Host, record: &mut Record) -> Result<(Stream, Place), Failure> {
+        match self.discover(host).await.map_err(|fault| fault.failure)? {
+            Found::Foreign => {
+                let mut last = Failure::ConnectFailed;
+                for address in self.resolve(host).await.map_err(|fault| fault.failure)?.into_iter().take(CONNECT_ATTEMPTS) {
+                    match self.backends.foreign(address).map_err(|fault| fault.failure)?.stream().await {
+                        Ok(open) => return Ok(open),
+                        Err(why) => {
+                            self.unreached(&why);
+                            last = why.failure();
+                        }
+                    }
+                }
+                Err(last)
+            }
+            Found::Service { destination, port } => {
+                let service = &destination.service.name;
+                record.service(service.clone(), port);
+                let snapshot = self.worker.snapshot();
+                let mut tried = SmallVec::<[SocketAddr; CONNECT_ATTEMPTS]>::new();
+                let mut last = Failure::NoEndpoints;
+                while tried.len() < CONNECT_ATTEMPTS {
+                    let random = |n| self.worker.random_below(n);
+                    let Some(slot) = self.backends.pick(&snapshot, service, port, &tried, random) else { break };
+                    record.destination(slot.endpoint.workload.clone(), slot.payload.security());
+                    match slot.payload.stream().await {
+                        Ok(open) => {
+                            slot.load.connected();
+                            record.busy(slot.load.begin(std::time::Instant::now()));
+                            return Ok(open);
+                        }
+                        Err(why) => {
+                            self.unreached(&why);
+                            if !matches!(why, Unreached::Bound) {
+                                slot.load.connect_failed(std::time::Instant::now());
+                            }
+                            last = why.failure();
+                            tried.push(slot.endpoint.address);
+                        }
+                    }
+                }
+                Err(last)
+            }
+        }
+    }
+
+    /// Counts a failed attempt to connect.
+    pub(super) fn unreached(&self, why: &Unreached) {
+        match why {
+            Unreached::Tls(_, failure) => self.worker.refused_server(failure),
+            Unreached::Refused(_) | Unreached::Timeout(_) | Unreached::Protocol(_) => self.worker.telemetry.count(Event::ConnectFailed),
+            Unreached::Bound => {}
+        }
+        tracing::debug!(error = %why, "no connection to an endpoint");
+    }
+}

@@ -1,0 +1,100 @@
+//! Why a handshake failed, in the words of metrics and messages.
+
+use std::io;
+use std::net::SocketAddr;
+
+use mesh_model::spiffe::SpiffeId;
+use rustls::{AlertDescription, CertificateError, Error};
+
+use crate::telemetry::{Event, HandshakeFailure};
+
+/// Why a server was not accepted.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ClientFailure {
+    /// It did not show the identity that discovery gave, or none that the mesh trusts.
+    #[error("{address} did not prove to be {expected}: {reason}")]
+    Identity {
+        /// The server.
+        address: SocketAddr,
+        /// Who it should have been.
+        expected: SpiffeId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It refused us, or broke off.
+    #[error("the TLS handshake with {address} failed: {reason}")]
+    Handshake {
+        /// The server.
+        address: SocketAddr,
+        /// What was said.
+        reason: String,
+        /// The kind of it.
+        kind: HandshakeFailure,
+    },
+    /// It took too long.
+    #[error("the TLS handshake with {address} took too long")]
+    Timeout {
+        /// The server.
+        address: SocketAddr,
+    },
+    /// It speaks TLS but not the mesh's protocols.
+    #[error("{address} does not speak the protocol of the mesh")]
+    NotMesh {
+        /// The server.
+        address: SocketAddr,
+    },
+    /// This proxy has no identity to show.
+    #[error("this proxy has no identity")]
+    NoIdentity,
+}
+
+impl ClientFailure {
+    pub(super) fn handshake(address: SocketAddr, expected: &SpiffeId, error: &io::Error) -> Self {
+        let reason = error.to_string();
+        match tls_error(error) {
+            Some(Error::InvalidCertificate(_)) => Self::Identity { address, expected: expected.clone(), reason },
+            _ => Self::Handshake { address, reason, kind: of(error) },
+        }
+    }
+
+    /// What it is counted as.
+    pub fn event(&self) -> Event {
+        match self {
+            Self::Identity { .. } => Event::PeerIdentityMismatch,
+            Self::Handshake { kind, .. } => Event::HandshakeFailed(*kind),
+            Self::Timeout { .. } => Event::HandshakeFailed(HandshakeFailure::Timeout),
+            Self::NotMesh { .. } => Event::HandshakeFailed(HandshakeFailure::Protocol),
+            Self::NoIdentity => Event::HandshakeFailed(HandshakeFailure::NoCertificate),
+        }
+    }
+}
+
+fn tls_error(error: &io::Error) -> Option<&Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<Error>())
+}
+
+/// The kind of a failed handshake.
+pub(super) fn of(error: &io::Error) -> HandshakeFailure {
+    match tls_error(error) {
+        None => HandshakeFailure::Io,
+        Some(Error::NoCertificatesPresented | Error::AlertReceived(AlertDescription::CertificateRequired)) => {
+            HandshakeFailure::NoCertificate
+        }
+        Some(
+            Error::InvalidCertificate(
+                CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. },
+            )
+            | Error::AlertReceived(AlertDescription::CertificateExpired),
+        ) => HandshakeFailure::Expired,
+        Some(
+            Error::InvalidCertificate(_)
+            | Error::AlertReceived(
+                AlertDescription::UnknownCA | AlertDescription::BadCertificate | AlertDescription::CertificateUnknown,
+            ),
+        ) => HandshakeFailure::Untrusted,
+        Some(_) => HandshakeFailure::Protocol,
+    }
+}

@@ -1,0 +1,245 @@
+//! The one record of a request or connection (INV-11): filled in as facts become known, written when it is dropped, whichever way
+//! that comes about. It must not decide anything.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use mesh_model::name::{ServiceName, WorkloadName};
+
+use super::Worker;
+use crate::balance::InFlight;
+use crate::http::{BodyEnd, Held, Kind, Observer, RequestHead, Response};
+use crate::telemetry::{AppProtocol, Failure, Security, SeriesKey, Side, SpanRecord};
+use crate::trace::{TraceContext, sampled_by_id};
+
+/// Status of a request whose client went away before the answer; it is never sent.
+const CLIENT_CLOSED: u16 = 499;
+
+/// A record in the making.
+#[derive(Debug)]
+pub struct Record {
+    worker: Rc<Worker>,
+    key: SeriesKey,
+    started: Instant,
+    first_byte: Option<Duration>,
+    bytes_in: Rc<Cell<u64>>,
+    bytes_out: Rc<Cell<u64>>,
+    trace: Option<Box<Traced>>,
+    held: Option<Held>,
+    in_flight: Option<InFlight>,
+    done: bool,
+}
+
+#[derive(Debug)]
+struct Traced {
+    context: TraceContext,
+    method: String,
+    path: String,
+    start: SystemTime,
+}
+
+impl Record {
+    /// Of a request, or (with [`AppProtocol::Tcp`]) of a connection.
+    pub fn new(worker: &Rc<Worker>, side: Side, protocol: AppProtocol) -> Self {
+        let key = SeriesKey {
+            side,
+            source: None,
+            service: None,
+            destination: None,
+            route: None,
+            protocol,
+            status: if protocol == AppProtocol::Tcp { 0 } else { CLIENT_CLOSED },
+            grpc_status: None,
+            failure: None,
+            security: Security::Plaintext,
+        };
+        Self {
+            worker: Rc::clone(worker),
+            key,
+            started: Instant::now(),
+            first_byte: None,
+            bytes_in: Rc::default(),
+            bytes_out: Rc::default(),
+            trace: None,
+            held: None,
+            in_flight: None,
+            done: false,
+        }
+    }
+
+    /// Continues the caller's trace, or begins one, and gives the context to send on.
+    pub fn trace(&mut self, head: &RequestHead, default_ppm: u32) -> TraceContext {
+        let header = head.header("traceparent");
+        let mut context = self.worker.with_random(|rng| TraceContext::from_traceparent(header, rng));
+        // Who began the trace decides; an operator may ask for more for a while, on both sides by the same rule.
+        if context.parent_id().is_none() && sampled_by_id(context.trace_id(), default_ppm) {
+            context = context.sample();
+        }
+        if context.is_sampled() || sampled_by_id(context.trace_id(), self.worker.telemetry.tracing_ppm()) {
+            self.trace = Some(Box::new(Traced {
+                context,
+                method: head.method.as_str().to_owned(),
+                path: mesh_model::head::HeadView::path(head).to_owned(),
+                start: SystemTime::now(),
+            }));
+        }
+        context
+    }
+
+    /// When the request's head was there.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Who called.
+    pub fn source(&mut self, source: Option<WorkloadName>) {
+        self.key.source = source;
+    }
+
+    /// What was called.
+    pub fn service(&mut self, service: ServiceName, port: u16) {
+        self.key.service = Some((service, port));
+    }
+
+    /// The rule that the request took.
+    pub fn route(&mut self, label: &Arc<str>) {
+        self.key.route = Some(Arc::clone(label));
+    }
+
+    /// Who will answer, and how the hop to it is secured.
+    pub fn destination(&mut self, workload: Option<WorkloadName>, security: Security) {
+        self.key.destination = workload;
+        self.key.security = security;
+    }
+
+    /// How the hop is secured.
+    pub fn security(&mut self, security: Security) {
+        self.key.security = security;
+    }
+
+    /// The mesh itself fails it.
+    pub fn failure(&mut self, failure: Failure) {
+        self.key.failure = Some(failure);
+    }
+
+    /// Counts the request's body.
+    pub fn bytes_in(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.bytes_in)
+    }
+
+    /// What a tunnel carried.
+    pub fn carried(&self, to_server: u64, to_client: u64) {
+        self.bytes_in.set(self.bytes_in.get() + to_server);
+        self.bytes_out.set(self.bytes_out.get() + to_client);
+    }
+
+    /// The head of the answer is here. Keeps the load of the endpoint until the end of the exchange.
+    pub fn answered(&mut self, in_flight: Option<InFlight>) {
+        let now = Instant::now();
+        if let Some(in_flight) = &in_flight {
+            in_flight.answered(now);
+        }
+        self.first_byte = Some(now.saturating_duration_since(self.started));
+        self.in_flight = in_flight;
+    }
+
+    /// Keeps the connection until the end of the exchange.
+    pub fn hold(&mut self, held: Held) {
+        self.held = Some(held);
+    }
+
+    /// Keeps the load of an endpoint until the end of a connection.
+    pub fn busy(&mut self, in_flight: InFlight) {
+        self.in_flight = Some(in_flight);
+    }
+
+    /// Writes nothing: what it was about has records of its own.
+    pub fn forget(mut self) {
+        self.done = true;
+    }
+
+    /// Notes the answer and goes with its body: written when that has ended.
+    pub fn attach(mut self, response: Response, kind: Kind) -> Response {
+        self.head(&response, kind);
+        let counter = Rc::clone(&self.bytes_out);
+        response.map(|body| body.counted(counter).observed(Box::new(self)))
+    }
+
+    /// Notes the answer's head.
+    pub fn head(&mut self, response: &Response, kind: Kind) {
+        self.key.status = response.status().as_u16();
+        if kind == Kind::Grpc {
+            self.key.grpc_status = grpc_status(response.headers());
+        }
+    }
+
+    fn write(&mut self) {
+        if std::mem::replace(&mut self.done, true) {
+            return;
+        }
+        let latency = self.started.elapsed();
+        let (bytes_in, bytes_out) = (self.bytes_in.get(), self.bytes_out.get());
+        self.worker.telemetry.series(&self.key).record(latency, bytes_in, bytes_out);
+        if let Some(traced) = self.trace.take() {
+            self.span(*traced, latency);
+        }
+    }
+
+    fn span(&self, traced: Traced, duration: Duration) {
+        self.worker.telemetry.span(SpanRecord {
+            trace_id: *traced.context.trace_id(),
+            span_id: *traced.context.span_id(),
+            parent_id: traced.context.parent_id().copied(),
+            side: self.key.side,
+            source: self.key.source.clone(),
+            service: self.key.service.as_ref().map(|(service, _)| service.clone()),
+            destination: self.key.destination.clone(),
+            route: self.key.route.clone(),
+            method: traced.method,
+            path: traced.path,
+            status: self.key.status,
+            grpc_status: self.key.grpc_status,
+            failure: self.key.failure,
+            security: self.key.security,
+            start: traced.start,
+            duration,
+            first_byte: self.first_byte,
+        });
+    }
+}
+
+fn grpc_status(headers: &::http::HeaderMap) -> Option<u8> {
+    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+}
+
+impl Observer for Record {
+    fn trailers(&mut self, trailers: &::http::HeaderMap) {
+        if self.key.protocol == AppProtocol::Grpc {
+            self.key.grpc_status = grpc_status(trailers).or(self.key.grpc_status);
+        }
+    }
+
+    fn end(&mut self, end: BodyEnd) {
+        let held = self.held.take();
+        match end {
+            BodyEnd::Complete => {
+                if let Some(held) = held {
+                    held.release();
+                }
+            }
+            BodyEnd::Failed => self.failure(Failure::UpstreamReset),
+            BodyEnd::TimedOut => self.failure(Failure::RequestTimeout),
+            BodyEnd::Dropped => {}
+        }
+        self.in_flight = None;
+        self.write();
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.write();
+    }
+}

@@ -1,0 +1,44 @@
+//! Tunnels: two streams that carry bytes for each other, with one record. It must not know where they lead.
+
+use std::rc::Rc;
+
+use super::Worker;
+use super::record::Record;
+use crate::http::{Held, Upgrade};
+use crate::net::Stream;
+use crate::tcp::{self, Ended};
+use crate::telemetry::{Event, Failure};
+
+impl Worker {
+    /// Carries bytes both ways until both sides have ended, then writes the record.
+    pub async fn carry(&self, mut record: Record, client: &mut Stream, server: &mut Stream) {
+        let relayed = tcp::relay(client, server, self.config.timeouts.tunnel_idle).await;
+        record.carried(relayed.to_server, relayed.to_client);
+        match relayed.ended {
+            Ended::Closed | Ended::Client(_) => {}
+            Ended::Idle => self.telemetry.count(Event::IdleTimeout),
+            Ended::Server(error) => {
+                tracing::debug!(%error, "the server's side of a tunnel failed");
+                record.failure(Failure::UpstreamReset);
+            }
+        }
+    }
+
+    /// After 101 on both sides: what is left of the two connections becomes a tunnel, on a task of its own. `keep` is held until
+    /// its end.
+    pub fn splice(self: &Rc<Self>, record: Record, client: Upgrade, server: Upgrade, held: Held, keep: impl Sized + 'static) {
+        let worker = Rc::clone(self);
+        self.connections.spawn_local("upgraded", async move {
+            let _keep = (held, keep);
+            let mut record = record;
+            let deadline = worker.config.timeouts.head;
+            match tokio::try_join!(client.stream(deadline), server.stream(deadline)) {
+                Ok((mut client, mut server)) => worker.carry(record, &mut client, &mut server).await,
+                Err(error) => {
+                    tracing::debug!(%error, "a connection did not change its protocol");
+                    record.failure(Failure::UpstreamReset);
+                }
+            }
+        });
+    }
+}
