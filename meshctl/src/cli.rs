@@ -1,0 +1,133 @@
+//! The command line as types, and which command each leads to. It must not know how commands work.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Parser, Subcommand};
+use mesh_lifecycle::log::Format as LogFormat;
+use mesh_lifecycle::tasks::Tasks;
+
+use crate::commands::{Outcome, certs, demo, run, stat, sync, top, trace, up, version};
+use crate::{output, parts};
+
+/// How long tasks get to end after the command did.
+const WIND_UP: Duration = Duration::from_secs(2);
+
+/// Run a service mesh on this machine, and look into it
+#[derive(Debug, Parser)]
+#[command(name = "meshctl", version, arg_required_else_help = true, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    /// The mesh on this machine
+    #[arg(long, global = true, default_value = "default", value_name = "NAME", value_parser = mesh_name)]
+    mesh: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  meshctl demo                                      a shop with mTLS and a canary split
+  meshctl run --name api --port 8080 -- ./server    make any program a member of the mesh
+  meshctl run --name me -- curl http://api:8080/    call it from another member
+  meshctl top                                       watch the traffic
+
+Exit codes: 0 fine, 1 something was found to be wrong, 2 the command itself failed.
+Files are kept in $MESH_HOME, $XDG_STATE_HOME/amime or ~/.local/state/amime.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a mesh with a shop in it and look at it work
+    Demo(demo::Args),
+    /// Start a mesh without members; add them with `meshctl run`
+    Up,
+    /// Run a command as a member of the mesh
+    Run(run::Args),
+    /// Watch traffic live: who calls whom, how often, how fast, with what success
+    Top(top::Args),
+    /// Show traffic of the last while
+    Stat(stat::Args),
+    /// Show requests as trees across services, as they happen
+    Trace(trace::Args),
+    /// Show the certificates of all sidecars
+    Certs(certs::Args),
+    /// Show whether every sidecar and every object is up to date; exit code 1 if not
+    Sync(sync::Args),
+    /// Show the versions of this program, the controller and the sidecars
+    Version(version::Args),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Names of meshes become folder names.
+fn mesh_name(text: &str) -> Result<String, String> {
+    mesh_model::name::Name::new(text, "x").map(|name| name.namespace().to_owned()).map_err(|error| error.to_string())
+}
+
+/// What `main` does.
+pub fn main() -> ExitCode {
+    let began = Instant::now();
+    let args: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = parts::dispatch(&args) {
+        return code;
+    }
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; where they go, clap knows.
+            error.print().ok();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    mesh_lifecycle::log::init("error", LogFormat::Text);
+    match carry_out(cli, began) {
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::Finding) => ExitCode::from(1),
+        Ok(Outcome::Code(code)) => ExitCode::from(code),
+        Err(error) => {
+            output::note(&format!("meshctl: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn carry_out(cli: Cli, began: Instant) -> anyhow::Result<Outcome> {
+    // One thread: processes that die with the thread that started them die with the process.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let tasks = Tasks::new();
+    let outcome = runtime.block_on(async {
+        let mesh = cli.mesh.as_str();
+        let outcome = Box::pin(command(cli.command, mesh, &tasks, began)).await;
+        tasks.shutdown(WIND_UP).await;
+        outcome
+    });
+    // A blocking read of standard input must not keep us.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Demo(args) => demo::run(args, mesh, tasks, began).await,
+        Command::Up => up::run(mesh, tasks).await,
+        Command::Run(args) => run::run(args, mesh, tasks).await,
+        Command::Top(args) => top::run(args, mesh, tasks).await,
+        Command::Stat(args) => stat::run(args, mesh, tasks).await,
+        Command::Trace(args) => trace::run(args, mesh, tasks).await,
+        Command::Certs(args) => certs::run(args, mesh, tasks).await,
+        Command::Sync(args) => sync::run(args, mesh, tasks).await,
+        Command::Version(args) => version::run(args, mesh, tasks).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "meshctl", &mut script);
+            output::print(&String::from_utf8_lossy(&script));
+            Ok(Outcome::Fine)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! `meshctl sync`: whether every sidecar has what the folder says, and every object is in force.
+
+use mesh_lifecycle::tasks::Tasks;
+use mesh_proto::inspect::v1::{ObjectStatus, ProxySync, SyncResponse};
+use serde_json::{Value, json};
+
+use super::{Outcome, inspect};
+use crate::output::table::{Align, Cell, Table};
+use crate::output::{self, Format, Paint, Tone};
+
+/// Arguments of `meshctl sync`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// In which form
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Asks once and prints; anything that is not in force is a finding.
+pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result<Outcome> {
+    let answer = inspect(mesh, tasks).await?.sync().await?;
+    match args.output {
+        Format::Json => output::json(&json(&answer))?,
+        Format::Table => output::print(&text(&answer, Paint::stdout())),
+    }
+    Ok(if findings(&answer).is_empty() { Outcome::Fine } else { Outcome::Finding })
+}
+
+/// What is wrong, in words.
+pub(crate) fn findings(answer: &SyncResponse) -> Vec<String> {
+    let behind = answer.proxies.iter().filter(|proxy| state(proxy) != State::Synced);
+    let behind = behind.map(|proxy| format!("{}.{}: {}", proxy.workload, proxy.namespace, state(proxy).word()));
+    let objects = answer.objects.iter().flat_map(|object| {
+        let bad = object.conditions.iter().filter(|condition| !condition.status);
+        bad.map(move |c| format!("{} ({}): {}: {}", object.object, object.origin, c.r#type, c.message))
+    });
+    behind.chain(objects).collect()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Synced,
+    Behind,
+    Rejects,
+    Away,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Synced => "synced",
+            Self::Behind => "behind",
+            Self::Rejects => "rejects",
+            Self::Away => "not connected",
+        }
+    }
+
+    fn tone(self) -> Tone {
+        match self {
+            Self::Synced => Tone::Good,
+            Self::Behind | Self::Away => Tone::Warning,
+            Self::Rejects => Tone::Bad,
+        }
+    }
+}
+
+fn state(proxy: &ProxySync) -> State {
+    match proxy {
+        proxy if !proxy.rejects.is_empty() => State::Rejects,
+        proxy if !proxy.connected => State::Away,
+        proxy if proxy.acked_revision < proxy.sent_revision => State::Behind,
+        _ => State::Synced,
+    }
+}
+
+fn text(answer: &SyncResponse, paint: Paint) -> String {
+    let mut out = format!("revision {}\n\n{}", answer.revision, proxies(answer).render(paint));
+    for proxy in &answer.proxies {
+        for reject in &proxy.rejects {
+            let line = format!("  {} rejects {}: {}: {}", proxy.workload, reject.resource, reject.field, reject.reason);
+            out.push_str(&paint.tone(Tone::Bad, &line));
+            out.push('\n');
+        }
+    }
+    out.push('\n');
+    out.push_str(&objects(answer).render(paint));
+    out
+}
+
+fn proxies(answer: &SyncResponse) -> Table {
+    let mut table = Table::new(&[
+        ("WORKLOAD", Align::Left),
+        ("STATE", Align::Left),
+        ("ACKED", Align::Right),
+        ("SENT", Align::Right),
+        ("RESOURCES", Align::Right),
+        ("DESTINATIONS", Align::Right),
+        ("VERSION", Align::Left),
+    ]);
+    for proxy in &answer.proxies {
+        let state = state(proxy);
+        table.row([
+            format!("{}.{}", proxy.workload, proxy.namespace).into(),
+            Cell::toned(state.word(), state.tone()),
+            proxy.acked_revision.to_string().into(),
+            proxy.sent_revision.to_string().into(),
+            proxy.resources.to_string().into(),
+            proxy.destinations.to_string().into(),
+            proxy.proxy_version.clone().into(),
+        ]);
+    }
+    table
+}
+
+fn objects(answer: &SyncResponse) -> Table {
+    let mut table = Table::new(&[
+        ("OBJECT", Align::Left),
+        ("STATE", Align::Left),
+        ("IN FORCE ON", Align::Right),
+        ("FROM", Align::Left),
+        ("WHY", Align::Left),
+    ]);
+    for object in &answer.objects {
+        let (word, tone, why) = verdict(object);
+        table.row([
+            object.object.clone().into(),
+            Cell::toned(word, tone),
+            if object.programmed_of == 0 {
+                Cell::toned("-", Tone::Faint)
+            } else {
+                format!("{}/{}", object.programmed, object.programmed_of).into()
+            },
+            object.origin.clone().into(),
+            why.into(),
+        ]);
+    }
+    table
+}
+
+fn verdict(object: &ObjectStatus) -> (&'static str, Tone, String) {
+    let mut bad = object.conditions.iter().filter(|condition| !condition.status).peekable();
+    if bad.peek().is_none() {
+        return ("ok", Tone::Good, String::new());
+    }
+    let why = bad.map(|condition| match condition.field.as_str() {
+        "" => format!("{}: {}", condition.reason, condition.message),
+        field => format!("{}: {field}: {}", condition.reason, condition.message),
+    });
+    ("not in force", Tone::Bad, why.collect::<Vec<_>>().join("; "))
+}
+
+fn json(answer: &SyncResponse) -> Value {
+    let proxies = answer.proxies.iter().map(|proxy| {
+        let rejects = proxy.rejects.iter().map(|r| json!({ "resource": r.resource, "field": r.field, "reason": r.reason }));
+        json!({
+            "namespace": proxy.namespace,
+            "workload": proxy.workload,
+            "instance": proxy.instance,
+            "spiffe_id": proxy.spiffe_id,
+            "version": proxy.proxy_version,
+            "state": state(proxy).word(),
+            "connected": proxy.connected,
+            "sent_revision": proxy.sent_revision,
+            "acked_revision": proxy.acked_revision,
+            "resources": proxy.resources,
+            "destinations": proxy.destinations,
+            "since_ms": proxy.since_ms,
+            "rejects": rejects.collect::<Vec<_>>(),
+        })
+    });
+    let objects = answer.objects.iter().map(|object| {
+        let conditions = object.conditions.iter().map(|c| {
+            json!({ "type": c.r#type, "status": c.status, "reason": c.reason, "field": c.field, "message": c.message })
+        });
+        json!({
+            "object": object.object,
+            "origin": object.origin,
+            "programmed": object.programmed,
+            "programmed_of": object.programmed_of,
+            "conditions": conditions.collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "revision": answer.revision,
+        "source_time_ms": answer.source_time_ms,
+        "proxies": proxies.collect::<Vec<_>>(),
+        "objects": objects.collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh_proto::inspect::v1::{Condition, RejectedResource};
+
+    use super::*;
+
+    fn sample() -> SyncResponse {
+        let proxy = |workload: &str, acked_revision, connected| ProxySync {
+            namespace: "shop".into(),
+            workload: workload.into(),
+            proxy_version: "0.1.0".into(),
+            connected,
+            sent_revision: 7,
+            acked_revision,
+            resources: 12,
+            destinations: 4,
+            ..ProxySync::default()
+        };
+        let reject = RejectedResource {
+            resource: "httproute/shop/reviews".into(),
+            field: "rules[0]".into(),
+            reason: "unknown filter".into(),
+        };
+        let bad = ProxySync { rejects: vec![reject], ..proxy("cart", 7, true) };
+        let condition = |status, reason: &str, message: &str| Condition {
+            r#type: "ResolvedRefs".into(),
+            status,
+            reason: reason.into(),
+            field: "spec.rules[0].backendRefs[1]".into(),
+            message: message.into(),
+        };
+        let object = |name: &str, condition| ObjectStatus {
+            object: name.into(),
+            origin: "reviews-route.yaml:2".into(),
+            conditions: vec![condition],
+            programmed: 1,
+            programmed_of: 2,
+        };
+        SyncResponse {
+            revision: 7,
+            source_time_ms: 1,
+            proxies: vec![proxy("web", 7, true), proxy("slow", 6, true), proxy("gone", 7, false), bad],
+            objects: vec![
+                object("HTTPRoute shop/reviews", condition(false, "BackendNotFound", "there is no Service shop/reviews-v3")),
+                ObjectStatus { programmed_of: 0, ..object("Service shop/web", condition(true, "ResolvedRefs", "")) },
+            ],
+        }
+    }
+
+    #[test]
+    fn the_tables_say_who_is_behind_and_what_is_not_in_force() {
+        insta::assert_snapshot!(text(&sample(), Paint::Plain));
+    }
+
+    #[test]
+    fn findings_are_everything_that_is_not_in_force() {
+        insta::assert_snapshot!(findings(&sample()).join("\n"));
+    }
+
+    #[test]
+    fn json_has_every_field() {
+        insta::assert_json_snapshot!(json(&sample()));
+    }
+}

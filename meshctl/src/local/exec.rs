@@ -1,0 +1,126 @@
+//! The hidden subcommand `__exec`: runs the user's command and watches over it. The command shares our terminal and
+//! process group, as under `env` or `nice`, so it cannot be ended by group; and it may have children of its own that
+//! do not end with it. So this process makes itself their reaper, passes signals on, and when `meshctl` dies, however
+//! it dies, ends all of them. It must not know the mesh.
+
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, getpid, getppid, set_child_subreaper};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::orphan::{PARENT_VARIABLE, Parent, die_with_parent};
+use super::{descendants, process};
+use crate::output;
+
+/// How long the command may take to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(10);
+/// The same when nobody is left who could wait for it.
+const ORPHAN_GRACE: Duration = Duration::from_secs(3);
+
+/// With this `meshctl` asks for a SIGINT to the command, when it got one that did not come from the terminal.
+pub(crate) const INTERRUPT_COMMAND: Signal = Signal::USR1;
+
+/// Runs `command`; the exit code is the command's own, or 128 and the number of the signal that ended it, as a shell
+/// has it; 127 when it cannot be started.
+pub(crate) fn run(command: &[OsString]) -> ExitCode {
+    let parent = getppid();
+    if die_with_parent(Signal::TERM) == Parent::Gone {
+        return ExitCode::FAILURE;
+    }
+    if let Err(error) = set_child_subreaper(Some(getpid())) {
+        tracing::warn!(%error, "cannot become the reaper of the command's children");
+    }
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return ExitCode::from(2);
+    };
+    runtime.block_on(watch(command, parent))
+}
+
+async fn watch(command: &[OsString], parent: Option<Pid>) -> ExitCode {
+    let Some((program, args)) = command.split_first() else { return ExitCode::from(2) };
+    let mut child = match Command::new(program).args(args).env_remove(PARENT_VARIABLE).spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            output::note(&format!("meshctl: cannot run `{}`: {error}", program.display()));
+            return ExitCode::from(127);
+        }
+    };
+    let status = relay(&mut child, parent).await;
+    end_descendants().await;
+    status.map_or(ExitCode::from(2), exit_code)
+}
+
+/// Waits for the command while passing signals on to it.
+async fn relay(child: &mut Child, parent: Option<Pid>) -> Option<ExitStatus> {
+    let (Ok(mut term), Ok(mut interrupt), Ok(mut hangup), Ok(mut quit), Ok(mut asked)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+        signal(SignalKind::quit()),
+        signal(SignalKind::user_defined1()),
+    ) else {
+        return child.wait().await.ok();
+    };
+    let mut deadline = None;
+    loop {
+        let killed = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            status = child.wait() => return status.ok(),
+            () = killed => {
+                process::signal(child, Signal::KILL);
+                deadline = None;
+            }
+            _ = term.recv() => {
+                process::signal(child, Signal::TERM);
+                let grace = if getppid() == parent { GRACE } else { ORPHAN_GRACE };
+                deadline = Some(tokio::time::Instant::now() + grace);
+            }
+            // These two come from the terminal, which sent them to the command as well.
+            _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
+            _ = asked.recv() => process::signal(child, Signal::INT),
+            _ = hangup.recv() => process::signal(child, Signal::HUP),
+        }
+    }
+}
+
+/// What the command left behind does not outlive it.
+async fn end_descendants() {
+    let own = getpid().as_raw_nonzero().get();
+    for pid in descendants::of(own).into_iter().filter_map(Pid::from_raw) {
+        rustix::process::kill_process(pid, Signal::TERM).ok();
+    }
+    let ended = async {
+        while !descendants::of(own).is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(ORPHAN_GRACE, ended).await.is_err() {
+        descendants::kill_all(own);
+    }
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_becomes_128_and_its_number() {
+        assert_eq!(exit_code(ExitStatus::from_raw(7 << 8)), ExitCode::from(7));
+        assert_eq!(exit_code(ExitStatus::from_raw(15)), ExitCode::from(143));
+    }
+}

@@ -1,0 +1,71 @@
+//! Whether something is there yet: a readiness page, an open port. Each question is asked once; who waits asks again.
+//! It must not know what it waits for.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Longer than a machine at full load takes to answer on loopback.
+const ANSWER: Duration = Duration::from_secs(2);
+/// How often those who wait ask.
+pub(crate) const PACE: Duration = Duration::from_millis(20);
+/// Most bytes of an answer that are read.
+const MAX_ANSWER: u64 = 64 * 1024;
+
+/// What `/readyz` said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// 200.
+    Ready,
+    /// What it waits for, in its own words, or why it could not be asked.
+    NotYet(String),
+}
+
+/// Asks the readiness page at `address`.
+pub(crate) async fn ready(address: SocketAddr) -> Readiness {
+    match timeout(ANSWER, ask(address)).await {
+        Ok(Ok(answer)) => judge(&answer),
+        Ok(Err(_)) => Readiness::NotYet("it does not listen yet".to_owned()),
+        Err(_) => Readiness::NotYet("it does not answer".to_owned()),
+    }
+}
+
+/// Whether a connection to `address` is accepted.
+pub(crate) async fn open(address: SocketAddr) -> bool {
+    matches!(timeout(ANSWER, TcpStream::connect(address)).await, Ok(Ok(_)))
+}
+
+async fn ask(address: SocketAddr) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(MAX_ANSWER).read_to_end(&mut answer).await?;
+    Ok(answer)
+}
+
+fn judge(answer: &[u8]) -> Readiness {
+    let text = String::from_utf8_lossy(answer);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    match head.split_whitespace().nth(1) {
+        Some("200") => Readiness::Ready,
+        Some(_) => Readiness::NotYet(body.split_whitespace().collect::<Vec<_>>().join(" ")),
+        None => Readiness::NotYet("it does not answer".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_200_is_ready_and_503_says_what_is_pending() {
+        assert_eq!(judge(b"HTTP/1.1 200 OK\r\n\r\nok"), Readiness::Ready);
+        let pending = judge(b"HTTP/1.1 503 Service Unavailable\r\n\r\npending:\n configuration\n");
+        assert_eq!(pending, Readiness::NotYet("pending: configuration".to_owned()));
+        assert_eq!(judge(b""), Readiness::NotYet("it does not answer".to_owned()));
+    }
+}
