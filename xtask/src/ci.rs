@@ -18,7 +18,7 @@ use self::plan::{Outcome, Plan};
 use self::steps::STEPS;
 
 /// Past this nothing more is started: who waits for a check has something else to do.
-const BUDGET: Duration = Duration::from_mins(60);
+const BUDGET: Duration = Duration::from_hours(1);
 
 /// Runs the chosen steps; false when one failed.
 pub(crate) fn run(workspace: &Workspace, args: &CiArgs) -> Result<bool> {
