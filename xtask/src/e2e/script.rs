@@ -40,7 +40,7 @@ struct Note {
 pub(super) fn actions(page: &str) -> Result<Vec<Action>> {
     let mut actions = Vec::new();
     let mut note = Note::default();
-    let mut lines = page.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+    let mut lines = page.lines().enumerate().map(|(index, line)| (index + 1, line.trim_end()));
     while let Some((number, line)) = lines.next() {
         if let Some(text) = line.strip_prefix("<!-- book-test:").and_then(|rest| rest.strip_suffix("-->")) {
             note = Note::parse(text).with_context(|| format!("line {number}"))?;
@@ -119,9 +119,9 @@ mod tests {
                 expect: vec![],
             })
         );
-        assert!(matches!(&found[1], Action::Run { script, way: Way::Plain, .. } if script == "ls \\\nx"));
+        assert!(matches!(&found[1], Action::Run { script, way: Way::Plain, .. } if script == "ls \\\n  x"));
         assert!(matches!(&found[2], Action::Run { expect, .. } if *expect == ["a b", "c"]));
-        assert_eq!(found[3], Action::Interrupt { line: 17 });
+        assert_eq!(found[3], Action::Interrupt { line: 18 });
     }
 
     #[test]
