@@ -1,1 +1,28 @@
-//! Stub.
+//! The certificate authority of the mesh: attests who a member is, signs its SVID, publishes the trust bundle.
+//!
+//! A request enters in `serve::issue`: csr → attest (`tokens`, `oidc`, or the certificate of the connection) →
+//! `authority` (template → sign → validate) → answer. An identity comes from the attested credential alone, never from
+//! the request. It must not know routes, services or who may call whom.
+
+pub mod admin_client;
+pub mod cli;
+pub mod config;
+pub mod serve;
+
+mod authority;
+mod csr;
+mod metrics;
+mod oidc;
+mod own;
+mod refusal;
+mod state;
+mod tokens;
+
+pub use authority::AuthorityError;
+pub use config::{Config, Oidc, State};
+pub use csr::InvalidCsr;
+pub use oidc::InvalidJwks;
+pub use own::OwnError;
+pub use serve::socket::SocketError;
+pub use serve::{Running, StartError, start};
+pub use state::StateError;

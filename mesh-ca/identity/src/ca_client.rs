@@ -33,7 +33,11 @@ pub(crate) struct Issued {
 }
 
 /// Makes a key and has it certified.
-pub(crate) async fn issue(channel: Channel, proof: Proof, ttl: Option<Duration>) -> Result<Issued, CallError> {
+pub(crate) async fn issue(
+    channel: Channel,
+    proof: Proof,
+    ttl: Option<Duration>,
+) -> Result<Issued, CallError> {
     let key = MemberKey::generate()?;
     let request = wire::IssueRequest {
         csr_der: key.certificate_request()?,
@@ -58,7 +62,8 @@ pub(crate) async fn issue(channel: Channel, proof: Proof, ttl: Option<Duration>)
 pub(crate) struct Bundles(tonic::Streaming<wire::TrustBundle>);
 
 pub(crate) async fn watch_bundle(channel: Channel) -> Result<Bundles, CallError> {
-    let call = async { CertificateAuthorityClient::new(channel).watch_bundle(wire::WatchBundleRequest {}).await };
+    let call =
+        async { CertificateAuthorityClient::new(channel).watch_bundle(wire::WatchBundleRequest {}).await };
     match tokio::time::timeout(CALL_DEADLINE, call).await {
         Ok(answered) => Ok(Bundles(answered.map_err(|status| CallError::from_status(&status))?.into_inner())),
         Err(_) => Err(CallError::Unreachable("it did not answer in time".to_owned())),

@@ -67,11 +67,13 @@ impl Service<Uri> for Dial {
     fn call(&mut self, _uri: Uri) -> Self::Future {
         let (addr, connector) = (self.addr, self.connector.clone());
         Box::pin(async move {
-            let stream = TcpStream::connect(addr).await.map_err(|source| DialError::Connect { addr, source })?;
+            let stream =
+                TcpStream::connect(addr).await.map_err(|source| DialError::Connect { addr, source })?;
             // Small messages must not wait for each other; without it the channel works too.
             let _ = stream.set_nodelay(true);
             let name = ServerName::IpAddress(addr.ip().into());
-            let stream = connector.connect(name, stream).await.map_err(|source| DialError::Tls { addr, source })?;
+            let stream =
+                connector.connect(name, stream).await.map_err(|source| DialError::Tls { addr, source })?;
             Ok(TokioIo::new(stream))
         })
     }

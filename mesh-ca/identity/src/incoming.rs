@@ -162,14 +162,20 @@ impl Acceptor {
     }
 }
 
-async fn handshake(tls: TlsAcceptor, stream: TcpStream, addr: SocketAddr, place: OwnedSemaphorePermit) -> io::Result<PeerStream> {
+async fn handshake(
+    tls: TlsAcceptor,
+    stream: TcpStream,
+    addr: SocketAddr,
+    place: OwnedSemaphorePermit,
+) -> io::Result<PeerStream> {
     // Small messages must not wait for each other; without it the connection works too.
     let _ = stream.set_nodelay(true);
     let stream = tls.accept(stream).await?;
     let mut peer = PeerInfo { addr, spiffe_id: None, not_after: 0 };
     if let Some(certs) = stream.get_ref().1.peer_certificates() {
         peer.spiffe_id = Some(peer_spiffe_id(certs).map_err(io::Error::other)?);
-        peer.not_after = certs.first().and_then(|leaf| peer::read(leaf).ok()).map_or(0, |leaf| leaf.not_after);
+        peer.not_after =
+            certs.first().and_then(|leaf| peer::read(leaf).ok()).map_or(0, |leaf| leaf.not_after);
     }
     Ok(PeerStream { stream: Box::new(stream), peer, _place: place })
 }
@@ -198,7 +204,11 @@ impl Connected for PeerStream {
 }
 
 impl AsyncRead for PeerStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.stream).poll_read(cx, buf)
     }
 }
@@ -216,7 +226,11 @@ impl AsyncWrite for PeerStream {
         Pin::new(&mut *self.stream).poll_shutdown(cx)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut *self.stream).poll_write_vectored(cx, bufs)
     }
 

@@ -33,7 +33,11 @@ impl MemberKey {
     }
 
     /// Joins key and certificate, after checking that they belong together and that peers will accept them.
-    pub(crate) fn certified(self, svid: Svid, bundle: &TrustBundle) -> Result<(Arc<Svid>, Arc<CertifiedKey>), InvalidSvid> {
+    pub(crate) fn certified(
+        self,
+        svid: Svid,
+        bundle: &TrustBundle,
+    ) -> Result<(Arc<Svid>, Arc<CertifiedKey>), InvalidSvid> {
         if svid.public_key().as_deref() != Some(self.pair.subject_public_key_info().as_slice()) {
             return Err(InvalidSvid::OtherKey(svid.spiffe_id));
         }
@@ -48,7 +52,10 @@ impl MemberKey {
         self.certified_unchecked(svid)
     }
 
-    pub(crate) fn certified_unchecked(self, svid: Svid) -> Result<(Arc<Svid>, Arc<CertifiedKey>), InvalidSvid> {
+    pub(crate) fn certified_unchecked(
+        self,
+        svid: Svid,
+    ) -> Result<(Arc<Svid>, Arc<CertifiedKey>), InvalidSvid> {
         let der = PrivateKeyDer::from(self.pair);
         match any_supported_type(&der) {
             Ok(key) => {

@@ -121,13 +121,17 @@ pub async fn obtain(cfg: ObtainConfig, tasks: &Tasks) -> Result<Identity, Obtain
 
 fn roots(path: &Path) -> Result<TrustBundle, ObtainError> {
     let pem = read(path).map_err(|source| ObtainError::Roots { path: path.to_owned(), source })?;
-    TrustBundle::from_pem(&pem, None).map_err(|source| ObtainError::InvalidRoots { path: path.to_owned(), source })
+    TrustBundle::from_pem(&pem, None)
+        .map_err(|source| ObtainError::InvalidRoots { path: path.to_owned(), source })
 }
 
 /// Small files, read once in a while: not worth a thread.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     if fs::metadata(path)?.len() > MAX_FILE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("the file is larger than {MAX_FILE} bytes")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("the file is larger than {MAX_FILE} bytes"),
+        ));
     }
     fs::read(path)
 }

@@ -109,7 +109,9 @@ pub fn peer_identity_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'
         if let Some(found) = error.downcast_ref::<PeerIdentityError>() {
             return Some(found);
         }
-        if let Some(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other))) = error.downcast_ref() {
+        if let Some(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other))) =
+            error.downcast_ref()
+        {
             let inner: &'a (dyn StdError + 'static) = &*other.0;
             return peer_identity_error(inner);
         }

@@ -69,7 +69,12 @@ fn tell(id: &str, left: u64, reason: &str) {
     if left == 0 {
         tracing::error!(id, reason, "the certificate has expired and cannot be renewed; peers refuse it");
     } else {
-        tracing::warn!(id, left_seconds = left, reason, "the certificate cannot be renewed yet, trying again");
+        tracing::warn!(
+            id,
+            left_seconds = left,
+            reason,
+            "the certificate cannot be renewed yet, trying again"
+        );
     }
 }
 
@@ -112,14 +117,21 @@ async fn follow_for_ever(identity: Identity, attest: Arc<Attest>) {
     }
 }
 
-async fn follow(identity: &Identity, channel: tonic::transport::Channel, backoff: &mut Backoff) -> Result<(), CallError> {
+async fn follow(
+    identity: &Identity,
+    channel: tonic::transport::Channel,
+    backoff: &mut Backoff,
+) -> Result<(), CallError> {
     let mut bundles = ca_client::watch_bundle(channel).await?;
     loop {
         let bundle = match bundles.next().await {
             Ok(bundle) => bundle,
             // The last good one stays in force.
             Err(CallError::Bundle(error)) => {
-                tracing::error!(reason = ca_client::reasons(&error), "the CA sent a trust bundle that cannot be used");
+                tracing::error!(
+                    reason = ca_client::reasons(&error),
+                    "the CA sent a trust bundle that cannot be used"
+                );
                 continue;
             }
             Err(error) => return Err(error),
@@ -129,7 +141,9 @@ async fn follow(identity: &Identity, channel: tonic::transport::Channel, backoff
         match identity.set_bundle(bundle) {
             BundleChange::New => tracing::info!(generation, "new trust bundle in force"),
             BundleChange::Same => {}
-            BundleChange::OtherTrustDomain => tracing::error!("the CA sent a trust bundle of another trust domain"),
+            BundleChange::OtherTrustDomain => {
+                tracing::error!("the CA sent a trust bundle of another trust domain")
+            }
         }
     }
 }

@@ -30,7 +30,10 @@ impl Limits {
     fn ended(&self, now: u64) -> bool {
         let earliest = self.earliest_end.load(Ordering::Acquire);
         now >= earliest
-            && self.earliest_end.compare_exchange(earliest, u64::MAX, Ordering::AcqRel, Ordering::Acquire).is_ok()
+            && self
+                .earliest_end
+                .compare_exchange(earliest, u64::MAX, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
 };
 
 use crate::bundle::TrustBundle;
@@ -33,7 +33,8 @@ impl TestCa {
         let trust_domain = TrustDomain::new(trust_domain).expect("a valid trust domain");
         let key = || KeyPair::generate().expect("a key pair");
         let root = CertifiedIssuer::self_signed(authority(&trust_domain, "root", 1), key()).expect("a root");
-        let issuer = CertifiedIssuer::signed_by(authority(&trust_domain, "issuer", 0), key(), &root).expect("an issuer");
+        let issuer = CertifiedIssuer::signed_by(authority(&trust_domain, "issuer", 0), key(), &root)
+            .expect("an issuer");
         Self { trust_domain, root, issuer }
     }
 
@@ -84,14 +85,20 @@ impl TestCa {
         Svid::from_chain(chain).expect("an SVID")
     }
 
-    pub(crate) fn leaf(&self, key: &MemberKey, uris: &[&str], end: SystemTime) -> rustls_pki_types::CertificateDer<'static> {
+    pub(crate) fn leaf(
+        &self,
+        key: &MemberKey,
+        uris: &[&str],
+        end: SystemTime,
+    ) -> rustls_pki_types::CertificateDer<'static> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.subject_alt_names =
             uris.iter().map(|uri| SanType::URI((*uri).try_into().expect("an ASCII URI"))).collect();
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.serial_number = Some(SerialNumber::from(fastrand::u64(1..)));
         let end = end.duration_since(UNIX_EPOCH).expect("an end after 1970");
         params.not_before = date_time_ymd(1970, 1, 1) + (end - 2 * HOUR);

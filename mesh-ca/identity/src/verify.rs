@@ -8,7 +8,10 @@ use mesh_model::spiffe::SpiffeId;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerMisbehaved, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerMisbehaved,
+    SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
@@ -28,7 +31,12 @@ pub(crate) enum Usage {
 }
 
 /// Whether `certs` lead to a root of the bundle, and are all in date at `now` (Unix seconds).
-pub(crate) fn chain(certs: &[CertificateDer<'_>], bundle: &TrustBundle, usage: Usage, now: u64) -> Result<(), webpki::Error> {
+pub(crate) fn chain(
+    certs: &[CertificateDer<'_>],
+    bundle: &TrustBundle,
+    usage: Usage,
+    now: u64,
+) -> Result<(), webpki::Error> {
     let (leaf, intermediates) = certs.split_first().ok_or(webpki::Error::BadDer)?;
     let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now));
     path(leaf, intermediates, bundle, usage, time)
@@ -80,7 +88,11 @@ pub(crate) struct ServerVerifier {
 }
 
 impl ServerVerifier {
-    pub(crate) fn new(bundle: Arc<ArcSwap<TrustBundle>>, expected: Vec<SpiffeId>, limits: Arc<Limits>) -> Self {
+    pub(crate) fn new(
+        bundle: Arc<ArcSwap<TrustBundle>>,
+        expected: Vec<SpiffeId>,
+        limits: Arc<Limits>,
+    ) -> Self {
         Self { bundle, expected: expected.into(), limits }
     }
 
@@ -208,9 +220,15 @@ fn identity_error(error: PeerIdentityError) -> Error {
 /// The alert that the peer gets depends on this mapping (RFC 8446, section 6.2).
 fn pki_error(error: webpki::Error) -> Error {
     let kind = match error {
-        webpki::Error::BadDer | webpki::Error::BadDerTime | webpki::Error::TrailingData(_) => CertificateError::BadEncoding,
-        webpki::Error::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
-        webpki::Error::CertNotValidYet { time, not_before } => CertificateError::NotValidYetContext { time, not_before },
+        webpki::Error::BadDer | webpki::Error::BadDerTime | webpki::Error::TrailingData(_) => {
+            CertificateError::BadEncoding
+        }
+        webpki::Error::CertExpired { time, not_after } => {
+            CertificateError::ExpiredContext { time, not_after }
+        }
+        webpki::Error::CertNotValidYet { time, not_before } => {
+            CertificateError::NotValidYetContext { time, not_before }
+        }
         webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
         other => CertificateError::Other(OtherError(Arc::new(other))),
     };

@@ -21,5 +21,6 @@ pub fn meshctl(trust_domain: &TrustDomain) -> SpiffeId {
 }
 
 fn system(trust_domain: &TrustDomain, account: &str) -> SpiffeId {
-    SpiffeId::new(trust_domain.clone(), SYSTEM_NAMESPACE, account).expect("both names are literals of the right form")
+    SpiffeId::new(trust_domain.clone(), SYSTEM_NAMESPACE, account)
+        .expect("both names are literals of the right form")
 }

@@ -2,7 +2,7 @@
 //! It must not know what the routes mean. Requests enter in [`serve`]; nothing leaves but answers.
 
 use std::convert::Infallible;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +28,7 @@ const MAX_CONNECTIONS: usize = 64;
 /// A client has this long for the head of each request, and an idle connection lives as long.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 /// A connection, however busy, ends after this.
-const CONNECTION_DEADLINE: Duration = Duration::from_secs(300);
+const CONNECTION_DEADLINE: Duration = Duration::from_mins(5);
 /// Most bytes of a request head.
 const MAX_HEAD: usize = 16 * 1024;
 /// Wait after an accept that failed, for example for want of file descriptors.
@@ -152,7 +152,7 @@ impl AdminState {
     fn unknown(&self) -> Answer {
         let mut body = "not found; there are:\nGET /livez\nGET /readyz\nGET /metrics\n".to_owned();
         for route in self.routes.iter() {
-            body.push_str(&format!("{} {}\n", route.method, route.path));
+            let _ = writeln!(body, "{} {}", route.method, route.path);
         }
         Answer::text(body).with_status(StatusCode::NOT_FOUND)
     }
@@ -161,7 +161,10 @@ impl AdminState {
 impl fmt::Debug for AdminState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let routes: Vec<_> = self.routes.iter().map(|route| route.path).collect();
-        f.debug_struct("AdminState").field("ready", &self.ready).field("routes", &routes).finish_non_exhaustive()
+        f.debug_struct("AdminState")
+            .field("ready", &self.ready)
+            .field("routes", &routes)
+            .finish_non_exhaustive()
     }
 }
 

@@ -17,7 +17,10 @@ impl Backoff {
     }
 
     /// The next wait: random between the least one and a ceiling that doubles with every call.
-    #[allow(clippy::should_implement_trait, reason = "it never ends, and an iterator would invite collecting it")]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "it never ends, and an iterator would invite collecting it"
+    )]
     pub fn next(&mut self) -> Duration {
         self.ceiling = self.ceiling.saturating_mul(2).min(self.max);
         let span = self.ceiling.saturating_sub(self.min);

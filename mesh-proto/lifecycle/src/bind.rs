@@ -87,16 +87,26 @@ impl fmt::Display for BindError {
         write!(f, "cannot listen on {}: ", self.addr)?;
         match (&self.owner, self.source.kind()) {
             (Some(owner), _) => {
-                write!(f, "the port is in use by `{}` (pid {}); stop it or choose another with {option}", owner.name, owner.pid)
+                write!(
+                    f,
+                    "the port is in use by `{}` (pid {}); stop it or choose another with {option}",
+                    owner.name, owner.pid
+                )
             }
             (None, io::ErrorKind::AddrInUse) => {
-                write!(f, "the port is in use by a process that this user cannot see; choose another with {option}")
+                write!(
+                    f,
+                    "the port is in use by a process that this user cannot see; choose another with {option}"
+                )
             }
             (None, io::ErrorKind::AddrNotAvailable) => {
                 write!(f, "this machine does not have that address; choose another with {option}")
             }
             (None, io::ErrorKind::PermissionDenied) => {
-                write!(f, "this user may not listen there (ports below 1024 need a privilege); choose another with {option}")
+                write!(
+                    f,
+                    "this user may not listen there (ports below 1024 need a privilege); choose another with {option}"
+                )
             }
             (None, _) => write!(f, "{}", self.source),
         }
@@ -126,7 +136,13 @@ mod tests {
         assert_eq!(error.owner().unwrap().pid, std::process::id());
         let text = error.to_string();
         assert!(text.starts_with(&format!("cannot listen on {addr}: the port is in use by `")), "{text}");
-        assert!(text.ends_with(&format!("(pid {}); stop it or choose another with --metrics", std::process::id())), "{text}");
+        assert!(
+            text.ends_with(&format!(
+                "(pid {}); stop it or choose another with --metrics",
+                std::process::id()
+            )),
+            "{text}"
+        );
     }
 
     #[test]

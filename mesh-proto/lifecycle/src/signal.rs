@@ -7,7 +7,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// # Panics
 /// Outside of a tokio runtime.
 pub async fn shutdown() {
-    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!("cannot listen for signals; only SIGKILL ends this process");
         return std::future::pending().await;
     };

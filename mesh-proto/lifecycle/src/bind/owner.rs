@@ -48,7 +48,9 @@ fn listening_inode(table: &str, addr: SocketAddr) -> Option<u64> {
         let (ip, port) = parse(fields.nth(1)?)?;
         let state = fields.nth(1)?;
         let inode = fields.nth(5)?.parse().ok()?;
-        let same = ip.is_unspecified() || addr.ip().is_unspecified() || ip.to_canonical() == addr.ip().to_canonical();
+        let same = ip.is_unspecified()
+            || addr.ip().is_unspecified()
+            || ip.to_canonical() == addr.ip().to_canonical();
         (state == LISTEN && port == addr.port() && same).then_some(inode)
     })
 }

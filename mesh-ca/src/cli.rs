@@ -1,0 +1,169 @@
+//! The command line of the CA, the only reader of its arguments. `meshctl` runs it too, under a hidden subcommand.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use mesh_lifecycle::{Shutdown, log, signal};
+use mesh_model::duration::{self, InvalidDuration};
+use mesh_model::spiffe::{InvalidSpiffeId, TrustDomain};
+
+use crate::admin_client::create_join_token;
+use crate::config::{Config, Oidc, State};
+use crate::serve;
+
+/// Running requests have this long at the end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Certificate authority of the mesh.
+#[derive(Debug, Parser)]
+#[command(name = "mesh-ca", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve certificates until SIGTERM or SIGINT.
+    Serve(Box<Serve>),
+    /// Print a one-time token with which one workload may ask for its first certificate.
+    Token(Token),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Where members ask for certificates.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:15012")]
+    listen: SocketAddr,
+    /// Where /metrics, /readyz and /livez are served.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:15020")]
+    metrics: SocketAddr,
+    /// Unix socket of the administrator.
+    #[arg(long, value_name = "PATH")]
+    admin_socket: PathBuf,
+    /// Directory for root, issuer and join tokens; made with mode 0700.
+    #[arg(long, value_name = "DIR", required_unless_present = "in_memory", conflicts_with = "in_memory")]
+    state_dir: Option<PathBuf>,
+    /// Keep everything in memory: each start is a new root.
+    #[arg(long)]
+    in_memory: bool,
+    /// Also write the root certificate to this file.
+    #[arg(long, value_name = "FILE")]
+    root_file: Option<PathBuf>,
+    /// Trust domain of every identity.
+    #[arg(long, value_name = "NAME", value_parser = trust_domain)]
+    trust_domain: TrustDomain,
+    /// Lifetime of certificates, 10s to 24h.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
+    svid_ttl: Duration,
+    /// Accept JWTs of this issuer.
+    #[arg(long, value_name = "URL", requires_all = ["oidc_jwks", "oidc_audience"])]
+    oidc_issuer: Option<String>,
+    /// The issuer's keys: a file, or an http(s) URL.
+    #[arg(long, value_name = "FILE|URL", requires = "oidc_issuer")]
+    oidc_jwks: Option<String>,
+    /// The audience that a JWT must be for.
+    #[arg(long, value_name = "AUD", requires = "oidc_issuer")]
+    oidc_audience: Option<String>,
+    /// Roots (PEM) for an https URL of keys; the system's without.
+    #[arg(long, value_name = "FILE", requires = "oidc_jwks")]
+    oidc_jwks_roots: Option<PathBuf>,
+    /// Most join tokens that may wait for their use.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    max_join_tokens: usize,
+    /// One JSON object a log line.
+    #[arg(long)]
+    log_json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Token {
+    /// Unix socket of the CA's administrator.
+    #[arg(long, value_name = "PATH")]
+    admin_socket: PathBuf,
+    /// Namespace of the workload.
+    #[arg(long, short, value_name = "NS")]
+    namespace: String,
+    /// Service account of the workload; outside Kubernetes its name.
+    #[arg(long, value_name = "NAME")]
+    service_account: String,
+    /// How long the token may wait for its use.
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
+    ttl: Duration,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
+    duration::parse(text)
+}
+
+fn trust_domain(text: &str) -> Result<TrustDomain, InvalidSpiffeId> {
+    TrustDomain::new(text)
+}
+
+/// Runs a command; the exit code is 0 if it did what it says.
+pub fn run(cli: Cli) -> ExitCode {
+    match work(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to tell if stderr is gone.
+            let _ = writeln!(std::io::stderr(), "mesh-ca: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work(cli: Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    match cli.command {
+        Command::Serve(options) => {
+            log::init("info", if options.log_json { log::Format::Json } else { log::Format::Text });
+            runtime.block_on(daemon(options.config()))
+        }
+        Command::Token(options) => {
+            let Token { admin_socket, namespace, service_account, ttl } = options;
+            let token = create_join_token(&admin_socket, &namespace, &service_account, Some(ttl));
+            let token = runtime.block_on(token)?;
+            writeln!(std::io::stdout(), "{token}").context("cannot print the token")
+        }
+    }
+}
+
+async fn daemon(config: Config) -> anyhow::Result<()> {
+    let running = serve::start(config).await?;
+    signal::shutdown().await;
+    match running.shutdown(DRAIN).await {
+        Shutdown::Clean => tracing::info!("stopped"),
+        Shutdown::Forced { left } => tracing::warn!(left, "stopped, some requests did not end in time"),
+    }
+    Ok(())
+}
+
+impl Serve {
+    fn config(self) -> Config {
+        let state = self.state_dir.map_or(State::InMemory, State::Dir);
+        let oidc = match (self.oidc_issuer, self.oidc_jwks, self.oidc_audience) {
+            (Some(issuer), Some(jwks), Some(audience)) => {
+                Some(Oidc { issuer, audience, jwks, jwks_roots: self.oidc_jwks_roots })
+            }
+            // clap lets no part of it come alone.
+            _ => None,
+        };
+        Config {
+            listen: self.listen,
+            metrics: self.metrics,
+            svid_ttl: self.svid_ttl,
+            oidc,
+            max_join_tokens: self.max_join_tokens,
+            root_file: self.root_file,
+            ..Config::new(self.trust_domain, state, self.admin_socket)
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What a CA is told: plain data. It must not know command lines or files; `cli` fills it in.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mesh_model::spiffe::TrustDomain;
+
+/// Shortest lifetime that is signed.
+pub const MIN_TTL: Duration = Duration::from_secs(10);
+/// Longest lifetime that can be configured.
+pub const MAX_TTL: Duration = Duration::from_hours(24);
+/// Lifetime of a certificate unless configured.
+pub const DEFAULT_TTL: Duration = Duration::from_hours(1);
+
+/// Everything that a CA is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where members ask for certificates.
+    pub listen: SocketAddr,
+    /// Where `/metrics`, `/readyz` and `/livez` are served.
+    pub metrics: SocketAddr,
+    /// The Unix socket of the administrator.
+    pub admin_socket: PathBuf,
+    /// Where root, issuer and join tokens live.
+    pub state: State,
+    /// The trust domain of every identity.
+    pub trust_domain: TrustDomain,
+    /// Lifetime of certificates, and the most that a member may ask for.
+    pub svid_ttl: Duration,
+    /// Attestation by OIDC, if any.
+    pub oidc: Option<Oidc>,
+    /// Most join tokens that may wait for their use.
+    pub max_join_tokens: usize,
+    /// Most connections at once.
+    pub max_connections: usize,
+    /// Also write the root certificate to this file, for members that pin it.
+    pub root_file: Option<PathBuf>,
+}
+
+/// Where the CA keeps what must survive it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// In a directory of mode 0700.
+    Dir(PathBuf),
+    /// Nowhere: the next start is a new root.
+    InMemory,
+}
+
+/// Whose tokens are accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oidc {
+    /// The only accepted `iss`.
+    pub issuer: String,
+    /// The `aud` that a token must have.
+    pub audience: String,
+    /// The issuer's keys: a file, or an `http://` or `https://` URL.
+    pub jwks: String,
+    /// PEM file with the roots for an `https://` URL; the system's without.
+    pub jwks_roots: Option<PathBuf>,
+}
+
+impl Config {
+    /// With free ports on loopback and the defaults for all the rest.
+    pub fn new(trust_domain: TrustDomain, state: State, admin_socket: PathBuf) -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            metrics: (Ipv4Addr::LOCALHOST, 0).into(),
+            admin_socket,
+            state,
+            trust_domain,
+            svid_ttl: DEFAULT_TTL,
+            oidc: None,
+            max_join_tokens: 1000,
+            max_connections: 4096,
+            root_file: None,
+        }
+    }
+}

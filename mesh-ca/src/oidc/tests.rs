@@ -1,0 +1,162 @@
+//! Facts about attestation by JWT.
+
+use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{EncodingKey, Header};
+use rcgen::{KeyPair, PublicKeyData as _};
+use serde_json::{Value, json};
+use std::net::Ipv4Addr;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+struct Issuer {
+    key: KeyPair,
+    kid: &'static str,
+}
+
+impl Issuer {
+    fn new(kid: &'static str) -> Self {
+        Self { key: KeyPair::generate().unwrap(), kid }
+    }
+
+    fn jwks(&self) -> Value {
+        // An uncompressed point: 04, x, y.
+        let (x, y) = self.key.der_bytes()[1..].split_at(32);
+        let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        json!({"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.kid, "x": b64(x), "y": b64(y)}]})
+    }
+
+    fn token(&self, claims: &Value) -> String {
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(self.kid.to_owned());
+        let key = EncodingKey::from_ec_der(&self.key.serialize_der());
+        jsonwebtoken::encode(&header, claims, &key).unwrap()
+    }
+}
+
+fn claims() -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    json!({
+        "iss": "https://issuer.test", "aud": ["mesh"], "exp": now + 600, "nbf": now - 10,
+        "sub": "system:serviceaccount:shop:cart",
+    })
+}
+
+fn with(name: &str, value: Value) -> Value {
+    let mut claims = claims();
+    claims[name] = value;
+    claims
+}
+
+fn check(issuer: &Issuer, token: &str) -> Result<Account, InvalidJwt> {
+    let keys = serde_json::from_value(issuer.jwks()).unwrap();
+    verify(token, &keys, "https://issuer.test", "mesh")
+}
+
+fn cart() -> Account {
+    Account { namespace: "shop".into(), name: "cart".into() }
+}
+
+#[test]
+fn the_subject_or_the_kubernetes_claims_name_the_account() {
+    let issuer = Issuer::new("a");
+    assert_eq!(check(&issuer, &issuer.token(&claims())).unwrap(), cart());
+    let kubernetes =
+        json!({"namespace": "shop", "serviceaccount": {"name": "orders", "uid": "1"}, "pod": {"name": "x"}});
+    let account = check(&issuer, &issuer.token(&with("kubernetes.io", kubernetes))).unwrap();
+    assert_eq!(account, Account { namespace: "shop".into(), name: "orders".into() });
+}
+
+#[test]
+fn issuer_audience_and_time_are_checked() {
+    let issuer = Issuer::new("a");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    for (claim, value) in [
+        ("iss", json!("https://other.test")),
+        ("aud", json!("other")),
+        ("exp", json!(now - 600)),
+        ("nbf", json!(now + 600)),
+        ("iss", Value::Null),
+        ("aud", Value::Null),
+        ("exp", Value::Null),
+    ] {
+        let refused = check(&issuer, &issuer.token(&with(claim, value.clone())));
+        assert!(matches!(refused, Err(InvalidJwt::Refused(_))), "{claim} {value}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_token_without_an_account_proves_nobody() {
+    let issuer = Issuer::new("a");
+    for sub in ["alice", "system:serviceaccount:shop", ""] {
+        let refused = check(&issuer, &issuer.token(&with("sub", json!(sub))));
+        assert!(matches!(refused, Err(InvalidJwt::NoAccount)), "{sub}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_token_of_another_key_is_refused() {
+    let (issuer, other, same_name) = (Issuer::new("a"), Issuer::new("b"), Issuer::new("a"));
+    assert!(matches!(check(&issuer, &other.token(&claims())), Err(InvalidJwt::UnknownKey(_))));
+    assert!(matches!(check(&issuer, &same_name.token(&claims())), Err(InvalidJwt::Refused(_))));
+}
+
+#[test]
+fn symmetric_algorithms_and_none_are_refused() {
+    let issuer = Issuer::new("a");
+    let secret = EncodingKey::from_secret(issuer.jwks().to_string().as_bytes());
+    let mut header = Header::new(Algorithm::HS256);
+    header.kid = Some("a".to_owned());
+    let forged = jsonwebtoken::encode(&header, &claims(), &secret).unwrap();
+    assert!(matches!(check(&issuer, &forged), Err(InvalidJwt::Algorithm(Algorithm::HS256))));
+    let b64 = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let none = format!("{}.{}.", b64(r#"{"alg":"none"}"#), b64(&claims().to_string()));
+    assert!(matches!(check(&issuer, &none), Err(InvalidJwt::Malformed)));
+    for text in ["", "a.b.c", ".."] {
+        assert!(matches!(check(&issuer, text), Err(InvalidJwt::Malformed)), "{text}");
+    }
+    assert!(matches!(check(&issuer, &"a".repeat(MAX_BYTES + 1)), Err(InvalidJwt::TooLarge(_))));
+}
+
+fn config(jwks: String) -> Oidc {
+    Oidc { issuer: "https://issuer.test".into(), audience: "mesh".into(), jwks, jwks_roots: None }
+}
+
+#[tokio::test]
+async fn a_file_of_keys_is_read_again_when_it_changes_and_the_last_good_keys_stay() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("jwks.json");
+    let verifier = Verifier::new(&config(path.display().to_string())).unwrap();
+    let (old, new) = (Issuer::new("a"), Issuer::new("newer"));
+    assert!(matches!(verifier.attest(&old.token(&claims())).await, Err(Refusal::NoKeys(_))), "no file yet");
+    std::fs::write(&path, old.jwks().to_string()).unwrap();
+    assert_eq!(verifier.attest(&old.token(&claims())).await.unwrap(), cart());
+    std::fs::write(&path, "{ half").unwrap();
+    assert_eq!(verifier.attest(&old.token(&claims())).await.unwrap(), cart());
+    std::fs::write(&path, new.jwks().to_string()).unwrap();
+    assert_eq!(verifier.attest(&new.token(&claims())).await.unwrap(), cart());
+    assert!(matches!(verifier.attest(&old.token(&claims())).await, Err(Refusal::Jwt(_))));
+}
+
+#[tokio::test]
+async fn keys_of_a_url_are_fetched_and_kept() {
+    let issuer = Issuer::new("a");
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let verifier = Verifier::new(&config(format!("http://{}/keys", listener.local_addr().unwrap()))).unwrap();
+    let token = issuer.token(&claims());
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 1024];
+        let read = stream.read(&mut head).await.unwrap();
+        assert!(head[..read].starts_with(b"GET /keys HTTP/1.1\r\n"));
+        let body = issuer.jwks().to_string();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        stream
+    };
+    let (account, _stream) = tokio::join!(verifier.attest(&token), serve);
+    assert_eq!(account.unwrap(), cart());
+    drop(listener);
+    assert_eq!(verifier.attest(&token).await.unwrap(), cart(), "from memory");
+}

@@ -1,0 +1,94 @@
+//! Why a request gets nothing: one closed list, one place that says which gRPC status and which metric label each
+//! is. It must not know how a reason was found.
+
+use mesh_model::spiffe::SpiffeId;
+use tonic::{Code, Status};
+
+use crate::csr::InvalidCsr;
+
+/// A decision against a request. The text goes to the member.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// One answer for all three, so that nothing can be learnt by asking.
+    #[error("the join token is not valid: unknown, used or expired")]
+    JoinToken,
+    #[error("the JWT is not valid: {0}")]
+    Jwt(String),
+    #[error("the CA accepts no JWTs; use a join token or start the CA with --oidc-issuer")]
+    NoOidc,
+    #[error("a renewal needs the client certificate that it renews")]
+    NoCertificate,
+    #[error("the certificate of `{0}` has expired; ask again with a credential")]
+    CertificateExpired(SpiffeId),
+    #[error("the request has no credential; send a join token, a JWT, or a renewal over mTLS")]
+    NoCredential,
+    #[error("the certificate request asks for `{asked}`, but the credential proves `{proven}`")]
+    OtherName { asked: String, proven: SpiffeId },
+    #[error("`{0}` is the CA itself, nobody else gets that identity")]
+    OwnName(SpiffeId),
+    #[error(transparent)]
+    Csr(#[from] InvalidCsr),
+    #[error("{0}")]
+    Argument(String),
+    #[error("only the user that runs the CA may do this")]
+    NotTheOwner,
+    #[error("{0} join tokens wait for their use, which is the most; use them or let them expire")]
+    TooManyTokens(usize),
+    #[error("the keys of the OIDC issuer cannot be had: {0}")]
+    NoKeys(String),
+    /// The text is for the log alone.
+    #[error("the CA cannot do this now, see its log")]
+    Internal(String),
+}
+
+impl Refusal {
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Self::JoinToken
+            | Self::Jwt(_)
+            | Self::NoCertificate
+            | Self::CertificateExpired(_)
+            | Self::NoCredential => Code::Unauthenticated,
+            Self::NoOidc => Code::FailedPrecondition,
+            Self::OtherName { .. } | Self::OwnName(_) | Self::NotTheOwner => Code::PermissionDenied,
+            Self::Csr(_) | Self::Argument(_) => Code::InvalidArgument,
+            Self::TooManyTokens(_) => Code::ResourceExhausted,
+            Self::NoKeys(_) => Code::Unavailable,
+            Self::Internal(_) => Code::Internal,
+        }
+    }
+
+    /// The label `reason` of the metric.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::JoinToken => "join_token",
+            Self::Jwt(_) => "jwt",
+            Self::NoOidc => "no_oidc",
+            Self::NoCertificate => "no_certificate",
+            Self::CertificateExpired(_) => "certificate_expired",
+            Self::NoCredential => "no_credential",
+            Self::OtherName { .. } => "other_name",
+            Self::OwnName(_) => "own_name",
+            Self::Csr(_) => "csr",
+            Self::Argument(_) => "argument",
+            Self::NotTheOwner => "not_the_owner",
+            Self::TooManyTokens(_) => "too_many_tokens",
+            Self::NoKeys(_) => "no_keys",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    /// What the log says beyond the text for the member.
+    pub(crate) fn detail(&self) -> &str {
+        match self {
+            Self::Internal(detail) => detail,
+            _ => "",
+        }
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.code(), refusal.to_string())
+    }
+}
