@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use proc_macro2::Span;
 use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
-use syn::{Attribute, Expr, ExprMethodCall, Item, ItemFn, ItemMod, ItemUse, Lit, UseTree};
+use syn::{Attribute, Expr, ExprMethodCall, Item, ItemFn, ItemMod, ItemUse, Lit, LitStr, UseTree};
 
 use super::files::Text;
 use super::violation::Violation;
@@ -27,7 +27,7 @@ pub(super) struct Source {
     /// Module path from the crate's root; `main.rs` is `["main"]`, `lib.rs` is empty.
     pub(super) module: Vec<String>,
     pub(super) named: Vec<Named>,
-    /// Metric names given as literals, with their lines.
+    /// Metric names with their lines: literals that look like one, and what `register` is given.
     pub(super) metrics: Vec<(String, usize)>,
     pub(super) is_test: bool,
 }
@@ -175,18 +175,43 @@ impl<'ast> Visit<'ast> for Reader {
         visit::visit_path(self, path);
     }
 
+    fn visit_lit_str(&mut self, literal: &'ast LitStr) {
+        if looks_like_a_metric(&literal.value()) {
+            self.metrics.push((literal.value(), literal.span().start().line));
+        }
+    }
+
     fn visit_expr_method_call(&mut self, call: &'ast ExprMethodCall) {
         let registers = call.method == "register" || call.method == "register_with_unit";
         if registers
             && call.args.len() >= 3
             && let Some(Expr::Lit(literal)) = call.args.first()
             && let Lit::Str(name) = &literal.lit
+            && !looks_like_a_metric(&name.value())
         {
             self.metrics.push((name.value(), name.span().start().line));
         }
         visit::visit_expr_method_call(self, call);
     }
 }
+
+const PREFIX: &str = "mesh_";
+
+fn looks_like_a_metric(name: &str) -> bool {
+    let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    plain && name.len() > PREFIX.len() && name.starts_with(PREFIX) && !OUR_CRATES.contains(&name)
+}
+
+/// String literals with these names are filters of logs, not metrics.
+const OUR_CRATES: [&str; 7] = [
+    "mesh_ca",
+    "mesh_controller",
+    "mesh_identity",
+    "mesh_lifecycle",
+    "mesh_model",
+    "mesh_proto",
+    "mesh_proxy",
+];
 
 #[cfg(test)]
 mod tests {
@@ -235,12 +260,10 @@ mod tests {
     }
 
     #[test]
-    fn metric_names_are_the_literals_given_to_register() {
-        let source = Source::parse(&Text::new(
-            "p/src/m.rs",
-            "fn f(r: &mut R) {\n r.register(\"mesh_x\", \"help\", family);\n r.register(1);\n}",
-        ))
-        .unwrap();
-        assert_eq!(source.metrics, [("mesh_x".to_owned(), 2)]);
+    fn metric_names_are_literals_that_look_like_one_and_what_register_is_given() {
+        let text = "fn f(r: &mut R) {\n r.register(\"mesh_x\", \"help\", family);\n r.register(\"y\", \"help\", family);\n gauge(\"mesh_z\");\n log(\"mesh_ca\");\n}";
+        let source = Source::parse(&Text::new("p/src/m.rs", text)).unwrap();
+        let metric = |name: &str, line| (name.to_owned(), line);
+        assert_eq!(source.metrics, [metric("mesh_x", 2), metric("y", 3), metric("mesh_z", 4)]);
     }
 }
