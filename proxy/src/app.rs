@@ -1,1 +1,262 @@
-//! To be written.
+//! The composition root: binds, obtains an identity, follows the configuration, runs the workers, and takes it all down in order.
+//!
+//! Down: not ready → stop accepting → `Connection: close` and GOAWAY → deadline → force → flush telemetry.
+
+mod listeners;
+mod thread;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_identity::{Identity, ObtainConfig, ObtainError, obtain};
+use mesh_lifecycle::bind::BindError;
+use mesh_lifecycle::ready::{Gate, Ready};
+use mesh_lifecycle::tasks::Tasks;
+use mesh_proto::config::v1::ProxyId;
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+
+use self::listeners::Bound;
+use crate::admin::{self, Admin, AdminError};
+use crate::config::{Config, Control};
+use crate::telemetry::{Hub, ReportConfig, Telemetry};
+use crate::xds::{self, ClientConfig, Discovery};
+
+/// Where identity and configuration come from.
+#[derive(Debug)]
+pub enum Source {
+    /// From the CA and the controller.
+    Live(Control),
+    /// At hand already: for tests, which need neither.
+    Fixed {
+        /// Who this proxy is.
+        identity: Identity,
+        /// What it knows.
+        discovery: Discovery,
+    },
+}
+
+/// Why a proxy does not start, or does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The admin port.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// The CA refused.
+    #[error("cannot obtain an identity for this proxy")]
+    Identity(#[from] ObtainError),
+    /// No thread or runtime for a worker.
+    #[error("cannot start a worker thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What a proxy listens on, with real ports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// In the order of the configuration.
+    pub inbound: Vec<SocketAddr>,
+    /// In the order of the configuration.
+    pub outbound: Vec<SocketAddr>,
+    /// The HTTP proxy port.
+    pub outbound_proxy: Option<SocketAddr>,
+    /// Metrics and readiness.
+    pub metrics: Option<SocketAddr>,
+    /// The admin port.
+    pub admin: Option<SocketAddr>,
+}
+
+/// A proxy that is bound and starts to serve as soon as it can.
+#[derive(Debug)]
+pub struct Running {
+    /// What it listens on.
+    pub addrs: Addresses,
+    /// Whether it serves.
+    pub ready: Ready,
+    /// Its sums, for tests.
+    pub hub: Hub,
+    drain: CancellationToken,
+    ended: tokio::sync::oneshot::Receiver<Result<(), StartError>>,
+}
+
+impl Running {
+    /// Begins the drain, as SIGTERM does.
+    pub fn drain(&self) {
+        self.drain.cancel();
+    }
+
+    /// Waits until it has ended, after a drain or because it cannot go on.
+    pub async fn ended(&mut self) -> Result<(), StartError> {
+        // A dropped sender is a panic of the root task, which has been logged.
+        (&mut self.ended).await.unwrap_or(Ok(()))
+    }
+}
+
+/// What is left for the control tasks at the end.
+const LAST_REPORTS: Duration = Duration::from_secs(2);
+
+/// Binds all ports, then goes on in the background of the current runtime. To be called on a runtime of its own, which then is the
+/// control thread: scrapes and certificates never delay a request.
+pub fn start(config: Config, source: Source) -> Result<Running, StartError> {
+    let (bound, addrs) = Bound::bind(&config)?;
+    let ready = Ready::new();
+    let telemetry = Telemetry::new();
+    let drain = CancellationToken::new();
+    let (report, ended) = tokio::sync::oneshot::channel();
+    let running = Running { addrs: addrs.clone(), ready: ready.clone(), hub: telemetry.hub.clone(), drain: drain.clone(), ended };
+    let gates = Gates { identity: ready.gate("identity"), configuration: ready.gate("configuration"), workers: ready.gate("workers") };
+    let root = Root { config: Arc::new(config), addrs, ready, telemetry, drain, tasks: Tasks::new() };
+    // The root task owns all others; its own set has nothing else in it and ends when it does.
+    Tasks::new().spawn("proxy", async move {
+        let result = root.run(source, bound, gates).await;
+        // Nobody may be listening any more.
+        let _ = report.send(result);
+    });
+    Ok(running)
+}
+
+struct Gates {
+    identity: Gate,
+    configuration: Gate,
+    workers: Gate,
+}
+
+struct Root {
+    config: Arc<Config>,
+    addrs: Addresses,
+    ready: Ready,
+    telemetry: Telemetry,
+    drain: CancellationToken,
+    tasks: Tasks,
+}
+
+impl Root {
+    async fn run(self, source: Source, mut bound: Bound, gates: Gates) -> Result<(), StartError> {
+        let early = self.early_metrics(&mut bound);
+        let obtained = tokio::select! {
+            obtained = self.obtain(&source) => obtained?,
+            // Told to end before it began.
+            () = self.drain.cancelled() => return Ok(()),
+        };
+        gates.identity.open();
+        let discovery = self.follow(source, &obtained, gates.configuration);
+        self.telemetry.hub.spawn(&self.tasks);
+        early.shutdown(Duration::from_millis(100)).await;
+        self.serve_admin(&mut bound, &obtained, &discovery);
+        let workers = self.start_workers(bound, &obtained, &discovery, gates.workers)?;
+        tracing::info!(addrs = ?self.addrs, "listening");
+        self.drain.cancelled().await;
+        self.ready.begin_drain();
+        tracing::info!(seconds = self.config.drain.as_secs(), "draining");
+        workers.ended().await;
+        self.tasks.shutdown(LAST_REPORTS).await;
+        Ok(())
+    }
+
+    /// `/readyz` answers from the first moment on, though there is little to tell.
+    fn early_metrics(&self, bound: &mut Bound) -> Tasks {
+        let early = Tasks::new();
+        if let Some(listener) = bound.metrics.as_ref().and_then(|listener| listener.try_clone().ok()) {
+            admin::spawn_metrics(listener, self.ready.clone(), Arc::new(Registry::default()), &early);
+        }
+        early
+    }
+
+    async fn obtain(&self, source: &Source) -> Result<Identity, StartError> {
+        match source {
+            Source::Fixed { identity, .. } => Ok(identity.clone()),
+            Source::Live(control) => {
+                tracing::info!(ca = %control.ca, "obtaining an identity");
+                let config = ObtainConfig {
+                    ca: control.ca,
+                    ca_roots: control.ca_roots.clone(),
+                    credential: control.credential.clone(),
+                    ca_identity: None,
+                    ttl: None,
+                };
+                Ok(obtain(config, &self.tasks).await?)
+            }
+        }
+    }
+
+    fn follow(&self, source: Source, identity: &Identity, gate: Gate) -> Discovery {
+        match source {
+            Source::Fixed { discovery, .. } => {
+                let mut snapshots = discovery.subscribe();
+                self.tasks.spawn("configuration gate", async move {
+                    // An error means that the test has dropped its end: nothing will come.
+                    drop(snapshots.wait_for(|snapshot| snapshot.settings().is_some()).await);
+                    gate.open();
+                });
+                discovery
+            }
+            Source::Live(control) => {
+                let node = ProxyId {
+                    namespace: self.config.namespace.clone(),
+                    workload: self.config.workload.clone(),
+                    instance: format!("{:08x}-{:08x}", std::process::id(), fastrand::u32(..)),
+                };
+                let reports = ReportConfig::new(identity.clone(), control.controller, node.clone(), self.ready.clone());
+                self.telemetry.hub.spawn_reports(reports, &self.tasks);
+                tracing::info!(controller = %control.controller, "waiting for configuration");
+                let client = ClientConfig { identity: identity.clone(), controller: control.controller, node };
+                xds::spawn(client, gate, &self.tasks)
+            }
+        }
+    }
+
+    fn serve_admin(&self, bound: &mut Bound, identity: &Identity, discovery: &Discovery) {
+        let registry = admin::registry(&self.telemetry.hub, discovery, identity);
+        if let Some(listener) = bound.metrics.take() {
+            admin::spawn_metrics(listener, self.ready.clone(), Arc::clone(&registry), &self.tasks);
+        }
+        if let Some(listener) = bound.admin.take() {
+            let drain = self.drain.clone();
+            let admin = Admin {
+                ready: self.ready.clone(),
+                registry,
+                discovery: discovery.clone(),
+                identity: identity.clone(),
+                drain: Box::new(move || drain.cancel()),
+            };
+            admin::spawn(listener, admin, &self.tasks);
+        }
+    }
+
+    fn start_workers(&self, mut bound: Bound, identity: &Identity, discovery: &Discovery, gate: Gate) -> Result<Workers, StartError> {
+        let mut ends = Vec::new();
+        for number in 0..self.config.workers.max(1) {
+            let (ended, end) = tokio::sync::oneshot::channel();
+            let seed = thread::Seed {
+                config: Arc::clone(&self.config),
+                identity: identity.clone(),
+                discovery: discovery.clone(),
+                telemetry: self.telemetry.worker.clone(),
+                sockets: bound.take(),
+                own: self.addrs.outbound.iter().copied().chain(self.addrs.outbound_proxy).collect(),
+                stop: self.drain.clone(),
+                ended,
+            };
+            thread::spawn(number, seed)?;
+            ends.push(end);
+        }
+        gate.open();
+        Ok(Workers { ends })
+    }
+}
+
+struct Workers {
+    ends: Vec<tokio::sync::oneshot::Receiver<()>>,
+}
+
+impl Workers {
+    async fn ended(self) {
+        for end in self.ends {
+            // A dropped sender is a worker that panicked: it has ended as well.
+            drop(end.await);
+        }
+    }
+}

@@ -1,1 +1,162 @@
-//! To be written.
+//! The command line of the proxy: from arguments to [`Config`], and the control thread's runtime. It must not know how a request is
+//! carried.
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use mesh_identity::Credential;
+use mesh_lifecycle::{log, signal};
+
+use crate::app::{self, Running, Source, StartError};
+use crate::config::{self, Config, Control, InboundListener, OutboundListener};
+
+/// The data plane of the mesh.
+#[derive(Debug, Parser)]
+#[command(name = "mesh-proxy", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Carry the traffic of one workload
+    Sidecar(Sidecar),
+}
+
+/// Arguments of the sidecar role.
+#[derive(Debug, Args)]
+pub struct Sidecar {
+    /// Namespace of the workload
+    #[arg(long)]
+    namespace: String,
+    /// Name of the workload; its identity has the same name
+    #[arg(long)]
+    workload: String,
+    /// Address of the controller
+    #[arg(long, value_name = "IP:PORT")]
+    controller: SocketAddr,
+    /// Address of the certificate authority
+    #[arg(long, value_name = "IP:PORT")]
+    ca: SocketAddr,
+    /// Roots that the authority's own certificate must chain to, PEM
+    #[arg(long, value_name = "FILE")]
+    ca_roots: PathBuf,
+    /// File with a one-time join token; without it and --jwt-file the environment's MESH_JOIN_TOKEN is used
+    #[arg(long, value_name = "FILE", conflicts_with = "jwt_file")]
+    join_token_file: Option<PathBuf>,
+    /// File with a JWT that proves who the workload is
+    #[arg(long, value_name = "FILE")]
+    jwt_file: Option<PathBuf>,
+    /// Mesh port and the application behind it; may be repeated
+    #[arg(long, value_name = "LISTEN=APP", value_parser = inbound)]
+    inbound: Vec<InboundListener>,
+    /// The application's HTTP proxy (HTTP_PROXY)
+    #[arg(long, value_name = "LISTEN")]
+    outbound_proxy: Option<SocketAddr>,
+    /// A local port for one port of a service, for any protocol; may be repeated
+    #[arg(long, value_name = "LISTEN=SERVICE[.NS]:PORT", value_parser = outbound)]
+    outbound: Vec<OutboundListener>,
+    /// Configuration dump and drain, on a loopback address
+    #[arg(long, value_name = "LISTEN")]
+    admin: Option<SocketAddr>,
+    /// Metrics and readiness
+    #[arg(long, value_name = "LISTEN")]
+    metrics: Option<SocketAddr>,
+    /// Worker threads
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: u16,
+    /// How long connections may take to end after SIGTERM
+    #[arg(long, default_value_t = 10)]
+    drain_seconds: u64,
+}
+
+/// Runs until a signal ends it. Logs to stderr.
+pub fn run(cli: Cli) -> ExitCode {
+    log::init("info", log::Format::Text);
+    let Command::Sidecar(sidecar) = cli.command;
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let result = runtime.block_on(async {
+        let (config, control) = sidecar.into_config()?;
+        Ok::<_, anyhow::Error>(until_signal(app::start(config, Source::Live(control))?).await?)
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(error.as_ref()),
+    }
+}
+
+async fn until_signal(mut running: Running) -> Result<(), StartError> {
+    tokio::select! {
+        ended = running.ended() => return ended,
+        () = signal::shutdown() => running.drain(),
+    }
+    tokio::select! {
+        ended = running.ended() => ended,
+        // The second signal means: at once.
+        () = signal::shutdown() => Ok(()),
+    }
+}
+
+/// Says what failed and why, each level on its own line.
+fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+    tracing::error!("{text}");
+    ExitCode::FAILURE
+}
+
+impl Sidecar {
+    fn into_config(self) -> anyhow::Result<(Config, Control)> {
+        let credential = match (self.join_token_file, self.jwt_file, config::join_token()) {
+            (Some(file), ..) => Credential::JoinTokenFile(file),
+            (None, Some(file), _) => Credential::JwtFile(file),
+            (None, None, Some(token)) => Credential::JoinToken(token),
+            (None, None, None) => anyhow::bail!(
+                "nothing proves to the CA who this is: give --join-token-file, --jwt-file or the environment's MESH_JOIN_TOKEN"
+            ),
+        };
+        if self.inbound.is_empty() && self.outbound.is_empty() && self.outbound_proxy.is_none() {
+            anyhow::bail!("there is nothing to carry: give --inbound, --outbound or --outbound-proxy");
+        }
+        let config = Config {
+            inbound: self.inbound,
+            outbound_proxy: self.outbound_proxy,
+            outbound: self.outbound,
+            admin: self.admin,
+            metrics: self.metrics,
+            workers: usize::from(self.workers),
+            drain: Duration::from_secs(self.drain_seconds),
+            ..Config::new(&self.namespace, &self.workload)
+        };
+        Ok((config, Control { controller: self.controller, ca: self.ca, ca_roots: self.ca_roots, credential }))
+    }
+}
+
+fn inbound(text: &str) -> Result<InboundListener, String> {
+    let (listen, app) = text.split_once('=').ok_or("expected LISTEN=APP, as 127.0.0.1:15006=127.0.0.1:8080")?;
+    Ok(InboundListener { listen: address(listen)?, app: address(app)? })
+}
+
+fn outbound(text: &str) -> Result<OutboundListener, String> {
+    let (listen, service) = text.split_once('=').ok_or("expected LISTEN=SERVICE[.NS]:PORT, as 127.0.0.1:9001=cart:80")?;
+    let (host, port) = service.rsplit_once(':').ok_or_else(|| format!("`{service}` has no port: expected SERVICE[.NS]:PORT"))?;
+    let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(|| format!("`{port}` is not a port"))?;
+    if host.is_empty() {
+        return Err("the service has no name".into());
+    }
+    Ok(OutboundListener { listen: address(listen)?, host: host.to_owned(), port })
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("`{text}` is not IP:PORT"))
+}

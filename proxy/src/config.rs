@@ -32,6 +32,30 @@ pub struct Config {
     pub limits: Limits,
 }
 
+impl Config {
+    /// With defaults, and nothing to listen on.
+    pub fn new(namespace: &str, workload: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            workload: workload.to_owned(),
+            inbound: Vec::new(),
+            outbound_proxy: None,
+            outbound: Vec::new(),
+            admin: None,
+            metrics: None,
+            workers: 1,
+            drain: Duration::from_secs(10),
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The environment's one-time join token, if there is one.
+pub fn join_token() -> Option<String> {
+    std::env::var("MESH_JOIN_TOKEN").ok().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty())
+}
+
 /// A mesh port and the application behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InboundListener {

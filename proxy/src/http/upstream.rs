@@ -55,9 +55,10 @@ struct Idle {
 }
 
 /// A connection of HTTP/1, and its place under the bound.
+#[derive(Debug)]
 struct Connection {
     sender: http1::SendRequest<Body>,
-    open: Open,
+    _open: Open,
 }
 
 /// A place under the bound on connections; dropping it gives it back.
@@ -171,7 +172,7 @@ impl Upstream {
                 tracing::debug!(%error, "upstream connection ended");
             }
         });
-        Ok(Connection { sender, open })
+        Ok(Connection { sender, _open: open })
     }
 
     fn take_place(&self) -> Result<Open, Unreached> {

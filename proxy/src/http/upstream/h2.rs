@@ -60,7 +60,7 @@ struct Usage {
 }
 
 /// One request's place on it.
-pub struct Slot {
+pub(super) struct Slot {
     pub(super) sender: http2::SendRequest<Body>,
     pub(super) used: Used,
 }

@@ -12,7 +12,7 @@ use crate::http::{Body, RequestHead, Upgrade, Wire, clean_response};
 use crate::telemetry::Failure;
 
 /// A connection on which one request may be sent.
-pub struct Lease(Kind);
+pub(super) struct Lease(Kind);
 
 enum Kind {
     Http1 { upstream: Rc<Upstream>, connection: Connection },
@@ -38,6 +38,7 @@ pub enum Held {
     Http2(Used),
 }
 
+#[derive(Debug)]
 /// A connection of HTTP/1 and where it goes back to.
 pub struct Reusable {
     upstream: Rc<Upstream>,
@@ -68,7 +69,7 @@ impl fmt::Debug for Held {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub enum SendFailure {
+pub(super) enum SendFailure {
     /// The connection was closed before anything of the request left: it can be sent on another one.
     Unsent(Box<::http::Request<Body>>),
     /// It may have reached the upstream.
@@ -90,7 +91,7 @@ impl Lease {
     }
 
     /// Sends the request and waits for the head of the answer.
-    pub async fn send(self, request: Box<::http::Request<Body>>, deadline: Instant) -> Result<UpstreamResponse, SendFailure> {
+    pub(super) async fn send(self, request: Box<::http::Request<Body>>, deadline: Instant) -> Result<UpstreamResponse, SendFailure> {
         match self.0 {
             Kind::Http1 { upstream, mut connection } => {
                 let sent = connection.sender.try_send_request(*request);

@@ -1,0 +1,56 @@
+//! All ports of a proxy, bound before anything else happens: a port that is taken is said at once.
+
+use mesh_lifecycle::bind::{self, BindError, ReusePort};
+
+use super::{Addresses, StartError};
+use crate::admin;
+use crate::config::Config;
+use crate::net::Listener;
+
+/// What is bound and not yet served.
+pub(super) struct Bound {
+    pub(super) metrics: Option<std::net::TcpListener>,
+    pub(super) admin: Option<std::net::TcpListener>,
+    inbound: Vec<Listener>,
+    outbound: Vec<Listener>,
+    outbound_proxy: Option<Listener>,
+}
+
+/// One worker's sockets, in the order of the configuration.
+pub(super) struct Sockets {
+    pub(super) inbound: Vec<std::net::TcpListener>,
+    pub(super) outbound: Vec<std::net::TcpListener>,
+    pub(super) outbound_proxy: Option<std::net::TcpListener>,
+}
+
+impl Bound {
+    pub(super) fn bind(config: &Config) -> Result<(Self, Addresses), StartError> {
+        let workers = config.workers.max(1);
+        let named = |option| move |error: BindError| error.with_option(option);
+        let all = |addresses: Vec<_>, option| -> Result<Vec<Listener>, BindError> {
+            addresses.into_iter().map(|address| Listener::bind(address, workers).map_err(named(option))).collect()
+        };
+        let inbound = all(config.inbound.iter().map(|one| one.listen).collect(), "--inbound")?;
+        let outbound = all(config.outbound.iter().map(|one| one.listen).collect(), "--outbound")?;
+        let outbound_proxy = all(config.outbound_proxy.into_iter().collect(), "--outbound-proxy")?.pop();
+        let metrics = config.metrics.map(|at| bind::tcp(at, ReusePort::No).map_err(named("--metrics"))).transpose()?;
+        let admin = config.admin.map(admin::bind_loopback).transpose()?;
+        let addrs = Addresses {
+            inbound: inbound.iter().map(Listener::address).collect(),
+            outbound: outbound.iter().map(Listener::address).collect(),
+            outbound_proxy: outbound_proxy.as_ref().map(Listener::address),
+            metrics: metrics.as_ref().and_then(|listener| listener.local_addr().ok()),
+            admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
+        };
+        Ok((Self { metrics, admin, inbound, outbound, outbound_proxy }, addrs))
+    }
+
+    /// One worker's share.
+    pub(super) fn take(&mut self) -> Sockets {
+        Sockets {
+            inbound: self.inbound.iter_mut().filter_map(Listener::take).collect(),
+            outbound: self.outbound.iter_mut().filter_map(Listener::take).collect(),
+            outbound_proxy: self.outbound_proxy.as_mut().and_then(Listener::take),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A worker thread: one runtime, one `LocalSet`, its own listeners, and the end of all that in order.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_identity::Identity;
+use mesh_lifecycle::tasks::{Shutdown, Tasks};
+use tokio::task::LocalSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::StartError;
+use super::listeners::Sockets;
+use crate::config::Config;
+use crate::inbound::Inbound;
+use crate::net::{self, Accepted};
+use crate::outbound::{Host, Outbound};
+use crate::telemetry::{Event, WorkerSeed};
+use crate::worker::Worker;
+use crate::xds::Discovery;
+
+/// What a worker is made from.
+pub(super) struct Seed {
+    pub(super) config: Arc<Config>,
+    pub(super) identity: Identity,
+    pub(super) discovery: Discovery,
+    pub(super) telemetry: WorkerSeed,
+    pub(super) sockets: Sockets,
+    pub(super) own: Vec<SocketAddr>,
+    pub(super) stop: CancellationToken,
+    pub(super) ended: tokio::sync::oneshot::Sender<()>,
+}
+
+/// Stack of a worker; only what is touched is memory. Debug builds have large frames.
+const STACK: usize = if cfg!(debug_assertions) { 8 << 20 } else { 2 << 20 };
+
+/// Between two looks for connections that have been idle too long.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Between two hand-overs of counters.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// How long our own upstream connections may take to end, once nothing uses them.
+const UPSTREAMS: Duration = Duration::from_millis(500);
+
+/// Starts the thread.
+pub(super) fn spawn(number: usize, seed: Seed) -> Result<(), StartError> {
+    // Blocking threads only resolve names of hosts outside the mesh.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .thread_keep_alive(Duration::from_secs(5))
+        .build()
+        .map_err(StartError::Thread)?;
+    let run = move || {
+        let local = LocalSet::new();
+        local.block_on(&runtime, serve(seed));
+        // What is left was asked to end and was forced; it must not hold up the process.
+        drop(local);
+        runtime.shutdown_background();
+    };
+    std::thread::Builder::new().name(format!("worker-{number}")).stack_size(STACK).spawn(run).map_err(StartError::Thread)?;
+    Ok(())
+}
+
+async fn serve(seed: Seed) {
+    let Seed { config, identity, discovery, telemetry, sockets, own, stop, ended } = seed;
+    let worker = Worker::new(config, discovery, telemetry.build());
+    let listeners = Tasks::new();
+    let outbound = Outbound::new(&worker, identity.clone(), own);
+    let inbound = listen(&worker, &outbound, &identity, sockets, &listeners);
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = housekeeping(&worker, &outbound, &inbound) => {}
+    }
+    drain(&worker, &outbound, &inbound, &listeners).await;
+    worker.telemetry.flush_last(FLUSH).await;
+    // The other end waits for it, or is gone with the process.
+    let _ = ended.send(());
+}
+
+fn listen(
+    worker: &Rc<Worker>,
+    outbound: &Rc<Outbound>,
+    identity: &Identity,
+    sockets: Sockets,
+    listeners: &Tasks,
+) -> Vec<Rc<Inbound>> {
+    let config = Arc::clone(&worker.config);
+    if let Some(socket) = sockets.outbound_proxy {
+        let outbound = Rc::clone(outbound);
+        accept(worker, listeners, socket, move |accepted| outbound.serve_proxy(accepted));
+    }
+    for (socket, listener) in sockets.outbound.into_iter().zip(&config.outbound) {
+        let outbound = Rc::clone(outbound);
+        let host = Rc::new(Host { name: listener.host.clone(), port: listener.port });
+        accept(worker, listeners, socket, move |accepted| outbound.serve_destination(accepted, Rc::clone(&host)));
+    }
+    let mut all = Vec::new();
+    for (socket, listener) in sockets.inbound.into_iter().zip(&config.inbound) {
+        let inbound = Inbound::new(worker, identity, *listener);
+        all.push(Rc::clone(&inbound));
+        accept(worker, listeners, socket, move |accepted| inbound.serve(accepted));
+    }
+    all
+}
+
+fn accept(worker: &Rc<Worker>, listeners: &Tasks, socket: std::net::TcpListener, serve: impl FnMut(Accepted) + 'static) {
+    let (worker, stop) = (Rc::clone(worker), listeners.token());
+    listeners.spawn_local("accept", async move {
+        let permits = Arc::clone(&worker.permits);
+        let notice = |notice| worker.notice(notice);
+        if let Err(error) = net::accept(socket, permits, stop, serve, notice).await {
+            tracing::error!(%error, "a listener cannot be used; restart this proxy");
+        }
+    });
+}
+
+/// Never ends.
+async fn housekeeping(worker: &Worker, outbound: &Outbound, inbound: &[Rc<Inbound>]) {
+    let mut flush = tokio::time::interval(FLUSH);
+    let mut sweep = tokio::time::interval(SWEEP);
+    flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = flush.tick() => worker.telemetry.flush().await,
+            _ = sweep.tick() => {
+                outbound.sweep();
+                inbound.iter().for_each(|inbound| inbound.sweep());
+            }
+        }
+    }
+}
+
+/// Stop accepting, let connections end, force what is left, then close our own.
+async fn drain(worker: &Worker, outbound: &Outbound, inbound: &[Rc<Inbound>], listeners: &Tasks) {
+    listeners.shutdown(Duration::from_secs(1)).await;
+    let flush = async {
+        loop {
+            tokio::time::sleep(FLUSH).await;
+            worker.telemetry.flush().await;
+        }
+    };
+    let ended = tokio::select! {
+        ended = worker.connections.shutdown(worker.config.drain) => ended,
+        () = flush => Shutdown::Clean,
+    };
+    if let Shutdown::Forced { left } = ended {
+        tracing::warn!(connections = left, "connections did not end before the drain deadline and were broken");
+        (0..left).for_each(|_| worker.telemetry.count(Event::DrainForced));
+    }
+    outbound.close_idle();
+    inbound.iter().for_each(|inbound| inbound.close_idle());
+    worker.upstreams.shutdown(UPSTREAMS).await;
+}
