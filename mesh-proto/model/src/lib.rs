@@ -11,6 +11,8 @@ pub mod endpoint;
 pub mod head;
 pub mod name;
 pub mod route;
+#[cfg(test)]
+mod sample;
 pub mod service;
 pub mod settings;
 pub mod spiffe;

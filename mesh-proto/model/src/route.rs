@@ -301,3 +301,6 @@ pub enum BackendTarget {
         reason: String,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,3 +108,6 @@ pub enum InvalidSpiffeId {
     #[error(transparent)]
     Name(#[from] InvalidName),
 }
+
+#[cfg(test)]
+mod tests;

@@ -172,4 +172,6 @@ fn whole_path(one: &Match) -> Option<Box<str>> {
 }
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;
