@@ -11,3 +11,6 @@ mod store;
 
 pub use snapshot::{Destination, Lookup, Snapshot};
 pub use store::{Applied, Store};
+
+#[cfg(test)]
+pub(crate) mod tests;

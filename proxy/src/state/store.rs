@@ -102,17 +102,10 @@ impl Store {
     /// Takes one resource in, or says why not and leaves everything as it was.
     fn put(&mut self, resource: Resource) -> Result<(), Reject> {
         let (name, version) = (resource.name.clone(), resource.version.clone());
-        let model = match convert::decode(resource) {
-            Ok(model) if model.name() == name => model,
-            Ok(model) => {
-                let reason = format!("its name says `{name}`, its content is `{}`", model.name());
-                return Err(Reject { resource: name, field: "name".to_owned(), reason });
-            }
-            Err(invalid) => {
-                self.refuse(&name);
-                return Err(Reject { resource: name, field: invalid.field.to_string(), reason: invalid.reason.to_string() });
-            }
-        };
+        let model = convert::decode(resource).map_err(|invalid| {
+            self.refuse(&name);
+            Reject { resource: invalid.resource, field: invalid.field, reason: invalid.reason }
+        })?;
         match model {
             ModelResource::Mesh(settings) => {
                 self.settings.get_or_insert_with(|| Versioned::new(String::new(), settings.clone())).put(version, settings);

@@ -14,7 +14,7 @@ use super::histogram::Histogram;
 use super::{Direction, Event, SeriesKey, SpanRecord};
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// Series a worker holds at once; beyond it requests are counted in overflow series.
 pub(crate) const MAX_SERIES: usize = 2_000;
