@@ -64,7 +64,9 @@ enum Command {
 
 /// Names of meshes become folder names.
 fn mesh_name(text: &str) -> Result<String, String> {
-    mesh_model::name::Name::new(text, "x").map(|name| name.namespace().to_owned()).map_err(|error| error.to_string())
+    mesh_model::name::Name::new(text, "x")
+        .map(|name| name.namespace().to_owned())
+        .map_err(|error| error.to_string())
 }
 
 /// What `main` does.
@@ -122,7 +124,12 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Version(args) => version::run(args, mesh, tasks).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "meshctl", &mut script);
+            clap_complete::generate(
+                shell,
+                &mut <Cli as clap::CommandFactory>::command(),
+                "meshctl",
+                &mut script,
+            );
             output::print(&String::from_utf8_lossy(&script));
             Ok(Outcome::Fine)
         }

@@ -9,8 +9,8 @@ use mesh_lifecycle::tasks::Tasks;
 use mesh_model::spiffe::TrustDomain;
 use mesh_proto::inspect::v1::inspect_service_client::InspectServiceClient;
 use mesh_proto::inspect::v1::{
-    CertsRequest, CertsResponse, StatRequest, StatResponse, SyncRequest, SyncResponse, TraceRequest, TraceResponse,
-    VersionRequest, VersionResponse,
+    CertsRequest, CertsResponse, StatRequest, StatResponse, SyncRequest, SyncResponse, TraceRequest,
+    TraceResponse, VersionRequest, VersionResponse,
 };
 use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
@@ -35,7 +35,9 @@ pub(crate) enum InspectError {
     TrustDomain(#[source] mesh_model::spiffe::InvalidSpiffeId),
     #[error("no answer from the certificate authority in {} s; see `logs/mesh-ca.log` in the mesh's folder", DEADLINE.as_secs())]
     NoIdentity,
-    #[error("the controller does not answer `{call}`: {reason}; see `logs/mesh-controller.log` in the mesh's folder")]
+    #[error(
+        "the controller does not answer `{call}`: {reason}; see `logs/mesh-controller.log` in the mesh's folder"
+    )]
     Call { call: &'static str, reason: String },
 }
 
@@ -113,7 +115,9 @@ async fn answer<T>(
     match tokio::time::timeout(DEADLINE, response).await {
         Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) => Err(failed(call, &status)),
-        Err(_) => Err(InspectError::Call { call, reason: format!("nothing came in {} s", DEADLINE.as_secs()) }),
+        Err(_) => {
+            Err(InspectError::Call { call, reason: format!("nothing came in {} s", DEADLINE.as_secs()) })
+        }
     }
 }
 

@@ -19,7 +19,11 @@ pub(crate) enum TokenError {
 }
 
 /// A one-time token for one service account, good for the CA's default time.
-pub(crate) async fn join_token(socket: &Path, namespace: &str, service_account: &str) -> Result<String, TokenError> {
+pub(crate) async fn join_token(
+    socket: &Path,
+    namespace: &str,
+    service_account: &str,
+) -> Result<String, TokenError> {
     let unreachable = |reason: String| TokenError::Unreachable { socket: socket.to_owned(), reason };
     let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()));
     let endpoint = endpoint.map_err(|error| unreachable(error.to_string()))?;

@@ -27,7 +27,9 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
         Format::Json => output::json(&json(&answer))?,
         Format::Table => output::print(&table(&answer, now).render(Paint::stdout())),
     }
-    let expired = |certificate: &ProxyCertificate| certificate.state.as_ref().is_some_and(|state| state.not_after <= now);
+    let expired = |certificate: &ProxyCertificate| {
+        certificate.state.as_ref().is_some_and(|state| state.not_after <= now)
+    };
     Ok(if answer.certificates.iter().any(expired) { Outcome::Finding } else { Outcome::Fine })
 }
 
@@ -118,7 +120,12 @@ mod tests {
         };
         let silent = ProxyCertificate { state: None, ..certificate("new", 0, 0) };
         CertsResponse {
-            certificates: vec![certificate("web", 4600, 0), certificate("cart", 2000, 7), certificate("old", 1500, 9), silent],
+            certificates: vec![
+                certificate("web", 4600, 0),
+                certificate("cart", 2000, 7),
+                certificate("old", 1500, 9),
+                silent,
+            ],
         }
     }
 

@@ -33,7 +33,7 @@ pub(crate) struct Args {
 }
 
 /// How long the first page may take to come on a machine that does other things as well.
-const FIRST_PAGE_DEADLINE: Duration = Duration::from_secs(60);
+const FIRST_PAGE_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Runs until Ctrl-C or SIGTERM.
 pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks, began: Instant) -> anyhow::Result<Outcome> {
@@ -54,7 +54,12 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks, began: Instant) -
     outcome
 }
 
-async fn with_plane(args: &Args, plane: &ControlPlane, tasks: &Tasks, began: Instant) -> anyhow::Result<Outcome> {
+async fn with_plane(
+    args: &Args,
+    plane: &ControlPlane,
+    tasks: &Tasks,
+    began: Instant,
+) -> anyhow::Result<Outcome> {
     let (visitor, first_request) = open(plane, began).await?;
     if args.check {
         return check::run(plane, &visitor, first_request, args.output, tasks).await;
@@ -130,7 +135,8 @@ fn live_line(tally: &Tally) -> String {
     let good = tally.requests() - tally.failed();
     let success = output::units::share(good, tally.requests());
     let tone = if tally.failed() == 0 { Tone::Good } else { Tone::Bad };
-    let versions: Vec<String> = tally.versions().map(|(version, count)| format!("{version} {count}")).collect();
+    let versions: Vec<String> =
+        tally.versions().map(|(version, count)| format!("{version} {count}")).collect();
     format!(
         "visitor: {} pages, {} served, p50 {}, reviews {}   Ctrl-C stops it all",
         tally.requests(),

@@ -146,14 +146,17 @@ impl Drop for Registration {
 
 fn register(args: &Args, mesh: &MeshState, paths: &MeshPaths) -> anyhow::Result<Registration> {
     let full = format!("{}.{}", args.name, args.namespace);
-    let ours = mesh.members.iter().any(|member| member.name == args.name && member.namespace == args.namespace);
+    let ours =
+        mesh.members.iter().any(|member| member.name == args.name && member.namespace == args.namespace);
     if ours {
         bail!("`{full}` is a member of this mesh already; choose another --name or --namespace");
     }
     let file = paths.members().join(&full);
     let name = lock::take(&file).map_err(|error| match error {
         LockError::Held { pid } => {
-            anyhow::anyhow!("`{full}` is a member of this mesh already, run by process {pid}; choose another --name")
+            anyhow::anyhow!(
+                "`{full}` is a member of this mesh already, run by process {pid}; choose another --name"
+            )
         }
         error @ LockError::Io { .. } => error.into(),
     })?;
@@ -241,7 +244,10 @@ async fn unpublish(mesh: &MeshState, registration: &Registration, tasks: &Tasks)
         std::fs::remove_file(&registration.objects)?;
         loop {
             let now = inspect.sync().await?;
-            let known = now.proxies.iter().all(|proxy| !proxy.connected || proxy.acked_revision >= proxy.sent_revision);
+            let known = now
+                .proxies
+                .iter()
+                .all(|proxy| !proxy.connected || proxy.acked_revision >= proxy.sent_revision);
             if now.revision > before && known {
                 return anyhow::Ok(());
             }

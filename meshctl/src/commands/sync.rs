@@ -29,7 +29,8 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
 /// What is wrong, in words.
 pub(crate) fn findings(answer: &SyncResponse) -> Vec<String> {
     let behind = answer.proxies.iter().filter(|proxy| state(proxy) != State::Synced);
-    let behind = behind.map(|proxy| format!("{}.{}: {}", proxy.workload, proxy.namespace, state(proxy).word()));
+    let behind =
+        behind.map(|proxy| format!("{}.{}: {}", proxy.workload, proxy.namespace, state(proxy).word()));
     let objects = answer.objects.iter().flat_map(|object| {
         let bad = object.conditions.iter().filter(|condition| !condition.status);
         bad.map(move |c| format!("{} ({}): {}: {}", object.object, object.origin, c.r#type, c.message))
@@ -77,7 +78,10 @@ fn text(answer: &SyncResponse, paint: Paint) -> String {
     let mut out = format!("revision {}\n\n{}", answer.revision, proxies(answer).render(paint));
     for proxy in &answer.proxies {
         for reject in &proxy.rejects {
-            let line = format!("  {} rejects {}: {}: {}", proxy.workload, reject.resource, reject.field, reject.reason);
+            let line = format!(
+                "  {} rejects {}: {}: {}",
+                proxy.workload, reject.resource, reject.field, reject.reason
+            );
             out.push_str(&paint.tone(Tone::Bad, &line));
             out.push('\n');
         }
@@ -151,7 +155,10 @@ fn verdict(object: &ObjectStatus) -> (&'static str, Tone, String) {
 
 fn json(answer: &SyncResponse) -> Value {
     let proxies = answer.proxies.iter().map(|proxy| {
-        let rejects = proxy.rejects.iter().map(|r| json!({ "resource": r.resource, "field": r.field, "reason": r.reason }));
+        let rejects = proxy
+            .rejects
+            .iter()
+            .map(|r| json!({ "resource": r.resource, "field": r.field, "reason": r.reason }));
         json!({
             "namespace": proxy.namespace,
             "workload": proxy.workload,
@@ -231,8 +238,14 @@ mod tests {
             source_time_ms: 1,
             proxies: vec![proxy("web", 7, true), proxy("slow", 6, true), proxy("gone", 7, false), bad],
             objects: vec![
-                object("HTTPRoute shop/reviews", condition(false, "BackendNotFound", "there is no Service shop/reviews-v3")),
-                ObjectStatus { programmed_of: 0, ..object("Service shop/web", condition(true, "ResolvedRefs", "")) },
+                object(
+                    "HTTPRoute shop/reviews",
+                    condition(false, "BackendNotFound", "there is no Service shop/reviews-v3"),
+                ),
+                ObjectStatus {
+                    programmed_of: 0,
+                    ..object("Service shop/web", condition(true, "ResolvedRefs", ""))
+                },
             ],
         }
     }

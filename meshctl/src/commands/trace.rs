@@ -22,24 +22,30 @@ pub(crate) struct Args {
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
     number: u32,
     /// Share of requests to trace while this command runs, in per cent
-    #[arg(long, default_value_t = 100.0, value_parser = percent)]
-    sample: f64,
+    #[arg(long, default_value = "100", value_name = "PER CENT", value_parser = parts_per_million)]
+    sample: u32,
     /// In which form; JSON is one document a line
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
 }
 
-fn percent(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if share > 0.0 && share <= 100.0 { Ok(share) } else { Err("more than 0 and at most 100".to_owned()) }
+/// Per cent as parts per million, exactly: four digits after the point are what there is.
+fn parts_per_million(text: &str) -> Result<u32, String> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let wanted = "a number above 0 and up to 100, with at most four digits after the point";
+    if whole.is_empty() || !digits(whole) || !digits(part) {
+        return Err(wanted.to_owned());
+    }
+    let ppm = format!("{whole}{part:0<4}").parse().map_err(|_| wanted.to_owned())?;
+    if (1..=1_000_000).contains(&ppm) { Ok(ppm) } else { Err(wanted.to_owned()) }
 }
 
 /// Runs until the user leaves or the number is reached.
 pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result<Outcome> {
     let inspect = inspect(mesh, tasks).await?;
     let request = TraceRequest {
-        // At most 1,000,000 by the check above.
-        sample_ppm: (args.sample * 10_000.0).round().max(1.0) as u32,
+        sample_ppm: args.sample,
         limit: args.number,
         failed_only: args.failed,
         slower_than_ms: args.slower_than,
@@ -61,4 +67,20 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
         left -= 1;
     }
     Ok(Outcome::Fine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_in_per_cent_is_exact() {
+        assert_eq!(
+            ["100", "2", "0.5", "12.5", "0.0001"].map(parts_per_million),
+            [1_000_000, 20_000, 5000, 125_000, 1].map(Ok)
+        );
+        for bad in ["0", "101", "", "-1", "1e2", "x", "0.00001", "100.0001", ".5"] {
+            assert!(parts_per_million(bad).is_err(), "{bad}");
+        }
+    }
 }

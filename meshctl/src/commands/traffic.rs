@@ -36,8 +36,11 @@ pub(crate) fn table(answer: &StatResponse) -> Table {
 
 fn busiest_first(a: &StatRow, b: &StatRow) -> Ordering {
     // Rounded, so that rows of the same rate do not change places at every refresh.
-    let rate = |row: &StatRow| row.rps.round() as u64;
-    rate(b).cmp(&rate(a)).then_with(|| source(a).cmp(&source(b))).then_with(|| destination(a).cmp(&destination(b)))
+    let rate = |row: &StatRow| row.rps.round();
+    rate(b)
+        .total_cmp(&rate(a))
+        .then_with(|| source(a).cmp(&source(b)))
+        .then_with(|| destination(a).cmp(&destination(b)))
 }
 
 fn cells(row: &StatRow) -> [Cell; 10] {
@@ -162,11 +165,15 @@ pub(crate) mod tests {
             p99_ms: 12.7,
             ..StatRow::default()
         };
-        let routed = StatRow { route: "httproute/shop/reviews#0".into(), ..row("reviews", "reviews-v1", 18.2, 0) };
+        let routed =
+            StatRow { route: "httproute/shop/reviews#0".into(), ..row("reviews", "reviews-v1", 18.2, 0) };
         let codes = vec![FailureCount { code: "no_endpoints".into(), count: 60 }];
         let nobody = StatRow { failure_codes: codes, mesh_failures: 60, ..row("cart", "", 2.0, 60) };
         let plain = StatRow { security: Security::Plaintext.into(), ..row("", "", 0.5, 3) };
-        StatResponse { window_seconds: 10, rows: vec![plain, nobody, routed, row("catalog", "catalog", 20.0, 1)] }
+        StatResponse {
+            window_seconds: 10,
+            rows: vec![plain, nobody, routed, row("catalog", "catalog", 20.0, 1)],
+        }
     }
 
     #[test]

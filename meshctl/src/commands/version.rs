@@ -35,7 +35,9 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
             let proxies = answer.iter().flat_map(|answer| &answer.proxies);
             let proxies = proxies.map(|proxy| json!({ "version": proxy.version, "count": proxy.count }));
             let controller = answer.as_ref().map(|answer| answer.version.as_str());
-            output::json(&json!({ "client": CLIENT, "controller": controller, "proxies": proxies.collect::<Vec<_>>() }))?;
+            output::json(
+                &json!({ "client": CLIENT, "controller": controller, "proxies": proxies.collect::<Vec<_>>() }),
+            )?;
         }
         Format::Table => {
             output::print(&text(answer.as_ref()));
@@ -48,14 +50,12 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
 }
 
 fn text(answer: Option<&VersionResponse>) -> String {
-    let mut out = format!("Client version:      {CLIENT}\n");
-    if let Some(answer) = answer {
-        out.push_str(&format!("Controller version:  {}\n", answer.version));
-        let proxies = answer.proxies.iter();
-        let proxies: Vec<String> = proxies.map(|p| format!("{} ({} proxies)", p.version, p.count)).collect();
-        out.push_str(&format!("Proxy versions:      {}\n", if proxies.is_empty() { "-".into() } else { proxies.join(", ") }));
-    }
-    out
+    let client = format!("Client version:      {CLIENT}\n");
+    let Some(answer) = answer else { return client };
+    let proxies: Vec<String> =
+        answer.proxies.iter().map(|proxy| format!("{} ({} proxies)", proxy.version, proxy.count)).collect();
+    let proxies = if proxies.is_empty() { "-".to_owned() } else { proxies.join(", ") };
+    format!("{client}Controller version:  {}\nProxy versions:      {proxies}\n", answer.version)
 }
 
 #[cfg(test)]
@@ -71,6 +71,11 @@ mod tests {
             ProxyVersion { version: "0.0.9".into(), count: 1 },
         ];
         let text = text(Some(&VersionResponse { version: "0.1.0".into(), proxies }));
-        assert!(text.contains("Controller version:  0.1.0\nProxy versions:      0.1.0 (7 proxies), 0.0.9 (1 proxies)\n"), "{text}");
+        assert!(
+            text.contains(
+                "Controller version:  0.1.0\nProxy versions:      0.1.0 (7 proxies), 0.0.9 (1 proxies)\n"
+            ),
+            "{text}"
+        );
     }
 }

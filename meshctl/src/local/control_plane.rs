@@ -14,7 +14,7 @@ use super::lock::{self, LockError, MeshLock};
 use super::objects;
 use super::paths::{MeshPaths, PathError};
 use super::process::Launch;
-use super::state::{self, CaState, ControllerState, MeshState, MemberState};
+use super::state::{self, CaState, ControllerState, MemberState, MeshState};
 use super::subnet::{self, Claim, NoSubnet, Subnet};
 use super::supervisor::{ChildSpec, Kind, NotReady, Supervisor, TokenFor};
 
@@ -35,7 +35,9 @@ const GRACE: Duration = Duration::from_secs(3);
 /// Why a mesh cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    #[error("the mesh `{name}` already runs, by process {pid}; stop that one, or start another with --mesh NAME")]
+    #[error(
+        "the mesh `{name}` already runs, by process {pid}; stop that one, or start another with --mesh NAME"
+    )]
     Running { name: String, pid: String },
     #[error(transparent)]
     Lock(LockError),
@@ -79,7 +81,14 @@ impl ControlPlane {
         }
         let supervisor = Supervisor::new(tasks);
         let state = Arc::new(Mutex::new(state));
-        let plane = Self { paths, supervisor, state, closed: tasks.token().child_token(), _claim: claim, _lock: lock };
+        let plane = Self {
+            paths,
+            supervisor,
+            state,
+            closed: tasks.token().child_token(),
+            _claim: claim,
+            _lock: lock,
+        };
         plane.keep_state_file(tasks);
         let started = plane.start_parts().await;
         if let Err(error) = started {
@@ -143,7 +152,8 @@ impl ControlPlane {
     /// The file follows every start and end of a process.
     fn keep_state_file(&self, tasks: &Tasks) {
         let mut changes = self.supervisor.changes();
-        let (supervisor, shared, path) = (self.supervisor.clone(), Arc::clone(&self.state), self.paths.state());
+        let (supervisor, shared, path) =
+            (self.supervisor.clone(), Arc::clone(&self.state), self.paths.state());
         let closed = self.closed.clone();
         tasks.spawn("state-file", async move {
             loop {
@@ -172,7 +182,11 @@ fn describe(mesh: &str, paths: &MeshPaths, subnet: Subnet) -> MeshState {
         subnet: subnet.host(0),
         objects: paths.objects(),
         root_pem: paths.root_pem(),
-        ca: CaState { address: at(2, CA_PORT), metrics: at(2, METRICS_PORT), admin_socket: paths.ca_socket() },
+        ca: CaState {
+            address: at(2, CA_PORT),
+            metrics: at(2, METRICS_PORT),
+            admin_socket: paths.ca_socket(),
+        },
         controller: ControllerState { address: at(1, CONTROLLER_PORT), metrics: at(1, METRICS_PORT) },
         members: Vec::new(),
         ready: false,
@@ -181,14 +195,17 @@ fn describe(mesh: &str, paths: &MeshPaths, subnet: Subnet) -> MeshState {
 }
 
 fn ca(state: &MeshState, paths: &MeshPaths) -> ChildSpec {
-    let args = arguments(&["__ca", "serve"], [
-        ("--listen", state.ca.address.to_string().into()),
-        ("--metrics", state.ca.metrics.to_string().into()),
-        ("--admin-socket", state.ca.admin_socket.clone().into()),
-        ("--state-dir", paths.ca_state().into()),
-        ("--trust-domain", state.trust_domain.clone().into()),
-        ("--svid-ttl", "1h".into()),
-    ]);
+    let args = arguments(
+        &["__ca", "serve"],
+        [
+            ("--listen", state.ca.address.to_string().into()),
+            ("--metrics", state.ca.metrics.to_string().into()),
+            ("--admin-socket", state.ca.admin_socket.clone().into()),
+            ("--state-dir", paths.ca_state().into()),
+            ("--trust-domain", state.trust_domain.clone().into()),
+            ("--svid-ttl", "1h".into()),
+        ],
+    );
     let launch = Launch { args, log: paths.logs().join("mesh-ca.log") };
     let ready = Some(state.ca.metrics);
     ChildSpec { name: "mesh-ca".into(), kind: Kind::Ca, launch, ready, token: None, grace: GRACE }
@@ -202,14 +219,17 @@ fn controller(state: &MeshState, paths: &MeshPaths) -> ChildSpec {
         socket: state.ca.admin_socket.clone(),
         file: paths.tokens().join(name),
     };
-    let args = arguments(&["__controller", "serve"], [
-        ("--config-dir", state.objects.clone().into()),
-        ("--listen", state.controller.address.to_string().into()),
-        ("--metrics", state.controller.metrics.to_string().into()),
-        ("--ca", state.ca.address.to_string().into()),
-        ("--ca-roots", state.root_pem.clone().into()),
-        ("--join-token-file", token.file.clone().into()),
-    ]);
+    let args = arguments(
+        &["__controller", "serve"],
+        [
+            ("--config-dir", state.objects.clone().into()),
+            ("--listen", state.controller.address.to_string().into()),
+            ("--metrics", state.controller.metrics.to_string().into()),
+            ("--ca", state.ca.address.to_string().into()),
+            ("--ca-roots", state.root_pem.clone().into()),
+            ("--join-token-file", token.file.clone().into()),
+        ],
+    );
     let launch = Launch { args, log: paths.logs().join(format!("{name}.log")) };
     let ready = Some(state.controller.metrics);
     ChildSpec { name: name.into(), kind: Kind::Controller, launch, ready, token: Some(token), grace: GRACE }
@@ -261,10 +281,15 @@ pub(crate) mod tests {
         let paths = MeshPaths::at("/m/test".into());
         let state = state(&paths);
         let text = |spec: ChildSpec| {
-            let args: Vec<_> = spec.launch.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+            let args: Vec<_> =
+                spec.launch.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
             args.join(" ").replace(" --", "\n--")
         };
-        insta::assert_snapshot!(format!("{}\n\n{}", text(ca(&state, &paths)), text(controller(&state, &paths))));
+        insta::assert_snapshot!(format!(
+            "{}\n\n{}",
+            text(ca(&state, &paths)),
+            text(controller(&state, &paths))
+        ));
     }
 
     #[test]

@@ -25,7 +25,8 @@ pub(crate) enum LockError {
 pub(crate) fn take(path: &Path) -> Result<MeshLock, LockError> {
     let failed = |source| LockError::Io { path: path.to_owned(), source };
     let mut options = OpenOptions::new();
-    let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed)?;
+    let mut file =
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::paths::MeshPaths;
 use super::process::Launch;
-use super::state::{MeshState, MemberState};
+use super::state::{MemberState, MeshState};
 use super::supervisor::{ChildSpec, Kind, TokenFor};
 
 /// Outbound HTTP proxy.
@@ -78,9 +78,17 @@ impl Member {
             socket: mesh.ca.admin_socket.clone(),
             file: paths.tokens().join(&name),
         };
-        let launch = Launch { args: self.arguments(mesh, &token), log: paths.logs().join(format!("{name}.log")) };
+        let launch =
+            Launch { args: self.arguments(mesh, &token), log: paths.logs().join(format!("{name}.log")) };
         let grace = self.drain + Duration::from_secs(2);
-        ChildSpec { name, kind: Kind::Sidecar, launch, ready: Some(self.metrics()), token: Some(token), grace }
+        ChildSpec {
+            name,
+            kind: Kind::Sidecar,
+            launch,
+            ready: Some(self.metrics()),
+            token: Some(token),
+            grace,
+        }
     }
 
     fn arguments(&self, mesh: &MeshState, token: &TokenFor) -> Vec<OsString> {
@@ -97,7 +105,10 @@ impl Member {
         }
         option("--outbound-proxy", self.outbound_proxy().to_string().into());
         for outbound in &self.outbound {
-            option("--outbound", format!("{}={}:{}", outbound.listen, outbound.service, outbound.port).into());
+            option(
+                "--outbound",
+                format!("{}={}:{}", outbound.listen, outbound.service, outbound.port).into(),
+            );
         }
         option("--admin", self.at(ADMIN_PORT).to_string().into());
         option("--metrics", self.metrics().to_string().into());
@@ -123,7 +134,11 @@ mod tests {
             name: "web".into(),
             address,
             inbound: vec![(15006, SocketAddr::from((address, 8080)))],
-            outbound: vec![Outbound { listen: SocketAddr::from((address, 15002)), service: "cart".into(), port: 9000 }],
+            outbound: vec![Outbound {
+                listen: SocketAddr::from((address, 15002)),
+                service: "cart".into(),
+                port: 9000,
+            }],
             drain: Duration::from_secs(1),
         };
         let paths = MeshPaths::at("/m/test".into());

@@ -94,7 +94,13 @@ pub(crate) fn workload(workload: &WorkloadObject) -> String {
         line(&mut out, format_args!("  ports:"));
     }
     for port in &workload.ports {
-        line(&mut out, format_args!("    - name: {}\n      port: {}\n      meshPort: {}", port.name, port.app, port.mesh));
+        line(
+            &mut out,
+            format_args!(
+                "    - name: {}\n      port: {}\n      meshPort: {}",
+                port.name, port.app, port.mesh
+            ),
+        );
     }
     out
 }
@@ -154,7 +160,11 @@ mod tests {
     }
 
     fn labels() -> Vec<(String, String)> {
-        vec![("app".into(), "web".into()), ("version".into(), "1".into()), ("note".into(), "a: \"b\"\n#c".into())]
+        vec![
+            ("app".into(), "web".into()),
+            ("version".into(), "1".into()),
+            ("note".into(), "a: \"b\"\n#c".into()),
+        ]
     }
 
     #[test]

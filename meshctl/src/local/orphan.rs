@@ -21,7 +21,8 @@ pub(crate) fn die_with_parent(signal: Signal) -> Parent {
     if set_parent_process_death_signal(Some(signal)).is_err() {
         return Parent::Alive;
     }
-    let expected = std::env::var(PARENT_VARIABLE).ok().and_then(|text| text.parse().ok()).and_then(Pid::from_raw);
+    let expected =
+        std::env::var(PARENT_VARIABLE).ok().and_then(|text| text.parse().ok()).and_then(Pid::from_raw);
     match expected {
         Some(expected) if getppid() != Some(expected) => Parent::Gone,
         Some(_) | None => Parent::Alive,

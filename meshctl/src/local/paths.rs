@@ -45,7 +45,9 @@ impl MeshPaths {
 
     /// Makes the folders, readable by their owner alone: they hold the CA's keys and its admin socket.
     pub(crate) fn create(&self) -> Result<(), PathError> {
-        for dir in [self.dir.clone(), self.objects(), self.ca_state(), self.logs(), self.members(), self.tokens()] {
+        for dir in
+            [self.dir.clone(), self.objects(), self.ca_state(), self.logs(), self.members(), self.tokens()]
+        {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -53,7 +55,8 @@ impl MeshPaths {
                 .map_err(|source| PathError::Create { path: dir.clone(), source })?;
         }
         let private = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o700);
-        fs::set_permissions(&self.dir, private).map_err(|source| PathError::Create { path: self.dir.clone(), source })
+        fs::set_permissions(&self.dir, private)
+            .map_err(|source| PathError::Create { path: self.dir.clone(), source })
     }
 
     /// What the mesh consists of: addresses and processes.

@@ -89,7 +89,10 @@ pub(crate) fn last_words(log: &Path, lines: usize) -> String {
     let text = String::from_utf8_lossy(&text);
     let all: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let tail = all.iter().skip(all.len().saturating_sub(lines));
-    tail.map(|line| format!("\n    {line}")).collect()
+    if all.is_empty() {
+        return " none".to_owned();
+    }
+    tail.fold(String::new(), |text, line| text + "\n    " + line)
 }
 
 #[cfg(test)]
@@ -102,7 +105,7 @@ mod tests {
         let log = dir.path().join("x.log");
         fs::write(&log, "one\ntwo\n\nthree\n\n").unwrap();
         assert_eq!(last_words(&log, 2), "\n    two\n    three");
-        assert_eq!(last_words(&dir.path().join("absent"), 2), "");
+        assert_eq!(last_words(&dir.path().join("absent"), 2), " none");
     }
 
     #[test]

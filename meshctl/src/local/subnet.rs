@@ -11,7 +11,7 @@ use mesh_lifecycle::bind::{self, ReusePort};
 use super::control_plane::{CA_PORT, CONTROLLER_PORT};
 
 /// How many candidates are tried: more meshes than this do not fit on a laptop.
-const ATTEMPTS: usize = 64;
+const ATTEMPTS: u32 = 64;
 
 /// 127.x.y.0/24.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +43,9 @@ impl std::fmt::Display for Subnet {
 /// start to the next. 127.0 and 127.255 are left to others.
 pub(crate) fn candidates(mesh: &str) -> impl Iterator<Item = Subnet> {
     // FNV-1a: stable over versions of Rust, which `DefaultHasher` is not.
-    let hash = mesh.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    (0..ATTEMPTS as u32).map(move |attempt| {
+    let hash =
+        mesh.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    (0..ATTEMPTS).map(move |attempt| {
         let place = hash.wrapping_add(attempt.wrapping_mul(0x9e37_79b9));
         let [x, y, ..] = place.to_le_bytes();
         Subnet { x: x.clamp(1, 254), y }
@@ -90,7 +91,8 @@ fn take(subnet: Subnet) -> Result<Claim, String> {
     let name = claim_name(subnet).and_then(|name| UnixListener::bind_addr(&name));
     let name = name.map_err(|_| "belongs to another mesh on this machine".to_owned())?;
     for (host, port) in [(1, CONTROLLER_PORT), (2, CA_PORT)] {
-        bind::tcp(SocketAddr::from((subnet.host(host), port)), ReusePort::No).map_err(|error| error.to_string())?;
+        bind::tcp(SocketAddr::from((subnet.host(host), port)), ReusePort::No)
+            .map_err(|error| error.to_string())?;
     }
     Ok(Claim { subnet, _name: name })
 }
@@ -133,7 +135,7 @@ mod tests {
         assert_eq!(first, candidates("default").collect::<Vec<_>>());
         assert_ne!(first, candidates("other").collect::<Vec<_>>());
         let texts: std::collections::BTreeSet<_> = first.iter().map(ToString::to_string).collect();
-        assert!(texts.len() > ATTEMPTS * 9 / 10, "{} distinct", texts.len());
+        assert!(texts.len() > 57, "{} distinct", texts.len());
         assert!(first.iter().all(|subnet| (1..=254).contains(&subnet.x)));
     }
 

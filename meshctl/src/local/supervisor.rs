@@ -77,7 +77,9 @@ pub(crate) struct ChildState {
 pub(crate) enum NotReady {
     #[error("`{name}` does not start: {reason}; its last words:{words}\n  the whole log: {log}")]
     Dies { name: String, reason: String, words: String, log: String },
-    #[error("`{name}` is not ready after {seconds} s: {pending}; its last words:{words}\n  the whole log: {log}")]
+    #[error(
+        "`{name}` is not ready after {seconds} s: {pending}; its last words:{words}\n  the whole log: {log}"
+    )]
     Late { name: String, seconds: u64, pending: String, words: String, log: String },
 }
 
@@ -114,7 +116,8 @@ impl Supervisor {
 
     /// Starts a process and keeps it running.
     pub(crate) fn start(&self, spec: ChildSpec) {
-        let stop = CancellationToken::new();
+        // Ends with the set of tasks too, should nobody call `stop`.
+        let stop = self.tasks.token().child_token();
         let child = Arc::new(Child { spec, stop, ended: CancellationToken::new(), life: Mutex::default() });
         locked(&self.children).push(Arc::clone(&child));
         let changed = Arc::clone(&self.changed);
@@ -166,7 +169,8 @@ impl Supervisor {
     /// Ends all processes: members first, then the controller, the certificate authority last. None is left.
     pub(crate) async fn stop(&self) {
         for kind in [Kind::App, Kind::Sidecar, Kind::Controller, Kind::Ca] {
-            let children: Vec<_> = locked(&self.children).iter().filter(|c| c.spec.kind == kind).cloned().collect();
+            let children: Vec<_> =
+                locked(&self.children).iter().filter(|c| c.spec.kind == kind).cloned().collect();
             for child in &children {
                 child.stop.cancel();
             }
@@ -231,7 +235,11 @@ async fn keep_running(child: &Child, changed: &watch::Sender<()>) {
 }
 
 /// Watches a running process; None when it was ended because we asked for it.
-async fn live(child: &Child, mut process: tokio::process::Child, changed: &watch::Sender<()>) -> Option<String> {
+async fn live(
+    child: &Child,
+    mut process: tokio::process::Child,
+    changed: &watch::Sender<()>,
+) -> Option<String> {
     {
         let mut life = locked(&child.life);
         life.pid = process.id();
@@ -256,7 +264,8 @@ async fn launch(spec: &ChildSpec) -> Result<tokio::process::Child, String> {
     if let Some(token) = &spec.token {
         let made = tokens::join_token(&token.socket, &token.namespace, &token.service_account).await;
         let text = made.map_err(|error| error.to_string())?;
-        write_private(&token.file, &text).map_err(|error| format!("cannot write {}: {error}", token.file.display()))?;
+        write_private(&token.file, &text)
+            .map_err(|error| format!("cannot write {}: {error}", token.file.display()))?;
     }
     spec.launch.spawn().map_err(|error| format!("cannot start it: {error}"))
 }

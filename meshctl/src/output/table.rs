@@ -71,11 +71,17 @@ impl Table {
 
     /// The widths that the columns need, header included, in characters.
     pub(crate) fn widths(&self) -> Vec<usize> {
-        let cell_width = |row: &Vec<Cell>, column: usize| row.get(column).map_or(0, |cell| cell.text.chars().count());
+        let cell_width =
+            |row: &Vec<Cell>, column: usize| row.get(column).map_or(0, |cell| cell.text.chars().count());
         let columns = self.columns.iter().enumerate();
         columns
             .map(|(i, (title, _))| {
-                self.rows.iter().map(|row| cell_width(row, i)).chain([title.chars().count()]).max().unwrap_or(0)
+                self.rows
+                    .iter()
+                    .map(|row| cell_width(row, i))
+                    .chain([title.chars().count()])
+                    .max()
+                    .unwrap_or(0)
             })
             .collect()
     }
@@ -84,7 +90,8 @@ impl Table {
     pub(crate) fn render(&self, paint: Paint) -> String {
         let widths = self.widths();
         let mut out = String::new();
-        let header: Vec<Cell> = self.columns.iter().map(|(title, _)| Cell::toned(*title, Tone::Strong)).collect();
+        let header: Vec<Cell> =
+            self.columns.iter().map(|(title, _)| Cell::toned(*title, Tone::Strong)).collect();
         for row in std::iter::once(&header).chain(&self.rows) {
             let mut line = String::new();
             let mut pending = 0;
@@ -115,14 +122,18 @@ mod tests {
 
     #[test]
     fn names_are_left_numbers_right_and_no_line_ends_in_spaces() {
-        assert_eq!(sample().render(Paint::Plain), "NAME         RPS  STATE\nweb          7.5  ok\nrecommend  120.0\n");
+        assert_eq!(
+            sample().render(Paint::Plain),
+            "NAME         RPS  STATE\nweb          7.5  ok\nrecommend  120.0\n"
+        );
     }
 
     #[test]
     fn colours_do_not_change_the_alignment() {
         let coloured = sample().render(Paint::Colour);
         assert!(coloured.contains("\x1b[32mok\x1b[0m"), "{coloured:?}");
-        let plain = ["\x1b[32m", "\x1b[1m", "\x1b[0m"].iter().fold(coloured, |text, code| text.replace(code, ""));
+        let plain =
+            ["\x1b[32m", "\x1b[1m", "\x1b[0m"].iter().fold(coloured, |text, code| text.replace(code, ""));
         assert_eq!(plain, sample().render(Paint::Plain));
     }
 }

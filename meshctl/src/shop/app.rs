@@ -100,8 +100,10 @@ impl App {
             return self.front_page(context).await;
         }
         let Some(id) = path.strip_prefix("/products/") else { return Page::missing(path) };
-        let (product, reviews) = (format!("http://catalog/products/{id}"), format!("http://reviews/reviews/{id}"));
-        let (catalog, (reviews, version)) = tokio::join!(self.part(&product, context), self.reviews(&reviews, context));
+        let (product, reviews) =
+            (format!("http://catalog/products/{id}"), format!("http://reviews/reviews/{id}"));
+        let (catalog, (reviews, version)) =
+            tokio::join!(self.part(&product, context), self.reviews(&reviews, context));
         pages::web(vec![("catalog", catalog), ("reviews", reviews)], &version)
     }
 
@@ -112,29 +114,33 @@ impl App {
             self.cart(context),
             self.part("http://recommend/recommendations", context),
         );
-        let parts = vec![("catalog", catalog), ("reviews", reviews), ("cart", cart), ("recommend", recommend)];
+        let parts =
+            vec![("catalog", catalog), ("reviews", reviews), ("cart", cart), ("recommend", recommend)];
         pages::web(parts, &version)
     }
 
     async fn reviews(&self, url: &str, context: &HeaderMap) -> (Result<Value, String>, String) {
         let reviews = self.part(url, context).await;
-        let version = reviews.as_ref().ok().and_then(|value| value["version"].as_str()).unwrap_or_default().to_owned();
+        let version =
+            reviews.as_ref().ok().and_then(|value| value["version"].as_str()).unwrap_or_default().to_owned();
         (reviews, version)
     }
 
     async fn part(&self, url: &str, context: &HeaderMap) -> Result<Value, String> {
         let reply = self.upstream.get(url, context).await.map_err(|error| error.to_string())?;
         if !reply.status.is_success() {
-            return Err(format!("{} {}", reply.status.as_u16(), reply.header("x-mesh-failure")).trim_end().to_owned());
+            return Err(format!("{} {}", reply.status.as_u16(), reply.header("x-mesh-failure"))
+                .trim_end()
+                .to_owned());
         }
         serde_json::from_slice(&reply.body).map_err(|error| format!("its answer is no JSON: {error}"))
     }
 
     async fn cart(&self, context: &HeaderMap) -> Result<Value, String> {
         let channel = self.cart.clone().ok_or("nobody said where the cart is")?;
-        let contents = cart::get(channel, context).await.map_err(|status| {
-            format!("gRPC status {}: {}", status.code() as i32, status.message())
-        })?;
+        let contents = cart::get(channel, context)
+            .await
+            .map_err(|status| format!("gRPC status {}: {}", status.code() as i32, status.message()))?;
         Ok(serde_json::json!({ "items": contents.items, "left": contents.left }))
     }
 }

@@ -66,7 +66,10 @@ pub(crate) async fn get(channel: Channel, context: &HeaderMap) -> Result<Content
 
 /// Serves the cart until its process ends.
 pub(crate) async fn serve(listener: TcpListener, upstream: Upstream) -> Result<(), tonic::transport::Error> {
-    Server::builder().add_service(Cart { upstream }).serve_with_incoming(TcpListenerStream::new(listener)).await
+    Server::builder()
+        .add_service(Cart { upstream })
+        .serve_with_incoming(TcpListenerStream::new(listener))
+        .await
 }
 
 #[derive(Debug, Clone)]
@@ -115,7 +118,7 @@ impl UnaryService<GetRequest> for Get {
                 return Err(Status::unavailable(format!("stock: {}", reply.status.as_u16())));
             }
             let stock: serde_json::Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-            let left = stock["left"].as_u64().unwrap_or_default();
+            let left = stock.get("left").and_then(serde_json::Value::as_u64).unwrap_or_default();
             Ok(Response::new(Contents { items: vec!["net".to_owned()], left, version: "v1".to_owned() }))
         })
     }

@@ -13,7 +13,9 @@ use crate::local::subnet::Subnet;
 use crate::local::supervisor::{ChildSpec, Kind};
 
 use super::objects::{self, Weights};
-use super::{APP_PORT, CART_OUTBOUND_PORT, CART_PORT, NAMESPACE, Role, VISITOR, VISITOR_HOST, WORKLOADS, Workload};
+use super::{
+    APP_PORT, CART_OUTBOUND_PORT, CART_PORT, NAMESPACE, Role, VISITOR, VISITOR_HOST, WORKLOADS, Workload,
+};
 
 /// How long connections of the shop get to end. Its visitor has left before.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -100,5 +102,12 @@ fn app(plane: &ControlPlane, subnet: Subnet, workload: &Workload) -> ChildSpec {
         option("--cart", cart.listen.to_string());
     }
     let launch = Launch { args, log: plane.paths().logs().join(format!("{}.log", workload.name)) };
-    ChildSpec { name: workload.name.to_owned(), kind: Kind::App, launch, ready: None, token: None, grace: APP_GRACE }
+    ChildSpec {
+        name: workload.name.to_owned(),
+        kind: Kind::App,
+        launch,
+        ready: None,
+        token: None,
+        grace: APP_GRACE,
+    }
 }

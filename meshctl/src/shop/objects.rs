@@ -66,13 +66,20 @@ pub(crate) fn reviews_route(weights: Weights) -> String {
 }
 
 fn service_of(name: &str, selector: Vec<(String, String)>, role: Role) -> String {
-    service(&ServiceObject { namespace: NAMESPACE.to_owned(), name: name.to_owned(), selector, ports: vec![port(role)] })
+    service(&ServiceObject {
+        namespace: NAMESPACE.to_owned(),
+        name: name.to_owned(),
+        selector,
+        ports: vec![port(role)],
+    })
 }
 
 fn port(role: Role) -> PortObject {
     let (app, service, protocol) = match role {
         Role::Cart => (CART_PORT, CART_PORT, Protocol::Grpc),
-        Role::Web | Role::Catalog | Role::Reviews | Role::Stock | Role::Recommend => (APP_PORT, 80, Protocol::Http),
+        Role::Web | Role::Catalog | Role::Reviews | Role::Stock | Role::Recommend => {
+            (APP_PORT, 80, Protocol::Http)
+        }
     };
     PortObject { name: protocol.port_name().to_owned(), app, mesh: MESH_PORT, service, protocol }
 }

@@ -39,11 +39,15 @@ pub(crate) const PRODUCT_COUNT: u64 = PRODUCTS.len() as u64;
 
 /// `catalog`: all products, or one.
 pub(crate) fn catalog(path: &str) -> Page {
-    let product = |(id, (name, cents)): (usize, &(&str, u32))| json!({ "id": id + 1, "name": name, "cents": cents });
+    let product =
+        |(id, (name, cents)): (usize, &(&str, u32))| json!({ "id": id + 1, "name": name, "cents": cents });
     match path.strip_prefix("/products") {
         Some("") => Page::ok(PRODUCTS.iter().enumerate().map(product).collect()),
         Some(rest) => {
-            let id = rest.strip_prefix('/').and_then(|id| id.parse::<usize>().ok()).and_then(|id| id.checked_sub(1));
+            let id = rest
+                .strip_prefix('/')
+                .and_then(|id| id.parse::<usize>().ok())
+                .and_then(|id| id.checked_sub(1));
             let found = id.and_then(|id| PRODUCTS.get(id).map(|entry| (id, entry)));
             found.map_or_else(|| Page::missing(path), |entry| Page::ok(product(entry)))
         }

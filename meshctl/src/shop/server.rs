@@ -21,7 +21,7 @@ use super::pages::Page;
 
 /// Connections at once; the sidecar in front is the only client.
 const MAX_CONNECTIONS: usize = 1024;
-const HEAD_DEADLINE: Duration = Duration::from_secs(60);
+const HEAD_DEADLINE: Duration = Duration::from_mins(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers until the process ends.

@@ -128,7 +128,11 @@ impl Read for Proxied {
 }
 
 impl Write for Proxied {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize, std::io::Error>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<Result<usize, std::io::Error>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
 

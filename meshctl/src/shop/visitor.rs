@@ -68,7 +68,11 @@ impl Visitor {
 
     async fn counted(&self, number: u64) {
         // Every fourth visit is to the front page, which asks every service of the shop.
-        let path = if number % 4 == 0 { "/".to_owned() } else { format!("/products/{}", 1 + number % PRODUCT_COUNT) };
+        let path = if number.is_multiple_of(4) {
+            "/".to_owned()
+        } else {
+            format!("/products/{}", 1 + number % PRODUCT_COUNT)
+        };
         let began = Instant::now();
         let visit = self.visit(&path).await;
         let now = Instant::now();

@@ -71,7 +71,7 @@ impl Measured {
 pub(crate) fn problems(m: &Measured) -> Vec<String> {
     let mut problems = Vec::new();
     if m.failed > 0 {
-        let first = m.failures.first().map(String::as_str).unwrap_or("unknown");
+        let first = m.failures.first().map_or("unknown", String::as_str);
         problems.push(format!("{} of {} requests failed; the first: {first}", m.failed, m.requests));
     }
     if m.split_total() < ENOUGH_FOR_SPLIT {
@@ -82,11 +82,16 @@ pub(crate) fn problems(m: &Measured) -> Vec<String> {
         problems.push(format!("v1 got {share:.1} % of {total} requests; its weight is {WANTED_V1} %, and {TOLERANCE} points either way are accepted"));
     }
     if m.plaintext_requests > 0 {
-        problems.push(format!("{} requests between sidecars were not encrypted with mutual TLS", m.plaintext_requests));
+        problems.push(format!(
+            "{} requests between sidecars were not encrypted with mutual TLS",
+            m.plaintext_requests
+        ));
     }
     if m.mtls_requests < m.requests {
         let (seen, made) = (m.mtls_requests, m.requests);
-        problems.push(format!("sidecars reported {seen} requests with mutual TLS, fewer than the {made} that were made"));
+        problems.push(format!(
+            "sidecars reported {seen} requests with mutual TLS, fewer than the {made} that were made"
+        ));
     }
     if m.weight_change.is_none() {
         problems.push("a change of weights in the folder did not come into force under load".to_owned());
@@ -144,10 +149,16 @@ pub(crate) fn text(m: &Measured, problems: &[String], paint: Paint) -> String {
     row("mutual TLS", encrypted, format!("{} requests, {} without", m.mtls_requests, m.plaintext_requests));
     row("latency", true, format!("p50 {}, p99 {}", millis(m.p50_ms), millis(m.p99_ms)));
     row("first page", true, format!("{} ms after start", whole_ms(m.first_request)));
-    let change = m.weight_change.map_or("never in force".to_owned(), |took| format!("in force after {} ms", whole_ms(took)));
+    let change = m
+        .weight_change
+        .map_or("never in force".to_owned(), |took| format!("in force after {} ms", whole_ms(took)));
     row("change of weights", m.weight_change.is_some(), change);
     row("traces", m.traces_complete(), format!("{} seen, {} not whole", m.traces_seen, m.traces_incomplete));
-    row("failures of recommend", true, format!("{} of its own, {} % meant", m.app_failures, crate::shop::RECOMMEND_FAILS_PPM / 10_000));
+    row(
+        "failures of recommend",
+        true,
+        format!("{} of its own, {} % meant", m.app_failures, crate::shop::RECOMMEND_FAILS_PPM / 10_000),
+    );
     row("in sync", m.sync.is_empty(), if m.sync.is_empty() { "all".into() } else { m.sync.join("; ") });
     let (median, max) = (megabytes(m.sidecars.median_kib), megabytes(m.sidecars.max_kib));
     row("memory of a sidecar", true, format!("{median}, at most {max}"));

@@ -50,9 +50,16 @@ fn render(
         let _infallible = writeln!(out, "  {command:<40} {what}");
     }
     let _infallible = writeln!(out, "\n{}", strong("Try"));
-    let _infallible = writeln!(out, "  change the weights in\n    {}\n  and watch `top`: in force within a second", route.display());
+    let _infallible = writeln!(
+        out,
+        "  change the weights in\n    {}\n  and watch `top`: in force within a second",
+        route.display()
+    );
     let _infallible = writeln!(out, "  curl -x http://{proxy} http://web/    be a visitor yourself");
-    let _infallible = writeln!(out, "  meshctl{option} run --name me -- curl -s http://web.shop/    the same as a member of your own");
+    let _infallible = writeln!(
+        out,
+        "  meshctl{option} run --name me -- curl -s http://web.shop/    the same as a member of your own"
+    );
     let _infallible = writeln!(out, "\nlogs: {}", logs.display());
     out
 }
@@ -68,7 +75,10 @@ mod tests {
     fn the_summary_says_where_to_look_and_what_to_try() {
         let paths = MeshPaths::at("/m/test".into());
         let mut mesh = state(&paths);
-        mesh.members = install::members(Subnet::of(mesh.subnet)).iter().map(|member| member.state()).collect();
+        mesh.members = install::members(Subnet::of(mesh.subnet))
+            .iter()
+            .map(crate::local::member::Member::state)
+            .collect();
         let route = paths.objects().join("reviews-route.yaml");
         let text = render(&mesh, &route, &paths.logs(), Duration::from_millis(1234), Paint::Plain);
         insta::assert_snapshot!(text);

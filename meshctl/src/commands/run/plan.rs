@@ -44,7 +44,8 @@ impl FromStr for To {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (listen, target) = text.split_once('=').ok_or("it has no `=`: PORT=SERVICE:PORT is meant")?;
-        let (service, service_port) = target.rsplit_once(':').ok_or("the service has no port: PORT=SERVICE:PORT")?;
+        let (service, service_port) =
+            target.rsplit_once(':').ok_or("the service has no port: PORT=SERVICE:PORT")?;
         let listen = match listen.rsplit_once(':') {
             Some((address, number)) => {
                 let address = address.trim_start_matches('[').trim_end_matches(']');
@@ -72,7 +73,9 @@ impl FromStr for Label {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (key, value) = text.split_once('=').ok_or("it has no `=`: KEY=VALUE is meant")?;
-        let good = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'));
+        let good = |text: &str| {
+            text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'))
+        };
         if key.is_empty() || !good(key) || !good(value) {
             return Err("letters, digits, `-`, `_`, `.` and `/` are allowed".to_owned());
         }
@@ -111,7 +114,8 @@ pub(crate) fn check(args: &Args) -> anyhow::Result<()> {
 /// The member with its sidecar's ports.
 pub(crate) fn member(args: &Args, address: Ipv4Addr, drain: Duration) -> Member {
     let inbound = ports(args).into_iter();
-    let inbound = inbound.map(|port| (port.mesh, SocketAddr::from((Ipv4Addr::LOCALHOST, port.app)))).collect();
+    let inbound =
+        inbound.map(|port| (port.mesh, SocketAddr::from((Ipv4Addr::LOCALHOST, port.app)))).collect();
     Member {
         namespace: args.namespace.clone(),
         name: args.name.clone(),

@@ -59,7 +59,8 @@ impl View {
     /// Paints everything.
     pub(crate) fn draw(&mut self, frame: &mut Frame<'_>) {
         let [top, middle, bottom] =
-            Layout::vertical([Constraint::Length(1), Constraint::Min(1), Constraint::Length(1)]).areas(frame.area());
+            Layout::vertical([Constraint::Length(1), Constraint::Min(1), Constraint::Length(1)])
+                .areas(frame.area());
         let title = Line::from(vec![
             Span::styled(" amime ", Style::new().add_modifier(Modifier::BOLD | Modifier::REVERSED)),
             Span::raw(format!(" {}   {}", self.title, self.summary)),
@@ -75,12 +76,15 @@ impl View {
 }
 
 fn widget(table: &Table) -> TableWidget<'_> {
-    let widths = table.widths().into_iter().map(|width| Constraint::Length(u16::try_from(width).unwrap_or(u16::MAX)));
+    let widths =
+        table.widths().into_iter().map(|width| Constraint::Length(u16::try_from(width).unwrap_or(u16::MAX)));
     let titles = table.columns().iter().map(|(title, align)| aligned(title, *align));
     let header = Row::new(titles.map(TableCell::from)).style(Style::new().add_modifier(Modifier::BOLD));
     let rows = table.rows().iter().map(|row| {
         let cells = row.iter().zip(table.columns());
-        Row::new(cells.map(|(cell, (_, align))| TableCell::from(aligned(cell.text(), *align)).style(style(cell))))
+        Row::new(
+            cells.map(|(cell, (_, align))| TableCell::from(aligned(cell.text(), *align)).style(style(cell))),
+        )
     });
     TableWidget::new(rows, widths)
         .header(header)

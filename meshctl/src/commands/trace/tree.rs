@@ -13,7 +13,7 @@ pub(crate) struct Hop<'a> {
     /// As the callee's proxy saw it.
     pub(crate) inbound: Option<&'a Span>,
     /// What the callee asked of others on behalf of this request, earliest first.
-    pub(crate) children: Vec<Hop<'a>>,
+    pub(crate) children: Vec<Self>,
 }
 
 impl<'a> Hop<'a> {

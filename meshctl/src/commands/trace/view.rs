@@ -81,7 +81,8 @@ fn name(span: &Span) -> String {
 }
 
 fn status(span: &Span) -> (String, Tone) {
-    let failed = span.status >= 500 || span.grpc_status.is_some_and(|code| code != 0) || !span.failure.is_empty();
+    let failed =
+        span.status >= 500 || span.grpc_status.is_some_and(|code| code != 0) || !span.failure.is_empty();
     let mut text = match (span.grpc_status, span.status) {
         (Some(code), _) => format!("gRPC {code}"),
         (None, 0) => "-".to_owned(),
@@ -135,7 +136,7 @@ fn span_json(span: &Span) -> Value {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]
@@ -145,8 +146,12 @@ mod tests {
 
     #[test]
     fn a_whole_trace_is_a_tree_with_a_line_a_hop() {
-        let trace =
-            TraceResponse { trace_id: vec![0xab; 16].into(), spans: shop(), complete: true, ..TraceResponse::default() };
+        let trace = TraceResponse {
+            trace_id: vec![0xab; 16],
+            spans: shop(),
+            complete: true,
+            ..TraceResponse::default()
+        };
         insta::assert_snapshot!(text(&trace, Paint::Plain));
     }
 
@@ -154,14 +159,15 @@ mod tests {
     fn a_trace_with_a_missing_hop_says_which() {
         let spans = shop().into_iter().take(3).collect();
         let missing = vec!["the callee of web → reviews".to_owned()];
-        let trace = TraceResponse { trace_id: vec![1; 16].into(), spans, complete: false, missing };
+        let trace = TraceResponse { trace_id: vec![1; 16], spans, complete: false, missing };
         insta::assert_snapshot!(text(&trace, Paint::Plain));
     }
 
     #[test]
     fn json_has_every_span_with_every_field() {
         let spans = shop().into_iter().take(1).collect();
-        let trace = TraceResponse { trace_id: vec![0xab; 16].into(), spans, complete: true, ..TraceResponse::default() };
+        let trace =
+            TraceResponse { trace_id: vec![0xab; 16], spans, complete: true, ..TraceResponse::default() };
         insta::assert_json_snapshot!(json(&trace));
     }
 }

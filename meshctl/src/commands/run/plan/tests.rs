@@ -17,13 +17,17 @@ fn args(line: &str) -> Result<Args, String> {
 
 #[test]
 fn objects_of_a_member_with_two_ports() {
-    let args = args("--name api --namespace team --port 8080 --port 9090=admin --label tier=back -- x").unwrap();
+    let args =
+        args("--name api --namespace team --port 8080 --port 9090=admin --label tier=back -- x").unwrap();
     let member = member(&args, Ipv4Addr::new(127, 7, 0, 32), Duration::from_secs(5));
     insta::assert_snapshot!(objects(&args, &member));
-    assert_eq!(member.inbound, [
-        (15006, SocketAddr::from(([127, 0, 0, 1], 8080))),
-        (15007, SocketAddr::from(([127, 0, 0, 1], 9090)))
-    ]);
+    assert_eq!(
+        member.inbound,
+        [
+            (15006, SocketAddr::from(([127, 0, 0, 1], 8080))),
+            (15007, SocketAddr::from(([127, 0, 0, 1], 9090)))
+        ]
+    );
 }
 
 #[test]
@@ -61,7 +65,12 @@ fn names_ports_and_labels_are_checked_before_anything_starts() {
     for line in ["--name A_B -- x", "--name a --namespace x/y -- x", "--name a --port 80 --port 80 -- x"] {
         assert!(check(&args(line).unwrap()).is_err(), "{line}");
     }
-    for line in ["--name a --port 0 -- x", "--name a --port 80=A -- x", "--name a --label x -- x", "--name a --label k=a\"b -- x"] {
+    for line in [
+        "--name a --port 0 -- x",
+        "--name a --port 80=A -- x",
+        "--name a --label x -- x",
+        "--name a --label k=a\"b -- x",
+    ] {
         assert!(args(line).is_err(), "{line}");
     }
 }
@@ -72,7 +81,9 @@ fn names_of_the_mesh_are_not_excluded_from_the_proxy() {
     let member = member(&args, Ipv4Addr::new(127, 7, 0, 32), Duration::ZERO);
     let paths = crate::local::paths::MeshPaths::at("/m/test".into());
     let environment = environment(&crate::local::control_plane::tests::state(&paths), &member);
-    let value = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_str().unwrap());
+    let value = |name: &str| {
+        environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_str().unwrap())
+    };
     assert_eq!(value("http_proxy"), Some("http://127.7.0.32:15001"));
     assert_eq!(value("HTTP_PROXY"), value("http_proxy"));
     assert_eq!(value("no_proxy"), Some("localhost,127.0.0.1,::1"));
