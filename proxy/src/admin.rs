@@ -51,7 +51,10 @@ pub struct Admin {
 
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admin").field("ready", &self.ready).field("identity", &self.identity).finish_non_exhaustive()
+        f.debug_struct("Admin")
+            .field("ready", &self.ready)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
     }
 }
 
@@ -107,9 +110,11 @@ fn routes(admin: Admin) -> AdminState {
 }
 
 fn set_log(request: &AdminRequest<'_>) -> Answer {
-    let filter = request.query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("filter=")));
+    let filter =
+        request.query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("filter=")));
     let Some(filter) = filter else {
-        return Answer::text("say which: POST /log?filter=mesh_proxy=debug,info\n").with_status(StatusCode::BAD_REQUEST);
+        return Answer::text("say which: POST /log?filter=mesh_proxy=debug,info\n")
+            .with_status(StatusCode::BAD_REQUEST);
     };
     let filter = percent_decode_str(filter).decode_utf8_lossy();
     match log::set_filter(&filter) {

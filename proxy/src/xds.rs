@@ -12,7 +12,7 @@ mod status;
 mod usage;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use client::{ClientConfig, spawn};
 pub use discovery::{Discovery, Undiscovered};

@@ -13,9 +13,6 @@ use serde_json::{Value, json};
 
 use crate::state::{Destination, Snapshot};
 
-#[cfg(test)]
-mod tests;
-
 /// Everything in force, except endpoints.
 pub(super) fn config(snapshot: &Snapshot) -> Value {
     let mut destinations: Vec<_> = snapshot.destinations().collect();
@@ -82,7 +79,8 @@ fn route(route: &Route) -> Value {
 }
 
 fn rule(rule: &Rule) -> Value {
-    let ms = |limit: Option<std::time::Duration>| limit.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+    let ms =
+        |limit: Option<std::time::Duration>| limit.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
     json!({
         "name": rule.name,
         "matches": rule.matches.iter().map(one_match).collect::<Vec<_>>(),

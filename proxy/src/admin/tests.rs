@@ -1,1 +1,126 @@
-//! Tests.
+//! The admin port over a real socket.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mesh_identity::testing::TestCa;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::state::tests::{endpoints, mesh, name, route, service};
+use crate::telemetry::Telemetry;
+
+struct Running {
+    address: SocketAddr,
+    ready: Ready,
+    drains: Arc<AtomicU64>,
+    identity: Identity,
+    _tasks: Tasks,
+}
+
+fn start() -> Running {
+    let (tasks, ready) = (Tasks::new(), Ready::new());
+    let identity = TestCa::new("amime.test").identity("shop", "front");
+    let resources = vec![mesh(true), service("cart"), endpoints("cart", &[1]), route("r", "cart", &["cart"])];
+    let (discovery, _control) = Discovery::fixed("shop", resources);
+    let registry = registry(&Telemetry::new().hub, &discovery, &identity);
+    let listener = bind_loopback(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let drains = Arc::<AtomicU64>::default();
+    let counted = Arc::clone(&drains);
+    let drain = Box::new(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    let admin = Admin { ready: ready.clone(), registry, discovery, identity: identity.clone(), drain };
+    spawn(listener, admin, &tasks);
+    Running { address, ready, drains, identity, _tasks: tasks }
+}
+
+impl Running {
+    async fn ask(&self, method: &str, path: &str) -> (u16, String) {
+        let exchange = async {
+            let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
+            let request = format!("{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let answer = tokio::time::timeout(Duration::from_secs(30), exchange).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+}
+
+#[test]
+fn an_address_that_others_can_reach_is_refused() {
+    for address in ["0.0.0.0:0", "[::]:0", "10.0.0.1:0", "192.0.2.7:15000"] {
+        let refused = bind_loopback(address.parse().unwrap());
+        assert!(matches!(&refused, Err(AdminError::NotLoopback(_))), "{address}: {refused:?}");
+    }
+    for address in ["127.0.0.1:0", "127.7.0.12:0"] {
+        bind_loopback(address.parse().unwrap()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_configuration_in_force_is_shown() {
+    let running = start();
+    let (status, body) = running.ask("GET", "/config").await;
+    let shown: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 200);
+    assert_eq!(shown["mesh"]["mtlsMode"], "strict");
+    assert_eq!(shown["destinations"][0]["service"], name("cart").to_string());
+    let route = &shown["destinations"][0]["ports"][0]["routes"][0];
+    assert_eq!(route["id"], "httproute/shop/r");
+    assert_eq!(route["rules"][0]["backends"][0]["weight"], 1);
+    let (_, body) = running.ask("GET", "/endpoints").await;
+    let shown: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(shown["services"][0]["ports"][0]["endpoints"][0]["address"], "127.0.0.1:8080");
+}
+
+#[tokio::test]
+async fn the_certificate_is_shown_and_no_key() {
+    let running = start();
+    let (status, body) = running.ask("GET", "/certs").await;
+    let shown: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, shown["serial"].as_str()), (200, Some(running.identity.svid().serial.as_str())));
+    assert_eq!(shown["bundle"]["trustDomain"], "amime.test");
+    assert!(!body.to_ascii_lowercase().contains("key"), "{body}");
+}
+
+#[tokio::test]
+async fn a_drain_makes_it_not_ready_and_is_passed_on() {
+    let running = start();
+    assert_eq!(running.ask("GET", "/drain").await.0, 405);
+    assert_eq!((running.ready.is_ready(), running.drains.load(Ordering::Relaxed)), (true, 0));
+    assert_eq!(running.ask("POST", "/drain").await.0, 202);
+    assert_eq!((running.ready.is_ready(), running.drains.load(Ordering::Relaxed)), (false, 1));
+    assert_eq!(running.ask("GET", "/readyz").await.0, 503);
+}
+
+#[tokio::test]
+async fn a_bad_log_filter_is_answered_with_what_to_write() {
+    let running = start();
+    let (status, body) = running.ask("POST", "/log?filter=mesh_proxy%3D%3D%3Dloud").await;
+    assert_eq!(status, 400);
+    assert!(body.contains("is not a log filter"), "{body}");
+    let (status, body) = running.ask("POST", "/log").await;
+    assert_eq!(status, 400);
+    assert!(body.contains("filter="), "{body}");
+}
+
+#[tokio::test]
+async fn metrics_of_every_area_are_there() {
+    let running = start();
+    let (status, body) = running.ask("GET", "/metrics").await;
+    assert_eq!(status, 200);
+    for family in [
+        "mesh_connections_open",
+        "mesh_config_staleness_seconds",
+        "mesh_certificate_expiry_seconds",
+        "mesh_build_info",
+    ] {
+        assert!(body.contains(family), "{family} is not in\n{body}");
+    }
+}

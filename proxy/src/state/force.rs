@@ -144,7 +144,12 @@ impl Store {
         attached
     }
 
-    fn destination(&self, name: &ServiceName, want: &mut Want, routes: &[Arc<Route>]) -> Option<Arc<Destination>> {
+    fn destination(
+        &self,
+        name: &ServiceName,
+        want: &mut Want,
+        routes: &[Arc<Route>],
+    ) -> Option<Arc<Destination>> {
         let service = &self.services.get(name)?.value;
         let here = |s: &ServiceName| self.endpoints.contains_key(s) || self.refused_endpoints.contains(s);
         want.tables.retain(|port, _| service.port(*port).is_some());
@@ -156,7 +161,8 @@ impl Store {
                 in_force: None,
             });
             if !same(&table.inputs, routes) {
-                *table = PortTable { inputs: routes.to_vec(), wanted: build(), in_force: table.in_force.take() };
+                *table =
+                    PortTable { inputs: routes.to_vec(), wanted: build(), in_force: table.in_force.take() };
             }
             // A service that has neither routes nor endpoints is told as it is: there is nothing better to wait for.
             let first_and_plain = table.in_force.is_none() && table.wanted.is_empty();
@@ -182,7 +188,11 @@ impl Store {
     }
 
     /// Swaps the snapshot in, touching only the maps that changed.
-    fn publish(&mut self, destinations: HashMap<ServiceName, Arc<Destination>>, unknown: HashSet<ServiceName>) {
+    fn publish(
+        &mut self,
+        destinations: HashMap<ServiceName, Arc<Destination>>,
+        unknown: HashSet<ServiceName>,
+    ) {
         let services = self.services.iter().map(|(name, v)| (name.clone(), Arc::clone(&v.value))).collect();
         let endpoints = self.endpoints_in_use(&destinations);
         let former = &self.snapshot;
@@ -215,7 +225,9 @@ impl Store {
                 continue;
             }
             for table in want.tables.values() {
-                let Some(in_force) = table.in_force.as_ref().filter(|table_| !Arc::ptr_eq(table_, &table.wanted)) else {
+                let Some(in_force) =
+                    table.in_force.as_ref().filter(|table_| !Arc::ptr_eq(table_, &table.wanted))
+                else {
                     continue;
                 };
                 let own = in_force.is_empty().then_some(name);
@@ -237,5 +249,6 @@ impl Store {
 }
 
 fn same_map<T>(a: &HashMap<ServiceName, Arc<T>>, b: &HashMap<ServiceName, Arc<T>>) -> bool {
-    a.len() == b.len() && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| Arc::ptr_eq(value, other)))
+    a.len() == b.len()
+        && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| Arc::ptr_eq(value, other)))
 }

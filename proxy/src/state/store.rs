@@ -108,7 +108,9 @@ impl Store {
         })?;
         match model {
             ModelResource::Mesh(settings) => {
-                self.settings.get_or_insert_with(|| Versioned::new(String::new(), settings.clone())).put(version, settings);
+                self.settings
+                    .get_or_insert_with(|| Versioned::new(String::new(), settings.clone()))
+                    .put(version, settings);
             }
             ModelResource::Service(service) => match self.services.get_mut(&service.name) {
                 Some(held) => held.put(version, service),
@@ -171,7 +173,8 @@ impl Store {
                 want.gone();
             }
         }
-        let unknown: HashSet<(&str, &str)> = unknown.iter().map(|d| (d.namespace.as_str(), d.name.as_str())).collect();
+        let unknown: HashSet<(&str, &str)> =
+            unknown.iter().map(|d| (d.namespace.as_str(), d.name.as_str())).collect();
         for (service, want) in &mut self.wanted {
             let said_unknown = unknown.contains(&(service.0.namespace(), service.0.name()));
             if !said_unknown && self.services.contains_key(service) {

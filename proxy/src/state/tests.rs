@@ -45,7 +45,10 @@ pub(crate) fn endpoints(of: &str, hosts: &[u8]) -> ModelResource {
         state: EndpointState::Ready,
     };
     let endpoints = hosts.iter().map(endpoint).collect();
-    ModelResource::Endpoints(Endpoints { service: name(of), ports: vec![PortEndpoints { service_port: 80, endpoints }] })
+    ModelResource::Endpoints(Endpoints {
+        service: name(of),
+        ports: vec![PortEndpoints { service_port: 80, endpoints }],
+    })
 }
 
 pub(crate) fn route(of: &str, parent: &str, backends: &[&str]) -> ModelResource {
@@ -60,7 +63,11 @@ pub(crate) fn route(of: &str, parent: &str, backends: &[&str]) -> ModelResource 
         rules: vec![Rule {
             name: None,
             matches: vec![Match {
-                target: Target::Http { path: PathMatch::Prefix("/".to_owned()), method: None, query: Vec::new() },
+                target: Target::Http {
+                    path: PathMatch::Prefix("/".to_owned()),
+                    method: None,
+                    query: Vec::new(),
+                },
                 headers: Vec::new(),
             }],
             filters: Vec::new(),
@@ -81,7 +88,9 @@ pub(crate) fn bad(resource: &ModelResource) -> Resource {
     match wire.body.as_mut().unwrap() {
         resource::Body::Mesh(mesh) => mesh.mtls_mode = 77,
         resource::Body::Service(service) => service.ports[0].port = 70_000,
-        resource::Body::Endpoints(endpoints) => endpoints.ports[0].endpoints[0].address = "nowhere".to_owned(),
+        resource::Body::Endpoints(endpoints) => {
+            endpoints.ports[0].endpoints[0].address = "nowhere".to_owned()
+        }
         resource::Body::Route(route) => route.kind = 77,
     }
     wire.version = "bad".to_owned();
@@ -141,7 +150,8 @@ fn nothing_is_known_before_the_first_update() {
 fn an_update_brings_settings_services_and_endpoints_in_one_step() {
     let mut store = store(&["cart"]);
     let watermark = Some(Watermark { revision: 7, ..Watermark::default() });
-    let applied = store.apply(Update { watermark, ..update(&[mesh(false), service("cart"), endpoints("cart", &[1])], &[]) });
+    let applied = store
+        .apply(Update { watermark, ..update(&[mesh(false), service("cart"), endpoints("cart", &[1])], &[]) });
     assert!(applied.rejects.is_empty());
     let snapshot = applied.snapshot;
     assert_eq!(snapshot.settings().unwrap().mtls_mode, MtlsMode::Strict);
@@ -174,7 +184,10 @@ fn a_bad_resource_is_rejected_alone_and_its_last_good_form_stays() {
         assert!(same_endpoints.is_some_and(|(a, b)| Arc::ptr_eq(a, b)));
         assert_eq!(before.settings(), after.settings());
         assert!(after.service(&name("other")).is_some(), "the good part of the update is in force");
-        assert!(held.iter().all(|held| store.held().contains(held)), "the good version is still the one held");
+        assert!(
+            held.iter().all(|held| store.held().contains(held)),
+            "the good version is still the one held"
+        );
     }
 }
 
@@ -191,7 +204,10 @@ fn a_route_waits_for_the_endpoints_of_all_its_backends() {
 #[test]
 fn what_the_former_route_needs_stays_until_the_new_one_is_in_force() {
     let mut store = store(&["cart"]);
-    store.apply(update(&[service("cart"), endpoints("cart", &[1]), endpoints("v1", &[2]), route("r", "cart", &["v1"])], &[]));
+    store.apply(update(
+        &[service("cart"), endpoints("cart", &[1]), endpoints("v1", &[2]), route("r", "cart", &["v1"])],
+        &[],
+    ));
     let applied = store.apply(update(&[route("r", "cart", &["v2"])], &["endpoints/shop/v1"]));
     assert_eq!(backends(&applied.snapshot, "cart"), ["v1"]);
     assert_eq!(applied.snapshot.endpoints(&name("v1")).unwrap().port(80).len(), 1);
@@ -203,7 +219,8 @@ fn what_the_former_route_needs_stays_until_the_new_one_is_in_force() {
 #[test]
 fn a_destination_is_not_there_before_its_first_route_is() {
     let mut store = store(&["cart"]);
-    let applied = store.apply(update(&[service("cart"), endpoints("cart", &[1]), route("r", "cart", &["v1"])], &[]));
+    let applied =
+        store.apply(update(&[service("cart"), endpoints("cart", &[1]), route("r", "cart", &["v1"])], &[]));
     assert!(matches!(applied.snapshot.destination(&name("cart")), Lookup::NotAsked));
     let applied = store.apply(update(&[endpoints("v1", &[2])], &[]));
     assert_eq!(backends(&applied.snapshot, "cart"), ["v1"]);
@@ -212,7 +229,8 @@ fn a_destination_is_not_there_before_its_first_route_is() {
 #[test]
 fn refused_endpoints_are_not_waited_for() {
     let mut store = store(&["cart"]);
-    let mut with_bad = update(&[service("cart"), endpoints("v1", &[2]), route("r", "cart", &["v1", "v2"])], &[]);
+    let mut with_bad =
+        update(&[service("cart"), endpoints("v1", &[2]), route("r", "cart", &["v1", "v2"])], &[]);
     with_bad.resources.push(bad(&endpoints("v2", &[3])));
     let applied = store.apply(with_bad);
     assert_eq!(applied.rejects.len(), 1);
@@ -247,11 +265,17 @@ fn an_unknown_destination_is_told_and_may_come_to_exist() {
 #[test]
 fn a_backend_becomes_a_destination_only_with_the_answer_to_its_subscription() {
     let mut store = store(&["cart"]);
-    store.apply(update(&[service("cart"), endpoints("v1", &[2]), service("v1"), route("r", "cart", &["v1"])], &[]));
+    store.apply(update(
+        &[service("cart"), endpoints("v1", &[2]), service("v1"), route("r", "cart", &["v1"])],
+        &[],
+    ));
     store.want(&name("v1"));
     store.asked(2);
     let applied = store.apply(update(&[endpoints("v1", &[2, 3])], &[]));
-    assert!(matches!(applied.snapshot.destination(&name("v1")), Lookup::NotAsked), "an update from before the question");
+    assert!(
+        matches!(applied.snapshot.destination(&name("v1")), Lookup::NotAsked),
+        "an update from before the question"
+    );
     let applied = store.apply(Update { subscription: 2, ..update(&[route("r2", "v1", &["v1"])], &[]) });
     assert_eq!(backends(&applied.snapshot, "v1"), ["v1"]);
 }
@@ -264,9 +288,11 @@ fn a_removal_that_echoes_an_unsubscription_does_not_make_a_new_question_unknown(
     assert!(matches!(store.snapshot().destination(&name("cart")), Lookup::NotAsked));
     store.want(&name("cart"));
     store.asked(3);
-    let applied = store.apply(Update { subscription: 2, ..update(&[], &["service/shop/cart", "endpoints/shop/cart"]) });
+    let applied =
+        store.apply(Update { subscription: 2, ..update(&[], &["service/shop/cart", "endpoints/shop/cart"]) });
     assert!(matches!(applied.snapshot.destination(&name("cart")), Lookup::NotAsked));
-    let applied = store.apply(Update { subscription: 3, ..update(&[service("cart"), endpoints("cart", &[1])], &[]) });
+    let applied =
+        store.apply(Update { subscription: 3, ..update(&[service("cart"), endpoints("cart", &[1])], &[]) });
     assert!(matches!(applied.snapshot.destination(&name("cart")), Lookup::Known(_)));
 }
 
@@ -275,13 +301,18 @@ fn what_did_not_change_keeps_its_arc() {
     let mut store = store(&["cart", "stock"]);
     let all = [service("cart"), endpoints("cart", &[1]), service("stock"), endpoints("stock", &[2])];
     let before = store.apply(update(&all, &[])).snapshot;
-    let after = store.apply(update(&[service("cart"), endpoints("cart", &[1]), endpoints("stock", &[2, 3])], &[])).snapshot;
+    let after = store
+        .apply(update(&[service("cart"), endpoints("cart", &[1]), endpoints("stock", &[2, 3])], &[]))
+        .snapshot;
     let same = |of: &str| {
         before.endpoints(&name(of)).zip(after.endpoints(&name(of))).is_some_and(|(a, b)| Arc::ptr_eq(a, b))
     };
     assert!(same("cart") && !same("stock"));
     for of in ["cart", "stock"] {
-        assert!(Arc::ptr_eq(&known(&before, of), &known(&after, of)), "endpoints are no part of the destination");
+        assert!(
+            Arc::ptr_eq(&known(&before, of), &known(&after, of)),
+            "endpoints are no part of the destination"
+        );
     }
 }
 

@@ -103,7 +103,12 @@ impl Aggregate {
 }
 
 /// Adds to the key's series, or to its overflow series when there is no room; says whether the latter.
-fn fold(map: &mut HashMap<SeriesKey, SeriesDelta>, limit: usize, key: &SeriesKey, added: &SeriesDelta) -> bool {
+fn fold(
+    map: &mut HashMap<SeriesKey, SeriesDelta>,
+    limit: usize,
+    key: &SeriesKey,
+    added: &SeriesDelta,
+) -> bool {
     if let Some(series) = map.get_mut(key) {
         series.merge(added);
         return false;

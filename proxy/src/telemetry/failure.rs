@@ -90,36 +90,54 @@ impl Failure {
     /// The one mapping: code, HTTP status, gRPC status, meaning.
     const fn facts(self) -> (&'static str, u16, u8, &'static str) {
         match self {
-            Self::NoRoute => {
-                ("no_route", 404, grpc::UNIMPLEMENTED, "no rule of the routes attached to the service fits the request")
-            }
-            Self::BackendInvalid => {
-                ("backend_invalid", 500, grpc::UNAVAILABLE, "the chosen backend of the route cannot be resolved")
-            }
-            Self::NoBackend => {
-                ("no_backend", 500, grpc::UNAVAILABLE, "the rule has no backend, or all of its backends have weight 0")
-            }
+            Self::NoRoute => (
+                "no_route",
+                404,
+                grpc::UNIMPLEMENTED,
+                "no rule of the routes attached to the service fits the request",
+            ),
+            Self::BackendInvalid => (
+                "backend_invalid",
+                500,
+                grpc::UNAVAILABLE,
+                "the chosen backend of the route cannot be resolved",
+            ),
+            Self::NoBackend => (
+                "no_backend",
+                500,
+                grpc::UNAVAILABLE,
+                "the rule has no backend, or all of its backends have weight 0",
+            ),
             Self::NoEndpoints => {
                 ("no_endpoints", 503, grpc::UNAVAILABLE, "the backend has no endpoint that takes requests")
             }
             Self::ConnectFailed => {
                 ("connect_failed", 503, grpc::UNAVAILABLE, "no endpoint of the backend took the connection")
             }
-            Self::ConnectTimeout => {
-                ("connect_timeout", 504, grpc::UNAVAILABLE, "no endpoint answered the connection attempt in time")
-            }
+            Self::ConnectTimeout => (
+                "connect_timeout",
+                504,
+                grpc::UNAVAILABLE,
+                "no endpoint answered the connection attempt in time",
+            ),
             Self::TlsFailed => (
                 "tls_failed",
                 503,
                 grpc::UNAVAILABLE,
                 "the TLS handshake with the endpoint failed, or it did not show the expected identity",
             ),
-            Self::RequestTimeout => {
-                ("request_timeout", 504, grpc::DEADLINE_EXCEEDED, "the response did not come within the timeout")
-            }
-            Self::UpstreamReset => {
-                ("upstream_reset", 502, grpc::UNAVAILABLE, "the endpoint broke the connection before the response was whole")
-            }
+            Self::RequestTimeout => (
+                "request_timeout",
+                504,
+                grpc::DEADLINE_EXCEEDED,
+                "the response did not come within the timeout",
+            ),
+            Self::UpstreamReset => (
+                "upstream_reset",
+                502,
+                grpc::UNAVAILABLE,
+                "the endpoint broke the connection before the response was whole",
+            ),
             Self::UpstreamProtocol => {
                 ("upstream_protocol", 502, grpc::INTERNAL, "the endpoint's answer broke its protocol")
             }
@@ -129,13 +147,19 @@ impl Failure {
                 grpc::UNAVAILABLE,
                 "the host is unknown to the mesh, and its outbound mode does not let it pass",
             ),
-            Self::ConfigUnavailable => {
-                ("config_unavailable", 503, grpc::UNAVAILABLE, "the controller has not said yet what the destination is")
-            }
+            Self::ConfigUnavailable => (
+                "config_unavailable",
+                503,
+                grpc::UNAVAILABLE,
+                "the controller has not said yet what the destination is",
+            ),
             Self::Overload => ("overload", 503, grpc::RESOURCE_EXHAUSTED, "a bound of this proxy is reached"),
-            Self::PlaintextRefused => {
-                ("plaintext_refused", 403, grpc::PERMISSION_DENIED, "plaintext came where only mTLS is allowed")
-            }
+            Self::PlaintextRefused => (
+                "plaintext_refused",
+                403,
+                grpc::PERMISSION_DENIED,
+                "plaintext came where only mTLS is allowed",
+            ),
             Self::BadRequest => ("bad_request", 400, grpc::INTERNAL, "the request is malformed or ambiguous"),
         }
     }
@@ -175,7 +199,8 @@ mod tests {
     /// The contract with users: changing a line here is a breaking change.
     #[test]
     fn the_table_is_the_contract() {
-        let table: Vec<_> = Failure::ALL.iter().map(|f| (f.code(), f.http_status(), f.grpc_status())).collect();
+        let table: Vec<_> =
+            Failure::ALL.iter().map(|f| (f.code(), f.http_status(), f.grpc_status())).collect();
         assert_eq!(
             table,
             [

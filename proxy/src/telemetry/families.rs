@@ -48,7 +48,9 @@ impl Collector for Families {
         let requests = sums.totals.iter().map(|(key, sum)| (labels(key, Detail::Outcome), sum.requests));
         counters(&mut encoder, "mesh_requests", "Requests, or TCP connections, by outcome", requests)?;
         let traffic = by_traffic(&sums.totals);
-        let bytes = |of: fn(&SeriesDelta) -> u64| traffic.iter().map(move |(key, sum)| (labels(key, Detail::Traffic), of(sum)));
+        let bytes = |of: fn(&SeriesDelta) -> u64| {
+            traffic.iter().map(move |(key, sum)| (labels(key, Detail::Traffic), of(sum)))
+        };
         let help = "Bytes of request bodies, or from TCP clients";
         counters(&mut encoder, "mesh_request_bytes", help, bytes(|sum| sum.bytes_in))?;
         let help = "Bytes of response bodies, or to TCP clients";
@@ -58,7 +60,8 @@ impl Collector for Families {
         let directions = || Direction::ALL.iter().zip(sums.opened).zip(sums.closed);
         let opened = directions().map(|((d, opened), _)| ([("direction", d.label())], opened));
         counters(&mut encoder, "mesh_connections", "Connections accepted", opened)?;
-        let open = directions().map(|((d, opened), closed)| ([("direction", d.label())], opened.saturating_sub(closed)));
+        let open = directions()
+            .map(|((d, opened), closed)| ([("direction", d.label())], opened.saturating_sub(closed)));
         gauges(&mut encoder, "mesh_connections_open", "Connections open now", open)?;
         let events = Event::ALL.iter().zip(sums.events).map(|(e, count)| ([("event", e.label())], count));
         counters(&mut encoder, "mesh_events", "Things that happened to connections", events)?;
@@ -80,7 +83,12 @@ impl Families {
             gauges(&mut encoder, "mesh_certificate_expiry_seconds", help, [(NO_LABELS, expiry)])?;
             let renewals = identity.counters();
             let outcomes = [([("outcome", "ok")], renewals.ok), ([("outcome", "failed")], renewals.failed)];
-            counters(&mut encoder, "mesh_certificate_renewals", "Attempts to renew the certificate", outcomes)?;
+            counters(
+                &mut encoder,
+                "mesh_certificate_renewals",
+                "Attempts to renew the certificate",
+                outcomes,
+            )?;
         }
         let help = "What this is; always 1";
         gauges(&mut encoder, "mesh_build_info", help, [([("version", env!("CARGO_PKG_VERSION"))], 1)])
@@ -131,7 +139,8 @@ fn by_traffic(totals: &HashMap<SeriesKey, SeriesDelta>) -> HashMap<SeriesKey, Se
 
 fn durations(encoder: &mut DescriptorEncoder<'_>, traffic: &HashMap<SeriesKey, SeriesDelta>) -> fmt::Result {
     let help = "From a request's head to the end of its response";
-    let mut metric = encoder.encode_descriptor("mesh_request_duration_seconds", help, None, MetricType::Histogram)?;
+    let mut metric =
+        encoder.encode_descriptor("mesh_request_duration_seconds", help, None, MetricType::Histogram)?;
     for (key, sum) in traffic {
         let labels = labels(key, Detail::Traffic);
         let seconds = sum.latency_sum_us as f64 / 1e6;
@@ -161,7 +170,9 @@ fn coarse(fine: &Histogram) -> Vec<(f64, u64)> {
 }
 
 fn labels(key: &SeriesKey, detail: Detail) -> Vec<(&'static str, Cow<'_, str>)> {
-    let name = |name: Option<&Name>| (name.map_or("", Name::namespace).to_owned(), name.map_or("", Name::name).to_owned());
+    let name = |name: Option<&Name>| {
+        (name.map_or("", Name::namespace).to_owned(), name.map_or("", Name::name).to_owned())
+    };
     let (source_namespace, source) = name(key.source.as_ref().map(|w| &w.0));
     let (service_namespace, service) = name(key.service.as_ref().map(|(s, _)| &s.0));
     let (destination_namespace, destination) = name(key.destination.as_ref().map(|w| &w.0));

@@ -70,7 +70,11 @@ impl Histogram {
 
     /// Buckets that are not zero, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
-        self.counts.iter().enumerate().filter(|(_, count)| **count > 0).map(|(at, count)| (self.first + at, *count))
+        self.counts
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0)
+            .map(|(at, count)| (self.first + at, *count))
     }
 
     /// Sum of the counts.

@@ -86,7 +86,10 @@ impl ReportConfig {
 
 impl fmt::Debug for ReportConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReportConfig").field("controller", &self.controller).field("node", &self.node).finish_non_exhaustive()
+        f.debug_struct("ReportConfig")
+            .field("controller", &self.controller)
+            .field("node", &self.node)
+            .finish_non_exhaustive()
     }
 }
 

@@ -94,7 +94,9 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.put(batch(1));
         assert!(outbox.to_send(now).is_some());
-        assert!(outbox.is_empty() && !outbox.is_overdue(now + Duration::from_secs(60), Duration::from_secs(10)));
+        assert!(
+            outbox.is_empty() && !outbox.is_overdue(now + Duration::from_secs(60), Duration::from_secs(10))
+        );
     }
 
     #[test]

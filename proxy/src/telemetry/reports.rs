@@ -90,7 +90,8 @@ impl Reporter {
             tokio::time::timeout(DEADLINE, service.stream(ReceiverStream::new(receiver))).await
         };
         let response = tokio::select! {
-            () = self.token.cancelled() => return Ended::Stopped,
+            // A stream that is about to open may still take the last batch.
+            () = stopped_for(&self.token, FAREWELL) => return Ended::Stopped,
             response = opening => response,
         };
         let mut inbound = match response {
@@ -201,7 +202,8 @@ impl Reporter {
                 return;
             }
             let spans = spans.into_iter().map(wire::span).collect();
-            permit.send(ProxyReport { message: Some(proxy_report::Message::Spans(Spans { spans, dropped })) });
+            permit
+                .send(ProxyReport { message: Some(proxy_report::Message::Spans(Spans { spans, dropped })) });
         }
     }
 
@@ -236,7 +238,16 @@ impl Reporter {
     }
 }
 
+/// Ends that long after the token was cancelled.
+async fn stopped_for(token: &CancellationToken, grace: Duration) {
+    token.cancelled().await;
+    tokio::time::sleep(grace).await;
+}
+
 /// `false` when there is no room.
 fn send(outbound: &mpsc::Sender<ProxyReport>, message: proxy_report::Message) -> bool {
     outbound.try_send(ProxyReport { message: Some(message) }).is_ok()
 }
+
+#[cfg(test)]
+mod tests;

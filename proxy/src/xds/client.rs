@@ -31,7 +31,10 @@ pub struct ClientConfig {
 
 impl fmt::Debug for ClientConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientConfig").field("controller", &self.controller).field("node", &self.node).finish_non_exhaustive()
+        f.debug_struct("ClientConfig")
+            .field("controller", &self.controller)
+            .field("node", &self.node)
+            .finish_non_exhaustive()
     }
 }
 

@@ -67,7 +67,11 @@ impl Discovery {
 
     /// The destination, at once when it is known (or known not to exist). Otherwise the controller is asked, and the answer
     /// awaited for up to `deadline`; the question stays asked after that, so that a later call finds the answer.
-    pub async fn destination(&self, service: &ServiceName, deadline: Duration) -> Result<Arc<Destination>, Undiscovered> {
+    pub async fn destination(
+        &self,
+        service: &ServiceName,
+        deadline: Duration,
+    ) -> Result<Arc<Destination>, Undiscovered> {
         if let Some(answer) = self.look(&self.snapshots, service) {
             return answer;
         }

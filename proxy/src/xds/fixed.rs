@@ -18,7 +18,10 @@ pub struct FixedControl {
 }
 
 impl FixedControl {
-    pub(super) fn new(client_namespace: &str, resources: Vec<ModelResource>) -> (Self, watch::Receiver<Arc<Snapshot>>) {
+    pub(super) fn new(
+        client_namespace: &str,
+        resources: Vec<ModelResource>,
+    ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let store = Store::new(client_namespace);
         let (snapshots, receiver) = watch::channel(Arc::clone(store.snapshot()));
         let mut control = Self { store, names: BTreeSet::new(), snapshots };

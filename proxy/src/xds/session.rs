@@ -77,7 +77,11 @@ impl Client {
         }
     }
 
-    async fn follow(&mut self, channel: Channel, backoff: &mut Backoff) -> Result<std::convert::Infallible, Ended> {
+    async fn follow(
+        &mut self,
+        channel: Channel,
+        backoff: &mut Backoff,
+    ) -> Result<std::convert::Infallible, Ended> {
         let (messages, receiver) = mpsc::channel(OUTBOUND_QUEUE);
         let mut outbound = Outbound { messages, sequence: HELLO };
         outbound.send(client_message::Message::Hello(self.hello())).await?;
@@ -131,7 +135,8 @@ impl Client {
         let add: Vec<_> = self.store.not_asked().map(wire).collect();
         // What was given up and is wanted again stays subscribed.
         let unsubscribe = std::mem::take(&mut self.unsubscribe);
-        let remove: Vec<_> = unsubscribe.iter().filter(|service| !self.store.is_wanted(service)).map(wire).collect();
+        let remove: Vec<_> =
+            unsubscribe.iter().filter(|service| !self.store.is_wanted(service)).map(wire).collect();
         if add.is_empty() && remove.is_empty() {
             return Ok(());
         }

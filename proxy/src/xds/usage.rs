@@ -18,7 +18,12 @@ impl Usage {
     }
 
     /// Takes the marks of a sweep in and gives the destinations that were not used for `limit`; they are forgotten here.
-    pub(super) fn sweep(&mut self, marks: Vec<(ServiceName, bool)>, now: Instant, limit: Duration) -> Vec<ServiceName> {
+    pub(super) fn sweep(
+        &mut self,
+        marks: Vec<(ServiceName, bool)>,
+        now: Instant,
+        limit: Duration,
+    ) -> Vec<ServiceName> {
         let mut unused = Vec::new();
         for (service, used) in marks {
             let last = self.last.entry(service.clone()).or_insert(now);

@@ -44,8 +44,13 @@ fn visible(snapshot: &Snapshot) -> Vec<String> {
     for of in SERVICES {
         let destination = match snapshot.destination(&name(of)) {
             Lookup::Known(destination) => {
-                let mut routes: Vec<_> =
-                    destination.table(80).unwrap().routes().iter().map(|route| format!("{route:?}")).collect();
+                let mut routes: Vec<_> = destination
+                    .table(80)
+                    .unwrap()
+                    .routes()
+                    .iter()
+                    .map(|route| format!("{route:?}"))
+                    .collect();
                 routes.sort();
                 format!("{:?} {routes:?}", destination.service)
             }

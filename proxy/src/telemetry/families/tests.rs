@@ -56,7 +56,9 @@ async fn a_scrape_shows_what_workers_counted() {
     let text = scrape(telemetry, None).await;
     for line in [
         format!("mesh_requests_total{{{TRAFFIC},status=\"200\",grpc_status=\"0\",failure=\"\"}} 1"),
-        format!("mesh_requests_total{{{TRAFFIC},status=\"503\",grpc_status=\"0\",failure=\"no_endpoints\"}} 1"),
+        format!(
+            "mesh_requests_total{{{TRAFFIC},status=\"503\",grpc_status=\"0\",failure=\"no_endpoints\"}} 1"
+        ),
         format!("mesh_request_bytes_total{{{TRAFFIC}}} 11"),
         format!("mesh_response_bytes_total{{{TRAFFIC}}} 22"),
         format!("mesh_request_duration_seconds_sum{{{TRAFFIC}}} 100.0006"),
@@ -82,7 +84,8 @@ async fn a_scrape_shows_when_the_certificate_expires() {
     let identity = TestCa::new("amime.test").identity("shop", "front");
     let expiry = identity.svid().not_after;
     let text = scrape(Telemetry::new(), Some(identity)).await;
-    let found = text.lines().find(|line| line.starts_with("mesh_certificate_expiry_seconds")).unwrap_or_default();
+    let found =
+        text.lines().find(|line| line.starts_with("mesh_certificate_expiry_seconds")).unwrap_or_default();
     assert!(found.ends_with(&format!(" {expiry}")), "{found}");
     assert!(text.contains("mesh_certificate_renewals_total{outcome=\"failed\"} 0"), "{text}");
 }
@@ -94,7 +97,8 @@ fn coarse_buckets_end_where_fine_ones_do() {
         fine.record(us);
         let seconds = us as f64 / 1e6;
         let hit = coarse(&fine).into_iter().find(|(_, count)| *count == 1).map(|(upper, _)| upper).unwrap();
-        let expected = coarse(&fine).into_iter().map(|(upper, _)| upper).find(|upper| seconds <= *upper).unwrap();
+        let expected =
+            coarse(&fine).into_iter().map(|(upper, _)| upper).find(|upper| seconds <= *upper).unwrap();
         assert_eq!(hit.to_bits(), expected.to_bits(), "{us} µs");
     }
 }

@@ -99,7 +99,8 @@ async fn beyond_the_bound_requests_are_counted_in_overflow_series() {
     let delta = deltas.recv().await.unwrap();
     assert_eq!(delta.overflows, 47);
     assert_eq!(delta.series.iter().map(|(_, sum)| sum.requests).sum::<u64>(), 50);
-    let overflow: Vec<_> = delta.series.iter().filter(|(key, _)| key.route.as_deref() == Some("overflow")).collect();
+    let overflow: Vec<_> =
+        delta.series.iter().filter(|(key, _)| key.route.as_deref() == Some("overflow")).collect();
     assert_eq!(overflow.len(), 2, "one a status class: {overflow:?}");
     assert!(overflow.iter().all(|(key, _)| [200, 500].contains(&key.status) && key.failure.is_none()));
 }
