@@ -107,6 +107,17 @@ impl TestCa {
     }
 }
 
+/// A client that shows the certificate of `client` and accepts any member of `server`'s trust domain named
+/// `shop/orders`: what a member of another mesh that wants in would use.
+#[cfg(test)]
+pub(crate) fn trusting(client: &Identity, server: &TestCa) -> std::sync::Arc<rustls::ClientConfig> {
+    let id = server.id("shop", "orders");
+    let mut config = crate::tls::bootstrap_config(server.bundle(), id.clone(), &[]);
+    let own = client.client_config(crate::ExpectedServer::Exactly(id), &[]);
+    config.client_auth_cert_resolver = std::sync::Arc::clone(&own.client_auth_cert_resolver);
+    std::sync::Arc::new(config)
+}
+
 fn authority(trust_domain: &TrustDomain, role: &str, path_length: u8) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();

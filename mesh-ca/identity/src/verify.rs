@@ -230,6 +230,7 @@ fn pki_error(error: webpki::Error) -> Error {
             CertificateError::NotValidYetContext { time, not_before }
         }
         webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
+        webpki::Error::InvalidSignatureForPublicKey => CertificateError::BadSignature,
         other => CertificateError::Other(OtherError(Arc::new(other))),
     };
     Error::InvalidCertificate(kind)
