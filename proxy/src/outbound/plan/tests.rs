@@ -1,0 +1,118 @@
+//! Facts about what becomes of a request. Matching itself is tested in the model.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use mesh_model::name::{Name, ServiceName};
+use mesh_model::route::table::RouteTable;
+use mesh_model::route::{
+    Backend, BackendTarget, Filter, HeaderEdit, Match, ParentRef, PathMatch, PathRewrite, Redirect, Route, RouteId, RouteKind, Rule,
+    Target, Timeouts, UrlRewrite,
+};
+
+use super::{Outcome, plan};
+use crate::http::{Form, Kind, RequestHead, Wire};
+use crate::telemetry::Failure;
+
+fn head(path: &str) -> RequestHead {
+    RequestHead {
+        method: http::Method::GET,
+        target: path.parse().unwrap(),
+        authority: "cart".into(),
+        headers: HeaderMap::new(),
+        wire: Wire::Http1,
+        form: Form::Origin,
+        kind: Kind::Http,
+        upgrade: None,
+    }
+}
+
+fn service(name: &str) -> ServiceName {
+    ServiceName::new("shop", name).unwrap()
+}
+
+fn backend(target: BackendTarget, weight: u32) -> Backend {
+    Backend { target, weight, filters: vec![] }
+}
+
+fn to(name: &str) -> BackendTarget {
+    BackendTarget::Service { service: service(name), port: 80 }
+}
+
+fn table(filters: Vec<Filter>, backends: Vec<Backend>) -> RouteTable {
+    let rule = Rule {
+        name: None,
+        matches: vec![Match {
+            target: Target::Http { path: PathMatch::Prefix("/v1".into()), method: None, query: vec![] },
+            headers: vec![],
+        }],
+        filters,
+        backends,
+        timeouts: Timeouts::default(),
+    };
+    let route = Route {
+        id: RouteId { kind: RouteKind::Http, name: Name::new("shop", "cart").unwrap() },
+        parents: vec![ParentRef { service: service("cart"), port: None }],
+        rules: vec![rule],
+        created: 0,
+        origin: String::new(),
+    };
+    RouteTable::build(&service("cart"), 80, "shop", &[Arc::new(route)])
+}
+
+fn failure(outcome: &Outcome) -> Option<Failure> {
+    match outcome {
+        Outcome::Fault(fault) => Some(fault.failure),
+        Outcome::Backend { .. } | Outcome::Redirect(_) => None,
+    }
+}
+
+#[test]
+fn without_a_route_the_service_itself_is_the_backend() {
+    let plan = plan(None, &service("cart"), 80, &mut head("/x"), 0);
+    assert!(matches!(plan.outcome, Outcome::Backend { service: s, port: 80 } if s == service("cart")));
+    assert!(plan.label.is_none());
+}
+
+#[test]
+fn a_request_that_fits_no_rule_has_no_route() {
+    let table = table(vec![], vec![backend(to("a"), 1)]);
+    assert_eq!(failure(&plan(Some(&table), &service("cart"), 80, &mut head("/v2"), 0).outcome), Some(Failure::NoRoute));
+}
+
+#[test]
+fn an_invalid_backend_fails_its_share_only() {
+    let invalid = BackendTarget::Invalid { reference: "gone".into(), reason: "there is none".into() };
+    let table = table(vec![], vec![backend(to("a"), 1), backend(invalid, 1)]);
+    assert_eq!(failure(&plan(Some(&table), &service("cart"), 80, &mut head("/v1"), 0).outcome), None);
+    assert_eq!(failure(&plan(Some(&table), &service("cart"), 80, &mut head("/v1"), u64::MAX).outcome), Some(Failure::BackendInvalid));
+}
+
+#[test]
+fn a_rule_without_a_weight_has_no_backend() {
+    for backends in [vec![], vec![backend(to("a"), 0)]] {
+        let table = table(vec![], backends);
+        assert_eq!(failure(&plan(Some(&table), &service("cart"), 80, &mut head("/v1"), 0).outcome), Some(Failure::NoBackend));
+    }
+}
+
+#[test]
+fn filters_edit_the_head_and_keep_response_edits_for_later() {
+    let edit = |value: &str| HeaderEdit { set: vec![("x-a".into(), value.into())], ..HeaderEdit::default() };
+    let rewrite = UrlRewrite { hostname: Some("new.host".into()), path: Some(PathRewrite::Prefix("/v9".into())) };
+    let filters = vec![Filter::RequestHeaders(edit("1")), Filter::Rewrite(rewrite), Filter::ResponseHeaders(edit("2"))];
+    let table = table(filters, vec![backend(to("a"), 1)]);
+    let mut head = head("/v1/items?q=1");
+    let plan = plan(Some(&table), &service("cart"), 80, &mut head, 0);
+    assert_eq!((head.target.as_str(), head.authority.as_str(), head.header("x-a")), ("/v9/items?q=1", "new.host", Some("1")));
+    assert_eq!(plan.response, [edit("2")]);
+    assert_eq!(plan.label.as_deref(), Some("httproute/shop/cart#0"));
+}
+
+#[test]
+fn a_redirect_needs_no_backend() {
+    let filter = Filter::Redirect(Redirect { scheme: Some("https".into()), hostname: None, path: None, port: None, status: 301 });
+    let table = table(vec![filter], vec![]);
+    let plan = plan(Some(&table), &service("cart"), 80, &mut head("/v1?a=b"), 0);
+    assert!(matches!(plan.outcome, Outcome::Redirect(r) if r.status == 301 && r.location == "https://cart/v1?a=b"));
+}
