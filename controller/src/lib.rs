@@ -8,8 +8,15 @@
 //! Arrows between modules, down only: `main → cli → app → {serve, observe, inspect} → {status, compile} → {index, sources} →
 //! api → mesh-*`.
 
+pub mod access;
 pub mod api;
+pub mod app;
+pub mod cli;
+pub mod clock;
 pub mod compile;
 pub mod index;
+pub mod inspect;
+pub mod observe;
+pub mod serve;
 pub mod sources;
 pub mod status;

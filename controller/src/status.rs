@@ -1,6 +1,7 @@
 //! What is said about an object: conditions in the manner of Kubernetes, and on how many proxies it is in force. Pure.
 //! It must not know streams; [`programmed`] gets what each proxy holds.
 
+pub mod counters;
 pub mod programmed;
 
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use super::scan::{self, Stamp};
 use super::state::{Contents, DirState, Report};
 use super::Change;
+use crate::clock::now_ms;
 
 /// Changes within this time are taken together: an editor writes a file in several steps.
 const COALESCE: Duration = Duration::from_millis(15);
@@ -156,8 +157,4 @@ impl Core {
 
 fn now_ns() -> i128 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i128::try_from(d.as_nanos()).unwrap_or(0))
-}
-
-fn now_ms() -> u64 {
-    u64::try_from(now_ns() / 1_000_000).unwrap_or(0)
 }

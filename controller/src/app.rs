@@ -1,0 +1,227 @@
+//! The composition root: puts the parts together, serves, and follows the source. It must not know the command line.
+
+pub mod control;
+pub mod metrics;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_identity::incoming::{self, Accepted};
+use mesh_identity::{ClientAuth, Identity};
+use mesh_lifecycle::admin::{self, AdminState};
+use mesh_lifecycle::bind::{self, BindError, ReusePort};
+use mesh_lifecycle::{Ready, Tasks};
+use mesh_proto::inspect::v1::inspect_service_server::InspectServiceServer;
+use mesh_proto::report::v1::report_service_server::ReportServiceServer;
+use prometheus_client::registry::Registry as MetricsRegistry;
+use tonic::transport::Server;
+
+use crate::access::Access;
+use crate::clock::now_ms;
+use crate::inspect::Inspector;
+use crate::observe::Observatory;
+use crate::observe::receive::Receiver;
+use crate::serve::stream::Context;
+use crate::serve::{ConfigServer, Registry};
+use control::Control;
+use metrics::Metrics;
+
+/// gRPC between parts of the mesh.
+const ALPN: &[&[u8]] = &[b"h2"];
+/// A proxy has two connections at most (configuration and reports may share one).
+const CONNECTIONS_A_PROXY: usize = 2;
+/// Streams of one connection.
+const STREAMS_A_CONNECTION: u32 = 32;
+/// Between looks for finished traces.
+const OBSERVE_TICK: Duration = Duration::from_millis(250);
+
+/// What the controller is made of.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The folder with objects.
+    pub config_dir: PathBuf,
+    /// Where proxies and `meshctl` connect.
+    pub listen: SocketAddr,
+    /// Where `/readyz` and `/metrics` are.
+    pub metrics: SocketAddr,
+    /// Most proxies.
+    pub max_proxies: usize,
+}
+
+/// A controller that runs. It stops with its tasks.
+#[derive(Debug)]
+pub struct Running {
+    /// Where proxies and `meshctl` connect.
+    pub addr: SocketAddr,
+    /// Where `/readyz` and `/metrics` are.
+    pub metrics_addr: SocketAddr,
+    /// Everything that runs.
+    pub tasks: Tasks,
+    /// Readiness.
+    pub ready: Ready,
+}
+
+/// Why the controller does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port is not free.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A socket fails.
+    #[error("the listening socket of {what} fails")]
+    Socket {
+        /// Which one.
+        what: &'static str,
+        /// How.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// The listening sockets, bound before anything else so that a port in use is said at once.
+#[derive(Debug)]
+pub struct Sockets {
+    grpc: std::net::TcpListener,
+    metrics: std::net::TcpListener,
+}
+
+impl Sockets {
+    /// Binds both.
+    pub fn bind(config: &Config) -> Result<Self, StartError> {
+        let grpc = bind::tcp(config.listen, ReusePort::No).map_err(|error| error.with_option("--listen"))?;
+        let metrics = bind::tcp(config.metrics, ReusePort::No).map_err(|error| error.with_option("--metrics"))?;
+        Ok(Self { grpc, metrics })
+    }
+
+    /// Where they are.
+    pub fn addrs(&self) -> Result<(SocketAddr, SocketAddr), StartError> {
+        let socket = |what| move |source| StartError::Socket { what, source };
+        Ok((self.grpc.local_addr().map_err(socket("--listen"))?, self.metrics.local_addr().map_err(socket("--metrics"))?))
+    }
+}
+
+/// Starts with an identity that is there already. Serves proxies once the folder was read for the first time.
+pub async fn start(config: Config, identity: Identity, tasks: Tasks) -> Result<Running, StartError> {
+    let sockets = Sockets::bind(&config)?;
+    let ready = Ready::new();
+    let metrics = Metrics::default();
+    start_admin(&sockets, &metrics, &ready, &tasks)?;
+    start_on(config, sockets, identity, Parts { metrics, ready, tasks }).await
+}
+
+/// What exists before there is an identity.
+#[derive(Debug)]
+pub struct Parts {
+    /// Filled in by what starts.
+    pub metrics: Metrics,
+    /// Readiness.
+    pub ready: Ready,
+    /// Owns everything that runs.
+    pub tasks: Tasks,
+}
+
+/// Serves `/readyz` and `/metrics`.
+pub fn start_admin(sockets: &Sockets, metrics: &Metrics, ready: &Ready, tasks: &Tasks) -> Result<(), StartError> {
+    let listener = sockets.metrics.try_clone().map_err(|source| StartError::Socket { what: "--metrics", source })?;
+    let mut registry = MetricsRegistry::default();
+    metrics.register(&mut registry);
+    let state = AdminState::new(ready.clone(), Arc::new(registry));
+    let (owner, stop) = (tasks.clone(), tasks.token());
+    tasks.spawn("admin", async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            served = admin::serve(listener, state, owner.clone()) => {
+                if let Err(error) = served {
+                    tracing::error!(%error, "the admin server ended");
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Starts on sockets that are bound, with an identity.
+pub async fn start_on(config: Config, sockets: Sockets, identity: Identity, parts: Parts) -> Result<Running, StartError> {
+    let Parts { metrics, ready, tasks } = parts;
+    let (addr, metrics_addr) = sockets.addrs()?;
+    let socket = |source| StartError::Socket { what: "--listen", source };
+    let listener = tokio::net::TcpListener::from_std(sockets.grpc).map_err(socket)?;
+    let source_gate = ready.gate("reading the configuration folder");
+    let trust_domain = identity.svid().spiffe_id.trust_domain().clone();
+    let mut control = Control::new(config.config_dir, trust_domain.clone(), metrics.clone());
+    control.first().await;
+    source_gate.open();
+
+    let observatory = Observatory::default();
+    let registry = Registry::new(config.max_proxies);
+    let access = Access::new(trust_domain, control.accounts());
+    let context = Context {
+        snapshots: control.snapshots(),
+        registry: registry.clone(),
+        access: access.clone(),
+        counters: metrics.counters(),
+        token: tasks.token(),
+    };
+    let inspector = Inspector {
+        access: access.clone(),
+        observatory: observatory.clone(),
+        registry: registry.clone(),
+        snapshots: control.snapshots(),
+        objects: control.objects(),
+        tasks: tasks.clone(),
+    };
+    let receiver = Receiver::new(observatory.clone(), access, tasks.clone());
+    let tls = identity.server_config(ClientAuth::Required, ALPN);
+    let accepted = incoming::mtls(listener, tls, &tasks, config.max_proxies.saturating_mul(CONNECTIONS_A_PROXY));
+    metrics.observe(&registry, &observatory, &accepted.counters());
+    let services = Services { config: ConfigServer::new(context, tasks.clone()), receiver, inspector };
+    let token = tasks.token();
+    tasks.spawn("grpc server", Box::pin(serve(services, accepted, token.clone())));
+    tasks.spawn("control loop", {
+        let token = token.clone();
+        async move {
+            tokio::select! {
+                () = token.cancelled() => {}
+                () = control.run() => {}
+            }
+        }
+    });
+    tasks.spawn("observe", async move {
+        tokio::select! {
+            () = token.cancelled() => {}
+            () = tick(observatory) => {}
+        }
+    });
+    Ok(Running { addr, metrics_addr, tasks, ready })
+}
+
+struct Services {
+    config: ConfigServer,
+    receiver: Receiver,
+    inspector: Inspector,
+}
+
+async fn serve(services: Services, accepted: Accepted, token: mesh_lifecycle::CancellationToken) {
+    let served = Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .max_concurrent_streams(STREAMS_A_CONNECTION)
+        .add_service(services.config)
+        .add_service(ReportServiceServer::new(services.receiver))
+        .add_service(InspectServiceServer::new(services.inspector))
+        .serve_with_incoming_shutdown(accepted, token.cancelled_owned())
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the gRPC server ended");
+    }
+}
+
+async fn tick(observatory: Observatory) {
+    let mut tick = tokio::time::interval(OBSERVE_TICK);
+    loop {
+        tick.tick().await;
+        observatory.tick(now_ms());
+    }
+}

@@ -1,0 +1,119 @@
+//! The control loop: what the source found becomes part of the index, is compiled, and is published. It must not know streams.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mesh_model::spiffe::TrustDomain;
+use tokio::sync::watch;
+
+use super::metrics::Metrics;
+use crate::access::Accounts;
+use crate::compile::{Compiled, compile};
+use crate::index::Index;
+use crate::inspect::objects::Objects;
+use crate::serve::snapshot::News;
+use crate::serve::{Publisher, Snapshot};
+use crate::sources::dir::{Batch, DirSource};
+
+/// Follows the source.
+#[derive(Debug)]
+pub struct Control {
+    source: DirSource,
+    index: Index,
+    trust_domain: TrustDomain,
+    publisher: Publisher,
+    objects: watch::Sender<Arc<Objects>>,
+    accounts: watch::Sender<Arc<Accounts>>,
+    /// What was said in the log, so that it is said once.
+    said: BTreeSet<String>,
+    metrics: Metrics,
+}
+
+impl Control {
+    /// Nothing is read yet.
+    pub fn new(folder: PathBuf, trust_domain: TrustDomain, metrics: Metrics) -> Self {
+        let index = Index::default();
+        let (empty, _) = Snapshot::build(&compile(&index, &trust_domain), 0, 0, None);
+        Self {
+            source: DirSource::new(folder),
+            index,
+            trust_domain,
+            publisher: Publisher::new(Arc::new(empty)),
+            objects: watch::Sender::default(),
+            accounts: watch::Sender::default(),
+            said: BTreeSet::new(),
+            metrics,
+        }
+    }
+
+    /// For readers of snapshots.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.publisher.subscribe()
+    }
+
+    /// For readers of what is said about objects.
+    pub fn objects(&self) -> watch::Receiver<Arc<Objects>> {
+        self.objects.subscribe()
+    }
+
+    /// For readers of service accounts.
+    pub fn accounts(&self) -> watch::Receiver<Arc<Accounts>> {
+        self.accounts.subscribe()
+    }
+
+    /// Reads everything for the first time.
+    pub async fn first(&mut self) {
+        let batch = self.source.next().await;
+        let changes = batch.changes.len();
+        self.take(batch);
+        tracing::info!(objects = changes, resources = self.publisher.newest().len(), "the configuration folder is read");
+    }
+
+    /// Follows the source for ever.
+    pub async fn run(mut self) {
+        loop {
+            let batch = self.source.next().await;
+            self.take(batch);
+        }
+    }
+
+    fn take(&mut self, batch: Batch) {
+        let began = Instant::now();
+        self.say_problems(&batch);
+        self.index.apply(batch.changes, batch.time_ms);
+        let compiled = compile(&self.index, &self.trust_domain);
+        self.say_conditions(&compiled);
+        let before = self.publisher.newest();
+        let (snapshot, news) = Snapshot::build(&compiled, self.index.revision(), self.index.time_ms(), Some(&before));
+        self.metrics.compiled(began.elapsed(), batch.reports.len(), &snapshot);
+        self.objects.send_replace(Arc::new(Objects { problems: batch.reports, compiled: compiled.objects }));
+        // Before the snapshot: a proxy that connects because of it is known by its account.
+        self.accounts.send_replace(Arc::new(Accounts::of(&self.index)));
+        self.publisher.publish(Arc::new(snapshot));
+        tracing::debug!(revision = self.index.revision(), ?news, "compiled");
+        if news == News::None {
+            self.metrics.without_meaning();
+        }
+    }
+
+    fn say_problems(&mut self, batch: &Batch) {
+        let now: BTreeSet<String> = batch.reports.iter().map(ToString::to_string).collect();
+        for report in now.difference(&self.said).filter(|line| !line.is_empty()) {
+            tracing::warn!("{report}");
+        }
+        self.said = now;
+    }
+
+    /// What compiling found new: references that lead nowhere, parts that are not supported.
+    fn say_conditions(&self, compiled: &Compiled) {
+        let before = Arc::clone(&self.objects.borrow());
+        for (key, report) in &compiled.objects {
+            let known = before.compiled.get(key).map(|report| report.conditions.as_slice()).unwrap_or_default();
+            for condition in report.conditions.iter().filter(|condition| !known.contains(condition)) {
+                tracing::warn!("{}: {key}: {}: {}", report.origin, condition.field, condition.message);
+            }
+        }
+    }
+}

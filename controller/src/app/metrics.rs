@@ -1,0 +1,135 @@
+//! `/metrics`. Counters are counted where things happen; sizes are asked for when they are scraped.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use mesh_identity::incoming::IncomingCounters;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry as MetricsRegistry;
+
+use crate::clock::now_ms;
+use crate::observe::Observatory;
+use crate::serve::{Registry, Snapshot};
+use crate::status::counters::ServeCounters;
+
+/// The controller's metrics. Clones are handles of the same.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    compile: Histogram,
+    resources: Gauge,
+    problems: Gauge,
+    revision: Gauge,
+    without_meaning: Counter,
+    sizes: Arc<Sizes>,
+    counters: ServeCounters,
+}
+
+/// Filled in once the parts are there.
+#[derive(Default)]
+struct Sizes {
+    parts: OnceLock<(Registry, Observatory, Arc<IncomingCounters>)>,
+    source_time_ms: std::sync::atomic::AtomicU64,
+}
+
+impl fmt::Debug for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sizes").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            // A tenth of a millisecond to three seconds.
+            compile: Histogram::new(exponential_buckets(0.0001, 2.0, 16)),
+            resources: Gauge::default(),
+            problems: Gauge::default(),
+            revision: Gauge::default(),
+            without_meaning: Counter::default(),
+            sizes: Arc::default(),
+            counters: ServeCounters::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Makes them part of `/metrics`.
+    pub fn register(&self, registry: &mut MetricsRegistry) {
+        let own = registry.sub_registry_with_prefix("mesh_controller");
+        own.register("compile_duration_seconds", "Time from a change of the source to its snapshot", self.compile.clone());
+        own.register("resources", "Resources that proxies can be told", self.resources.clone());
+        own.register("object_problems", "Problems with objects and files of the source", self.problems.clone());
+        own.register("revision", "Revision of the source", self.revision.clone());
+        own.register("changes_without_meaning", "Changes of the source after which every resource was the same", self.without_meaning.clone());
+        self.counters().register(registry);
+        registry.register_collector(Box::new(AtScrape(Arc::clone(&self.sizes))));
+    }
+
+    /// What serving counts; the same for all clones.
+    pub fn counters(&self) -> ServeCounters {
+        self.counters.clone()
+    }
+
+    /// Where sizes are asked for.
+    pub fn observe(&self, registry: &Registry, observatory: &Observatory, incoming: &Arc<IncomingCounters>) {
+        // A second start in the same process would keep the first; there is none.
+        let _ = self.sizes.parts.set((registry.clone(), observatory.clone(), Arc::clone(incoming)));
+    }
+
+    /// A snapshot was made.
+    pub fn compiled(&self, duration: Duration, problems: usize, snapshot: &Snapshot) {
+        let gauge = |gauge: &Gauge, value: usize| {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        self.compile.observe(duration.as_secs_f64());
+        gauge(&self.resources, snapshot.len());
+        gauge(&self.problems, problems);
+        self.revision.set(i64::try_from(snapshot.revision).unwrap_or(i64::MAX));
+        self.sizes.source_time_ms.store(snapshot.time_ms, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// A change made no difference.
+    pub fn without_meaning(&self) {
+        self.without_meaning.inc();
+    }
+}
+
+#[derive(Debug)]
+struct AtScrape(Arc<Sizes>);
+
+impl Collector for AtScrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some((registry, observatory, incoming)) = self.0.parts.get() else { return Ok(()) };
+        let counts = observatory.counts();
+        let source = self.0.source_time_ms.load(std::sync::atomic::Ordering::Relaxed);
+        let lag = registry.lag(source, now_ms());
+        let mut gauge = |name: &str, help: &str, value: u64| {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            gauge.encode(encoder)
+        };
+        gauge("mesh_controller_config_streams", "Open configuration streams", registry.streams() as u64)?;
+        gauge("mesh_controller_config_lag_milliseconds", "Age of the newest revision while some proxy has not confirmed it, else 0", lag)?;
+        gauge("mesh_controller_report_streams", "Open report streams", counts.reporters)?;
+        gauge("mesh_controller_report_series", "Series kept", counts.series)?;
+        gauge("mesh_controller_report_open_traces", "Traces that wait for more spans", counts.open_traces)?;
+        let mut counter = |name: &str, help: &str, value: u64| {
+            let counter = ConstCounter::new(value);
+            let encoder = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+            counter.encode(encoder)
+        };
+        counter("mesh_controller_config_streams_full", "Configuration streams that found no room", registry.full())?;
+        counter("mesh_controller_report_series_overflow", "Reported series that found no room", counts.series_overflow)?;
+        counter("mesh_controller_report_spans_dropped", "Reported spans that found no room, or came too late", counts.spans_dropped)?;
+        counter("mesh_controller_report_traces_lagged", "Traces that a reader was too slow for", counts.traces_lagged)?;
+        counter("mesh_controller_report_streams_refused", "Report streams refused", counts.refused)?;
+        counter("mesh_controller_connections_accepted", "TLS handshakes that succeeded", incoming.accepted())?;
+        counter("mesh_controller_connections_failed", "TLS handshakes that failed", incoming.failed())?;
+        counter("mesh_controller_connections_full", "Times that accepting had to wait for the bound", incoming.full())
+    }
+}

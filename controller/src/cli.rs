@@ -1,0 +1,158 @@
+//! The command line of the controller. It must not know how anything works.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use mesh_identity::{Credential, ObtainConfig, obtain};
+use mesh_lifecycle::{Ready, Tasks, log, signal};
+
+use crate::api::crds::crds;
+use crate::app::metrics::Metrics;
+use crate::app::{self, Config, Parts, Sockets};
+
+/// For streams to end when the controller stops.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Control plane of the Amime service mesh.
+#[derive(Debug, Parser)]
+#[command(name = "mesh-controller", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read a folder of objects and serve proxies.
+    Serve(ServeArgs),
+    /// Write the CRDs of the kinds of group amime.io.
+    #[command(hide = true)]
+    Crds {
+        /// The folder to write to.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Folder with YAML files, read with all that is below it and watched.
+    #[arg(long, value_name = "DIR")]
+    config_dir: PathBuf,
+    /// Where proxies and meshctl connect (gRPC over mTLS).
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:15010")]
+    listen: SocketAddr,
+    /// Where /livez, /readyz and /metrics are.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15014")]
+    metrics: SocketAddr,
+    /// The certificate authority.
+    #[arg(long, value_name = "ADDR")]
+    ca: SocketAddr,
+    /// PEM file with the roots that the certificate authority must show.
+    #[arg(long, value_name = "FILE")]
+    ca_roots: PathBuf,
+    #[command(flatten)]
+    credential: CredentialArgs,
+    /// Most proxies at once.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    max_proxies: usize,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct CredentialArgs {
+    /// File with a one-time join token.
+    #[arg(long, value_name = "FILE")]
+    join_token_file: Option<PathBuf>,
+    /// File with an OIDC token.
+    #[arg(long, value_name = "FILE")]
+    jwt_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Runs what the command line says, until it is done or told to stop.
+pub fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Serve(args) => serve(args),
+        Command::Crds { out } => write_crds(&out),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The log may be filtered; why nothing runs may not.
+            log::init("info", log::Format::Text);
+            tracing::error!("{error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let format = match args.log_format {
+        LogFormat::Text => log::Format::Text,
+        LogFormat::Json => log::Format::Json,
+    };
+    log::init("info", format);
+    // One thread: the work is small, and a second one would cost memory.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .build()
+        .context("cannot start a runtime")?;
+    runtime.block_on(Box::pin(serve_until_stopped(args)))
+}
+
+async fn serve_until_stopped(args: ServeArgs) -> anyhow::Result<()> {
+    let credential = match (args.credential.join_token_file, args.credential.jwt_file) {
+        (Some(file), _) => Credential::JoinTokenFile(file),
+        (None, Some(file)) => Credential::JwtFile(file),
+        (None, None) => anyhow::bail!("--join-token-file or --jwt-file is needed"),
+    };
+    let config =
+        Config { config_dir: args.config_dir, listen: args.listen, metrics: args.metrics, max_proxies: args.max_proxies };
+    let sockets = Sockets::bind(&config)?;
+    let (tasks, ready, metrics) = (Tasks::new(), Ready::new(), Metrics::default());
+    let identity_gate = ready.gate("waiting for a certificate from the certificate authority");
+    app::start_admin(&sockets, &metrics, &ready, &tasks)?;
+    let wanted = ObtainConfig { ca: args.ca, ca_roots: args.ca_roots, credential, ca_identity: None, ttl: None };
+    let identity = tokio::select! {
+        identity = Box::pin(obtain(wanted, &tasks)) => identity.context("no certificate from the certificate authority")?,
+        () = signal::shutdown() => return Ok(()),
+    };
+    identity_gate.open();
+    let parts = Parts { metrics, ready: ready.clone(), tasks: tasks.clone() };
+    let running = tokio::select! {
+        running = Box::pin(app::start_on(config, sockets, identity, parts)) => running?,
+        () = signal::shutdown() => return Ok(()),
+    };
+    tracing::info!(listen = %running.addr, metrics = %running.metrics_addr, "the controller serves");
+    signal::shutdown().await;
+    tracing::info!("stopping");
+    ready.begin_drain();
+    tasks.shutdown(SHUTDOWN).await;
+    Ok(())
+}
+
+fn write_crds(out: &std::path::Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    for (name, yaml) in crds()? {
+        let path = out.join(name);
+        std::fs::write(&path, yaml).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}

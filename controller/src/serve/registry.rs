@@ -1,0 +1,193 @@
+//! All streams of proxies: how many there may be, and what each one's state is, for `Sync` and for status. It must not know how a
+//! stream is served.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::session::{Proxy, Rejected, Session};
+use super::snapshot::Snapshot;
+use crate::status::programmed::Programmed;
+
+/// Proxies that are gone are shown this long, and at most so many.
+const SHOWN_MS: u64 = 60_000;
+const MAX_GONE: usize = 1_000;
+
+/// Every stream. Clones are handles of the same state.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    shared: Arc<Mutex<Shared>>,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    open: HashMap<u64, Open>,
+    gone: VecDeque<Gone>,
+    next: u64,
+    full: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    session: Arc<Mutex<Session>>,
+    since_ms: u64,
+}
+
+#[derive(Debug)]
+struct Gone {
+    line: ProxyLine,
+    at_ms: u64,
+}
+
+/// What is shown of a proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyLine {
+    /// Who it is.
+    pub proxy: Proxy,
+    /// Whether its stream is open.
+    pub connected: Connected,
+    /// Up to where it was told everything.
+    pub sent_revision: u64,
+    /// Up to where it confirmed.
+    pub acked_revision: u64,
+    /// What it was told.
+    pub resources: usize,
+    /// What it wants.
+    pub destinations: usize,
+    /// What it could not use.
+    pub rejects: Vec<Rejected>,
+    /// Since the stream opened, or closed, Unix milliseconds.
+    pub since_ms: u64,
+}
+
+/// Whether a stream is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connected {
+    /// It is.
+    Yes,
+    /// It was.
+    No,
+}
+
+/// A place in the registry; gives it back when dropped.
+#[derive(Debug)]
+pub struct Place {
+    registry: Registry,
+    id: u64,
+    session: Arc<Mutex<Session>>,
+}
+
+impl Registry {
+    /// For at most so many streams.
+    pub fn new(limit: usize) -> Self {
+        Self { shared: Arc::default(), limit }
+    }
+
+    /// Takes a place, if there is one.
+    pub fn enter(&self, session: Session, now_ms: u64) -> Option<Place> {
+        let mut shared = self.lock();
+        if shared.open.len() >= self.limit {
+            shared.full += 1;
+            return None;
+        }
+        let id = shared.next;
+        shared.next += 1;
+        let proxy = session.proxy();
+        let same = |line: &ProxyLine| line.proxy.namespace == proxy.namespace && line.proxy.workload == proxy.workload;
+        shared.gone.retain(|gone| !same(&gone.line));
+        let session = Arc::new(Mutex::new(session));
+        shared.open.insert(id, Open { session: Arc::clone(&session), since_ms: now_ms });
+        drop(shared);
+        Some(Place { registry: self.clone(), id, session })
+    }
+
+    /// Open streams.
+    pub fn streams(&self) -> usize {
+        self.lock().open.len()
+    }
+
+    /// Times that there was no place.
+    pub fn full(&self) -> u64 {
+        self.lock().full
+    }
+
+    /// Every proxy, by name; those that have just gone too.
+    pub fn lines(&self, now_ms: u64) -> Vec<ProxyLine> {
+        let mut shared = self.lock();
+        shared.gone.retain(|gone| gone.at_ms + SHOWN_MS > now_ms);
+        let open = shared.open.values().map(|open| line(&lock(&open.session), Connected::Yes, open.since_ms));
+        let mut lines: Vec<ProxyLine> = open.chain(shared.gone.iter().map(|gone| gone.line.clone())).collect();
+        let key = |line: &ProxyLine| (line.proxy.namespace.clone(), line.proxy.workload.clone(), line.proxy.instance.clone());
+        lines.sort_by_key(key);
+        lines
+    }
+
+    /// On how many proxies each resource is in force.
+    pub fn programmed(&self, snapshot: &Snapshot) -> Programmed {
+        let mut programmed = Programmed::default();
+        for open in self.lock().open.values() {
+            lock(&open.session).holdings(snapshot, |resource, holding| programmed.add(resource, holding));
+        }
+        programmed
+    }
+
+    /// Proxies by version.
+    pub fn versions(&self) -> BTreeMap<String, u32> {
+        let mut versions = BTreeMap::new();
+        for open in self.lock().open.values() {
+            *versions.entry(lock(&open.session).proxy().version.clone()).or_default() += 1;
+        }
+        versions
+    }
+
+    /// Age of the newest revision (given at `source_ms`) while some proxy was sent an update and has not confirmed it, else 0.
+    pub fn lag(&self, source_ms: u64, now_ms: u64) -> u64 {
+        let waits = self.lock().open.values().any(|open| lock(&open.session).waits_for_ack());
+        if waits { now_ms.saturating_sub(source_ms) } else { 0 }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Works on the session, without waiting for anything but a reader of the registry.
+    pub fn session<R>(&self, work: impl FnOnce(&mut Session) -> R) -> R {
+        work(&mut lock(&self.session))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let now_ms = crate::clock::now_ms();
+        let mut shared = self.registry.lock();
+        shared.open.remove(&self.id);
+        let session = lock(&self.session);
+        // A proxy that has connected anew already is not gone.
+        let back = shared.open.values().any(|open| lock(&open.session).proxy() == session.proxy());
+        if !back {
+            if shared.gone.len() == MAX_GONE {
+                shared.gone.pop_front();
+            }
+            shared.gone.push_back(Gone { line: line(&session, Connected::No, now_ms), at_ms: now_ms });
+        }
+    }
+}
+
+fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
+    session.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn line(session: &Session, connected: Connected, since_ms: u64) -> ProxyLine {
+    ProxyLine {
+        proxy: session.proxy().clone(),
+        connected,
+        sent_revision: session.sent_revision(),
+        acked_revision: session.acked_revision(),
+        resources: session.resources(),
+        destinations: session.destinations(),
+        rejects: session.rejects(),
+        since_ms,
+    }
+}

@@ -1,0 +1,302 @@
+//! What one proxy subscribed to, was told, and said about it. Pure: decides what to tell it next. There is no queue: whatever happens
+//! while a proxy is slow, the next update is the difference between what it was told last and what is true now.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use mesh_model::name::ServiceName;
+use mesh_model::spiffe::SpiffeId;
+use mesh_proto::config::v1::{Ack, Destination, Hello, Subscribe, Watermark};
+
+use super::codec::{At, Outgoing};
+use super::snapshot::{Resource, Snapshot};
+use crate::status::programmed::Holding;
+
+/// Most destinations of a proxy.
+pub const MAX_DESTINATIONS: usize = 4_096;
+/// Most resources that a proxy may say it holds.
+pub const MAX_HELD: usize = 50_000;
+/// Updates that wait for their ack; older ones are not waited for.
+const MAX_PENDING: usize = 64;
+/// Longest text of a reject.
+const MAX_TEXT: usize = 500;
+
+/// Why a stream is ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Too many destinations.
+    #[error("{0} destinations, at most {MAX_DESTINATIONS} are served on a stream")]
+    Destinations(usize),
+    /// Too many resources held.
+    #[error("{0} resources held, at most {MAX_HELD} are compared")]
+    Held(usize),
+    /// Not the first message, or not once.
+    #[error("a second Hello on a stream")]
+    SecondHello,
+}
+
+/// What a proxy was told about a resource, and what it said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Told {
+    version: Arc<str>,
+    nonce: u64,
+    answer: Answer,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Answer {
+    None,
+    InForce,
+    Rejected { field: String, reason: String },
+}
+
+/// A resource that a proxy could not use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its name.
+    pub resource: String,
+    /// Which field.
+    pub field: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Who is at the other end of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its workload.
+    pub workload: String,
+    /// Distinguishes restarts.
+    pub instance: String,
+    /// Its version.
+    pub version: String,
+    /// As its certificate says.
+    pub spiffe_id: SpiffeId,
+}
+
+/// One proxy's subscription.
+#[derive(Debug)]
+pub struct Session {
+    proxy: Proxy,
+    destinations: BTreeSet<ServiceName>,
+    /// What the proxy asked for that cannot be the name of a service; answered as unknown.
+    impossible: Vec<Destination>,
+    /// Told to be unknown, and still is.
+    unknown: BTreeSet<ServiceName>,
+    told: HashMap<Arc<str>, Told>,
+    nonce: u64,
+    pending: VecDeque<(u64, u64)>,
+    sent_revision: u64,
+    acked_revision: u64,
+    subscription: u64,
+    answered: u64,
+}
+
+impl Session {
+    /// Begins with what the proxy says first.
+    pub fn new(proxy: Proxy, hello: Hello) -> Result<Self, Refused> {
+        if hello.held.len() > MAX_HELD {
+            return Err(Refused::Held(hello.held.len()));
+        }
+        // What a proxy holds it has accepted before; so it is in force there.
+        let held = |held: mesh_proto::config::v1::Held| {
+            (held.name.into(), Told { version: held.version.into(), nonce: 0, answer: Answer::InForce })
+        };
+        let mut session = Self {
+            proxy,
+            destinations: BTreeSet::new(),
+            impossible: Vec::new(),
+            unknown: BTreeSet::new(),
+            told: hello.held.into_iter().map(held).collect(),
+            nonce: 0,
+            pending: VecDeque::new(),
+            sent_revision: 0,
+            acked_revision: 0,
+            subscription: 1,
+            answered: 0,
+        };
+        session.add(hello.destinations)?;
+        Ok(session)
+    }
+
+    /// Whose it is.
+    pub fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
+    /// The proxy wants more or less.
+    pub fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), Refused> {
+        for gone in subscribe.remove {
+            if let Ok(service) = ServiceName::new(&gone.namespace, &gone.name) {
+                self.destinations.remove(&service);
+                self.unknown.remove(&service);
+            }
+        }
+        self.subscription = subscribe.sequence.max(self.subscription + 1);
+        self.add(subscribe.add)
+    }
+
+    fn add(&mut self, destinations: Vec<Destination>) -> Result<(), Refused> {
+        let asked = self.destinations.len() + destinations.len();
+        if destinations.len() > MAX_DESTINATIONS {
+            return Err(Refused::Destinations(asked));
+        }
+        for destination in destinations {
+            match ServiceName::new(&destination.namespace, &destination.name) {
+                Ok(service) => {
+                    // Asked for again: answered again.
+                    self.unknown.remove(&service);
+                    self.destinations.insert(service);
+                }
+                Err(_) => self.impossible.push(destination),
+            }
+        }
+        if self.destinations.len() > MAX_DESTINATIONS || self.impossible.len() > MAX_DESTINATIONS {
+            return Err(Refused::Destinations(asked));
+        }
+        Ok(())
+    }
+
+    /// Whether a subscription waits for its answer.
+    pub fn owes_answer(&self) -> bool {
+        self.answered < self.subscription
+    }
+
+    /// The proxy has applied an update, all but the rejects. How many of these were resources that it had been sent.
+    pub fn ack(&mut self, ack: Ack) -> usize {
+        let mut rejects: HashMap<String, (String, String)> = HashMap::new();
+        for reject in ack.rejects.into_iter().take(self.told.len()) {
+            let cut = |text: String| text.chars().take(MAX_TEXT).collect::<String>();
+            rejects.insert(reject.resource, (cut(reject.field), cut(reject.reason)));
+        }
+        let mut rejected = 0;
+        for (name, told) in &mut self.told {
+            if told.answer != Answer::None || told.nonce > ack.nonce {
+                continue;
+            }
+            told.answer = match rejects.remove(&**name) {
+                Some((field, reason)) => {
+                    rejected += 1;
+                    Answer::Rejected { field, reason }
+                }
+                None => Answer::InForce,
+            };
+        }
+        while let Some((nonce, revision)) = self.pending.front().copied().filter(|(nonce, _)| *nonce <= ack.nonce) {
+            tracing::trace!(nonce, revision, "acked");
+            self.acked_revision = revision;
+            self.pending.pop_front();
+        }
+        rejected
+    }
+
+    /// What to tell the proxy, if there is anything (or an answer is owed). It counts as told.
+    pub fn next_update(&mut self, snapshot: &Snapshot, now_ms: u64) -> Option<Outgoing> {
+        let mut wanted: BTreeMap<&Arc<str>, &Arc<Resource>> = BTreeMap::new();
+        wanted.insert(&snapshot.mesh().name, snapshot.mesh());
+        let mut unknown = std::mem::take(&mut self.impossible);
+        for service in &self.destinations {
+            let known = snapshot.closure(service, &self.proxy.namespace, |resource| {
+                wanted.insert(&resource.name, resource);
+            });
+            if known {
+                self.unknown.remove(service);
+            } else if self.unknown.insert(service.clone()) {
+                let (namespace, name) = (service.0.namespace().to_owned(), service.0.name().to_owned());
+                unknown.push(Destination { namespace, name });
+            }
+        }
+        let mut removed: Vec<Arc<str>> = self.told.keys().filter(|name| !wanted.contains_key(name)).cloned().collect();
+        removed.sort_unstable();
+        for name in &removed {
+            self.told.remove(name);
+        }
+        let different = |resource: &&&Arc<Resource>| {
+            self.told.get(&resource.name).is_none_or(|told| told.version != resource.version)
+        };
+        let resources: Vec<Arc<Resource>> = wanted.values().filter(different).map(|resource| Arc::clone(resource)).collect();
+        self.sent_revision = snapshot.revision;
+        if resources.is_empty() && removed.is_empty() && unknown.is_empty() && !self.owes_answer() {
+            return None;
+        }
+        self.nonce += 1;
+        for resource in &resources {
+            let told = Told { version: Arc::clone(&resource.version), nonce: self.nonce, answer: Answer::None };
+            self.told.insert(Arc::clone(&resource.name), told);
+        }
+        if self.pending.len() == MAX_PENDING {
+            self.pending.pop_front();
+        }
+        self.pending.push_back((self.nonce, snapshot.revision));
+        self.answered = self.subscription;
+        let at = At { watermark: watermark(snapshot, now_ms), subscription: self.subscription };
+        let removed = removed.iter().map(|name| name.to_string()).collect();
+        Some(Outgoing::update(self.nonce, resources, removed, unknown, at))
+    }
+
+    /// Up to where the proxy was told everything. Only right after [`Session::next_update`] for the same snapshot.
+    pub fn watermark(&mut self, snapshot: &Snapshot, now_ms: u64) -> Outgoing {
+        if self.pending.is_empty() {
+            self.acked_revision = self.sent_revision;
+        }
+        Outgoing::Watermark(watermark(snapshot, now_ms))
+    }
+
+    /// Revision of the snapshot that the proxy was told last.
+    pub fn sent_revision(&self) -> u64 {
+        self.sent_revision
+    }
+
+    /// Revision of the update that the proxy confirmed last.
+    pub fn acked_revision(&self) -> u64 {
+        self.acked_revision
+    }
+
+    /// Whether an update was sent that the proxy has not confirmed.
+    pub fn waits_for_ack(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// How many resources the proxy was told.
+    pub fn resources(&self) -> usize {
+        self.told.len()
+    }
+
+    /// How many destinations it wants.
+    pub fn destinations(&self) -> usize {
+        self.destinations.len()
+    }
+
+    /// What it could not use, by name.
+    pub fn rejects(&self) -> Vec<Rejected> {
+        let mut rejects: Vec<Rejected> = self
+            .told
+            .iter()
+            .filter_map(|(name, told)| match &told.answer {
+                Answer::Rejected { field, reason } => {
+                    Some(Rejected { resource: name.to_string(), field: field.clone(), reason: reason.clone() })
+                }
+                Answer::None | Answer::InForce => None,
+            })
+            .collect();
+        rejects.sort_by(|a, b| a.resource.cmp(&b.resource));
+        rejects
+    }
+
+    /// Says of each resource that it uses whether the version of `snapshot` is in force.
+    pub fn holdings(&self, snapshot: &Snapshot, mut say: impl FnMut(&Arc<str>, Holding)) {
+        for (name, told) in &self.told {
+            let current = snapshot.resource(name).is_some_and(|resource| resource.version == told.version);
+            say(name, if current && told.answer == Answer::InForce { Holding::InForce } else { Holding::Behind });
+        }
+    }
+}
+
+fn watermark(snapshot: &Snapshot, now_ms: u64) -> Watermark {
+    Watermark { revision: snapshot.revision, source_time_ms: snapshot.time_ms, sent_ms: now_ms }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! One proxy's stream: the shell around [`Session`]. It waits for the proxy, for a new snapshot, for room to write and for the time of
+//! the next watermark, and holds no queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_identity::incoming::PeerInfo;
+use mesh_lifecycle::CancellationToken;
+use mesh_proto::config::v1::{ClientMessage, Hello, client_message};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+use tonic::{Status, Streaming};
+
+use super::codec::Outgoing;
+use super::registry::{Place, Registry};
+use super::session::{Proxy, Refused, Session};
+use super::snapshot::Snapshot;
+use crate::access::Access;
+use crate::clock::now_ms;
+use crate::status::counters::ServeCounters;
+
+/// For the Hello.
+const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+/// A proxy that reads nothing for so long is given up; it will come back and say what it holds.
+const STALLED: Duration = Duration::from_secs(30);
+/// Between watermarks.
+pub const WATERMARK: Duration = Duration::from_secs(2);
+
+/// What every stream needs.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The newest snapshot.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// All streams.
+    pub registry: Registry,
+    /// Who may say to be whom.
+    pub access: Access,
+    /// What is counted.
+    pub counters: ServeCounters,
+    /// Cancelled when the controller stops.
+    pub token: CancellationToken,
+}
+
+/// What goes to the proxy.
+pub type Answer = Result<Outgoing, Status>;
+
+/// Serves a stream until it ends.
+pub async fn run(context: Context, peer: Option<PeerInfo>, mut inbound: Streaming<ClientMessage>, out: mpsc::Sender<Answer>) {
+    let token = context.token.clone();
+    let opened = tokio::select! {
+        () = token.cancelled() => Err(stopping()),
+        opened = open(&context, peer, &mut inbound) => opened,
+    };
+    let ended = match opened {
+        Ok(place) => {
+            let mut stream = Stream { context, place, inbound, out: out.clone(), behind: true, last_sent: Instant::now() };
+            stream.serve().await
+        }
+        Err(status) => Some(status),
+    };
+    if let Some(status) = ended {
+        // The proxy has this long to read why; without room it sees the stream end.
+        let _ = out.send_timeout(Err(status), Duration::from_secs(1)).await;
+    }
+}
+
+fn stopping() -> Status {
+    Status::unavailable("the controller stops; connect again")
+}
+
+async fn open(context: &Context, peer: Option<PeerInfo>, inbound: &mut Streaming<ClientMessage>) -> Result<Place, Status> {
+    let first = tokio::time::timeout(HELLO_DEADLINE, inbound.message()).await;
+    let first = first.map_err(|_| Status::deadline_exceeded("no Hello within 10 s"))??;
+    let Some(client_message::Message::Hello(hello)) = first.and_then(|message| message.message) else {
+        return Err(Status::invalid_argument("the first message on a stream is Hello"));
+    };
+    let proxy = admit(context, peer, &hello)?;
+    tracing::debug!(namespace = %proxy.namespace, workload = %proxy.workload, instance = %proxy.instance, "proxy connected");
+    let session = Session::new(proxy, hello).map_err(|refused| refuse(context, &refused))?;
+    context.registry.enter(session, now_ms()).ok_or_else(|| {
+        context.counters.refused.inc();
+        Status::resource_exhausted("this controller serves as many proxies as it may; try another one")
+    })
+}
+
+fn admit(context: &Context, peer: Option<PeerInfo>, hello: &Hello) -> Result<Proxy, Status> {
+    let id = hello.proxy.clone().ok_or_else(|| Status::invalid_argument("Hello without `proxy`"))?;
+    let peer = peer.and_then(|peer| peer.spiffe_id);
+    let spiffe_id = context.access.workload(peer.as_ref(), &id.namespace, &id.workload).map_err(|denied| {
+        context.counters.refused.inc();
+        tracing::warn!(%denied, "a configuration stream was refused");
+        Status::permission_denied(denied.to_string())
+    })?;
+    let cut = |text: &str| text.chars().take(128).collect::<String>();
+    let (instance, version) = (cut(&id.instance), cut(&hello.proxy_version));
+    Ok(Proxy { namespace: id.namespace, workload: id.workload, instance, version, spiffe_id })
+}
+
+fn refuse(context: &Context, refused: &Refused) -> Status {
+    context.counters.refused.inc();
+    match refused {
+        Refused::Destinations(_) | Refused::Held(_) => Status::resource_exhausted(refused.to_string()),
+        Refused::SecondHello => Status::invalid_argument(refused.to_string()),
+    }
+}
+
+struct Stream {
+    context: Context,
+    place: Place,
+    inbound: Streaming<ClientMessage>,
+    out: mpsc::Sender<Answer>,
+    /// The proxy may not have been told all.
+    behind: bool,
+    last_sent: Instant,
+}
+
+impl Stream {
+    /// Why it ended, unless the proxy ended it.
+    async fn serve(&mut self) -> Option<Status> {
+        let token = self.context.token.clone();
+        let out = self.out.clone();
+        let mut tick = tokio::time::interval(WATERMARK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tick.reset();
+        let mut watermark = false;
+        loop {
+            let has_to_say = self.behind || watermark;
+            // Every arm may be dropped at its await: a message or a change that was not taken is there the next time.
+            tokio::select! {
+                biased;
+                () = token.cancelled() => return Some(stopping()),
+                message = self.inbound.message() => match message {
+                    Ok(Some(message)) => {
+                        if let Err(refused) = self.hear(message) {
+                            return Some(refuse(&self.context, &refused));
+                        }
+                    }
+                    Ok(None) | Err(_) => return None,
+                },
+                changed = self.context.snapshots.changed() => match changed {
+                    Ok(()) => self.behind = true,
+                    Err(_) => return Some(stopping()),
+                },
+                permit = out.reserve(), if has_to_say => match permit {
+                    Ok(permit) => {
+                        if let Some(message) = self.say(watermark) {
+                            permit.send(Ok(message));
+                        }
+                        watermark = false;
+                    }
+                    Err(_) => return None,
+                },
+                _ = tick.tick() => {
+                    watermark = true;
+                    if has_to_say && self.last_sent.elapsed() > STALLED {
+                        self.context.counters.stalled.inc();
+                        return Some(Status::deadline_exceeded("nothing was read for 30 s"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, message: ClientMessage) -> Result<(), Refused> {
+        match message.message {
+            Some(client_message::Message::Hello(_)) => return Err(Refused::SecondHello),
+            Some(client_message::Message::Subscribe(subscribe)) => {
+                self.place.session(|session| session.subscribe(subscribe))?;
+                self.behind = true;
+            }
+            Some(client_message::Message::Ack(ack)) => {
+                let rejected = self.place.session(|session| session.ack(ack));
+                if rejected > 0 {
+                    self.context.counters.rejects.inc_by(rejected as u64);
+                    self.log_rejects();
+                }
+            }
+            // From a proxy of tomorrow.
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn log_rejects(&self) {
+        let (proxy, rejects) = self.place.session(|session| (session.proxy().clone(), session.rejects()));
+        for reject in rejects {
+            tracing::warn!(
+                proxy = %format!("{}/{}", proxy.namespace, proxy.workload),
+                resource = %reject.resource, field = %reject.field, reason = %reject.reason,
+                "a proxy cannot use a resource; its last good form stays in force there"
+            );
+        }
+    }
+
+    fn say(&mut self, watermark: bool) -> Option<Outgoing> {
+        self.behind = false;
+        self.last_sent = Instant::now();
+        let snapshot = Arc::clone(&self.context.snapshots.borrow_and_update());
+        let now = now_ms();
+        let counters = &self.context.counters;
+        let update = self.place.session(|session| {
+            let update = session.next_update(&snapshot, now);
+            update.or_else(|| watermark.then(|| session.watermark(&snapshot, now)))
+        });
+        if let Some(Outgoing::Update { resources, .. }) = &update {
+            counters.pushes.inc();
+            counters.resources_sent.inc_by(resources.len() as u64);
+        }
+        update
+    }
+}

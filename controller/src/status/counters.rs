@@ -1,0 +1,31 @@
+//! What serving counts. It must not know who counts.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+
+/// Counters of configuration streams. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct ServeCounters {
+    /// Updates sent.
+    pub pushes: Counter,
+    /// Resources in them.
+    pub resources_sent: Counter,
+    /// Resources that proxies could not use.
+    pub rejects: Counter,
+    /// Streams refused: someone else's identity, no room, too much asked for.
+    pub refused: Counter,
+    /// Streams given up because the proxy read nothing.
+    pub stalled: Counter,
+}
+
+impl ServeCounters {
+    /// Makes them part of `/metrics`.
+    pub fn register(&self, registry: &mut Registry) {
+        let family = registry.sub_registry_with_prefix("mesh_controller_config");
+        family.register("pushes", "Updates sent to proxies", self.pushes.clone());
+        family.register("resources_sent", "Resources in updates sent to proxies", self.resources_sent.clone());
+        family.register("rejects", "Resources that proxies could not use", self.rejects.clone());
+        family.register("streams_refused", "Configuration streams refused", self.refused.clone());
+        family.register("streams_stalled", "Configuration streams given up because nothing was read", self.stalled.clone());
+    }
+}
