@@ -60,7 +60,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
         let mut add = |name: &str, help: &str, gauge: &Gauge<u64, AtomicU64>| {
-            registry.register(name, help, gauge.clone())
+            registry.register(name, help, gauge.clone());
         };
         add("mesh_ca_root_expiry_timestamp_seconds", "When the root ends", &self.root_expiry);
         add("mesh_ca_issuer_expiry_timestamp_seconds", "When the issuer ends", &self.issuer_expiry);

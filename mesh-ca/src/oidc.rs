@@ -151,4 +151,6 @@ enum InvalidJwt {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Whom to trust: the roots of a trust domain. It must not know where they came from.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use aws_lc_rs::digest;
 use mesh_model::spiffe::{InvalidSpiffeId, TrustDomain};
@@ -88,7 +88,7 @@ impl fmt::Debug for TrustBundle {
             .field("trust_domain", &self.trust_domain)
             .field("generation", &self.generation)
             .field("roots", &self.fingerprints())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -105,7 +105,11 @@ fn trust_domain_of(root: &CertificateDer<'_>) -> Result<TrustDomain, InvalidBund
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Why roots are no trust bundle.

@@ -142,7 +142,7 @@ async fn follow(
             BundleChange::New => tracing::info!(generation, "new trust bundle in force"),
             BundleChange::Same => {}
             BundleChange::OtherTrustDomain => {
-                tracing::error!("the CA sent a trust bundle of another trust domain")
+                tracing::error!("the CA sent a trust bundle of another trust domain");
             }
         }
     }
@@ -167,7 +167,7 @@ fn renew_at(now: u64, not_after: u64, random: f64) -> u64 {
 
 /// Least and most wait between attempts with `left` seconds to live: many attempts fit in what is left.
 fn waits(left: u64) -> (Duration, Duration) {
-    let most = Duration::from_secs(left / 10).clamp(Duration::from_millis(500), Duration::from_secs(60));
+    let most = Duration::from_secs(left / 10).clamp(Duration::from_millis(500), Duration::from_mins(1));
     ((most / 10).max(Duration::from_millis(200)), most)
 }
 
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn waits_are_short_when_little_is_left_and_bounded_when_much_is() {
         assert_eq!(waits(0), (Duration::from_millis(200), Duration::from_millis(500)));
-        assert_eq!(waits(86_400).1, Duration::from_secs(60));
+        assert_eq!(waits(86_400).1, Duration::from_mins(1));
         assert!(waits(1800).0 >= Duration::from_secs(6));
     }
 }

@@ -1,6 +1,8 @@
 //! An authority in memory, for tests that need identities without a CA. It must not be in a release: the feature
 //! `testing` belongs into dev-dependencies.
 
+#![allow(clippy::missing_panics_doc, reason = "for tests, where a panic is the answer")]
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
@@ -14,7 +16,7 @@ use crate::identity::Identity;
 use crate::key::MemberKey;
 use crate::svid::Svid;
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// A root, an issuer below it, and any identity of their trust domain.
 #[derive(Debug)]
@@ -101,7 +103,7 @@ impl TestCa {
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.serial_number = Some(SerialNumber::from(fastrand::u64(1..)));
         let end = end.duration_since(UNIX_EPOCH).expect("an end after 1970");
-        params.not_before = date_time_ymd(1970, 1, 1) + (end - 2 * HOUR);
+        params.not_before = date_time_ymd(1970, 1, 1) + end.checked_sub(2 * HOUR).expect("an end after 1970");
         params.not_after = date_time_ymd(1970, 1, 1) + end;
         params.signed_by(key.pair(), &self.issuer).expect("a certificate").into()
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 const NOW: u64 = 1_800_000_000;
-const TTL: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_mins(1);
 
 fn domain() -> TrustDomain {
     TrustDomain::new("mesh.test").unwrap()

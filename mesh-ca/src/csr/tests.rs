@@ -47,7 +47,7 @@ fn anything_else_is_refused_without_a_panic() {
     for end in 0..der.len() {
         assert_eq!(Csr::parse(&der[..end]).unwrap_err(), InvalidCsr::NotPkcs10, "{end}");
     }
-    let mut longer = der.clone();
+    let mut longer = der;
     longer.push(0);
     assert_eq!(Csr::parse(&longer).unwrap_err(), InvalidCsr::NotPkcs10);
     assert_eq!(Csr::parse(&vec![0x30; MAX_BYTES + 1]).unwrap_err(), InvalidCsr::TooLarge(MAX_BYTES + 1));

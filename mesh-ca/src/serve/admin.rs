@@ -57,7 +57,7 @@ impl CaAdmin for Admin {
 }
 
 impl Admin {
-    fn create(
+    pub(super) fn create(
         &self,
         wanted: &wire::CreateJoinTokenRequest,
         uid: Option<u32>,

@@ -25,7 +25,7 @@ pub(super) fn bind(path: &Path) -> Result<UnixListener, SocketError> {
     match UnixStream::connect(path) {
         Ok(_) => return Err(SocketError::InUse(path.to_owned())),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(failed)?
+            fs::remove_file(path).map_err(failed)?;
         }
         Err(_) => {}
     }

@@ -131,7 +131,7 @@ async fn roots_and_credentials_that_cannot_be_read_are_errors_at_once() {
         (config(&roots, crate::Credential::JwtFile(missing.clone())), "cannot read the JWT"),
         (config(&roots, crate::Credential::JoinTokenFile(empty.clone())), "cannot read the join token"),
     ] {
-        let error = obtain::obtain(config, &tasks).await.unwrap_err();
+        let error = obtain(config, &tasks).await.unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
     }
 }
@@ -145,7 +145,7 @@ async fn a_ca_that_is_away_is_waited_for_until_the_process_ends() {
     let credential = crate::Credential::JoinToken("x".into());
     let config = crate::ObtainConfig { ca: gone, ca_roots: roots, credential, ca_identity: None, ttl: None };
     let tasks = Tasks::new();
-    let (error, _) = tokio::join!(obtain::obtain(config, &tasks), async {
+    let (error, _) = tokio::join!(obtain(config, &tasks), async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         tasks.shutdown(DEADLINE).await
     });
