@@ -80,11 +80,10 @@ impl TraceContext {
 /// Whether the trace is in a share of `ppm` parts per million. Decided by the trace id alone, so that every proxy on the
 /// way picks the same traces. The last seven bytes decide, which level 2 of the standard asks to be random.
 pub fn sampled_by_id(trace_id: &[u8; 16], ppm: u32) -> bool {
-    const SPACE: u64 = 1 << 56;
-    let [.., a, b, c, d, e, f, g] = *trace_id;
-    let value = u64::from_be_bytes([0, a, b, c, d, e, f, g]);
-    let threshold = u128::from(SPACE) * u128::from(ppm.min(1_000_000)) / 1_000_000;
-    u128::from(value) < threshold
+    const SPACE: u128 = 1 << 56;
+    let value = u128::from_be_bytes(*trace_id) & (SPACE - 1);
+    let threshold = SPACE * u128::from(ppm.min(1_000_000)) / 1_000_000;
+    value < threshold
 }
 
 /// What a caller's header says.

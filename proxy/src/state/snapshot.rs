@@ -61,7 +61,10 @@ impl Destination {
 impl fmt::Debug for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ports: Vec<u16> = self.routes.iter().map(|(port, _)| *port).collect();
-        f.debug_struct("Destination").field("service", &self.service.name).field("ports", &ports).finish()
+        f.debug_struct("Destination")
+            .field("service", &self.service.name)
+            .field("ports", &ports)
+            .finish_non_exhaustive()
     }
 }
 

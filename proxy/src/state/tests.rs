@@ -89,7 +89,7 @@ pub(crate) fn bad(resource: &ModelResource) -> Resource {
         resource::Body::Mesh(mesh) => mesh.mtls_mode = 77,
         resource::Body::Service(service) => service.ports[0].port = 70_000,
         resource::Body::Endpoints(endpoints) => {
-            endpoints.ports[0].endpoints[0].address = "nowhere".to_owned()
+            endpoints.ports[0].endpoints[0].address = "nowhere".to_owned();
         }
         resource::Body::Route(route) => route.kind = 77,
     }

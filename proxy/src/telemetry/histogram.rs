@@ -118,7 +118,9 @@ mod tests {
                                             b in prop::collection::vec(0u64..10_000_000, 0..50)) {
             let of = |values: &[u64]| {
                 let mut histogram = Histogram::default();
-                values.iter().for_each(|us| histogram.record(*us));
+                for us in values {
+                    histogram.record(*us);
+                }
                 histogram
             };
             let mut merged = of(&a);

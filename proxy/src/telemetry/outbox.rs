@@ -30,7 +30,7 @@ impl Outbox {
     }
 
     /// The batch, if it is still to be sent on this stream.
-    pub(super) fn to_send(&mut self, now: Instant) -> Option<Metrics> {
+    pub(super) fn next_to_send(&mut self, now: Instant) -> Option<Metrics> {
         if self.sent.is_some() {
             return None;
         }
@@ -77,15 +77,15 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.received(0);
         outbox.put(batch(1));
-        assert_eq!(outbox.to_send(now).map(|m| m.sequence), Some(1));
-        assert_eq!(outbox.to_send(now), None);
+        assert_eq!(outbox.next_to_send(now).map(|m| m.sequence), Some(1));
+        assert_eq!(outbox.next_to_send(now), None);
         outbox.restart();
         outbox.received(0);
-        assert_eq!(outbox.to_send(now).map(|m| (m.sequence, m.interval_ms)), Some((1, 1)));
+        assert_eq!(outbox.next_to_send(now).map(|m| (m.sequence, m.interval_ms)), Some((1, 1)));
         outbox.received(1);
         assert!(outbox.is_empty());
         outbox.put(batch(2));
-        assert_eq!(outbox.to_send(now).map(|m| m.sequence), Some(2));
+        assert_eq!(outbox.next_to_send(now).map(|m| m.sequence), Some(2));
     }
 
     #[test]
@@ -93,9 +93,9 @@ mod tests {
         let now = Instant::now();
         let mut outbox = Outbox::default();
         outbox.put(batch(1));
-        assert!(outbox.to_send(now).is_some());
+        assert!(outbox.next_to_send(now).is_some());
         assert!(
-            outbox.is_empty() && !outbox.is_overdue(now + Duration::from_secs(60), Duration::from_secs(10))
+            outbox.is_empty() && !outbox.is_overdue(now + Duration::from_mins(1), Duration::from_secs(10))
         );
     }
 
@@ -105,8 +105,8 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.received(0);
         outbox.put(batch(1));
-        assert!(!outbox.is_overdue(now + Duration::from_secs(60), Duration::from_secs(10)), "not sent yet");
-        outbox.to_send(now);
+        assert!(!outbox.is_overdue(now + Duration::from_mins(1), Duration::from_secs(10)), "not sent yet");
+        outbox.next_to_send(now);
         assert!(!outbox.is_overdue(now + Duration::from_secs(9), Duration::from_secs(10)));
         assert!(outbox.is_overdue(now + Duration::from_secs(10), Duration::from_secs(10)));
     }

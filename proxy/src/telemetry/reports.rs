@@ -190,7 +190,7 @@ impl Reporter {
             let interval_ms = u64::try_from(self.config.interval.as_millis()).unwrap_or(u64::MAX);
             self.outbox.put(Metrics { interval_ms, series, sequence: 0 });
         }
-        if let Some(metrics) = self.outbox.to_send(Instant::now().into_std()) {
+        if let Some(metrics) = self.outbox.next_to_send(Instant::now().into_std()) {
             permit.send(ProxyReport { message: Some(proxy_report::Message::Metrics(metrics)) });
         }
     }

@@ -61,8 +61,8 @@ impl Default for Tuning {
             queue: 256,
             max_destinations: 4_096,
             silence: Duration::from_secs(30),
-            sweep: Duration::from_secs(60),
-            unused: Duration::from_secs(15 * 60),
+            sweep: Duration::from_mins(1),
+            unused: Duration::from_mins(15),
             max_backoff: Duration::from_secs(5),
         }
     }

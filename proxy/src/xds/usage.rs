@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn only_what_is_unused_for_the_whole_limit_goes() {
-        let (start, limit) = (Instant::now(), Duration::from_secs(900));
+        let (start, limit) = (Instant::now(), Duration::from_mins(15));
         let at = |secs| start + Duration::from_secs(secs);
         let marks = |used: bool| vec![(service("a"), used), (service("b"), false)];
         let mut usage = Usage::default();
