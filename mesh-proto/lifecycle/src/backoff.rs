@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn the_ceiling_doubles_and_reset_takes_it_back() {
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
         assert!(backoff.next() <= Duration::from_secs(2));
         assert!(backoff.next() <= Duration::from_secs(4));
         backoff.reset();

@@ -55,7 +55,6 @@ impl Tasks {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    #[allow(clippy::disallowed_methods, reason = "this is the one caller of spawn")]
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.inner.tracker.spawn(Arc::clone(&self.inner).run(name, task));
     }
@@ -64,7 +63,6 @@ impl Tasks {
     ///
     /// # Panics
     /// Outside of a `LocalSet`.
-    #[allow(clippy::disallowed_methods, reason = "this is the one caller of spawn_local")]
     pub fn spawn_local(&self, name: &'static str, task: impl Future<Output = ()> + 'static) {
         self.inner.tracker.spawn_local(Arc::clone(&self.inner).run(name, task));
     }
