@@ -364,3 +364,17 @@ async fn a_fixed_configuration_knows_what_it_was_given() {
     control.replace(cart().to_vec());
     assert_eq!(discovery.destination(&name("stock"), DEADLINE).await.unwrap_err(), Undiscovered::Unknown);
 }
+
+#[tokio::test]
+async fn a_full_queue_of_requests_is_counted_and_waits_no_longer_than_the_deadline() {
+    let (_snapshots, receiver) = tokio::sync::watch::channel(Arc::<Snapshot>::default());
+    let (requests, mut queue) = tokio::sync::mpsc::channel(1);
+    let discovery = Discovery::new(receiver, requests, Arc::default());
+    for service in ["cart", "stock"] {
+        let unavailable = discovery.destination(&name(service), MOMENT).await;
+        assert_eq!(unavailable.unwrap_err(), Undiscovered::Unavailable);
+    }
+    assert_eq!(discovery.refusals(), 1);
+    assert_eq!(queue.try_recv().ok(), Some(name("cart")));
+    assert!(queue.try_recv().is_err());
+}
