@@ -40,7 +40,8 @@ impl Source {
                 .instead("let the compiler say more: cargo check")
         })?;
         let (package, module) = place(&text.path);
-        let mut reader = Reader { module: module.clone(), named: Vec::new(), metrics: Vec::new() };
+        let mut reader =
+            Reader { module: module.clone(), named: Vec::new(), metrics: Vec::new(), prefix: None };
         let is_test = text.is_test() || module.is_empty() && package.is_empty();
         if !is_test {
             reader.visit_file(&file);
@@ -80,6 +81,8 @@ struct Reader {
     module: Vec<String>,
     named: Vec<Named>,
     metrics: Vec<(String, usize)>,
+    /// Of the registry that the metrics after it go to.
+    prefix: Option<String>,
 }
 
 impl Reader {
@@ -183,19 +186,30 @@ impl<'ast> Visit<'ast> for Reader {
 
     fn visit_expr_method_call(&mut self, call: &'ast ExprMethodCall) {
         let registers = call.method == "register" || call.method == "register_with_unit";
+        if call.method == "sub_registry_with_prefix" {
+            self.prefix = call.args.first().and_then(literal).map(|literal| literal.value());
+            self.visit_expr(&call.receiver);
+            return;
+        }
         if registers
             && call.args.len() >= 3
-            && let Some(Expr::Lit(literal)) = call.args.first()
-            && let Lit::Str(name) = &literal.lit
+            && let Some(name) = call.args.first().and_then(literal)
             && !looks_like_a_metric(&name.value())
         {
-            self.metrics.push((name.value(), name.span().start().line));
+            let full = self.prefix.iter().cloned().chain([name.value()]).collect::<Vec<_>>().join("_");
+            self.metrics.push((full, name.span().start().line));
         }
         visit::visit_expr_method_call(self, call);
     }
 }
 
 const PREFIX: &str = "mesh_";
+
+fn literal(expression: &Expr) -> Option<&LitStr> {
+    let Expr::Lit(literal) = expression else { return None };
+    let Lit::Str(text) = &literal.lit else { return None };
+    Some(text)
+}
 
 fn looks_like_a_metric(name: &str) -> bool {
     let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
@@ -259,11 +273,19 @@ mod tests {
         assert_eq!(named("p/src/m/tests.rs", "use crate::a::B;"), []);
     }
 
+    fn metrics(text: &str) -> Vec<(String, usize)> {
+        Source::parse(&Text::new("p/src/m.rs", text)).unwrap().metrics
+    }
+
     #[test]
     fn metric_names_are_literals_that_look_like_one_and_what_register_is_given() {
-        let text = "fn f(r: &mut R) {\n r.register(\"mesh_x\", \"help\", family);\n r.register(\"y\", \"help\", family);\n gauge(\"mesh_z\");\n log(\"mesh_ca\");\n}";
-        let source = Source::parse(&Text::new("p/src/m.rs", text)).unwrap();
-        let metric = |name: &str, line| (name.to_owned(), line);
-        assert_eq!(source.metrics, [metric("mesh_x", 2), metric("y", 3), metric("mesh_z", 4)]);
+        let text = "fn f(r: &mut R) {\n r.register(\"mesh_x\", \"help\", a);\n r.register(\"y\", \"help\", a);\n g(\"mesh_z\");\n log(\"mesh_ca\");\n}";
+        assert_eq!(metrics(text), [found("mesh_x", 2), found("y", 3), found("mesh_z", 4)]);
+    }
+
+    #[test]
+    fn a_registry_with_a_prefix_completes_the_names() {
+        let text = "fn f(r: &mut R) {\n let own = r.sub_registry_with_prefix(\"mesh_a\");\n own.register(\"b\", \"help\", c);\n}";
+        assert_eq!(metrics(text), [found("mesh_a_b", 3)]);
     }
 }
