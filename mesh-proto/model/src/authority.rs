@@ -33,8 +33,7 @@ impl Authority {
         let fail = |reason| InvalidAuthority { text: text.chars().take(160).collect(), reason };
         let (host, port) = split(text);
         let port = match port {
-            None => None,
-            Some(digits) if digits.is_empty() => None,
+            None | Some("") => None,
             Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => match digits.parse::<u16>() {
                 Ok(port) if port != 0 => Some(port),
                 _ => return Err(fail("the port is not between 1 and 65535")),

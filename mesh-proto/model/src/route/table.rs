@@ -49,17 +49,19 @@ pub struct Chosen<'a> {
     pub match_index: usize,
     /// `httproute/NS/NAME#RULE`; RULE is the rule's name, or its index if it has none.
     pub label: &'a Arc<str>,
+    rule: &'a Rule,
+    matched: &'a Match,
 }
 
 impl<'a> Chosen<'a> {
     /// The rule.
     pub fn rule(&self) -> &'a Rule {
-        self.route.rules.get(self.rule_index).expect("tables are built from the route's own rules")
+        self.rule
     }
 
     /// The match that the request fits.
     pub fn matched(&self) -> &'a Match {
-        self.rule().matches.get(self.match_index).expect("tables are built from the rule's own matches")
+        self.matched
     }
 }
 
@@ -124,19 +126,16 @@ impl RouteTable {
             .into_iter()
             .flatten()
             .chain(&self.rest)
-            .map(|entry| self.chosen(*entry))
-            .find(|one| one.matched().fits(request))
+            .filter_map(|entry| self.chosen(*entry))
+            .find(|chosen| chosen.matched.fits(request))
     }
 
-    /// The entry, spelled out.
-    fn chosen(&self, entry: Entry) -> Chosen<'_> {
-        let rule = self.rules.get(entry.rule).expect("entries are built from these rules");
-        Chosen {
-            route: &rule.route,
-            rule_index: rule.index,
-            match_index: entry.match_index,
-            label: &rule.label,
-        }
+    /// The entry, spelled out. There is always something: entries are made from these rules.
+    fn chosen(&self, entry: Entry) -> Option<Chosen<'_>> {
+        let TableRule { route, index, label } = self.rules.get(entry.rule)?;
+        let rule = route.rules.get(*index)?;
+        let matched = rule.matches.get(entry.match_index)?;
+        Some(Chosen { route, rule_index: *index, match_index: entry.match_index, label, rule, matched })
     }
 
     /// The routes of this table, in no order.
