@@ -26,10 +26,13 @@ pub(crate) fn dispatch(args: &[OsString]) -> Option<ExitCode> {
     if die_with_parent(Signal::KILL) == Parent::Gone {
         return Some(ExitCode::FAILURE);
     }
-    let args = |name: &str| std::iter::once(OsString::from(name)).chain(rest.iter().cloned()).collect::<Vec<_>>();
+    let args =
+        |name: &str| std::iter::once(OsString::from(name)).chain(rest.iter().cloned()).collect::<Vec<_>>();
     Some(match part {
         "__ca" => mesh_ca::cli::run(mesh_ca::cli::Cli::parse_from(args("mesh-ca"))),
-        "__controller" => mesh_controller::cli::run(mesh_controller::cli::Cli::parse_from(args("mesh-controller"))),
+        "__controller" => {
+            mesh_controller::cli::run(mesh_controller::cli::Cli::parse_from(args("mesh-controller")))
+        }
         "__proxy" => mesh_proxy::cli::run(mesh_proxy::cli::Cli::parse_from(args("mesh-proxy"))),
         _ => app::run(app::Args::parse_from(args("meshctl-shop"))),
     })

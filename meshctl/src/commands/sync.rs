@@ -28,9 +28,10 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
 
 /// What is wrong, in words.
 pub(crate) fn findings(answer: &SyncResponse) -> Vec<String> {
-    let behind = answer.proxies.iter().filter(|proxy| state(proxy) != State::Synced);
+    let states = answer.proxies.iter().map(|proxy| (proxy, state(proxy, answer)));
+    let behind = states.filter(|(_, state)| !matches!(state, State::Synced | State::Left));
     let behind =
-        behind.map(|proxy| format!("{}.{}: {}", proxy.workload, proxy.namespace, state(proxy).word()));
+        behind.map(|(proxy, state)| format!("{}.{}: {}", proxy.workload, proxy.namespace, state.word()));
     let objects = answer.objects.iter().flat_map(|object| {
         let bad = object.conditions.iter().filter(|condition| !condition.status);
         bad.map(move |c| format!("{} ({}): {}: {}", object.object, object.origin, c.r#type, c.message))
@@ -43,7 +44,10 @@ enum State {
     Synced,
     Behind,
     Rejects,
+    /// Not connected, though its workload is there.
     Away,
+    /// Not connected, and its workload is gone: it ended.
+    Left,
 }
 
 impl State {
@@ -53,6 +57,7 @@ impl State {
             Self::Behind => "behind",
             Self::Rejects => "rejects",
             Self::Away => "not connected",
+            Self::Left => "left",
         }
     }
 
@@ -61,14 +66,18 @@ impl State {
             Self::Synced => Tone::Good,
             Self::Behind | Self::Away => Tone::Warning,
             Self::Rejects => Tone::Bad,
+            Self::Left => Tone::Faint,
         }
     }
 }
 
-fn state(proxy: &ProxySync) -> State {
+fn state(proxy: &ProxySync, answer: &SyncResponse) -> State {
+    let workload = format!("Workload {}/{}", proxy.namespace, proxy.workload);
+    let expected = answer.objects.iter().any(|object| object.object == workload);
     match proxy {
-        proxy if !proxy.rejects.is_empty() => State::Rejects,
+        proxy if !proxy.connected && !expected => State::Left,
         proxy if !proxy.connected => State::Away,
+        proxy if !proxy.rejects.is_empty() => State::Rejects,
         proxy if proxy.acked_revision < proxy.sent_revision => State::Behind,
         _ => State::Synced,
     }
@@ -102,7 +111,7 @@ fn proxies(answer: &SyncResponse) -> Table {
         ("VERSION", Align::Left),
     ]);
     for proxy in &answer.proxies {
-        let state = state(proxy);
+        let state = state(proxy, answer);
         table.row([
             format!("{}.{}", proxy.workload, proxy.namespace).into(),
             Cell::toned(state.word(), state.tone()),
@@ -165,7 +174,7 @@ fn json(answer: &SyncResponse) -> Value {
             "instance": proxy.instance,
             "spiffe_id": proxy.spiffe_id,
             "version": proxy.proxy_version,
-            "state": state(proxy).word(),
+            "state": state(proxy, answer).word(),
             "connected": proxy.connected,
             "sent_revision": proxy.sent_revision,
             "acked_revision": proxy.acked_revision,
@@ -236,7 +245,13 @@ mod tests {
         SyncResponse {
             revision: 7,
             source_time_ms: 1,
-            proxies: vec![proxy("web", 7, true), proxy("slow", 6, true), proxy("gone", 7, false), bad],
+            proxies: vec![
+                proxy("web", 7, true),
+                proxy("slow", 6, true),
+                proxy("lost", 7, false),
+                proxy("ended", 7, false),
+                bad,
+            ],
             objects: vec![
                 object(
                     "HTTPRoute shop/reviews",
@@ -244,7 +259,7 @@ mod tests {
                 ),
                 ObjectStatus {
                     programmed_of: 0,
-                    ..object("Service shop/web", condition(true, "ResolvedRefs", ""))
+                    ..object("Workload shop/lost", condition(true, "Accepted", ""))
                 },
             ],
         }

@@ -76,10 +76,16 @@ pub(crate) fn problems(m: &Measured) -> Vec<String> {
     }
     if m.split_total() < ENOUGH_FOR_SPLIT {
         let total = m.split_total();
-        problems.push(format!("only {total} requests came before the change of weights; at least {ENOUGH_FOR_SPLIT} are needed to judge the split"));
+        problems.push(format!(
+            "only {total} requests came before the change of weights; \
+             at least {ENOUGH_FOR_SPLIT} are needed to judge the split"
+        ));
     } else if (m.v1_percent() - WANTED_V1).abs() > TOLERANCE {
         let (share, total) = (m.v1_percent(), m.split_total());
-        problems.push(format!("v1 got {share:.1} % of {total} requests; its weight is {WANTED_V1} %, and {TOLERANCE} points either way are accepted"));
+        problems.push(format!(
+            "v1 got {share:.1} % of {total} requests; its weight is {WANTED_V1} %, \
+             and {TOLERANCE} points either way are accepted"
+        ));
     }
     if m.plaintext_requests > 0 {
         problems.push(format!(
