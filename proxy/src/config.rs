@@ -132,7 +132,8 @@ impl Default for Timeouts {
 /// Bounds; what goes beyond is refused or waits in the kernel, and is counted.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections taken by one worker over all listeners; more wait in the accept queue.
+    /// Connections taken by one worker on one listener; more wait in the accept queue. Apart for each listener, so that a flood on
+    /// one does not close the others.
     pub connections: usize,
     /// HTTP/1 connections of one worker to one endpoint; a request that needs one more gets `overload`.
     pub connections_per_endpoint: usize,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use mesh_lifecycle::tasks::Tasks;
 use mesh_model::name::WorkloadName;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::http::{ServeEnd, ServerOptions};
@@ -33,8 +33,6 @@ pub struct Worker {
     pub connections: Tasks,
     /// Connections that we opened.
     pub upstreams: Tasks,
-    /// The bound on `connections`.
-    pub permits: Arc<Semaphore>,
     /// Who this proxy stands for.
     pub own: Option<WorkloadName>,
     snapshots: RefCell<watch::Receiver<Arc<Snapshot>>>,
@@ -49,7 +47,6 @@ impl Worker {
         let mut snapshots = discovery.subscribe();
         let current = Arc::clone(&snapshots.borrow_and_update());
         Rc::new(Self {
-            permits: Arc::new(Semaphore::new(config.limits.connections)),
             own: WorkloadName::new(&config.namespace, &config.workload).ok(),
             config,
             discovery,
@@ -102,7 +99,7 @@ impl Worker {
         if notice == Notice::AtBound && !self.at_bound.replace(true) {
             tracing::warn!(
                 limit = self.config.limits.connections,
-                "the bound on connections is reached; more wait in the kernel until one ends"
+                "the bound on connections of a listener is reached; more wait in the kernel until one ends"
             );
         }
     }

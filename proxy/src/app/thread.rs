@@ -110,9 +110,9 @@ fn listen(
 fn accept(worker: &Rc<Worker>, listeners: &Tasks, socket: std::net::TcpListener, serve: impl FnMut(Accepted) + 'static) {
     let (worker, stop) = (Rc::clone(worker), listeners.token());
     listeners.spawn_local("accept", async move {
-        let permits = Arc::clone(&worker.permits);
+        let bound = worker.config.limits.connections;
         let notice = |notice| worker.notice(notice);
-        if let Err(error) = net::accept(socket, permits, stop, serve, notice).await {
+        if let Err(error) = net::accept(socket, bound, stop, serve, notice).await {
             tracing::error!(%error, "a listener cannot be used; restart this proxy");
         }
     });

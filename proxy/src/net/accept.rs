@@ -61,16 +61,17 @@ pub enum Notice {
     Failed,
 }
 
-/// Accepts until `stop`, then takes what waits in the kernel already: those clients believe to be connected. `serve` must not
-/// block, `notice` counts.
+/// Accepts until `stop`, then takes what waits in the kernel already: those clients believe to be connected. At most `bound`
+/// connections are open at once. `serve` must not block, `notice` counts.
 pub async fn accept(
     socket: std::net::TcpListener,
-    permits: Arc<Semaphore>,
+    bound: usize,
     stop: CancellationToken,
     mut serve: impl FnMut(Accepted),
     mut notice: impl FnMut(Notice),
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(socket)?;
+    let permits = Arc::new(Semaphore::new(bound));
     let mut pause = Backoff::new(Duration::from_millis(5), Duration::from_secs(1));
     loop {
         let next = async {

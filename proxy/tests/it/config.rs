@@ -11,8 +11,8 @@ async fn without_configuration_requests_wait_then_get_503_and_are_served_once_it
     let server = mesh.server("cart", app);
     let endpoint = mesh.member(server.inbound(), "cart");
     mesh.service("cart", 80, None, vec![endpoint]);
+    mesh.configured = false;
     let mut client = mesh.client_with(&[("cart", 80)], |config| config.timeouts.discovery = Duration::from_millis(50));
-    client.control.replace(vec![]);
     let (status, failure, body) = fetch(&mesh.tasks, client.outbound(), get("cart", "/")).await;
     assert_eq!((status, failure.as_str()), (503, "config_unavailable"), "{body}");
     client.control.replace(mesh.resources());
@@ -26,10 +26,12 @@ async fn a_request_that_waits_for_configuration_is_served_when_it_comes() {
     let server = mesh.server("cart", app);
     let endpoint = mesh.member(server.inbound(), "cart");
     mesh.service("cart", 80, None, vec![endpoint]);
+    mesh.configured = false;
     let mut client = mesh.client_with(&[("cart", 80)], |config| config.timeouts.discovery = Duration::from_secs(30));
-    client.control.replace(vec![]);
-    let request = fetch(&mesh.tasks, client.proxy(), get("cart", "/"));
+    let proxy = client.proxy();
+    let request = fetch(&mesh.tasks, proxy, get("cart", "/"));
     let later = async {
+        client.counts(&["mesh_connections_total", "outbound"], 1.0).await;
         client.control.replace(mesh.resources());
     };
     let (got, ()) = tokio::join!(soon(request), later);

@@ -60,7 +60,7 @@ async fn requests_in_flight_end_before_the_proxy_does() {
             }
         };
         let drain = async {
-            server.counts(&["mesh_connections_opened", "inbound"], 1.0).await;
+            server.counts(&["mesh_connections_total", "inbound"], 1.0).await;
             client.running.drain();
             until(|| async { tokio::net::TcpStream::connect(address).await.is_err() }).await;
             assert_eq!(client.running.ready.pending().first(), Some(&"draining"));
@@ -83,7 +83,7 @@ async fn what_does_not_end_by_the_deadline_is_broken() {
     let mut sender = http1(&mesh.tasks, client.outbound()).await;
     let request = sender.send_request(get("cart", "/"));
     let drain = async {
-        server.counts(&["mesh_connections_opened", "inbound"], 1.0).await;
+        server.counts(&["mesh_connections_total", "inbound"], 1.0).await;
         client.running.drain();
         client.running.ended().await.unwrap();
     };

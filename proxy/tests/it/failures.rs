@@ -173,7 +173,7 @@ async fn beyond_the_bound_on_connections_to_an_endpoint_is_overload() {
     let mut first = http1(&mesh.tasks, client.outbound()).await;
     let first = first.send_request(get("cart", "/"));
     let second = async {
-        server.counts(&["mesh_connections_opened", "inbound"], 1.0).await;
+        server.counts(&["mesh_connections_total", "inbound"], 1.0).await;
         let second = fetch(&mesh.tasks, client.outbound(), get("cart", "/")).await;
         gate.add_permits(10);
         second

@@ -29,15 +29,15 @@ use mesh_proxy::xds::{Discovery, FixedControl};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-pub const TRUST_DOMAIN: &str = "test.mesh";
+pub(crate) const TRUST_DOMAIN: &str = "test.mesh";
 
 /// Waits for `future`, generously; a test that needs longer hangs.
-pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), future).await.expect("within 30 s")
 }
 
 /// Asks until the answer is yes.
-pub async fn until<F: Future<Output = bool>>(mut ask: impl FnMut() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(mut ask: impl FnMut() -> F) {
     soon(async {
         while !ask().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -46,20 +46,22 @@ pub async fn until<F: Future<Output = bool>>(mut ask: impl FnMut() -> F) {
     .await;
 }
 
-pub fn any_port() -> SocketAddr {
+pub(crate) fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
 /// The authority and the configuration that every sidecar of a test has.
-pub struct Mesh {
-    pub ca: TestCa,
-    pub tasks: Tasks,
-    pub settings: MeshSettings,
-    pub services: Vec<ModelResource>,
+pub(crate) struct Mesh {
+    pub(crate) ca: TestCa,
+    pub(crate) tasks: Tasks,
+    pub(crate) settings: MeshSettings,
+    pub(crate) services: Vec<ModelResource>,
+    /// Whether sidecars begin with configuration; else a test gives it to them later.
+    pub(crate) configured: bool,
 }
 
 impl Mesh {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let settings = MeshSettings {
             trust_domain: TrustDomain::new(TRUST_DOMAIN).unwrap(),
             mtls_mode: MtlsMode::Strict,
@@ -67,17 +69,17 @@ impl Mesh {
             trace_sample_ppm: 0,
             access_log: false,
         };
-        Self { ca: TestCa::new(TRUST_DOMAIN), tasks: Tasks::new(), settings, services: vec![] }
+        Self { ca: TestCa::new(TRUST_DOMAIN), tasks: Tasks::new(), settings, services: vec![], configured: true }
     }
 
-    pub fn resources(&self) -> Vec<ModelResource> {
+    pub(crate) fn resources(&self) -> Vec<ModelResource> {
         let mut all = self.services.clone();
         all.push(ModelResource::Mesh(self.settings.clone()));
         all
     }
 
     /// Service `shop/NAME` with one port and these endpoints.
-    pub fn service(&mut self, name: &str, port: u16, protocol: Option<Protocol>, endpoints: Vec<Endpoint>) {
+    pub(crate) fn service(&mut self, name: &str, port: u16, protocol: Option<Protocol>, endpoints: Vec<Endpoint>) {
         let name = ServiceName::new("shop", name).unwrap();
         let ports = vec![ServicePort { port, name: String::new(), protocol }];
         self.services.push(ModelResource::Service(Service { name: name.clone(), ports, addresses: vec![] }));
@@ -86,12 +88,12 @@ impl Mesh {
     }
 
     /// HTTPRoute `shop/NAME` on service `shop/NAME`.
-    pub fn route(&mut self, name: &str, rules: Vec<Rule>) {
+    pub(crate) fn route(&mut self, name: &str, rules: Vec<Rule>) {
         self.services.push(ModelResource::Route(route(RouteKind::Http, name, rules)));
     }
 
     /// An endpoint that is member `workload` of the mesh.
-    pub fn member(&self, address: SocketAddr, workload: &str) -> Endpoint {
+    pub(crate) fn member(&self, address: SocketAddr, workload: &str) -> Endpoint {
         Endpoint {
             address,
             transport: Transport::Mesh(self.ca.id("shop", workload)),
@@ -102,11 +104,11 @@ impl Mesh {
     }
 
     /// A sidecar in front of `app`.
-    pub fn server(&self, workload: &str, app: SocketAddr) -> Sidecar {
+    pub(crate) fn server(&self, workload: &str, app: SocketAddr) -> Sidecar {
         self.server_with(self.ca.identity("shop", workload), workload, app, |_| {})
     }
 
-    pub fn server_with(&self, identity: Identity, workload: &str, app: SocketAddr, edit: impl FnOnce(&mut Config)) -> Sidecar {
+    pub(crate) fn server_with(&self, identity: Identity, workload: &str, app: SocketAddr, edit: impl FnOnce(&mut Config)) -> Sidecar {
         let mut config = Config::new("shop", workload);
         config.inbound.push(InboundListener { listen: any_port(), app });
         edit(&mut config);
@@ -114,11 +116,11 @@ impl Mesh {
     }
 
     /// A sidecar with an HTTP proxy port and one listener per `SERVICE:PORT`.
-    pub fn client(&self, destinations: &[(&str, u16)]) -> Sidecar {
+    pub(crate) fn client(&self, destinations: &[(&str, u16)]) -> Sidecar {
         self.client_with(destinations, |_| {})
     }
 
-    pub fn client_with(&self, destinations: &[(&str, u16)], edit: impl FnOnce(&mut Config)) -> Sidecar {
+    pub(crate) fn client_with(&self, destinations: &[(&str, u16)], edit: impl FnOnce(&mut Config)) -> Sidecar {
         let mut config = Config::new("shop", "web");
         config.outbound_proxy = Some(any_port());
         for (host, port) in destinations {
@@ -130,12 +132,13 @@ impl Mesh {
 
     fn start(&self, mut config: Config, identity: Identity) -> Sidecar {
         config.metrics = Some(any_port());
-        let (discovery, control) = Discovery::fixed("shop", self.resources());
+        let resources = if self.configured { self.resources() } else { vec![] };
+        let (discovery, control) = Discovery::fixed("shop", resources);
         Sidecar { running: app::start(config, Source::Fixed { identity, discovery }).unwrap(), control }
     }
 
     /// A whole path: `app` behind a server sidecar as service `cart:80`, and a client sidecar.
-    pub fn pair(&mut self, app: SocketAddr, protocol: Option<Protocol>) -> (Sidecar, Sidecar) {
+    pub(crate) fn pair(&mut self, app: SocketAddr, protocol: Option<Protocol>) -> (Sidecar, Sidecar) {
         let server = self.server("cart", app);
         let endpoint = self.member(server.inbound(), "cart");
         self.service("cart", 80, protocol, vec![endpoint]);
@@ -145,39 +148,39 @@ impl Mesh {
 }
 
 /// A running proxy.
-pub struct Sidecar {
-    pub running: Running,
-    pub control: FixedControl,
+pub(crate) struct Sidecar {
+    pub(crate) running: Running,
+    pub(crate) control: FixedControl,
 }
 
 impl Sidecar {
-    pub fn inbound(&self) -> SocketAddr {
+    pub(crate) fn inbound(&self) -> SocketAddr {
         self.running.addrs.inbound[0]
     }
 
-    pub fn outbound(&self) -> SocketAddr {
+    pub(crate) fn outbound(&self) -> SocketAddr {
         self.running.addrs.outbound[0]
     }
 
-    pub fn proxy(&self) -> SocketAddr {
+    pub(crate) fn proxy(&self) -> SocketAddr {
         self.running.addrs.outbound_proxy.unwrap()
     }
 
     /// The metrics page.
-    pub async fn metrics(&self) -> String {
+    pub(crate) async fn metrics(&self) -> String {
         let head = b"GET /metrics HTTP/1.1\r\nhost: m\r\nconnection: close\r\n\r\n";
         String::from_utf8(ask(self.running.addrs.metrics.unwrap(), head).await).unwrap()
     }
 
     /// The sum of all samples whose line has all these parts.
-    pub async fn count(&self, parts: &[&str]) -> f64 {
+    pub(crate) async fn count(&self, parts: &[&str]) -> f64 {
         let page = self.metrics().await;
         let fits = |line: &&str| !line.starts_with('#') && parts.iter().all(|part| line.contains(part));
         page.lines().filter(fits).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
     /// Waits until that sum is `want`.
-    pub async fn counts(&self, parts: &[&str], want: f64) {
+    pub(crate) async fn counts(&self, parts: &[&str], want: f64) {
         let result = tokio::time::timeout(Duration::from_secs(30), async {
             while (self.count(parts).await - want).abs() > f64::EPSILON {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -189,7 +192,7 @@ impl Sidecar {
     }
 }
 
-pub fn route(kind: RouteKind, name: &str, rules: Vec<Rule>) -> Route {
+pub(crate) fn route(kind: RouteKind, name: &str, rules: Vec<Rule>) -> Route {
     Route {
         id: RouteId { kind, name: Name::new("shop", name).unwrap() },
         parents: vec![ParentRef { service: ServiceName::new("shop", name).unwrap(), port: None }],
@@ -200,7 +203,7 @@ pub fn route(kind: RouteKind, name: &str, rules: Vec<Rule>) -> Route {
 }
 
 /// A rule for a path prefix.
-pub fn rule(prefix: &str, filters: Vec<Filter>, backends: Vec<Backend>) -> Rule {
+pub(crate) fn rule(prefix: &str, filters: Vec<Filter>, backends: Vec<Backend>) -> Rule {
     let target = Target::Http { path: PathMatch::Prefix(prefix.into()), method: None, query: vec![] };
     Rule {
         name: None,
@@ -211,13 +214,13 @@ pub fn rule(prefix: &str, filters: Vec<Filter>, backends: Vec<Backend>) -> Rule 
     }
 }
 
-pub fn backend(name: &str, weight: u32) -> Backend {
+pub(crate) fn backend(name: &str, weight: u32) -> Backend {
     let target = BackendTarget::Service { service: ServiceName::new("shop", name).unwrap(), port: 80 };
     Backend { target, weight, filters: vec![] }
 }
 
 /// Sends bytes and reads until the peer closes.
-pub async fn ask(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+pub(crate) async fn ask(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut answer = vec![];
@@ -227,7 +230,7 @@ pub async fn ask(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A peer that runs `script` on each connection; gives its address.
-pub async fn peer<F, Fut>(tasks: &Tasks, script: F) -> SocketAddr
+pub(crate) async fn peer<F, Fut>(tasks: &Tasks, script: F) -> SocketAddr
 where
     F: Fn(TcpStream) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -244,10 +247,10 @@ where
     address
 }
 
-pub type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// An HTTP/1.1 application.
-pub async fn origin<F, Fut>(tasks: &Tasks, answer: F) -> SocketAddr
+pub(crate) async fn origin<F, Fut>(tasks: &Tasks, answer: F) -> SocketAddr
 where
     F: Fn(Request<Incoming>) -> Fut + Send + Sync + Clone + 'static,
     Fut: Future<Output = Answer> + Send + 'static,
@@ -267,16 +270,16 @@ where
 }
 
 /// Answers every request with this text.
-pub async fn says(tasks: &Tasks, text: &'static str) -> SocketAddr {
+pub(crate) async fn says(tasks: &Tasks, text: &'static str) -> SocketAddr {
     origin(tasks, move |_| async move { Response::new(Full::from(text)) }).await
 }
 
 /// Answers with method, path and headers of the request, then its body.
-pub async fn echo(tasks: &Tasks) -> SocketAddr {
+pub(crate) async fn echo(tasks: &Tasks) -> SocketAddr {
     origin(tasks, |request| async move { echoed(request).await }).await
 }
 
-pub async fn echoed(request: Request<Incoming>) -> Answer {
+pub(crate) async fn echoed(request: Request<Incoming>) -> Answer {
     let (parts, body) = request.into_parts();
     let mut text = format!("{} {}\n", parts.method, parts.uri);
     for (name, value) in &parts.headers {
@@ -288,17 +291,17 @@ pub async fn echoed(request: Request<Incoming>) -> Answer {
     Response::new(Full::from(bytes))
 }
 
-pub type Http1 = hyper::client::conn::http1::SendRequest<Full<Bytes>>;
-pub type Http2 = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
+pub(crate) type Http1 = hyper::client::conn::http1::SendRequest<Full<Bytes>>;
+pub(crate) type Http2 = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
 
-pub async fn http1(tasks: &Tasks, address: SocketAddr) -> Http1 {
+pub(crate) async fn http1(tasks: &Tasks, address: SocketAddr) -> Http1 {
     let stream = TcpStream::connect(address).await.unwrap();
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tasks.spawn("client", async move { drop(connection.await) });
     sender
 }
 
-pub async fn http2(tasks: &Tasks, address: SocketAddr) -> Http2 {
+pub(crate) async fn http2(tasks: &Tasks, address: SocketAddr) -> Http2 {
     let stream = TcpStream::connect(address).await.unwrap();
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
     let (sender, connection) = handshake.await.unwrap();
@@ -307,17 +310,17 @@ pub async fn http2(tasks: &Tasks, address: SocketAddr) -> Http2 {
 }
 
 /// `GET path` to `host` over a connection to the sidecar.
-pub fn get(host: &str, path: &str) -> Request<Full<Bytes>> {
+pub(crate) fn get(host: &str, path: &str) -> Request<Full<Bytes>> {
     Request::get(path).header("host", host).body(Full::default()).unwrap()
 }
 
-pub async fn text(response: Response<Incoming>) -> String {
+pub(crate) async fn text(response: Response<Incoming>) -> String {
     let bytes = soon(response.into_body().collect()).await.unwrap().to_bytes();
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// One request on a connection of its own: status, `x-mesh-failure`, body.
-pub async fn fetch(tasks: &Tasks, address: SocketAddr, request: Request<Full<Bytes>>) -> (u16, String, String) {
+pub(crate) async fn fetch(tasks: &Tasks, address: SocketAddr, request: Request<Full<Bytes>>) -> (u16, String, String) {
     let mut sender = http1(tasks, address).await;
     let response = soon(sender.send_request(request)).await.unwrap();
     let status = response.status().as_u16();

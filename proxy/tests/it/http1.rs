@@ -31,7 +31,7 @@ async fn one_connection_carries_many_requests_and_upstream_connections_are_kept(
         assert_eq!(text(response).await, "hello");
     }
     server.counts(&["mesh_requests_total", "inbound"], 20.0).await;
-    server.counts(&["mesh_connections_opened", "inbound"], 1.0).await;
+    server.counts(&["mesh_connections_total", "inbound"], 1.0).await;
 }
 
 #[tokio::test]

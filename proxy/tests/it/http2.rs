@@ -83,7 +83,7 @@ async fn many_calls_share_one_connection_between_the_sidecars() {
         assert_eq!(body, "/a.B/C ask");
     }
     server.counts(&["mesh_requests_total", "inbound"], 80.0).await;
-    server.counts(&["mesh_connections_opened", "inbound"], 1.0).await;
+    server.counts(&["mesh_connections_total", "inbound"], 1.0).await;
 }
 
 #[tokio::test]

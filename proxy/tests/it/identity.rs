@@ -164,8 +164,8 @@ async fn without_configuration_the_mesh_port_is_strict() {
     let mut mesh = Mesh::new();
     mesh.settings.mtls_mode = MtlsMode::Permissive;
     let app = says(&mesh.tasks, "hello").await;
-    let mut server = mesh.server("cart", app);
-    server.control.replace(vec![]);
+    mesh.configured = false;
+    let server = mesh.server("cart", app);
     assert_eq!(ask(server.inbound(), b"GET / HTTP/1.1\r\nhost: cart\r\nconnection: close\r\n\r\n").await, b"");
 }
 
@@ -213,7 +213,7 @@ async fn a_renewed_certificate_drops_no_connection() {
         sender.ready().await.unwrap();
         assert_eq!(text(soon(sender.send_request(get("cart", "/"))).await.unwrap()).await, "hello");
     }
-    server.counts(&["mesh_connections_opened", "inbound"], 1.0).await;
+    server.counts(&["mesh_connections_total", "inbound"], 1.0).await;
     // A client of its own dials anew and meets the new certificate.
     let other = mesh.client(&[("cart", 80)]);
     assert_eq!(fetch(&mesh.tasks, other.outbound(), get("cart", "/")).await.0, 200);

@@ -58,7 +58,7 @@ async fn a_slow_http_client_is_still_http() {
     let (client, server) = mesh.pair(app, None);
     let mut stream = TcpStream::connect(client.outbound()).await.unwrap();
     // Silent until the sidecar has dialled the upstream to find out who speaks.
-    server.counts(&["mesh_connections_opened", "inbound"], 1.0).await;
+    server.counts(&["mesh_connections_total", "inbound"], 1.0).await;
     stream.write_all(b"GET / HTTP/1.1\r\nhost: cart\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     soon(stream.read_to_string(&mut answer)).await.unwrap();
