@@ -64,17 +64,28 @@ impl Access {
     }
 
     /// Whether `peer` is the workload that it says it is.
-    pub fn workload(&self, peer: Option<&SpiffeId>, namespace: &str, workload: &str) -> Result<SpiffeId, Denied> {
+    pub fn workload(
+        &self,
+        peer: Option<&SpiffeId>,
+        namespace: &str,
+        workload: &str,
+    ) -> Result<SpiffeId, Denied> {
         let peer = peer.ok_or(Denied::Anonymous)?;
         let accounts = Arc::clone(&self.accounts.borrow());
         let account = accounts.account(namespace, workload);
-        let right = *peer.trust_domain() == self.trust_domain && peer.namespace() == namespace && peer.service_account() == account;
+        let right = *peer.trust_domain() == self.trust_domain
+            && peer.namespace() == namespace
+            && peer.service_account() == account;
         if right {
             return Ok(peer.clone());
         }
         let cut = |text: &str| text.chars().take(80).collect::<String>();
         let needed = format!("spiffe://{}/ns/{}/sa/{}", self.trust_domain, cut(namespace), cut(account));
-        Err(Denied::Other { peer: peer.clone(), what: format!("workload {}/{}", cut(namespace), cut(workload)), needed })
+        Err(Denied::Other {
+            peer: peer.clone(),
+            what: format!("workload {}/{}", cut(namespace), cut(workload)),
+            needed,
+        })
     }
 
     /// Whether `peer` is the command line tool.
@@ -93,7 +104,10 @@ mod tests {
     use super::*;
 
     fn access(named: &[(&str, &str, &str)]) -> Access {
-        let named = named.iter().map(|(ns, name, sa)| ((Arc::from(*ns), Arc::from(*name)), (*sa).to_owned())).collect();
+        let named = named
+            .iter()
+            .map(|(ns, name, sa)| ((Arc::from(*ns), Arc::from(*name)), (*sa).to_owned()))
+            .collect();
         let (_, accounts) = watch::channel(Arc::new(Accounts { named }));
         Access::new(TrustDomain::new("mesh.test").unwrap(), accounts)
     }
@@ -107,17 +121,27 @@ mod tests {
         let access = access(&[("shop", "web", "frontend")]);
         let web = id("spiffe://mesh.test/ns/shop/sa/web");
         let frontend = id("spiffe://mesh.test/ns/shop/sa/frontend");
-        assert!(access.workload(Some(&web), "shop", "web").is_err(), "a Workload with an account of its own needs that");
+        assert!(
+            access.workload(Some(&web), "shop", "web").is_err(),
+            "a Workload with an account of its own needs that"
+        );
         assert!(access.workload(Some(&frontend), "shop", "web").is_ok());
         assert!(access.workload(Some(&web), "bank", "web").is_err(), "another namespace");
-        assert!(access.workload(Some(&id("spiffe://other/ns/shop/sa/cart")), "shop", "cart").is_err(), "another trust domain");
-        assert!(access.workload(Some(&id("spiffe://mesh.test/ns/shop/sa/cart")), "shop", "cart").is_ok(), "without Workload its name");
+        assert!(
+            access.workload(Some(&id("spiffe://other/ns/shop/sa/cart")), "shop", "cart").is_err(),
+            "another trust domain"
+        );
+        assert!(
+            access.workload(Some(&id("spiffe://mesh.test/ns/shop/sa/cart")), "shop", "cart").is_ok(),
+            "without Workload its name"
+        );
         assert_eq!(access.workload(None, "shop", "cart"), Err(Denied::Anonymous));
     }
 
     #[test]
     fn a_refusal_says_who_is_there_and_who_is_needed() {
-        let denied = access(&[]).workload(Some(&id("spiffe://mesh.test/ns/shop/sa/web")), "shop", "cart").unwrap_err();
+        let denied =
+            access(&[]).workload(Some(&id("spiffe://mesh.test/ns/shop/sa/web")), "shop", "cart").unwrap_err();
         assert_eq!(
             denied.to_string(),
             "the certificate is of spiffe://mesh.test/ns/shop/sa/web, but workload shop/cart needs spiffe://mesh.test/ns/shop/sa/cart"

@@ -69,7 +69,9 @@ impl Kind {
     pub fn scope(self) -> Scope {
         match self {
             Self::Namespace | Self::MeshConfig => Scope::Cluster,
-            Self::Service | Self::EndpointSlice | Self::HttpRoute | Self::GrpcRoute | Self::Workload => Scope::Namespaced,
+            Self::Service | Self::EndpointSlice | Self::HttpRoute | Self::GrpcRoute | Self::Workload => {
+                Scope::Namespaced
+            }
         }
     }
 }

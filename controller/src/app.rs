@@ -91,14 +91,18 @@ impl Sockets {
     /// Binds both.
     pub fn bind(config: &Config) -> Result<Self, StartError> {
         let grpc = bind::tcp(config.listen, ReusePort::No).map_err(|error| error.with_option("--listen"))?;
-        let metrics = bind::tcp(config.metrics, ReusePort::No).map_err(|error| error.with_option("--metrics"))?;
+        let metrics =
+            bind::tcp(config.metrics, ReusePort::No).map_err(|error| error.with_option("--metrics"))?;
         Ok(Self { grpc, metrics })
     }
 
     /// Where they are.
     pub fn addrs(&self) -> Result<(SocketAddr, SocketAddr), StartError> {
         let socket = |what| move |source| StartError::Socket { what, source };
-        Ok((self.grpc.local_addr().map_err(socket("--listen"))?, self.metrics.local_addr().map_err(socket("--metrics"))?))
+        Ok((
+            self.grpc.local_addr().map_err(socket("--listen"))?,
+            self.metrics.local_addr().map_err(socket("--metrics"))?,
+        ))
     }
 }
 
@@ -123,8 +127,14 @@ pub struct Parts {
 }
 
 /// Serves `/readyz` and `/metrics`.
-pub fn start_admin(sockets: &Sockets, metrics: &Metrics, ready: &Ready, tasks: &Tasks) -> Result<(), StartError> {
-    let listener = sockets.metrics.try_clone().map_err(|source| StartError::Socket { what: "--metrics", source })?;
+pub fn start_admin(
+    sockets: &Sockets,
+    metrics: &Metrics,
+    ready: &Ready,
+    tasks: &Tasks,
+) -> Result<(), StartError> {
+    let listener =
+        sockets.metrics.try_clone().map_err(|source| StartError::Socket { what: "--metrics", source })?;
     let mut registry = MetricsRegistry::default();
     metrics.register(&mut registry);
     let state = AdminState::new(ready.clone(), Arc::new(registry));
@@ -143,7 +153,12 @@ pub fn start_admin(sockets: &Sockets, metrics: &Metrics, ready: &Ready, tasks: &
 }
 
 /// Starts on sockets that are bound, with an identity.
-pub async fn start_on(config: Config, sockets: Sockets, identity: Identity, parts: Parts) -> Result<Running, StartError> {
+pub async fn start_on(
+    config: Config,
+    sockets: Sockets,
+    identity: Identity,
+    parts: Parts,
+) -> Result<Running, StartError> {
     let Parts { metrics, ready, tasks } = parts;
     let (addr, metrics_addr) = sockets.addrs()?;
     let socket = |source| StartError::Socket { what: "--listen", source };
@@ -174,7 +189,8 @@ pub async fn start_on(config: Config, sockets: Sockets, identity: Identity, part
     };
     let receiver = Receiver::new(observatory.clone(), access, tasks.clone());
     let tls = identity.server_config(ClientAuth::Required, ALPN);
-    let accepted = incoming::mtls(listener, tls, &tasks, config.max_proxies.saturating_mul(CONNECTIONS_A_PROXY));
+    let accepted =
+        incoming::mtls(listener, tls, &tasks, config.max_proxies.saturating_mul(CONNECTIONS_A_PROXY));
     metrics.observe(&registry, &observatory, &accepted.counters());
     let services = Services { config: ConfigServer::new(context, tasks.clone()), receiver, inspector };
     let token = tasks.token();

@@ -123,13 +123,18 @@ async fn serve_until_stopped(args: ServeArgs) -> anyhow::Result<()> {
         (None, Some(file)) => Credential::JwtFile(file),
         (None, None) => anyhow::bail!("--join-token-file or --jwt-file is needed"),
     };
-    let config =
-        Config { config_dir: args.config_dir, listen: args.listen, metrics: args.metrics, max_proxies: args.max_proxies };
+    let config = Config {
+        config_dir: args.config_dir,
+        listen: args.listen,
+        metrics: args.metrics,
+        max_proxies: args.max_proxies,
+    };
     let sockets = Sockets::bind(&config)?;
     let (tasks, ready, metrics) = (Tasks::new(), Ready::new(), Metrics::default());
     let identity_gate = ready.gate("waiting for a certificate from the certificate authority");
     app::start_admin(&sockets, &metrics, &ready, &tasks)?;
-    let wanted = ObtainConfig { ca: args.ca, ca_roots: args.ca_roots, credential, ca_identity: None, ttl: None };
+    let wanted =
+        ObtainConfig { ca: args.ca, ca_roots: args.ca_roots, credential, ca_identity: None, ttl: None };
     let identity = tokio::select! {
         identity = Box::pin(obtain(wanted, &tasks)) => identity.context("no certificate from the certificate authority")?,
         () = signal::shutdown() => return Ok(()),

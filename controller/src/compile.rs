@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh_model::endpoint::Endpoints;
+use mesh_model::name::ServiceName;
 use mesh_model::route::Route;
 use mesh_model::service::Service;
 use mesh_model::settings::MeshSettings;
-use mesh_model::name::ServiceName;
 use mesh_model::spiffe::TrustDomain;
 
 use crate::api::ObjectKey;

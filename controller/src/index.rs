@@ -9,8 +9,28 @@ pub mod slices;
 pub mod store;
 pub mod workloads;
 
+use std::sync::Arc;
+
 use crate::api::{Kind, Object, ObjectKey};
-use crate::sources::Change;
+
+/// What happened to one object.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// It is new or different.
+    Apply {
+        /// Which object.
+        key: ObjectKey,
+        /// Its new form.
+        object: Object,
+        /// Where it was read: `PATH:LINE`.
+        origin: Arc<str>,
+    },
+    /// It is no more.
+    Delete {
+        /// Which object.
+        key: ObjectKey,
+    },
+}
 
 /// Every object in force, and how new that is.
 #[derive(Debug, Default)]

@@ -9,8 +9,8 @@ use mesh_identity::incoming::PeerInfo;
 use mesh_lifecycle::Tasks;
 use mesh_proto::inspect::v1::inspect_service_server::InspectService;
 use mesh_proto::inspect::v1::{
-    CertsRequest, CertsResponse, ProxySync, ProxyVersion, RejectedResource, StatRequest, StatResponse, SyncRequest, SyncResponse,
-    TraceRequest, TraceResponse, VersionRequest, VersionResponse,
+    CertsRequest, CertsResponse, ProxySync, ProxyVersion, RejectedResource, StatRequest, StatResponse,
+    SyncRequest, SyncResponse, TraceRequest, TraceResponse, VersionRequest, VersionResponse,
 };
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
@@ -58,7 +58,9 @@ impl InspectService for Inspector {
         let request = self.admit(request)?;
         if request.window_seconds > 3600 {
             let window = request.window_seconds;
-            return Err(Status::invalid_argument(format!("window_seconds: {window} is over 3600; one hour is kept")));
+            return Err(Status::invalid_argument(format!(
+                "window_seconds: {window} is over 3600; one hour is kept"
+            )));
         }
         Ok(Response::new(self.observatory.stats(|stats| stats.query(&request, now_ms() / 1000))))
     }
@@ -98,7 +100,8 @@ impl InspectService for Inspector {
 fn proxy_sync(line: ProxyLine) -> ProxySync {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let rejects = line.rejects.into_iter();
-    let rejects = rejects.map(|r| RejectedResource { resource: r.resource, field: r.field, reason: r.reason });
+    let rejects =
+        rejects.map(|r| RejectedResource { resource: r.resource, field: r.field, reason: r.reason });
     ProxySync {
         namespace: line.proxy.namespace,
         workload: line.proxy.workload,

@@ -5,8 +5,8 @@
 //! through [`inspect`]. Nothing here is in the path of a request, and nothing is kept on disk: after a restart everything
 //! comes back from the objects and from the proxies' streams.
 //!
-//! Arrows between modules, down only: `main → cli → app → {serve, observe, inspect} → {status, compile} → {index, sources} →
-//! api → mesh-*`.
+//! Arrows between modules, down only: `main → cli → app → inspect → {serve, observe} → access → compile → status → sources →
+//! index → api → clock → mesh-*`.
 
 pub mod access;
 pub mod api;

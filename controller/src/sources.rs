@@ -1,4 +1,4 @@
-//! Where objects come from. A source turns what it watches into [`Change`]s of whole objects, and says what it could not
+//! Where objects come from. A source turns what it watches into [`Change`](crate::index::Change)s of whole objects, and says what it could not
 //! read. It must not know what objects mean to each other.
 //!
 //! There is one source now, a folder of YAML: [`dir`] watches it, [`scan`] reads files, [`documents`] parses, [`state`]
@@ -11,28 +11,7 @@ pub mod reader;
 pub mod scan;
 pub mod state;
 
-use std::sync::Arc;
-
-use crate::api::{Fault, Object, ObjectKey};
-
-/// What happened to one object.
-#[derive(Debug, Clone)]
-pub enum Change {
-    /// It is new or different.
-    Apply {
-        /// Which object.
-        key: ObjectKey,
-        /// Its new form.
-        object: Object,
-        /// Where it was read: `PATH:LINE`.
-        origin: Arc<str>,
-    },
-    /// It is no more.
-    Delete {
-        /// Which object.
-        key: ObjectKey,
-    },
-}
+use crate::api::{Fault, ObjectKey};
 
 /// How far reading came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

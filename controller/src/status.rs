@@ -54,12 +54,22 @@ pub struct Condition {
 
 impl Condition {
     /// The answer is no.
-    pub fn failed(kind: ConditionType, reason: &'static str, field: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn failed(
+        kind: ConditionType,
+        reason: &'static str,
+        field: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self { kind, verdict: Verdict::False, reason, field: field.into(), message: message.into() }
     }
 
     /// The answer is yes, and something is worth telling.
-    pub fn noted(kind: ConditionType, reason: &'static str, field: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn noted(
+        kind: ConditionType,
+        reason: &'static str,
+        field: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self { kind, verdict: Verdict::True, reason, field: field.into(), message: message.into() }
     }
 }

@@ -1,9 +1,11 @@
 //! Our own kinds, group `amime.io`: what the Gateway API cannot express. CRDs are generated from these types.
 //! It must not know who reads them.
 #![allow(unreachable_pub, reason = "`KubeSchema` repeats the struct inside of a function")]
+#![allow(clippy::duplicated_attributes, reason = "two columns of a CRD may have the same type")]
 
 use std::net::IpAddr;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +20,8 @@ use serde::{Deserialize, Serialize};
     category = "amime",
     derive = "PartialEq",
     doc = "Settings of the whole mesh. There is one, named `default`.",
-    validation = "self.metadata.name == 'default'",
+    status = "AmimeStatus",
+    validation = kube::core::Rule::new("self.metadata.name == 'default'").message("the one MeshConfig of a mesh is named default"),
     printcolumn(name = "mTLS", type_ = "string", json_path = ".spec.mtls.mode"),
     printcolumn(name = "Outbound", type_ = "string", json_path = ".spec.outbound.mode"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -114,6 +117,7 @@ pub struct AccessLogSettings {
     shortname = "wl",
     category = "amime",
     derive = "PartialEq",
+    status = "AmimeStatus",
     doc = "A member of the mesh outside Kubernetes: a process on a laptop, a VM, bare metal.",
     printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
     printcolumn(name = "Mesh", type_ = "boolean", json_path = ".spec.mesh"),
@@ -124,7 +128,7 @@ pub struct AccessLogSettings {
 pub struct WorkloadSpec {
     /// Where it is reached.
     #[schemars(with = "String", length(min = 2, max = 45))]
-    #[x_kube(validation = "isIP(self)")]
+    #[x_kube(validation = kube::core::Rule::new("isIP(self)").message("must be an IPv4 or IPv6 address"))]
     pub address: IpAddr,
     /// What it serves.
     #[serde(default)]
@@ -155,6 +159,18 @@ pub struct WorkloadPort {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub mesh_port: Option<u16>,
+}
+
+/// What the controller says about an object.
+#[derive(schemars::JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AmimeStatus {
+    /// Of which generation of the object this is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Accepted`, `ResolvedRefs`, `Programmed`.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
 }
 
 impl WorkloadSpec {

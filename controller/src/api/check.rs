@@ -70,14 +70,20 @@ fn check_service(service: &k8s_openapi::api::core::v1::Service, findings: &mut F
     let ports = spec.ports.as_deref().unwrap_or_default();
     for (index, port) in ports.iter().enumerate() {
         if !(1..=65535).contains(&port.port) {
-            findings.fault(format!("spec.ports[{index}].port"), format!("{} is not a port; use 1 to 65535", port.port));
+            findings.fault(
+                format!("spec.ports[{index}].port"),
+                format!("{} is not a port; use 1 to 65535", port.port),
+            );
         }
-        let same = |other: &&k8s_openapi::api::core::v1::ServicePort| other.port == port.port && other.protocol == port.protocol;
+        let same = |other: &&k8s_openapi::api::core::v1::ServicePort| {
+            other.port == port.port && other.protocol == port.protocol
+        };
         if ports.iter().take(index).any(|other| same(&other)) {
             findings.fault(format!("spec.ports[{index}].port"), format!("{} occurs twice", port.port));
         }
         if ports.len() > 1 && port.name.as_deref().unwrap_or_default().is_empty() {
-            findings.fault(format!("spec.ports[{index}].name"), "is needed where a Service has several ports");
+            findings
+                .fault(format!("spec.ports[{index}].name"), "is needed where a Service has several ports");
         }
     }
 }
@@ -90,7 +96,10 @@ fn check_slice(slice: &k8s_openapi::api::discovery::v1::EndpointSlice, findings:
     for (index, endpoint) in slice.endpoints.iter().enumerate() {
         for (n, address) in endpoint.addresses.iter().enumerate() {
             if address.parse::<std::net::IpAddr>().is_err() {
-                findings.fault(format!("endpoints[{index}].addresses[{n}]"), format!("`{address}` is not an IP address"));
+                findings.fault(
+                    format!("endpoints[{index}].addresses[{n}]"),
+                    format!("`{address}` is not an IP address"),
+                );
             }
         }
     }
@@ -103,7 +112,10 @@ fn check_slice(slice: &k8s_openapi::api::discovery::v1::EndpointSlice, findings:
 
 fn check_mesh_config(key: &ObjectKey, config: &MeshConfig, findings: &mut Findings) {
     if &*key.name != "default" {
-        findings.fault("metadata.name", format!("`{}`: the one MeshConfig of a mesh is named `default`", key.name));
+        findings.fault(
+            "metadata.name",
+            format!("`{}`: the one MeshConfig of a mesh is named `default`", key.name),
+        );
     }
     if let Some(Err(error)) = config.spec.trust_domain.as_deref().map(TrustDomain::new) {
         findings.fault("spec.trustDomain", error.to_string());
@@ -129,7 +141,11 @@ fn check_workload(workload: &Workload, findings: &mut Findings) {
             findings.fault(format!("spec.ports[{index}].meshPort"), "0 is not a port; use 1 to 65535");
         }
         if port.name.is_some() && ports.iter().take(index).any(|other| other.name == port.name) {
-            findings.fault(format!("spec.ports[{index}].name"), "is the name of another port of this workload");
+            findings
+                .fault(format!("spec.ports[{index}].name"), "is the name of another port of this workload");
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,7 +90,9 @@ pub struct LoweredBackend {
 pub fn http_rules(route: &HttpRoute) -> Vec<LoweredRule> {
     match route.spec.rules.as_slice() {
         [] => vec![http_rule(&HttpRule::default(), "spec.rules[0]")],
-        rules => rules.iter().enumerate().map(|(i, rule)| http_rule(rule, &format!("spec.rules[{i}]"))).collect(),
+        rules => {
+            rules.iter().enumerate().map(|(i, rule)| http_rule(rule, &format!("spec.rules[{i}]"))).collect()
+        }
     }
 }
 
@@ -98,7 +100,9 @@ pub fn http_rules(route: &HttpRoute) -> Vec<LoweredRule> {
 pub fn grpc_rules(route: &GrpcRoute) -> Vec<LoweredRule> {
     match route.spec.rules.as_slice() {
         [] => vec![grpc_rule(&GrpcRule::default(), "spec.rules[0]")],
-        rules => rules.iter().enumerate().map(|(i, rule)| grpc_rule(rule, &format!("spec.rules[{i}]"))).collect(),
+        rules => {
+            rules.iter().enumerate().map(|(i, rule)| grpc_rule(rule, &format!("spec.rules[{i}]"))).collect()
+        }
     }
 }
 
@@ -106,13 +110,19 @@ fn http_rule(rule: &HttpRule, at: &str) -> LoweredRule {
     let mut findings = Findings::default();
     findings.limit(&format!("{at}.matches"), rule.matches.len(), MAX_MATCHES);
     let matches = matches::http(&rule.matches, &format!("{at}.matches"), &mut findings);
-    let filters = filters::lower(&rule.filters, &format!("{at}.filters"), filters::Family::Http, &mut findings);
+    let filters =
+        filters::lower(&rule.filters, &format!("{at}.filters"), filters::Family::Http, &mut findings);
     check_prefix_rewrite(rule, &filters, at, &mut findings);
     let redirects = filters.iter().any(|f| matches!(f, Filter::Redirect(_)));
     if redirects && !rule.backend_refs.is_empty() {
-        findings.fault(format!("{at}.backendRefs"), "not allowed beside a RequestRedirect filter; remove one of the two");
+        findings.fault(
+            format!("{at}.backendRefs"),
+            "not allowed beside a RequestRedirect filter; remove one of the two",
+        );
     }
-    for (part, present) in [("retry", rule.retry.is_some()), ("sessionPersistence", rule.session_persistence.is_some())] {
+    for (part, present) in
+        [("retry", rule.retry.is_some()), ("sessionPersistence", rule.session_persistence.is_some())]
+    {
         if present {
             findings.unsupported(format!("{at}.{part}"), "not supported by this version of the mesh");
         }
@@ -126,12 +136,20 @@ fn grpc_rule(rule: &GrpcRule, at: &str) -> LoweredRule {
     let mut findings = Findings::default();
     findings.limit(&format!("{at}.matches"), rule.matches.len(), MAX_MATCHES);
     let matches = matches::grpc(&rule.matches, &format!("{at}.matches"), &mut findings);
-    let filters = filters::lower(&rule.filters, &format!("{at}.filters"), filters::Family::Grpc, &mut findings);
+    let filters =
+        filters::lower(&rule.filters, &format!("{at}.filters"), filters::Family::Grpc, &mut findings);
     if rule.session_persistence.is_some() {
         findings.unsupported(format!("{at}.sessionPersistence"), "not supported by this version of the mesh");
     }
     let backends = backends(&rule.backend_refs, at, filters::Family::Grpc, &mut findings);
-    LoweredRule { name: rule.name.clone(), matches, filters, timeouts: Timeouts::default(), backends, findings }
+    LoweredRule {
+        name: rule.name.clone(),
+        matches,
+        filters,
+        timeouts: Timeouts::default(),
+        backends,
+        findings,
+    }
 }
 
 /// Replacing a prefix means something only where the rule has exactly one match, by prefix. Source: HTTPRoute specification,
@@ -149,11 +167,19 @@ fn check_prefix_rewrite(rule: &HttpRule, filters: &[Filter], at: &str, findings:
         [_, _, ..] => false,
     };
     if replaces && !by_prefix {
-        findings.fault(format!("{at}.filters"), "replacePrefixMatch needs exactly one match in the rule, of type PathPrefix");
+        findings.fault(
+            format!("{at}.filters"),
+            "replacePrefixMatch needs exactly one match in the rule, of type PathPrefix",
+        );
     }
 }
 
-fn backends(refs: &[BackendRef], at: &str, family: filters::Family, findings: &mut Findings) -> Vec<LoweredBackend> {
+fn backends(
+    refs: &[BackendRef],
+    at: &str,
+    family: filters::Family,
+    findings: &mut Findings,
+) -> Vec<LoweredBackend> {
     findings.limit(&format!("{at}.backendRefs"), refs.len(), MAX_LIST);
     let mut lowered = Vec::with_capacity(refs.len());
     for (index, backend) in refs.iter().enumerate() {
@@ -220,7 +246,10 @@ pub fn check_rules(len: usize, names: impl Iterator<Item = Option<String>>, find
         if let Some(name) = name
             && !seen.insert(name.clone())
         {
-            findings.fault(format!("spec.rules[{index}].name"), format!("`{name}` is the name of another rule of this route"));
+            findings.fault(
+                format!("spec.rules[{index}].name"),
+                format!("`{name}` is the name of another rule of this route"),
+            );
         }
     }
 }

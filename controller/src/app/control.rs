@@ -68,7 +68,11 @@ impl Control {
         let batch = self.source.next().await;
         let changes = batch.changes.len();
         self.take(batch);
-        tracing::info!(objects = changes, resources = self.publisher.newest().len(), "the configuration folder is read");
+        tracing::info!(
+            objects = changes,
+            resources = self.publisher.newest().len(),
+            "the configuration folder is read"
+        );
     }
 
     /// Follows the source for ever.
@@ -86,7 +90,8 @@ impl Control {
         let compiled = compile(&self.index, &self.trust_domain);
         self.say_conditions(&compiled);
         let before = self.publisher.newest();
-        let (snapshot, news) = Snapshot::build(&compiled, self.index.revision(), self.index.time_ms(), Some(&before));
+        let (snapshot, news) =
+            Snapshot::build(&compiled, self.index.revision(), self.index.time_ms(), Some(&before));
         self.metrics.compiled(began.elapsed(), batch.reports.len(), &snapshot);
         self.objects.send_replace(Arc::new(Objects { problems: batch.reports, compiled: compiled.objects }));
         // Before the snapshot: a proxy that connects because of it is known by its account.
@@ -110,7 +115,8 @@ impl Control {
     fn say_conditions(&self, compiled: &Compiled) {
         let before = Arc::clone(&self.objects.borrow());
         for (key, report) in &compiled.objects {
-            let known = before.compiled.get(key).map(|report| report.conditions.as_slice()).unwrap_or_default();
+            let known =
+                before.compiled.get(key).map(|report| report.conditions.as_slice()).unwrap_or_default();
             for condition in report.conditions.iter().filter(|condition| !known.contains(condition)) {
                 tracing::warn!("{}: {key}: {}: {}", report.origin, condition.field, condition.message);
             }

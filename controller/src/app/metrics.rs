@@ -61,11 +61,23 @@ impl Metrics {
     /// Makes them part of `/metrics`.
     pub fn register(&self, registry: &mut MetricsRegistry) {
         let own = registry.sub_registry_with_prefix("mesh_controller");
-        own.register("compile_duration_seconds", "Time from a change of the source to its snapshot", self.compile.clone());
+        own.register(
+            "compile_duration_seconds",
+            "Time from a change of the source to its snapshot",
+            self.compile.clone(),
+        );
         own.register("resources", "Resources that proxies can be told", self.resources.clone());
-        own.register("object_problems", "Problems with objects and files of the source", self.problems.clone());
+        own.register(
+            "object_problems",
+            "Problems with objects and files of the source",
+            self.problems.clone(),
+        );
         own.register("revision", "Revision of the source", self.revision.clone());
-        own.register("changes_without_meaning", "Changes of the source after which every resource was the same", self.without_meaning.clone());
+        own.register(
+            "changes_without_meaning",
+            "Changes of the source after which every resource was the same",
+            self.without_meaning.clone(),
+        );
         self.counters().register(registry);
         registry.register_collector(Box::new(AtScrape(Arc::clone(&self.sizes))));
     }
@@ -114,7 +126,11 @@ impl Collector for AtScrape {
             gauge.encode(encoder)
         };
         gauge("mesh_controller_config_streams", "Open configuration streams", registry.streams() as u64)?;
-        gauge("mesh_controller_config_lag_milliseconds", "Age of the newest revision while some proxy has not confirmed it, else 0", lag)?;
+        gauge(
+            "mesh_controller_config_lag_milliseconds",
+            "Age of the newest revision while some proxy has not confirmed it, else 0",
+            lag,
+        )?;
         gauge("mesh_controller_report_streams", "Open report streams", counts.reporters)?;
         gauge("mesh_controller_report_series", "Series kept", counts.series)?;
         gauge("mesh_controller_report_open_traces", "Traces that wait for more spans", counts.open_traces)?;
@@ -123,13 +139,37 @@ impl Collector for AtScrape {
             let encoder = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
             counter.encode(encoder)
         };
-        counter("mesh_controller_config_streams_full", "Configuration streams that found no room", registry.full())?;
-        counter("mesh_controller_report_series_overflow", "Reported series that found no room", counts.series_overflow)?;
-        counter("mesh_controller_report_spans_dropped", "Reported spans that found no room, or came too late", counts.spans_dropped)?;
-        counter("mesh_controller_report_traces_lagged", "Traces that a reader was too slow for", counts.traces_lagged)?;
+        counter(
+            "mesh_controller_config_streams_full",
+            "Configuration streams that found no room",
+            registry.full(),
+        )?;
+        counter(
+            "mesh_controller_report_series_overflow",
+            "Reported series that found no room",
+            counts.series_overflow,
+        )?;
+        counter(
+            "mesh_controller_report_spans_dropped",
+            "Reported spans that found no room, or came too late",
+            counts.spans_dropped,
+        )?;
+        counter(
+            "mesh_controller_report_traces_lagged",
+            "Traces that a reader was too slow for",
+            counts.traces_lagged,
+        )?;
         counter("mesh_controller_report_streams_refused", "Report streams refused", counts.refused)?;
-        counter("mesh_controller_connections_accepted", "TLS handshakes that succeeded", incoming.accepted())?;
+        counter(
+            "mesh_controller_connections_accepted",
+            "TLS handshakes that succeeded",
+            incoming.accepted(),
+        )?;
         counter("mesh_controller_connections_failed", "TLS handshakes that failed", incoming.failed())?;
-        counter("mesh_controller_connections_full", "Times that accepting had to wait for the bound", incoming.full())
+        counter(
+            "mesh_controller_connections_full",
+            "Times that accepting had to wait for the bound",
+            incoming.full(),
+        )
     }
 }

@@ -62,8 +62,15 @@ fn no_port(at: usize, workload: &WorkloadName, target: &Target) -> Condition {
         Target::Number(number) => number.to_string(),
         Target::Name(name) => format!("named `{name}`"),
     };
-    let message = format!("Workload {workload} is selected but has no port {target}; add it to the Workload's spec.ports");
-    Condition::failed(ConditionType::ResolvedRefs, "PortNotFound", format!("spec.ports[{at}].targetPort"), message)
+    let message = format!(
+        "Workload {workload} is selected but has no port {target}; add it to the Workload's spec.ports"
+    );
+    Condition::failed(
+        ConditionType::ResolvedRefs,
+        "PortNotFound",
+        format!("spec.ports[{at}].targetPort"),
+        message,
+    )
 }
 
 /// Which port of a workload serves a service's port.
@@ -75,11 +82,15 @@ enum Target {
 
 fn target_port(object: &KubeService, port: u16) -> Target {
     let ports = object.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
-    let found = ports.iter().find(|candidate| candidate.port == i32::from(port) && candidate.protocol.as_deref() != Some("UDP"));
+    let found = ports
+        .iter()
+        .find(|candidate| candidate.port == i32::from(port) && candidate.protocol.as_deref() != Some("UDP"));
     match found.and_then(|found| found.target_port.as_ref()) {
         Some(IntOrString::String(name)) => Target::Name(name.clone()),
         // 0 is how some tools write "the same".
-        Some(IntOrString::Int(number)) => Target::Number(u16::try_from(*number).ok().filter(|n| *n != 0).unwrap_or(port)),
+        Some(IntOrString::Int(number)) => {
+            Target::Number(u16::try_from(*number).ok().filter(|n| *n != 0).unwrap_or(port))
+        }
         None => Target::Number(port),
     }
 }
@@ -91,7 +102,12 @@ fn workload_port<'a>(workload: &'a Workload, target: &Target) -> Option<&'a Work
     })
 }
 
-fn from_workload(mesh: &MeshSettings, name: &WorkloadName, workload: &Workload, port: &WorkloadPort) -> Endpoint {
+fn from_workload(
+    mesh: &MeshSettings,
+    name: &WorkloadName,
+    workload: &Workload,
+    port: &WorkloadPort,
+) -> Endpoint {
     let transport = transport(mesh, name, workload);
     Endpoint {
         address: SocketAddr::new(workload.spec.address, port.mesh_port.unwrap_or(port.port)),
@@ -108,29 +124,48 @@ fn transport(mesh: &MeshSettings, name: &WorkloadName, workload: &Workload) -> T
         return Transport::Plain;
     }
     let account = workload.spec.account(name.0.name());
-    SpiffeId::new(mesh.trust_domain.clone(), name.0.namespace(), account).map_or(Transport::Plain, Transport::Mesh)
+    SpiffeId::new(mesh.trust_domain.clone(), name.0.namespace(), account)
+        .map_or(Transport::Plain, Transport::Mesh)
 }
 
-fn from_slice(index: &Index, mesh: &MeshSettings, namespace: &str, slice: &EndpointSlice, port_name: &str) -> Vec<Endpoint> {
+fn from_slice(
+    index: &Index,
+    mesh: &MeshSettings,
+    namespace: &str,
+    slice: &EndpointSlice,
+    port_name: &str,
+) -> Vec<Endpoint> {
     let mut ports = slice.ports.iter().flatten();
-    let port = ports.find(|port| port.name.as_deref().unwrap_or_default() == port_name).and_then(|port| port.port);
+    let port =
+        ports.find(|port| port.name.as_deref().unwrap_or_default() == port_name).and_then(|port| port.port);
     let Some(port) = port.and_then(|port| u16::try_from(port).ok()) else { return Vec::new() };
     let mut found = Vec::new();
     for endpoint in &slice.endpoints {
         let Some(state) = state(endpoint) else { continue };
-        let workload = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Workload"));
+        let workload =
+            endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Workload"));
         let workload = workload.and_then(|target| {
-            let name = WorkloadName::new(target.namespace.as_deref().unwrap_or(namespace), target.name.as_deref()?).ok()?;
+            let name =
+                WorkloadName::new(target.namespace.as_deref().unwrap_or(namespace), target.name.as_deref()?)
+                    .ok()?;
             let entry = index.workloads.find(&name)?;
             Some((name, &entry.object))
         });
         // Only the first address counts. Source: EndpointSlice reference, `endpoints.addresses`.
-        let Some(ip) = endpoint.addresses.first().and_then(|address| address.parse::<IpAddr>().ok()) else { continue };
+        let Some(ip) = endpoint.addresses.first().and_then(|address| address.parse::<IpAddr>().ok()) else {
+            continue;
+        };
         let zone = endpoint.zone.clone();
         found.push(match workload {
             None => {
                 let zone = zone.unwrap_or_default();
-                Endpoint { address: SocketAddr::new(ip, port), transport: Transport::Plain, workload: None, zone, state }
+                Endpoint {
+                    address: SocketAddr::new(ip, port),
+                    transport: Transport::Plain,
+                    workload: None,
+                    zone,
+                    state,
+                }
             }
             Some((name, workload)) => {
                 let own = workload.spec.ports.iter().find(|own| own.port == port);

@@ -91,7 +91,11 @@ impl Source<'_> {
         for condition in conditions {
             reports.say(self.key, condition);
         }
-        let created = self.metadata.creation_timestamp.as_ref().map_or(0, |time| u64::try_from(time.0.as_second()).unwrap_or(0));
+        let created = self
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map_or(0, |time| u64::try_from(time.0.as_second()).unwrap_or(0));
         let origin = self.origin.to_string();
         (!parents.is_empty()).then(|| Arc::new(Route { id, parents, rules, created, origin }))
     }
@@ -102,39 +106,68 @@ impl Source<'_> {
             conditions.push(Condition::failed(ConditionType::Accepted, reason, field, message));
         };
         if self.parents.is_empty() {
-            refuse("NoMatchingParent", "spec.parentRefs".into(), "is empty, so the route has no effect; name a Service".into());
+            refuse(
+                "NoMatchingParent",
+                "spec.parentRefs".into(),
+                "is empty, so the route has no effect; name a Service".into(),
+            );
         }
         for (index, parent) in self.parents.iter().enumerate() {
             let field = format!("spec.parentRefs[{index}]");
             let group = parent.group.as_deref().unwrap_or("gateway.networking.k8s.io");
             let kind = parent.kind.as_deref().unwrap_or("Gateway");
             if kind == "Service" && !matches!(group, "" | "core") {
-                refuse("InvalidKind", format!("{field}.group"), "a Service parent needs `group: \"\"` (left out, it means the Gateway API's group)".into());
+                refuse(
+                    "InvalidKind",
+                    format!("{field}.group"),
+                    "a Service parent needs `group: \"\"` (left out, it means the Gateway API's group)"
+                        .into(),
+                );
                 continue;
             }
             if kind != "Service" {
-                refuse("InvalidKind", format!("{field}.kind"), format!("a parent of kind {kind} is not supported; only Service is"));
+                refuse(
+                    "InvalidKind",
+                    format!("{field}.kind"),
+                    format!("a parent of kind {kind} is not supported; only Service is"),
+                );
                 continue;
             }
             let namespace = parent.namespace.as_deref().unwrap_or(&self.key.namespace);
             let Ok(service) = ServiceName::new(namespace, &parent.name) else {
-                refuse("NoMatchingParent", format!("{field}.name"), format!("`{}` is not a name that a Service can have", parent.name));
+                refuse(
+                    "NoMatchingParent",
+                    format!("{field}.name"),
+                    format!("`{}` is not a name that a Service can have", parent.name),
+                );
                 continue;
             };
             let found = services.get(&service).map(|(service, _)| service);
             let mut port = parent.port;
             match (found, &parent.section_name) {
-                (None, _) => refuse("NoMatchingParent", format!("{field}.name"), format!("there is no Service {service}; the route takes effect once there is")),
+                (None, _) => refuse(
+                    "NoMatchingParent",
+                    format!("{field}.name"),
+                    format!("there is no Service {service}; the route takes effect once there is"),
+                ),
                 (Some(found), Some(section)) => match found.ports.iter().find(|p| p.name == *section) {
                     Some(named) => port = Some(named.port),
                     None => {
-                        refuse("NoMatchingParent", format!("{field}.sectionName"), format!("Service {service} has no port named `{section}`"));
+                        refuse(
+                            "NoMatchingParent",
+                            format!("{field}.sectionName"),
+                            format!("Service {service} has no port named `{section}`"),
+                        );
                         continue;
                     }
                 },
                 (Some(found), None) => {
                     if let Some(port) = port.filter(|port| found.port(*port).is_none()) {
-                        refuse("NoMatchingParent", format!("{field}.port"), format!("Service {service} has no port {port}"));
+                        refuse(
+                            "NoMatchingParent",
+                            format!("{field}.port"),
+                            format!("Service {service} has no port {port}"),
+                        );
                     }
                 }
             }
@@ -146,15 +179,27 @@ impl Source<'_> {
         parents
     }
 
-    fn rule(&self, rule: &LoweredRule, own: Option<&Backend>, services: &Services, conditions: &mut Vec<Condition>) -> Rule {
+    fn rule(
+        &self,
+        rule: &LoweredRule,
+        own: Option<&Backend>,
+        services: &Services,
+        conditions: &mut Vec<Condition>,
+    ) -> Rule {
         let (mut filters, mut backends) = (rule.filters.clone(), Vec::new());
         if let Some(first) = rule.findings.unsupported.first() {
             for fault in &rule.findings.unsupported {
                 let message = format!("{}; requests of this rule get 500", fault.message);
-                conditions.push(Condition::failed(ConditionType::Accepted, "UnsupportedValue", fault.field.clone(), message));
+                conditions.push(Condition::failed(
+                    ConditionType::Accepted,
+                    "UnsupportedValue",
+                    fault.field.clone(),
+                    message,
+                ));
             }
             filters.clear();
-            let target = BackendTarget::Invalid { reference: first.field.clone(), reason: first.message.clone() };
+            let target =
+                BackendTarget::Invalid { reference: first.field.clone(), reason: first.message.clone() };
             backends.push(Backend { target, weight: 1, filters: Vec::new() });
         } else {
             for backend in &rule.backends {
@@ -165,12 +210,23 @@ impl Source<'_> {
                 backends.extend(own.cloned());
             }
         }
-        Rule { name: rule.name.clone(), matches: rule.matches.clone(), filters, backends, timeouts: rule.timeouts }
+        Rule {
+            name: rule.name.clone(),
+            matches: rule.matches.clone(),
+            filters,
+            backends,
+            timeouts: rule.timeouts,
+        }
     }
 
-    fn backend(&self, backend: &LoweredBackend, services: &Services, conditions: &mut Vec<Condition>) -> Backend {
+    fn backend(
+        &self,
+        backend: &LoweredBackend,
+        services: &Services,
+        conditions: &mut Vec<Condition>,
+    ) -> Backend {
         let namespace = backend.namespace.as_deref().unwrap_or(&self.key.namespace);
-        let target = self.target(backend, namespace, services).unwrap_or_else(|invalid| {
+        let target = target(backend, namespace, services).unwrap_or_else(|invalid| {
             let (kind, share) = (invalid.condition, "its share of requests gets 500");
             let message = format!("{}; {share}", invalid.message);
             conditions.push(Condition::failed(kind, invalid.reason, invalid.field, message));
@@ -180,31 +236,41 @@ impl Source<'_> {
         });
         Backend { target, weight: backend.weight, filters: backend.filters.clone() }
     }
+}
 
-    fn target(&self, backend: &LoweredBackend, namespace: &str, services: &Services) -> Result<BackendTarget, Invalid> {
-        let refs = |reason, part: &str, message: String| {
-            let field = format!("{}.{part}", backend.field);
-            Invalid { condition: ConditionType::ResolvedRefs, reason, field, message }
-        };
-        if !matches!(backend.group.as_str(), "" | "core") || backend.kind != "Service" {
-            let group = if backend.group.is_empty() { String::new() } else { format!("{}/", backend.group) };
-            return Err(refs("InvalidKind", "kind", format!("a backend of kind {group}{} is not supported; only Service is", backend.kind)));
+fn target(backend: &LoweredBackend, namespace: &str, services: &Services) -> Result<BackendTarget, Invalid> {
+    let refs = |reason, part: &str, message: String| {
+        let field = format!("{}.{part}", backend.field);
+        Invalid { condition: ConditionType::ResolvedRefs, reason, field, message }
+    };
+    if !matches!(backend.group.as_str(), "" | "core") || backend.kind != "Service" {
+        let group = if backend.group.is_empty() { String::new() } else { format!("{}/", backend.group) };
+        return Err(refs(
+            "InvalidKind",
+            "kind",
+            format!("a backend of kind {group}{} is not supported; only Service is", backend.kind),
+        ));
+    }
+    if let Some(fault) = backend.unsupported.first() {
+        let (field, message) = (fault.field.clone(), fault.message.clone());
+        return Err(Invalid {
+            condition: ConditionType::Accepted,
+            reason: "UnsupportedValue",
+            field,
+            message,
+        });
+    }
+    let Some(port) = backend.port else {
+        return Err(refs("BackendNotFound", "port", "is missing; a Service needs it".to_owned()));
+    };
+    let name = ServiceName::new(namespace, &backend.name)
+        .map_err(|error| refs("BackendNotFound", "name", error.to_string()))?;
+    match services.get(&name) {
+        None => Err(refs("BackendNotFound", "name", format!("there is no Service {name}"))),
+        Some((service, _)) if service.port(port).is_none() => {
+            Err(refs("BackendNotFound", "port", format!("Service {name} has no port {port}")))
         }
-        if let Some(fault) = backend.unsupported.first() {
-            let (field, message) = (fault.field.clone(), fault.message.clone());
-            return Err(Invalid { condition: ConditionType::Accepted, reason: "UnsupportedValue", field, message });
-        }
-        let Some(port) = backend.port else {
-            return Err(refs("BackendNotFound", "port", "is missing; a Service needs it".to_owned()));
-        };
-        let name = ServiceName::new(namespace, &backend.name).map_err(|error| refs("BackendNotFound", "name", error.to_string()))?;
-        match services.get(&name) {
-            None => Err(refs("BackendNotFound", "name", format!("there is no Service {name}"))),
-            Some((service, _)) if service.port(port).is_none() => {
-                Err(refs("BackendNotFound", "port", format!("Service {name} has no port {port}")))
-            }
-            Some(_) => Ok(BackendTarget::Service { service: name, port }),
-        }
+        Some(_) => Ok(BackendTarget::Service { service: name, port }),
     }
 }
 

@@ -14,7 +14,11 @@ use crate::index::Index;
 use crate::status::{Condition, ConditionType};
 
 /// Compiles every Service and its endpoints, and says of slices whether they belong to one.
-pub fn compile(index: &Index, mesh: &MeshSettings, reports: &mut Reports) -> BTreeMap<ServiceName, (Service, Endpoints)> {
+pub fn compile(
+    index: &Index,
+    mesh: &MeshSettings,
+    reports: &mut Reports,
+) -> BTreeMap<ServiceName, (Service, Endpoints)> {
     let mut services = BTreeMap::new();
     for (key, entry) in index.services.store.iter() {
         let Some(name) = key.model_name().map(ServiceName) else { continue };
@@ -33,7 +37,10 @@ pub fn compile(index: &Index, mesh: &MeshSettings, reports: &mut Reports) -> BTr
             Some(service) if !services.contains_key(&service) => format!("there is no Service {service}"),
             Some(_) => continue,
         };
-        reports.say(key, Condition::failed(ConditionType::ResolvedRefs, "ServiceNotFound", "metadata.labels", message));
+        reports.say(
+            key,
+            Condition::failed(ConditionType::ResolvedRefs, "ServiceNotFound", "metadata.labels", message),
+        );
     }
     services
 }

@@ -14,10 +14,21 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain, reports: &mut Reports)
     let found = index.settings.find();
     if let Some((key, entry)) = found {
         reports.object(key, &entry.origin, Some("mesh".to_owned()));
-        let other = entry.object.spec.trust_domain.as_deref().filter(|domain| *domain != trust_domain.as_str());
+        let other =
+            entry.object.spec.trust_domain.as_deref().filter(|domain| *domain != trust_domain.as_str());
         if let Some(other) = other {
-            let message = format!("`{other}` is not the certificate authority's trust domain `{trust_domain}`, which stays in force");
-            reports.say(key, Condition::failed(ConditionType::Accepted, "TrustDomainMismatch", "spec.trustDomain", message));
+            let message = format!(
+                "`{other}` is not the certificate authority's trust domain `{trust_domain}`, which stays in force"
+            );
+            reports.say(
+                key,
+                Condition::failed(
+                    ConditionType::Accepted,
+                    "TrustDomainMismatch",
+                    "spec.trustDomain",
+                    message,
+                ),
+            );
         }
     }
     let spec = found.map_or(&defaults, |(_, entry)| &entry.object.spec);

@@ -44,7 +44,10 @@ impl Slices {
     }
 
     /// The slices of a service.
-    pub fn of_service(&self, service: &ServiceName) -> impl Iterator<Item = (&ObjectKey, &Entry<EndpointSlice>)> {
+    pub fn of_service(
+        &self,
+        service: &ServiceName,
+    ) -> impl Iterator<Item = (&ObjectKey, &Entry<EndpointSlice>)> {
         let keys = self.by_service.get(service).into_iter().flatten();
         keys.filter_map(|key| Some((key, self.store.find(key)?)))
     }

@@ -28,7 +28,8 @@ impl Workloads {
     ) -> impl Iterator<Item = (WorkloadName, &'a Entry<Workload>)> {
         let fits = |workload: &Workload| {
             let labels = workload.metadata.labels.as_ref();
-            !selector.is_empty() && selector.iter().all(|(name, value)| labels.and_then(|l| l.get(name)) == Some(value))
+            !selector.is_empty()
+                && selector.iter().all(|(name, value)| labels.and_then(|l| l.get(name)) == Some(value))
         };
         let here = self.store.iter().filter(move |(key, _)| &*key.namespace == namespace);
         here.filter(move |(_, entry)| fits(&entry.object))

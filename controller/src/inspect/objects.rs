@@ -21,7 +21,8 @@ pub struct Objects {
 impl Objects {
     /// The status of every object, and of every file that could not be read as objects.
     pub fn statuses(&self, programmed: &Programmed) -> Vec<ObjectStatus> {
-        let mut statuses: Vec<ObjectStatus> = self.compiled.iter().map(|(key, report)| self.status(key, report, programmed)).collect();
+        let mut statuses: Vec<ObjectStatus> =
+            self.compiled.iter().map(|(key, report)| self.status(key, report, programmed)).collect();
         // Objects that have no form in force, and files.
         let mut others: BTreeMap<String, ObjectStatus> = BTreeMap::new();
         for problem in &self.problems {
@@ -30,7 +31,11 @@ impl Objects {
                 Some(key) => key.to_string(),
                 None => problem.file.to_string(),
             };
-            let status = others.entry(object.clone()).or_insert_with(|| ObjectStatus { object, origin: problem.origin(), ..ObjectStatus::default() });
+            let status = others.entry(object.clone()).or_insert_with(|| ObjectStatus {
+                object,
+                origin: problem.origin(),
+                ..ObjectStatus::default()
+            });
             status.conditions.push(source_condition(problem));
         }
         statuses.extend(others.into_values());
@@ -44,7 +49,12 @@ impl Objects {
         for kind in [ConditionType::Accepted, ConditionType::ResolvedRefs] {
             if !conditions.iter().any(|condition| condition.r#type == kind.as_str()) {
                 let reason = kind.as_str().to_owned();
-                conditions.push(WireCondition { r#type: reason.clone(), status: true, reason, ..WireCondition::default() });
+                conditions.push(WireCondition {
+                    r#type: reason.clone(),
+                    status: true,
+                    reason,
+                    ..WireCondition::default()
+                });
             }
         }
         let (in_force, of) = report.resource.as_deref().map_or((0, 0), |resource| programmed.of(resource));

@@ -22,7 +22,11 @@ const STALLED: Duration = Duration::from_secs(30);
 const ALL_PPM: u32 = 1_000_000;
 
 /// Sends traces until the reader leaves or has as many as it wanted.
-pub fn follow(observatory: Observatory, request: TraceRequest, tasks: &Tasks) -> ReceiverStream<Result<TraceResponse, Status>> {
+pub fn follow(
+    observatory: Observatory,
+    request: TraceRequest,
+    tasks: &Tasks,
+) -> ReceiverStream<Result<TraceResponse, Status>> {
     let (out, answers) = mpsc::channel(QUEUE);
     let token = tasks.token();
     tasks.spawn("trace reader", async move {
@@ -36,7 +40,11 @@ pub fn follow(observatory: Observatory, request: TraceRequest, tasks: &Tasks) ->
     ReceiverStream::new(answers)
 }
 
-async fn send(observatory: Observatory, request: TraceRequest, out: &mpsc::Sender<Result<TraceResponse, Status>>) {
+async fn send(
+    observatory: Observatory,
+    request: TraceRequest,
+    out: &mpsc::Sender<Result<TraceResponse, Status>>,
+) {
     let ppm = if request.sample_ppm == 0 { ALL_PPM } else { request.sample_ppm.min(ALL_PPM) };
     let mut traces = observatory.follow_traces();
     let _wanted = observatory.demand().want(ppm);
@@ -64,14 +72,15 @@ async fn send(observatory: Observatory, request: TraceRequest, out: &mpsc::Sende
 fn wanted(request: &TraceRequest, trace: &Assembled) -> bool {
     let failed = || trace.spans.iter().any(|span| is_failure(span.status, span.grpc_status, &span.failure));
     let begin = trace.spans.iter().map(|span| span.start_us).min().unwrap_or(0);
-    let end = trace.spans.iter().map(|span| span.start_us.saturating_add(span.duration_us)).max().unwrap_or(0);
+    let end =
+        trace.spans.iter().map(|span| span.start_us.saturating_add(span.duration_us)).max().unwrap_or(0);
     let slow = || end.saturating_sub(begin) > u64::from(request.slower_than_ms) * 1000;
     (!request.failed_only || failed()) && (request.slower_than_ms == 0 || slow())
 }
 
 fn response(trace: &Arc<Assembled>) -> TraceResponse {
     TraceResponse {
-        trace_id: trace.trace_id.to_vec().into(),
+        trace_id: trace.trace_id.to_vec(),
         spans: trace.spans.clone(),
         complete: trace.missing.is_empty(),
         missing: trace.missing.clone(),

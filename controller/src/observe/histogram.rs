@@ -18,7 +18,8 @@ impl Histogram {
     pub fn from_wire(wire: &Wire) -> Self {
         let mut histogram = Self::default();
         for (index, count) in wire.indices.iter().zip(&wire.counts).take(usize::from(MAX_INDEX) + 1) {
-            histogram.add(u16::try_from(*index).unwrap_or(MAX_INDEX), u32::try_from(*count).unwrap_or(u32::MAX));
+            histogram
+                .add(u16::try_from(*index).unwrap_or(MAX_INDEX), u32::try_from(*count).unwrap_or(u32::MAX));
         }
         histogram
     }

@@ -47,7 +47,10 @@ impl Proxies {
     pub fn open(&mut self, key: &ProxyKey) -> bool {
         if !self.records.contains_key(key) && self.records.len() >= MAX_PROXIES {
             let gone = self.records.iter().filter(|(_, record)| record.streams == 0);
-            let Some(oldest) = gone.min_by_key(|(_, record)| record.gone_ms).map(|(key, _)| key.clone()) else { return false };
+            let Some(oldest) = gone.min_by_key(|(_, record)| record.gone_ms).map(|(key, _)| key.clone())
+            else {
+                return false;
+            };
             self.records.remove(&oldest);
         }
         self.records.entry(key.clone()).or_default().streams += 1;
@@ -115,7 +118,9 @@ impl Proxies {
                 })
             })
             .collect();
-        certificates.sort_by(|a, b| (&a.namespace, &a.workload, &a.instance).cmp(&(&b.namespace, &b.workload, &b.instance)));
+        certificates.sort_by(|a, b| {
+            (&a.namespace, &a.workload, &a.instance).cmp(&(&b.namespace, &b.workload, &b.instance))
+        });
         certificates
     }
 }

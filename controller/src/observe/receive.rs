@@ -5,7 +5,9 @@ use std::time::Duration;
 use mesh_identity::incoming::PeerInfo;
 use mesh_lifecycle::{CancellationToken, Tasks};
 use mesh_proto::report::v1::report_service_server::ReportService;
-use mesh_proto::report::v1::{ProxyReport, Received, ReportCommand, SetTracing, proxy_report, report_command};
+use mesh_proto::report::v1::{
+    ProxyReport, Received, ReportCommand, SetTracing, proxy_report, report_command,
+};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -46,7 +48,10 @@ impl Receiver {
 impl ReportService for Receiver {
     type StreamStream = ReceiverStream<Answer>;
 
-    async fn stream(&self, request: Request<Streaming<ProxyReport>>) -> Result<Response<Self::StreamStream>, Status> {
+    async fn stream(
+        &self,
+        request: Request<Streaming<ProxyReport>>,
+    ) -> Result<Response<Self::StreamStream>, Status> {
         let peer = request.extensions().get::<PeerInfo>().cloned();
         let (out, answers) = mpsc::channel(QUEUE);
         let (service, token) = (self.clone(), self.tasks.token());
@@ -83,7 +88,9 @@ impl Receiver {
         let key = (hello.namespace, hello.workload, hello.instance.chars().take(128).collect());
         if !self.observatory.proxies(|proxies| proxies.open(&key)) {
             self.observatory.refused();
-            return Err(Status::resource_exhausted("this controller takes reports of as many proxies as it may"));
+            return Err(Status::resource_exhausted(
+                "this controller takes reports of as many proxies as it may",
+            ));
         }
         let _open = OpenStream { service: self, key: &key };
         // Zero says that this controller confirms.

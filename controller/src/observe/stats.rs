@@ -154,8 +154,11 @@ impl Edge {
     fn fits(&self, request: &StatRequest) -> bool {
         let namespace = request.namespace.as_str();
         let in_namespace = namespace.is_empty()
-            || [&self.source_namespace, &self.service_namespace, &self.destination_namespace].iter().any(|n| *n == namespace);
-        let from = request.from.is_empty() || named(&request.from, &self.source_namespace, &self.source_workload);
+            || [&self.source_namespace, &self.service_namespace, &self.destination_namespace]
+                .iter()
+                .any(|n| *n == namespace);
+        let from =
+            request.from.is_empty() || named(&request.from, &self.source_namespace, &self.source_workload);
         let to = request.to.is_empty()
             || named(&request.to, &self.destination_namespace, &self.destination_workload)
             || named(&request.to, &self.service_namespace, &self.service);
@@ -231,7 +234,11 @@ fn cell(key: &SeriesKey, series: &Series) -> Cell {
         failures: count(failed),
         mesh_failures: count(failed && by_mesh),
         latency: series.latency.as_ref().map(Histogram::from_wire).unwrap_or_default(),
-        codes: if by_mesh { vec![(key.failure.chars().take(40).collect(), series.requests)] } else { Vec::new() },
+        codes: if by_mesh {
+            vec![(key.failure.chars().take(40).collect(), series.requests)]
+        } else {
+            Vec::new()
+        },
     }
 }
 
@@ -278,7 +285,10 @@ impl Rings {
         if window < FINE {
             self.fine.iter().filter(|(at, _)| *at > begin).for_each(|(_, cell)| sum.add(cell));
         } else {
-            self.coarse.iter().filter(|(at, _)| (at + 1) * COARSE > begin).for_each(|(_, cell)| sum.add(cell));
+            self.coarse
+                .iter()
+                .filter(|(at, _)| (at + 1) * COARSE > begin)
+                .for_each(|(_, cell)| sum.add(cell));
         }
         sum
     }
@@ -305,7 +315,10 @@ fn row(edge: &Edge, cell: &Cell, window: u64) -> StatRow {
         p50_ms: millis(0.50),
         p95_ms: millis(0.95),
         p99_ms: millis(0.99),
-        failure_codes: codes.into_iter().map(|(code, count)| FailureCount { code: code.clone(), count }).collect(),
+        failure_codes: codes
+            .into_iter()
+            .map(|(code, count)| FailureCount { code: code.clone(), count })
+            .collect(),
     }
 }
 

@@ -185,7 +185,12 @@ pub fn missing(spans: &[Span]) -> Vec<String> {
 fn call(span: &Span) -> String {
     let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
     let to = or(&span.destination_workload, &or(&span.service, "an unknown host"));
-    format!("from {} to {to} ({} {})", or(&span.source_workload, "outside"), span.method, span.path.chars().take(80).collect::<String>())
+    format!(
+        "from {} to {to} ({} {})",
+        or(&span.source_workload, "outside"),
+        span.method,
+        span.path.chars().take(80).collect::<String>()
+    )
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use tokio::sync::watch;
 
 use crate::clock::now_ms;
 
-
 /// The shares that readers ask for. Clones are handles of the same state.
 #[derive(Debug, Clone)]
 pub struct Demand {

@@ -36,7 +36,13 @@ pub enum Outgoing {
 
 impl Outgoing {
     /// An update.
-    pub fn update(nonce: u64, resources: Vec<Arc<Resource>>, removed: Vec<String>, unknown: Vec<Destination>, at: At) -> Self {
+    pub fn update(
+        nonce: u64,
+        resources: Vec<Arc<Resource>>,
+        removed: Vec<String>,
+        unknown: Vec<Destination>,
+        at: At,
+    ) -> Self {
         let rest = Update {
             nonce,
             resources: Vec::new(),
@@ -59,7 +65,8 @@ impl Outgoing {
             Self::Update { resources, rest } => (resources, rest),
         };
         let field = |len: usize| key_len(RESOURCES) + encoded_len_varint(len as u64) + len;
-        let len = rest.encoded_len() + resources.iter().map(|resource| field(resource.bytes.len())).sum::<usize>();
+        let len =
+            rest.encoded_len() + resources.iter().map(|resource| field(resource.bytes.len())).sum::<usize>();
         encode_key(UPDATE, WireType::LengthDelimited, buf);
         encode_varint(len as u64, buf);
         rest.encode_raw(buf);

@@ -93,7 +93,9 @@ impl Registry {
         let id = shared.next;
         shared.next += 1;
         let proxy = session.proxy();
-        let same = |line: &ProxyLine| line.proxy.namespace == proxy.namespace && line.proxy.workload == proxy.workload;
+        let same = |line: &ProxyLine| {
+            line.proxy.namespace == proxy.namespace && line.proxy.workload == proxy.workload
+        };
         shared.gone.retain(|gone| !same(&gone.line));
         let session = Arc::new(Mutex::new(session));
         shared.open.insert(id, Open { session: Arc::clone(&session), since_ms: now_ms });
@@ -116,8 +118,11 @@ impl Registry {
         let mut shared = self.lock();
         shared.gone.retain(|gone| gone.at_ms + SHOWN_MS > now_ms);
         let open = shared.open.values().map(|open| line(&lock(&open.session), Connected::Yes, open.since_ms));
-        let mut lines: Vec<ProxyLine> = open.chain(shared.gone.iter().map(|gone| gone.line.clone())).collect();
-        let key = |line: &ProxyLine| (line.proxy.namespace.clone(), line.proxy.workload.clone(), line.proxy.instance.clone());
+        let mut lines: Vec<ProxyLine> =
+            open.chain(shared.gone.iter().map(|gone| gone.line.clone())).collect();
+        let key = |line: &ProxyLine| {
+            (line.proxy.namespace.clone(), line.proxy.workload.clone(), line.proxy.instance.clone())
+        };
         lines.sort_by_key(key);
         lines
     }

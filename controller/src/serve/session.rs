@@ -184,7 +184,9 @@ impl Session {
                 None => Answer::InForce,
             };
         }
-        while let Some((nonce, revision)) = self.pending.front().copied().filter(|(nonce, _)| *nonce <= ack.nonce) {
+        while let Some((nonce, revision)) =
+            self.pending.front().copied().filter(|(nonce, _)| *nonce <= ack.nonce)
+        {
             tracing::trace!(nonce, revision, "acked");
             self.acked_revision = revision;
             self.pending.pop_front();
@@ -208,7 +210,8 @@ impl Session {
                 unknown.push(Destination { namespace, name });
             }
         }
-        let mut removed: Vec<Arc<str>> = self.told.keys().filter(|name| !wanted.contains_key(name)).cloned().collect();
+        let mut removed: Vec<Arc<str>> =
+            self.told.keys().filter(|name| !wanted.contains_key(name)).cloned().collect();
         removed.sort_unstable();
         for name in &removed {
             self.told.remove(name);
@@ -216,14 +219,16 @@ impl Session {
         let different = |resource: &&&Arc<Resource>| {
             self.told.get(&resource.name).is_none_or(|told| told.version != resource.version)
         };
-        let resources: Vec<Arc<Resource>> = wanted.values().filter(different).map(|resource| Arc::clone(resource)).collect();
+        let resources: Vec<Arc<Resource>> =
+            wanted.values().filter(different).map(|resource| Arc::clone(resource)).collect();
         self.sent_revision = snapshot.revision;
         if resources.is_empty() && removed.is_empty() && unknown.is_empty() && !self.owes_answer() {
             return None;
         }
         self.nonce += 1;
         for resource in &resources {
-            let told = Told { version: Arc::clone(&resource.version), nonce: self.nonce, answer: Answer::None };
+            let told =
+                Told { version: Arc::clone(&resource.version), nonce: self.nonce, answer: Answer::None };
             self.told.insert(Arc::clone(&resource.name), told);
         }
         if self.pending.len() == MAX_PENDING {
@@ -232,7 +237,7 @@ impl Session {
         self.pending.push_back((self.nonce, snapshot.revision));
         self.answered = self.subscription;
         let at = At { watermark: watermark(snapshot, now_ms), subscription: self.subscription };
-        let removed = removed.iter().map(|name| name.to_string()).collect();
+        let removed = removed.iter().map(ToString::to_string).collect();
         Some(Outgoing::update(self.nonce, resources, removed, unknown, at))
     }
 
@@ -275,9 +280,11 @@ impl Session {
             .told
             .iter()
             .filter_map(|(name, told)| match &told.answer {
-                Answer::Rejected { field, reason } => {
-                    Some(Rejected { resource: name.to_string(), field: field.clone(), reason: reason.clone() })
-                }
+                Answer::Rejected { field, reason } => Some(Rejected {
+                    resource: name.to_string(),
+                    field: field.clone(),
+                    reason: reason.clone(),
+                }),
                 Answer::None | Answer::InForce => None,
             })
             .collect();
@@ -289,7 +296,10 @@ impl Session {
     pub fn holdings(&self, snapshot: &Snapshot, mut say: impl FnMut(&Arc<str>, Holding)) {
         for (name, told) in &self.told {
             let current = snapshot.resource(name).is_some_and(|resource| resource.version == told.version);
-            say(name, if current && told.answer == Answer::InForce { Holding::InForce } else { Holding::Behind });
+            say(
+                name,
+                if current && told.answer == Answer::InForce { Holding::InForce } else { Holding::Behind },
+            );
         }
     }
 }

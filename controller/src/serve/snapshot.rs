@@ -81,7 +81,8 @@ impl Snapshot {
             }
         }
         let Builder { resources, reused, .. } = builder;
-        let same = before.is_some_and(|before| before.resources.len() == resources.len()) && reused == resources.len();
+        let same = before.is_some_and(|before| before.resources.len() == resources.len())
+            && reused == resources.len();
         (Self { revision, time_ms, resources, mesh, services }, if same { News::None } else { News::Some })
     }
 
@@ -109,11 +110,18 @@ impl Snapshot {
     /// service's own namespace's, and the client's: GEP-1294), and services and endpoints of their backends. `false`: there
     /// is no such service.
     #[must_use]
-    pub fn closure<'a>(&'a self, service: &ServiceName, namespace: &str, mut visit: impl FnMut(&'a Arc<Resource>)) -> bool {
+    pub fn closure<'a>(
+        &'a self,
+        service: &ServiceName,
+        namespace: &str,
+        mut visit: impl FnMut(&'a Arc<Resource>),
+    ) -> bool {
         let Some(entry) = self.services.get(service) else { return false };
         visit(&entry.service);
         visit(&entry.endpoints);
-        let seen = |route: &&AttachedRoute| &*route.namespace == service.0.namespace() || &*route.namespace == namespace;
+        let seen = |route: &&AttachedRoute| {
+            &*route.namespace == service.0.namespace() || &*route.namespace == namespace
+        };
         for route in entry.routes.iter().filter(seen) {
             visit(&route.resource);
             for backend in route.backends.iter().filter_map(|backend| self.services.get(backend)) {
@@ -143,7 +151,11 @@ impl Builder<'_> {
             None => {
                 let mut wire = convert::encode(model);
                 wire.version.clone_from(&version);
-                Arc::new(Resource { name: name.into(), version: version.into(), bytes: wire.encode_to_vec().into() })
+                Arc::new(Resource {
+                    name: name.into(),
+                    version: version.into(),
+                    bytes: wire.encode_to_vec().into(),
+                })
             }
         };
         self.resources.insert(Arc::clone(&resource.name), Arc::clone(&resource));
@@ -151,10 +163,11 @@ impl Builder<'_> {
     }
 
     fn route(&mut self, route: &Route) -> AttachedRoute {
-        let targets = route.rules.iter().flat_map(|rule| &rule.backends).filter_map(|backend| match &backend.target {
-            BackendTarget::Service { service, .. } => Some(service.clone()),
-            BackendTarget::Invalid { .. } => None,
-        });
+        let targets =
+            route.rules.iter().flat_map(|rule| &rule.backends).filter_map(|backend| match &backend.target {
+                BackendTarget::Service { service, .. } => Some(service.clone()),
+                BackendTarget::Invalid { .. } => None,
+            });
         let mut backends: Vec<ServiceName> = targets.collect();
         backends.sort_unstable();
         backends.dedup();

@@ -45,7 +45,12 @@ pub struct Context {
 pub type Answer = Result<Outgoing, Status>;
 
 /// Serves a stream until it ends.
-pub async fn run(context: Context, peer: Option<PeerInfo>, mut inbound: Streaming<ClientMessage>, out: mpsc::Sender<Answer>) {
+pub async fn run(
+    context: Context,
+    peer: Option<PeerInfo>,
+    mut inbound: Streaming<ClientMessage>,
+    out: mpsc::Sender<Answer>,
+) {
     let token = context.token.clone();
     let opened = tokio::select! {
         () = token.cancelled() => Err(stopping()),
@@ -53,7 +58,8 @@ pub async fn run(context: Context, peer: Option<PeerInfo>, mut inbound: Streamin
     };
     let ended = match opened {
         Ok(place) => {
-            let mut stream = Stream { context, place, inbound, out: out.clone(), behind: true, last_sent: Instant::now() };
+            let mut stream =
+                Stream { context, place, inbound, out: out.clone(), behind: true, last_sent: Instant::now() };
             stream.serve().await
         }
         Err(status) => Some(status),
@@ -68,7 +74,11 @@ fn stopping() -> Status {
     Status::unavailable("the controller stops; connect again")
 }
 
-async fn open(context: &Context, peer: Option<PeerInfo>, inbound: &mut Streaming<ClientMessage>) -> Result<Place, Status> {
+async fn open(
+    context: &Context,
+    peer: Option<PeerInfo>,
+    inbound: &mut Streaming<ClientMessage>,
+) -> Result<Place, Status> {
     let first = tokio::time::timeout(HELLO_DEADLINE, inbound.message()).await;
     let first = first.map_err(|_| Status::deadline_exceeded("no Hello within 10 s"))??;
     let Some(client_message::Message::Hello(hello)) = first.and_then(|message| message.message) else {
@@ -86,11 +96,12 @@ async fn open(context: &Context, peer: Option<PeerInfo>, inbound: &mut Streaming
 fn admit(context: &Context, peer: Option<PeerInfo>, hello: &Hello) -> Result<Proxy, Status> {
     let id = hello.proxy.clone().ok_or_else(|| Status::invalid_argument("Hello without `proxy`"))?;
     let peer = peer.and_then(|peer| peer.spiffe_id);
-    let spiffe_id = context.access.workload(peer.as_ref(), &id.namespace, &id.workload).map_err(|denied| {
-        context.counters.refused.inc();
-        tracing::warn!(%denied, "a configuration stream was refused");
-        Status::permission_denied(denied.to_string())
-    })?;
+    let spiffe_id =
+        context.access.workload(peer.as_ref(), &id.namespace, &id.workload).map_err(|denied| {
+            context.counters.refused.inc();
+            tracing::warn!(%denied, "a configuration stream was refused");
+            Status::permission_denied(denied.to_string())
+        })?;
     let cut = |text: &str| text.chars().take(128).collect::<String>();
     let (instance, version) = (cut(&id.instance), cut(&hello.proxy_version));
     Ok(Proxy { namespace: id.namespace, workload: id.workload, instance, version, spiffe_id })

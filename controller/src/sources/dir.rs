@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 
 use super::scan::{self, Stamp};
 use super::state::{Contents, DirState, Report};
-use super::Change;
 use crate::clock::now_ms;
+use crate::index::Change;
 
 /// Changes within this time are taken together: an editor writes a file in several steps.
 const COALESCE: Duration = Duration::from_millis(15);
@@ -60,7 +60,13 @@ struct Core {
 impl DirSource {
     /// Watches `root`. A folder that is not there yet is waited for.
     pub fn new(root: PathBuf) -> Self {
-        Self { root, woken: Arc::new(Notify::new()), watcher: None, watched: None, core: Some(Core::default()) }
+        Self {
+            root,
+            woken: Arc::new(Notify::new()),
+            watcher: None,
+            watched: None,
+            core: Some(Core::default()),
+        }
     }
 
     /// Waits until something has changed, and says what. The first call returns at once, with all that there is.
@@ -106,16 +112,18 @@ impl DirSource {
         let woken = Arc::clone(&self.woken);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Reading a file is an event too, and we read when there is an event.
-            let reading = |kind: &EventKind| {
-                matches!(kind, EventKind::Access(access) if *access != AccessKind::Close(AccessMode::Write))
-            };
+            let reading = |kind: &EventKind| matches!(kind, EventKind::Access(access) if *access != AccessKind::Close(AccessMode::Write));
             if !event.is_ok_and(|event| reading(&event.kind)) {
                 woken.notify_one();
             }
         });
-        match watcher.and_then(|mut watcher| watcher.watch(&self.root, RecursiveMode::Recursive).map(|()| watcher)) {
+        match watcher
+            .and_then(|mut watcher| watcher.watch(&self.root, RecursiveMode::Recursive).map(|()| watcher))
+        {
             Ok(watcher) => self.watcher = Some(watcher),
-            Err(error) => tracing::debug!(%error, folder = %self.root.display(), "no events, looking every {RESCAN:?}"),
+            Err(error) => {
+                tracing::debug!(%error, folder = %self.root.display(), "no events, looking every {RESCAN:?}");
+            }
         }
     }
 }

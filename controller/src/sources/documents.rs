@@ -44,12 +44,20 @@ pub fn read_documents(bytes: &[u8]) -> Vec<Document> {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
         Err(error) => {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let line = 1 + before.iter().filter(|b| **b == b'\n').count() as u64;
-            return vec![Document::Bad(vec![file_problem(Reason::NotUtf8, line, "the file is not UTF-8 here; save it as UTF-8")])];
+            let line = before.split(|b| *b == b'\n').count() as u64;
+            return vec![Document::Bad(vec![file_problem(
+                Reason::NotUtf8,
+                line,
+                "the file is not UTF-8 here; save it as UTF-8",
+            )])];
         }
     };
     if text.trim().is_empty() {
-        return vec![Document::Bad(vec![file_problem(Reason::Empty, 0, "the file is empty; delete it if its objects shall go")])];
+        return vec![Document::Bad(vec![file_problem(
+            Reason::Empty,
+            0,
+            "the file is empty; delete it if its objects shall go",
+        )])];
     }
     let mut documents = Vec::new();
     for (index, (line, text)) in split(text).into_iter().enumerate() {
@@ -73,7 +81,10 @@ fn split(text: &str) -> Vec<(u64, String)> {
     let mut documents = Vec::new();
     let mut current = (1, String::new());
     for (index, line) in text.split_inclusive('\n').enumerate() {
-        let marker = |mark: &str| line.strip_prefix(mark).filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n', '\r']));
+        let marker = |mark: &str| {
+            line.strip_prefix(mark)
+                .filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n', '\r']))
+        };
         let number = index as u64 + 1;
         if let Some(rest) = marker("---") {
             documents.push(std::mem::replace(&mut current, (number, format!("   {rest}"))));
@@ -147,7 +158,8 @@ fn read_object(node: &Node, offset: u64) -> Document {
             problem(Reason::UnknownField, Fault::new(path, message))
         })
         .collect();
-    let mut faults: Vec<Problem> = check(&key, &object).into_iter().map(|fault| problem(Reason::Invalid, fault)).collect();
+    let mut faults: Vec<Problem> =
+        check(&key, &object).into_iter().map(|fault| problem(Reason::Invalid, fault)).collect();
     // Kubernetes' own kinds have many fields that do not concern the mesh; a newer API server may know more of them.
     let strict = !matches!(kind, Kind::Service | Kind::EndpointSlice | Kind::Namespace);
     if strict {
@@ -155,7 +167,12 @@ fn read_object(node: &Node, offset: u64) -> Document {
     }
     faults.truncate(MAX_FAULTS);
     if faults.is_empty() {
-        Document::Good(ReadObject { key, object, line: begin, notes: if strict { Vec::new() } else { unknown } })
+        Document::Good(ReadObject {
+            key,
+            object,
+            line: begin,
+            notes: if strict { Vec::new() } else { unknown },
+        })
     } else {
         Document::Bad(faults)
     }
@@ -164,7 +181,10 @@ fn read_object(node: &Node, offset: u64) -> Document {
 fn identify(node: &Node) -> Result<(Kind, ObjectKey), (Reason, Fault)> {
     let quote = |text: &str| text.chars().take(80).collect::<String>();
     if !matches!(node.value, Value::Map(_)) {
-        return Err((Reason::UnknownKind, Fault::new("", "the document is not an object with `apiVersion` and `kind`")));
+        return Err((
+            Reason::UnknownKind,
+            Fault::new("", "the document is not an object with `apiVersion` and `kind`"),
+        ));
     }
     let version = node.text("apiVersion").unwrap_or_default();
     let kind = node.text("kind").unwrap_or_default();
@@ -180,7 +200,10 @@ fn identify(node: &Node) -> Result<(Kind, ObjectKey), (Reason, Fault)> {
     let metadata = node.field("metadata");
     let text = |name: &str| metadata.and_then(|m| m.text(name)).filter(|text| !text.is_empty());
     let Some(name) = text("name") else {
-        return Err((Reason::MissingName, Fault::new("metadata.name", format!("{kind} needs a name, in quotes if it is a number"))));
+        return Err((
+            Reason::MissingName,
+            Fault::new("metadata.name", format!("{kind} needs a name, in quotes if it is a number")),
+        ));
     };
     let namespace = match found.scope() {
         Scope::Namespaced => text("namespace").unwrap_or("default"),
@@ -190,7 +213,10 @@ fn identify(node: &Node) -> Result<(Kind, ObjectKey), (Reason, Fault)> {
 }
 
 fn parse(kind: Kind, node: &Node) -> Result<(Object, Vec<String>), Fault> {
-    fn one<'a, T: serde::Deserialize<'a>>(node: &'a Node, wrap: fn(Arc<T>) -> Object) -> Result<(Object, Vec<String>), Fault> {
+    fn one<'a, T: serde::Deserialize<'a>>(
+        node: &'a Node,
+        wrap: fn(Arc<T>) -> Object,
+    ) -> Result<(Object, Vec<String>), Fault> {
         let (value, unknown) = reader::read::<T>(node)?;
         Ok((wrap(Arc::new(value)), unknown))
     }
@@ -219,3 +245,6 @@ fn fill_namespace(object: &mut Object, key: &ObjectKey) {
         Object::Namespace(_) | Object::MeshConfig(_) => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,7 +70,12 @@ impl Node {
     pub fn field(&self, name: &str) -> Option<&Self> {
         match &self.value {
             Value::Map(fields) => fields.iter().find(|(key, _)| key == name).map(|(_, node)| node),
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::List(_) => None,
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::List(_) => None,
         }
     }
 
@@ -78,7 +83,12 @@ impl Node {
     pub fn text(&self, name: &str) -> Option<&str> {
         match &self.field(name)?.value {
             Value::Text(text) => Some(text),
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::List(_) | Value::Map(_) => None,
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::List(_)
+            | Value::Map(_) => None,
         }
     }
 
@@ -87,7 +97,9 @@ impl Node {
         let mut at = self;
         for part in path.split(['.', '[']).filter(|part| !part.is_empty()) {
             let next = match (&at.value, part.strip_suffix(']')) {
-                (Value::List(items), Some(index)) => index.parse::<usize>().ok().and_then(|index| items.get(index)),
+                (Value::List(items), Some(index)) => {
+                    index.parse::<usize>().ok().and_then(|index| items.get(index))
+                }
                 _ => at.field(part),
             };
             match next {

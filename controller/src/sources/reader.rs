@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::value::{MapAccessDeserializer, SeqDeserializer};
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 use super::node::{Node, Value};
@@ -89,7 +91,9 @@ impl<'a> Reader<'a, '_> {
             Value::Float(v) => visitor.visit_f64(*v),
             Value::Text(v) => visitor.visit_borrowed_str(v),
             Value::List(items) => visitor.visit_seq(Items { items: items.iter(), index: 0, reader: self }),
-            Value::Map(fields) => visitor.visit_map(Fields { fields: fields.iter(), value: None, reader: self }),
+            Value::Map(fields) => {
+                visitor.visit_map(Fields { fields: fields.iter(), value: None, reader: self })
+            }
         }
     }
 
@@ -116,7 +120,9 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.node.value {
-            Value::Text(text) => visitor.visit_borrowed_str(text).map_err(|error: ReadError| error.at(self.path)),
+            Value::Text(text) => {
+                visitor.visit_borrowed_str(text).map_err(|error: ReadError| error.at(self.path))
+            }
             _ => Err(self.wanted_text().at(self.path)),
         }
     }
@@ -132,7 +138,11 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
         visitor.visit_newtype_struct(self).map_err(|error: ReadError| error.at(self.path))
     }
 
@@ -143,8 +153,12 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         visitor: V,
     ) -> Result<V::Value, ReadError> {
         let result = match &self.node.value {
-            Value::Text(text) => visitor.visit_enum(IntoDeserializer::<ReadError>::into_deserializer(text.as_str())),
-            Value::List(items) => SeqDeserializer::new(items.iter().map(|_| ())).deserialize_enum(name, variants, visitor),
+            Value::Text(text) => {
+                visitor.visit_enum(IntoDeserializer::<ReadError>::into_deserializer(text.as_str()))
+            }
+            Value::List(items) => {
+                SeqDeserializer::new(items.iter().map(|_| ())).deserialize_enum(name, variants, visitor)
+            }
             Value::Map(fields) => {
                 let map = Fields { fields: fields.iter(), value: None, reader: self };
                 MapAccessDeserializer::new(map).deserialize_enum(name, variants, visitor)
@@ -181,7 +195,9 @@ impl<'a> SeqAccess<'a> for Items<'a, '_> {
         let Some(node) = self.items.next() else { return Ok(None) };
         let path = Path::Index(self.reader.path, self.index);
         self.index += 1;
-        seed.deserialize(Reader { node, path: &path, unknown: self.reader.unknown }).map(Some).map_err(|error| error.at(&path))
+        seed.deserialize(Reader { node, path: &path, unknown: self.reader.unknown })
+            .map(Some)
+            .map_err(|error| error.at(&path))
     }
 }
 
@@ -206,6 +222,7 @@ impl<'a> MapAccess<'a> for Fields<'a, '_> {
             return Err(de::Error::custom("a value was asked for before its key"));
         };
         let path = Path::Field(self.reader.path, key);
-        seed.deserialize(Reader { node, path: &path, unknown: self.reader.unknown }).map_err(|error| error.at(&path))
+        seed.deserialize(Reader { node, path: &path, unknown: self.reader.unknown })
+            .map_err(|error| error.at(&path))
     }
 }

@@ -51,7 +51,8 @@ pub fn list(root: &Path) -> Listing {
 
 fn problem(listing: &mut Listing, path: &str, reason: Reason, message: String) {
     let path: Arc<str> = if path.is_empty() { ".".into() } else { path.trim_end_matches('/').into() };
-    let problem = Problem { object: None, stage: Stage::Readable, reason, line: 0, fault: Fault::new("", message) };
+    let problem =
+        Problem { object: None, stage: Stage::Readable, reason, line: 0, fault: Fault::new("", message) };
     listing.problems.push((path, problem));
 }
 
@@ -78,19 +79,31 @@ fn walk(folder: &Path, prefix: &str, depth: usize, listing: &mut Listing) {
         let name = entry.file_name();
         let Some(name) = name.to_str().filter(|name| !name.starts_with(['.', '#'])) else { continue };
         let path = format!("{prefix}{name}");
-        let yaml = Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("yaml") || e.eq_ignore_ascii_case("yml"));
+        let yaml = Path::new(name)
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("yaml") || e.eq_ignore_ascii_case("yml"));
         // A link to nowhere, or a file that went between listing and looking, is not there.
         let Ok(metadata) = fs::metadata(entry.path()) else { continue };
         if metadata.is_dir() {
             if depth + 1 > MAX_DEPTH {
-                problem(listing, &path, Reason::TooMany, format!("deeper than {MAX_DEPTH} folders; not read"));
+                problem(
+                    listing,
+                    &path,
+                    Reason::TooMany,
+                    format!("deeper than {MAX_DEPTH} folders; not read"),
+                );
             } else {
                 walk(&entry.path(), &format!("{path}/"), depth + 1, listing);
             }
         } else if metadata.is_file() && yaml {
             if listing.files.len() >= MAX_FILES {
                 if !listing.problems.iter().any(|(at, _)| &**at == ".") {
-                    problem(listing, "", Reason::TooMany, format!("more than {MAX_FILES} files; {path} and what follows is not read"));
+                    problem(
+                        listing,
+                        "",
+                        Reason::TooMany,
+                        format!("more than {MAX_FILES} files; {path} and what follows is not read"),
+                    );
                 }
                 return;
             }

@@ -10,8 +10,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::documents::{Document, read_documents};
-use super::{Change, Problem, Reason, Stage};
+use super::{Problem, Reason, Stage};
 use crate::api::{Fault, Object, ObjectKey};
+use crate::index::Change;
 
 /// What a file has now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,25 +167,41 @@ impl DirState {
         let mut reports: Vec<Report> = self
             .outside
             .iter()
-            .map(|(file, problem)| Report { file: Arc::clone(file), problem: problem.clone(), effect: Effect::NotInForce })
+            .map(|(file, problem)| Report {
+                file: Arc::clone(file),
+                problem: problem.clone(),
+                effect: Effect::NotInForce,
+            })
             .collect();
         for (path, file) in &self.files {
             let report = |problem: Problem, effect| Report { file: Arc::clone(path), problem, effect };
-            reports.extend(file.problems.iter().map(|problem| report(problem.clone(), file.effect_of(problem))));
+            reports
+                .extend(file.problems.iter().map(|problem| report(problem.clone(), file.effect_of(problem))));
             reports.extend(self.duplicates(path, file).map(|problem| report(problem, Effect::NotInForce)));
         }
         reports
     }
 
     fn duplicates<'a>(&'a self, path: &'a Arc<str>, file: &'a File) -> impl Iterator<Item = Problem> + 'a {
-        file.objects.iter().filter(|(_, form)| form.freshness == Freshness::Fresh).filter_map(move |(key, form)| {
-            let (winner, won) = self.winner(key)?;
-            (winner != path).then(|| {
-                let message = format!("the same object is in {winner}:{}, which counts; remove one of them", won.line);
-                let fault = Fault::new("metadata.name", message);
-                Problem { object: Some(key.clone()), stage: Stage::Accepted, reason: Reason::Duplicate, line: form.line, fault }
-            })
-        })
+        file.objects.iter().filter(|(_, form)| form.freshness == Freshness::Fresh).filter_map(
+            move |(key, form)| {
+                let (winner, won) = self.winner(key)?;
+                (winner != path).then(|| {
+                    let message = format!(
+                        "the same object is in {winner}:{}, which counts; remove one of them",
+                        won.line
+                    );
+                    let fault = Fault::new("metadata.name", message);
+                    Problem {
+                        object: Some(key.clone()),
+                        stage: Stage::Accepted,
+                        reason: Reason::Duplicate,
+                        line: form.line,
+                        fault,
+                    }
+                })
+            },
+        )
     }
 
     /// What a file says now counts before what one said once; then the order of paths decides.
@@ -201,7 +218,8 @@ impl DirState {
         };
         let origin: Arc<str> = format!("{path}:{}", form.line).into();
         let object = form.object.clone();
-        let same = self.in_force.get(&key).is_some_and(|now| now.origin == origin && same(&now.object, &object));
+        let same =
+            self.in_force.get(&key).is_some_and(|now| now.origin == origin && same(&now.object, &object));
         if same {
             return None;
         }
@@ -214,14 +232,23 @@ impl File {
     fn read(contents: Contents, old: Self) -> Self {
         let whole = |reason, message: String| {
             let fault = Fault::new("", message);
-            vec![Document::Bad(vec![Problem { object: None, stage: Stage::Readable, reason, line: 0, fault }])]
+            vec![Document::Bad(vec![Problem {
+                object: None,
+                stage: Stage::Readable,
+                reason,
+                line: 0,
+                fault,
+            }])]
         };
         let documents = match contents {
             Contents::Bytes(bytes) => read_documents(&bytes),
             Contents::Unreadable(why) => whole(Reason::Unreadable, format!("the file cannot be read: {why}")),
             Contents::TooLarge(size) => {
                 let (size, limit) = (size.div_ceil(1 << 20), super::scan::MAX_FILE >> 20);
-                whole(Reason::TooLarge, format!("the file has {size} MiB, at most {limit} are read; split it"))
+                whole(
+                    Reason::TooLarge,
+                    format!("the file has {size} MiB, at most {limit} are read; split it"),
+                )
             }
             Contents::Gone => Vec::new(),
         };
@@ -238,21 +265,32 @@ impl File {
 
     fn add(&mut self, read: super::documents::ReadObject) {
         if let Some(first) = self.objects.get(&read.key) {
-            let message = format!("the same object is at line {} of this file, which counts; remove one of them", first.line);
+            let message = format!(
+                "the same object is at line {} of this file, which counts; remove one of them",
+                first.line
+            );
             let fault = Fault::new("metadata.name", message);
             let object = Some(read.key);
-            self.problems.push(Problem { object, stage: Stage::Accepted, reason: Reason::Duplicate, line: read.line, fault });
+            self.problems.push(Problem {
+                object,
+                stage: Stage::Accepted,
+                reason: Reason::Duplicate,
+                line: read.line,
+                fault,
+            });
             return;
         }
         self.problems.extend(read.notes);
-        self.objects.insert(read.key, Form { object: read.object, line: read.line, freshness: Freshness::Fresh });
+        self.objects
+            .insert(read.key, Form { object: read.object, line: read.line, freshness: Freshness::Fresh });
     }
 
     /// Keeps of the old forms what may still be meant: everything where a part of the file could not be told to be which
     /// object, else the objects that are there and bad.
     fn keep(&mut self, old: Self) {
         let unclear = self.problems.iter().any(|problem| problem.object.is_none());
-        let bad: BTreeSet<&ObjectKey> = self.problems.iter().filter_map(|problem| problem.object.as_ref()).collect();
+        let bad: BTreeSet<&ObjectKey> =
+            self.problems.iter().filter_map(|problem| problem.object.as_ref()).collect();
         for (key, form) in old.objects {
             if !self.objects.contains_key(&key) && (unclear || bad.contains(&key)) {
                 self.objects.insert(key, Form { freshness: Freshness::Kept, ..form });

@@ -23,9 +23,17 @@ impl ServeCounters {
     pub fn register(&self, registry: &mut Registry) {
         let family = registry.sub_registry_with_prefix("mesh_controller_config");
         family.register("pushes", "Updates sent to proxies", self.pushes.clone());
-        family.register("resources_sent", "Resources in updates sent to proxies", self.resources_sent.clone());
+        family.register(
+            "resources_sent",
+            "Resources in updates sent to proxies",
+            self.resources_sent.clone(),
+        );
         family.register("rejects", "Resources that proxies could not use", self.rejects.clone());
         family.register("streams_refused", "Configuration streams refused", self.refused.clone());
-        family.register("streams_stalled", "Configuration streams given up because nothing was read", self.stalled.clone());
+        family.register(
+            "streams_stalled",
+            "Configuration streams given up because nothing was read",
+            self.stalled.clone(),
+        );
     }
 }

@@ -6,7 +6,8 @@ use mesh_model::route::{Filter, HeaderEdit, PathRewrite, Redirect, UrlRewrite};
 use super::matches::check_header_name;
 use super::{Findings, MAX_LIST};
 use crate::api::gateway::{
-    HeaderModifier, HeaderValue, PathModifier, PathModifierKind, RequestRedirect, RouteFilter, UrlRewriteFilter,
+    HeaderModifier, HeaderValue, PathModifier, PathModifierKind, RequestRedirect, RouteFilter,
+    UrlRewriteFilter,
 };
 
 /// Which kind of route a filter belongs to: gRPC knows fewer.
@@ -24,7 +25,9 @@ pub fn lower(filters: &[RouteFilter], at: &str, family: Family, findings: &mut F
     let mut lowered = Vec::with_capacity(filters.len());
     for (index, filter) in filters.iter().enumerate() {
         let at = format!("{at}[{index}]");
-        if filters.iter().take(index).any(|earlier| earlier.kind == filter.kind && filter.kind != "RequestMirror" && filter.kind != "ExtensionRef") {
+        if filters.iter().take(index).any(|earlier| {
+            earlier.kind == filter.kind && filter.kind != "RequestMirror" && filter.kind != "ExtensionRef"
+        }) {
             findings.fault(format!("{at}.type"), format!("{} occurs twice; merge the two", filter.kind));
         }
         lowered.extend(one(filter, &at, family, findings));
@@ -39,12 +42,18 @@ pub fn lower(filters: &[RouteFilter], at: &str, family: Family, findings: &mut F
 fn one(filter: &RouteFilter, at: &str, family: Family, findings: &mut Findings) -> Option<Filter> {
     match (filter.kind.as_str(), family) {
         ("RequestHeaderModifier", _) => {
-            let edit = needed(filter.request_header_modifier.as_ref(), at, "requestHeaderModifier", findings)?;
+            let edit =
+                needed(filter.request_header_modifier.as_ref(), at, "requestHeaderModifier", findings)?;
             Some(Filter::RequestHeaders(header_edit(edit, &format!("{at}.requestHeaderModifier"), findings)))
         }
         ("ResponseHeaderModifier", _) => {
-            let edit = needed(filter.response_header_modifier.as_ref(), at, "responseHeaderModifier", findings)?;
-            Some(Filter::ResponseHeaders(header_edit(edit, &format!("{at}.responseHeaderModifier"), findings)))
+            let edit =
+                needed(filter.response_header_modifier.as_ref(), at, "responseHeaderModifier", findings)?;
+            Some(Filter::ResponseHeaders(header_edit(
+                edit,
+                &format!("{at}.responseHeaderModifier"),
+                findings,
+            )))
         }
         ("RequestRedirect", Family::Http) => {
             let it = needed(filter.request_redirect.as_ref(), at, "requestRedirect", findings)?;
@@ -55,7 +64,10 @@ fn one(filter: &RouteFilter, at: &str, family: Family, findings: &mut Findings) 
             Some(Filter::Rewrite(rewrite(it, &format!("{at}.urlRewrite"), findings)))
         }
         (other, _) => {
-            findings.unsupported(format!("{at}.type"), format!("filter `{other}` is not supported by this version of the mesh"));
+            findings.unsupported(
+                format!("{at}.type"),
+                format!("filter `{other}` is not supported by this version of the mesh"),
+            );
             None
         }
     }
@@ -74,8 +86,12 @@ fn header_edit(edit: &HeaderModifier, at: &str, findings: &mut Findings) -> Head
         let pair = |(i, header): (usize, &HeaderValue)| {
             let at = format!("{at}.{part}[{i}]");
             check_header_name(&header.name, &format!("{at}.name"), findings);
-            if header.value.len() > 4096 || header.value.bytes().any(|b| b < 0x20 && b != b'\t' || b == 0x7f) {
-                findings.fault(format!("{at}.value"), "is not a header value: over 4096 bytes, or with control characters");
+            if header.value.len() > 4096 || header.value.bytes().any(|b| b < 0x20 && b != b'\t' || b == 0x7f)
+            {
+                findings.fault(
+                    format!("{at}.value"),
+                    "is not a header value: over 4096 bytes, or with control characters",
+                );
             }
             (header.name.to_ascii_lowercase(), header.value.clone())
         };
@@ -122,7 +138,10 @@ fn check_hostname(hostname: Option<&str>, at: &str, findings: &mut Findings) {
             && !l.ends_with('-')
     };
     if name.len() > 253 || !name.split('.').all(label) {
-        findings.fault(format!("{at}.hostname"), format!("`{name}` is not a host name without port, in lower case"));
+        findings.fault(
+            format!("{at}.hostname"),
+            format!("`{name}` is not a host name without port, in lower case"),
+        );
     }
 }
 
@@ -133,7 +152,10 @@ fn path_rewrite(path: &PathModifier, at: &str, findings: &mut Findings) -> Optio
     };
     let value = needed(value, at, name, findings)?;
     if value.len() > 1024 || value.bytes().any(|b| b <= 0x20 || b == 0x7f || b == b'?' || b == b'#') {
-        findings.fault(format!("{at}.{name}"), "is not a path: over 1024 bytes, or with blanks, control characters, `?` or `#`");
+        findings.fault(
+            format!("{at}.{name}"),
+            "is not a path: over 1024 bytes, or with blanks, control characters, `?` or `#`",
+        );
     }
     Some(match path.kind {
         PathModifierKind::ReplaceFullPath => PathRewrite::Full(value.clone()),

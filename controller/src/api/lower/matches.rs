@@ -3,7 +3,9 @@
 use mesh_model::route::{GrpcMatch, Match, PathMatch, Pattern, Target, TextMatch, ValueMatch};
 
 use super::{Findings, MAX_LIST};
-use crate::api::gateway::{GrpcMethod, GrpcRouteMatch, HttpMatch, NamedValue, PathKind, PathValue, ValueKind};
+use crate::api::gateway::{
+    GrpcMethod, GrpcRouteMatch, HttpMatch, NamedValue, PathKind, PathValue, ValueKind,
+};
 
 /// Methods that HTTPRoute knows. Source: HTTPRoute specification, `HTTPMethod`.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
@@ -66,7 +68,10 @@ fn path(path: Option<&PathValue>, at: &str, findings: &mut Findings) -> PathMatc
 /// Matches of a gRPC rule; none becomes one that fits everything.
 pub fn grpc(matches: &[GrpcRouteMatch], at: &str, findings: &mut Findings) -> Vec<Match> {
     if matches.is_empty() {
-        return vec![Match { target: Target::Grpc(GrpcMatch { service: None, method: None }), headers: Vec::new() }];
+        return vec![Match {
+            target: Target::Grpc(GrpcMatch { service: None, method: None }),
+            headers: Vec::new(),
+        }];
     }
     let one = |(i, m): (usize, &GrpcRouteMatch)| {
         let at = format!("{at}[{i}]");
@@ -146,6 +151,7 @@ fn regex_fault(value: &str, reason: &str) -> String {
 pub(super) fn check_header_name(name: &str, field: &str, findings: &mut Findings) {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || name.len() > 256 || !name.bytes().all(token) {
-        findings.fault(field, format!("`{}` is not a header name", name.chars().take(80).collect::<String>()));
+        findings
+            .fault(field, format!("`{}` is not a header name", name.chars().take(80).collect::<String>()));
     }
 }

@@ -1,0 +1,163 @@
+//! Faults of single objects, each as a document that somebody could write.
+
+use crate::sources::documents::{Document, read_documents};
+
+/// `FIELD: MESSAGE` of every fault of the one document.
+fn faults(yaml: &str) -> Vec<String> {
+    match read_documents(yaml.as_bytes()).remove(0) {
+        Document::Good(_) => Vec::new(),
+        Document::Bad(problems) => problems.into_iter().map(|problem| problem.fault.to_string()).collect(),
+    }
+}
+
+fn http(rule: &str) -> Vec<String> {
+    faults(&format!(
+        "{{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {{name: r, namespace: shop}}, \
+         spec: {{parentRefs: [{{group: '', kind: Service, name: s}}], rules: [{rule}]}}}}"
+    ))
+}
+
+fn grpc(rule: &str) -> Vec<String> {
+    faults(&format!(
+        "{{apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, metadata: {{name: r, namespace: shop}}, \
+         spec: {{parentRefs: [{{group: '', kind: Service, name: s}}], rules: [{rule}]}}}}"
+    ))
+}
+
+#[test]
+fn a_full_rule_is_good() {
+    let rule = "{name: a, matches: [{path: {type: PathPrefix, value: /v1/}, method: GET, \
+        headers: [{name: X-User, value: a.*, type: RegularExpression}], queryParams: [{name: q, value: '1'}]}], \
+        filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: a, value: b}], remove: [c]}}, \
+        {type: URLRewrite, urlRewrite: {hostname: x.example, path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}], \
+        backendRefs: [{name: b, port: 80, weight: 1000000}], timeouts: {request: 10s, backendRequest: 500ms}}";
+    assert_eq!(http(rule), Vec::<String>::new());
+}
+
+#[test]
+fn each_fault_of_an_http_rule_is_told_with_its_field() {
+    let table = [
+        (
+            "{backendRefs: [{name: b, port: 80}, {name: b, port: 80, weight: 2000000}]}",
+            "spec.rules[0].backendRefs[1].weight: 2000000 is over 1000000",
+        ),
+        (
+            "{backendRefs: [{name: b, port: 80, weight: -1}]}",
+            "spec.rules[0].backendRefs[0].weight: -1 is below 0",
+        ),
+        (
+            "{backendRefs: [{name: b, port: 0}]}",
+            "spec.rules[0].backendRefs[0].port: 0 is not a port; use 1 to 65535",
+        ),
+        (
+            "{matches: [{path: {type: RegularExpression, value: '('}}]}",
+            "spec.rules[0].matches[0].path.value: `(` is not a usable expression: unclosed group",
+        ),
+        (
+            "{matches: [{path: {value: v1}}]}",
+            "spec.rules[0].matches[0].path.value: `v1` does not begin with `/`",
+        ),
+        (
+            "{matches: [{path: {value: /a/../b}}]}",
+            "spec.rules[0].matches[0].path.value: `/a/../b` has `/../` in it, which no canonical path has",
+        ),
+        (
+            "{matches: [{method: FETCH}]}",
+            "spec.rules[0].matches[0].method: `FETCH` is none of GET, HEAD, POST, PUT, DELETE, CONNECT, OPTIONS, TRACE, PATCH",
+        ),
+        (
+            "{matches: [{headers: [{name: 'a b', value: c}]}]}",
+            "spec.rules[0].matches[0].headers[0].name: `a b` is not a header name",
+        ),
+        (
+            "{filters: [{type: RequestRedirect, requestRedirect: {statusCode: 300}}]}",
+            "spec.rules[0].filters[0].requestRedirect.statusCode: 300 is none of 301, 302, 303, 307, 308",
+        ),
+        (
+            "{filters: [{type: URLRewrite}]}",
+            "spec.rules[0].filters[0].urlRewrite: is missing though `type` asks for it",
+        ),
+        (
+            "{filters: [{type: RequestRedirect, requestRedirect: {}}], backendRefs: [{name: b, port: 80}]}",
+            "spec.rules[0].backendRefs: not allowed beside a RequestRedirect filter; remove one of the two",
+        ),
+        (
+            "{matches: [{path: {type: Exact, value: /a}}], filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /b}}}]}",
+            "spec.rules[0].filters: replacePrefixMatch needs exactly one match in the rule, of type PathPrefix",
+        ),
+        (
+            "{timeouts: {request: 1s, backendRequest: 2s}}",
+            "spec.rules[0].timeouts.backendRequest: longer than `request`; it must not be",
+        ),
+        ("{name: a}, {name: a}", "spec.rules[1].name: `a` is the name of another rule of this route"),
+    ];
+    for (rule, fault) in table {
+        assert_eq!(http(rule), [fault], "{rule}");
+    }
+}
+
+#[test]
+fn a_duration_that_is_none_is_refused_and_zero_is_no_limit() {
+    assert_eq!(http("{timeouts: {request: 1.5s}}").len(), 1);
+    assert_eq!(http("{timeouts: {request: 0s, backendRequest: 5s}}"), Vec::<String>::new());
+}
+
+#[test]
+fn a_grpc_match_needs_service_or_method() {
+    assert_eq!(
+        grpc("{matches: [{method: {}}]}"),
+        ["spec.rules[0].matches[0].method: needs `service`, `method` or both"]
+    );
+    assert_eq!(grpc("{matches: [{method: {service: a.B, method: C}}]}"), Vec::<String>::new());
+    assert_eq!(
+        grpc("{matches: [{method: {service: a/b}}]}"),
+        ["spec.rules[0].matches[0].method.service: `a/b` has a `/` in it"]
+    );
+}
+
+#[test]
+fn long_lists_are_refused() {
+    let rules = ["{}"; 17].join(", ");
+    assert_eq!(http(&rules), ["spec.rules: 17 entries, at most 16 are allowed"]);
+}
+
+#[test]
+fn services_slices_and_our_own_kinds_are_checked() {
+    let table = [
+        ("{apiVersion: v1, kind: Service, metadata: {name: s}}", "spec: is missing"),
+        (
+            "{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {ports: [{port: 70000}]}}",
+            "spec.ports[0].port: 70000 is not a port; use 1 to 65535",
+        ),
+        (
+            "{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {ports: [{port: 80, name: a}, {port: 81}]}}",
+            "spec.ports[1].name: is needed where a Service has several ports",
+        ),
+        (
+            "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: s}, addressType: IPv4, endpoints: [{addresses: [x]}]}",
+            "endpoints[0].addresses[0]: `x` is not an IP address",
+        ),
+        (
+            "{apiVersion: amime.io/v1alpha1, kind: MeshConfig, metadata: {name: other}, spec: {}}",
+            "metadata.name: `other`: the one MeshConfig of a mesh is named `default`",
+        ),
+        (
+            "{apiVersion: amime.io/v1alpha1, kind: MeshConfig, metadata: {name: default}, spec: {tracing: {samplePpm: 1000001}}}",
+            "spec.tracing.samplePpm: 1000001 is over 1000000",
+        ),
+        (
+            "{apiVersion: amime.io/v1alpha1, kind: Workload, metadata: {name: w}, spec: {address: 127.0.0.1, ports: [{port: 0}]}}",
+            "spec.ports[0].port: 0 is not a port; use 1 to 65535",
+        ),
+    ];
+    for (yaml, fault) in table {
+        assert_eq!(faults(yaml), [fault], "{yaml}");
+    }
+    let name = faults("{apiVersion: v1, kind: Service, metadata: {name: Upper}, spec: {}}");
+    assert_eq!(
+        name,
+        [
+            "metadata.name: `Upper` is not a valid name: only a-z, 0-9 and `-` are allowed, and `-` neither first nor last"
+        ]
+    );
+}
