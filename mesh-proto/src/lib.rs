@@ -6,7 +6,14 @@ pub mod convert;
 /// Certificate authority: `mesh.ca.v1`.
 pub mod ca {
     /// Version 1 of the protocol.
-    #[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications, unreachable_pub, reason = "generated code; the .proto files carry the documentation")]
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::pedantic,
+        unused_qualifications,
+        unreachable_pub,
+        reason = "generated code; the .proto files carry the documentation"
+    )]
     pub mod v1 {
         include!("generated/mesh.ca.v1.rs");
     }
@@ -15,7 +22,14 @@ pub mod ca {
 /// Configuration of proxies: `mesh.config.v1`.
 pub mod config {
     /// Version 1 of the protocol.
-    #[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications, unreachable_pub, reason = "generated code; the .proto files carry the documentation")]
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::pedantic,
+        unused_qualifications,
+        unreachable_pub,
+        reason = "generated code; the .proto files carry the documentation"
+    )]
     pub mod v1 {
         include!("generated/mesh.config.v1.rs");
     }
@@ -24,7 +38,14 @@ pub mod config {
 /// Reports of proxies: `mesh.report.v1`.
 pub mod report {
     /// Version 1 of the protocol.
-    #[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications, unreachable_pub, reason = "generated code; the .proto files carry the documentation")]
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::pedantic,
+        unused_qualifications,
+        unreachable_pub,
+        reason = "generated code; the .proto files carry the documentation"
+    )]
     pub mod v1 {
         include!("generated/mesh.report.v1.rs");
     }
@@ -33,7 +54,14 @@ pub mod report {
 /// What tools ask the controller: `mesh.inspect.v1`.
 pub mod inspect {
     /// Version 1 of the protocol.
-    #[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications, unreachable_pub, reason = "generated code; the .proto files carry the documentation")]
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::pedantic,
+        unused_qualifications,
+        unreachable_pub,
+        reason = "generated code; the .proto files carry the documentation"
+    )]
     pub mod v1 {
         include!("generated/mesh.inspect.v1.rs");
     }

@@ -97,7 +97,7 @@ fn fits(one: &Match, sent: &Sent) -> bool {
 }
 
 /// Strikes out all whose value is not the largest.
-fn keep_largest<'a>(fit: Vec<Fit<'a>>, value: impl Fn(&Match) -> usize) -> Vec<Fit<'a>> {
+fn keep_largest(fit: Vec<Fit<'_>>, value: impl Fn(&Match) -> usize) -> Vec<Fit<'_>> {
     let largest = fit.iter().map(|one| value(matched(one))).max().unwrap_or(0);
     fit.into_iter().filter(|one| value(matched(one)) == largest).collect()
 }
@@ -110,7 +110,7 @@ fn path_of(one: &Match) -> Option<&PathMatch> {
 }
 
 /// "Characters in a matching service (or method)": an exact text counts before an expression.
-fn keep_grpc<'a>(fit: Vec<Fit<'a>>, part: fn(&GrpcMatch) -> &Option<TextMatch>) -> Vec<Fit<'a>> {
+fn keep_grpc(fit: Vec<Fit<'_>>, part: fn(&GrpcMatch) -> &Option<TextMatch>) -> Vec<Fit<'_>> {
     let of = |one: &Match, exact: bool| match &one.target {
         Target::Grpc(call) => match part(call) {
             Some(TextMatch::Exact(text)) if exact => text.len(),

@@ -2,6 +2,7 @@
 
 use super::*;
 
+#[expect(clippy::unnecessary_wraps, reason = "every use takes an option")]
 const fn s(seconds: u64) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }

@@ -1,0 +1,225 @@
+//! What is encoded is decoded to the same, for arbitrary models; and no bytes make a decoder panic.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use mesh_model::endpoint::{Endpoint, EndpointState, PortEndpoints, Transport};
+use mesh_model::name::{Name, ServiceName, WorkloadName};
+use mesh_model::route::{
+    Backend, BackendTarget, Filter, GrpcMatch, HeaderEdit, Match, ParentRef, PathMatch, PathRewrite, Pattern,
+    Redirect, RouteKind, Rule, Target, TextMatch, Timeouts, UrlRewrite, ValueMatch,
+};
+use mesh_model::service::{Protocol, ServicePort};
+use mesh_model::settings::{MtlsMode, OutboundMode};
+use mesh_model::spiffe::{SpiffeId, TrustDomain};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+
+fn label() -> impl Strategy<Value = String> {
+    "[a-z]([a-z0-9-]{0,8}[a-z0-9])?"
+}
+
+fn service_name() -> impl Strategy<Value = ServiceName> {
+    (label(), label()).prop_map(|(namespace, name)| ServiceName::new(&namespace, &name).unwrap())
+}
+
+fn port() -> impl Strategy<Value = u16> {
+    1..=u16::MAX
+}
+
+fn mesh() -> impl Strategy<Value = MeshSettings> {
+    (
+        "[a-z0-9._-]{1,30}",
+        select(vec![MtlsMode::Strict, MtlsMode::Permissive, MtlsMode::Disabled]),
+        select(vec![OutboundMode::AllowAny, OutboundMode::RegistryOnly]),
+        0..=bounds::PPM,
+        any::<bool>(),
+    )
+        .prop_map(|(trust_domain, mtls_mode, outbound_mode, trace_sample_ppm, access_log)| {
+            MeshSettings {
+                trust_domain: TrustDomain::new(&trust_domain).unwrap(),
+                mtls_mode,
+                outbound_mode,
+                trace_sample_ppm,
+                access_log,
+            }
+        })
+}
+
+fn service() -> impl Strategy<Value = Service> {
+    let protocols = vec![Protocol::Http1, Protocol::Http2, Protocol::Grpc, Protocol::Tcp, Protocol::Tls];
+    let port = (port(), "[a-z-]{0,10}", option::of(select(protocols)))
+        .prop_map(|(port, name, protocol)| ServicePort { port, name, protocol });
+    (service_name(), vec(port, 0..4), vec(any::<IpAddr>(), 0..3))
+        .prop_map(|(name, ports, addresses)| Service { name, ports, addresses })
+}
+
+fn endpoints() -> impl Strategy<Value = Endpoints> {
+    let identity = (label(), label()).prop_map(|(namespace, account)| {
+        Transport::Mesh(SpiffeId::new(TrustDomain::new("td").unwrap(), &namespace, &account).unwrap())
+    });
+    let endpoint = (
+        (any::<IpAddr>(), port()),
+        prop_oneof![Just(Transport::Plain), identity],
+        option::of(service_name().prop_map(|name| WorkloadName(name.0))),
+        "[a-z0-9-]{0,6}",
+        select(vec![EndpointState::Ready, EndpointState::Draining]),
+    )
+        .prop_map(|((ip, port), transport, workload, zone, state)| Endpoint {
+            address: SocketAddr::new(ip, port),
+            transport,
+            workload,
+            zone,
+            state,
+        });
+    let ports =
+        (port(), vec(endpoint, 0..5)).prop_map(|(port, endpoints)| PortEndpoints::new(port, endpoints));
+    (service_name(), vec(ports, 0..3)).prop_map(|(service, ports)| Endpoints { service, ports })
+}
+
+fn pattern() -> impl Strategy<Value = Pattern> {
+    select(vec![".*", "a|b", "/v[0-9]+", "(x)?y", "\\d+"]).prop_map(|source| Pattern::new(source).unwrap())
+}
+
+fn text_match() -> impl Strategy<Value = TextMatch> {
+    prop_oneof!["\\PC{0,8}".prop_map(TextMatch::Exact), pattern().prop_map(TextMatch::Regex)]
+}
+
+fn condition(name: &'static str) -> impl Strategy<Value = ValueMatch> {
+    (name, text_match()).prop_map(|(name, value)| ValueMatch { name, value })
+}
+
+fn http_target() -> impl Strategy<Value = Target> {
+    let path = prop_oneof![
+        "(/[a-z]{0,3}){1,3}".prop_map(PathMatch::Exact),
+        "(/[a-z]{0,3}){0,3}".prop_map(|text| PathMatch::prefix(&text)),
+        pattern().prop_map(PathMatch::Regex),
+    ];
+    (path, option::of("[A-Z]{1,7}"), vec(condition("\\PC{1,5}"), 0..3))
+        .prop_map(|(path, method, query)| Target::Http { path, method, query })
+}
+
+fn grpc_target() -> impl Strategy<Value = Target> {
+    let exact = || option::of("[a-zA-Z.]{1,8}".prop_map(TextMatch::Exact));
+    let regex = || option::of(pattern().prop_map(TextMatch::Regex));
+    prop_oneof![(exact(), exact()), (regex(), regex())]
+        .prop_map(|(service, method)| Target::Grpc(GrpcMatch { service, method }))
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let name = || "[a-z][a-z0-9_-]{0,8}";
+    let header = || (name(), "[ -~\u{e4}]{0,8}");
+    let edit = || {
+        (vec(header(), 0..3), vec(header(), 0..3), vec(name(), 0..3))
+            .prop_map(|(set, add, remove)| HeaderEdit { set, add, remove })
+    };
+    let rewrite = || {
+        option::of(prop_oneof![
+            "(/[a-z]{0,3}){0,3}".prop_map(PathRewrite::Full),
+            "(/[a-z]{0,3}){0,3}".prop_map(PathRewrite::Prefix)
+        ])
+    };
+    let host = || option::of("[a-z]{1,5}(\\.[a-z]{1,5})?");
+    let redirect = (
+        option::of(select(vec!["http", "https"])),
+        host(),
+        rewrite(),
+        option::of(port()),
+        select(vec![301, 302, 303, 307, 308]),
+    )
+        .prop_map(|(scheme, hostname, path, port, status)| Redirect {
+            scheme: scheme.map(str::to_owned),
+            hostname,
+            path,
+            port,
+            status,
+        });
+    prop_oneof![
+        edit().prop_map(Filter::RequestHeaders),
+        edit().prop_map(Filter::ResponseHeaders),
+        redirect.prop_map(Filter::Redirect),
+        (host(), rewrite()).prop_map(|(hostname, path)| Filter::Rewrite(UrlRewrite { hostname, path })),
+    ]
+}
+
+fn rule(target: impl Strategy<Value = Target> + 'static) -> impl Strategy<Value = Rule> {
+    let backend_target = prop_oneof![
+        3 => (service_name(), port()).prop_map(|(service, port)| BackendTarget::Service { service, port }),
+        1 => ("\\PC{0,9}", "\\PC{0,9}").prop_map(|(reference, reason)| BackendTarget::Invalid { reference, reason }),
+    ];
+    let backend = (backend_target, 0..=bounds::WEIGHT, vec(filter(), 0..2))
+        .prop_map(|(target, weight, filters)| Backend { target, weight, filters });
+    let limit = || option::of((1..=bounds::TIMEOUT_MS).prop_map(Duration::from_millis));
+    let one = (target, vec(condition("[a-z][a-z0-9-]{0,5}"), 0..3))
+        .prop_map(|(target, headers)| Match { target, headers });
+    (option::of("[a-z]{1,5}"), vec(one, 1..4), vec(filter(), 0..3), vec(backend, 0..4), (limit(), limit()))
+        .prop_map(|(name, matches, filters, backends, (request, backend_request))| Rule {
+            name,
+            matches,
+            filters,
+            backends,
+            timeouts: Timeouts { request, backend_request },
+        })
+}
+
+fn route() -> impl Strategy<Value = Route> {
+    let parent = (service_name(), option::of(port())).prop_map(|(service, port)| ParentRef { service, port });
+    let rules = prop_oneof![
+        vec(rule(http_target()), 0..3).prop_map(|rules| (RouteKind::Http, rules)),
+        vec(rule(grpc_target()), 0..3).prop_map(|rules| (RouteKind::Grpc, rules)),
+    ];
+    (rules, label(), "[a-z]{1,5}(\\.[a-z]{1,5})?", vec(parent, 0..3), any::<u64>(), "\\PC{0,20}").prop_map(
+        |((kind, rules), namespace, name, parents, created, origin)| Route {
+            id: RouteId { kind, name: Name::new(&namespace, &name).unwrap() },
+            parents,
+            rules,
+            created,
+            origin,
+        },
+    )
+}
+
+fn resource() -> impl Strategy<Value = ModelResource> {
+    prop_oneof![
+        1 => mesh().prop_map(ModelResource::Mesh),
+        1 => service().prop_map(ModelResource::Service),
+        1 => endpoints().prop_map(ModelResource::Endpoints),
+        3 => route().prop_map(ModelResource::Route),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_encoded_is_decoded_to_the_same(model in resource()) {
+        let bytes = encode(&model).encode_to_vec();
+        let wire = crate::config::v1::Resource::decode(bytes.as_slice()).unwrap();
+        prop_assert_eq!(decode(wire), Ok(model));
+    }
+
+    #[test]
+    fn versions_differ_exactly_when_the_meaning_does(a in resource(), b in resource()) {
+        prop_assert_eq!(a.version(), a.clone().version());
+        prop_assert_eq!(a == b, a.version() == b.version());
+    }
+
+    #[test]
+    fn no_damaged_resource_makes_the_decoder_panic(model in resource(), damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        let mut bytes = encode(&model).encode_to_vec();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Ok(wire) = crate::config::v1::Resource::decode(bytes.as_slice())
+            && let Ok(read) = decode(wire)
+        {
+            // Whatever is accepted is in the form that we write ourselves.
+            prop_assert_eq!(decode(encode(&read)), Ok(read));
+        }
+    }
+}
