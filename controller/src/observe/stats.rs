@@ -121,7 +121,8 @@ impl Stats {
             if !edge.fits(request) || !side_fits(edge, request.side, &callers) {
                 continue;
             }
-            let cell = rings.sum(window, now);
+            // Over all that was asked for: the second in which it began is part of it.
+            let cell = rings.sum(asked, now);
             if cell.requests > 0 {
                 rows.push(row(edge, &cell, window));
             }
