@@ -261,7 +261,11 @@ fn target(backend: &LoweredBackend, namespace: &str, services: &Services) -> Res
         });
     }
     let Some(port) = backend.port else {
-        return Err(refs("BackendNotFound", "port", "is missing; a Service needs it".to_owned()));
+        return Err(refs(
+            "BackendNotFound",
+            "port",
+            "the reference has no port, which a Service needs".to_owned(),
+        ));
     };
     let name = ServiceName::new(namespace, &backend.name)
         .map_err(|error| refs("BackendNotFound", "name", error.to_string()))?;

@@ -177,4 +177,4 @@ impl Builder<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,1 +1,60 @@
+//! What is written by hand reads as the generated code writes it.
 
+use bytes::BytesMut;
+use mesh_proto::config::v1::Resource as WireResource;
+use mesh_proto::config::v1::{MeshSettings, resource};
+
+use super::*;
+
+fn wire(name: &str, access_log: bool) -> WireResource {
+    let mesh = MeshSettings { trust_domain: "x".repeat(200), access_log, ..MeshSettings::default() };
+    WireResource { name: name.into(), version: "1".into(), body: Some(resource::Body::Mesh(mesh)) }
+}
+
+fn shared(wire: &WireResource) -> Arc<Resource> {
+    Arc::new(Resource {
+        name: wire.name.as_str().into(),
+        version: wire.version.as_str().into(),
+        bytes: wire.encode_to_vec().into(),
+    })
+}
+
+fn watermark() -> Watermark {
+    Watermark { revision: 7, source_time_ms: 8, sent_ms: 9 }
+}
+
+#[test]
+fn an_update_reads_as_generated_code_reads_it() {
+    let resources = [wire("a", true), wire("b", false)];
+    let unknown = vec![Destination { namespace: "n".into(), name: "s".into() }];
+    let at = At { watermark: watermark(), subscription: 4 };
+    let outgoing =
+        Outgoing::update(3, resources.iter().map(shared).collect(), vec!["gone".into()], unknown.clone(), at);
+    let mut buf = BytesMut::new();
+    outgoing.write(&mut buf);
+    let expected = Update {
+        nonce: 3,
+        resources: resources.to_vec(),
+        removed: vec!["gone".into()],
+        unknown,
+        watermark: Some(watermark()),
+        subscription: 4,
+    };
+    let read = ServerMessage::decode(buf.freeze()).unwrap();
+    assert_eq!(read.message, Some(server_message::Message::Update(expected)));
+}
+
+#[test]
+fn an_empty_update_and_a_watermark_are_messages_too() {
+    let mut buf = BytesMut::new();
+    Outgoing::update(1, vec![], vec![], vec![], At { watermark: watermark(), subscription: 1 })
+        .write(&mut buf);
+    let read = ServerMessage::decode(buf.freeze()).unwrap().message.unwrap();
+    assert!(
+        matches!(read, server_message::Message::Update(update) if update.nonce == 1 && update.resources.is_empty())
+    );
+    let mut buf = BytesMut::new();
+    Outgoing::Watermark(watermark()).write(&mut buf);
+    let read = ServerMessage::decode(buf.freeze()).unwrap().message;
+    assert_eq!(read, Some(server_message::Message::Watermark(watermark())));
+}

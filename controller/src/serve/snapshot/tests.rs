@@ -1,1 +1,101 @@
+//! What a snapshot shares and who needs what.
 
+use mesh_model::spiffe::TrustDomain;
+
+use super::*;
+use crate::compile::compile;
+use crate::index::Index;
+use crate::sources::state::{Contents, DirState};
+
+pub(in crate::serve) fn compiled(yaml: &str) -> Compiled {
+    let mut state = DirState::default();
+    let mut index = Index::default();
+    index.apply(state.apply("f.yaml", Contents::Bytes(yaml.as_bytes().to_vec())), 1);
+    assert_eq!(state.reports(), []);
+    compile(&index, &TrustDomain::new("mesh.test").unwrap())
+}
+
+pub(in crate::serve) const SHOP: &str = "
+{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: v1, namespace: shop}, spec: {ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: v2, namespace: shop}, spec: {ports: [{port: 80}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: shop, labels: {x: a}}
+spec:
+  parentRefs: [{group: '', kind: Service, name: web}]
+  rules: [{backendRefs: [{name: v1, port: 80, weight: 90}, {name: v2, port: 80, weight: 10}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: bank}
+spec:
+  parentRefs: [{group: '', kind: Service, name: web, namespace: shop}]
+  rules: [{backendRefs: [{name: v1, namespace: shop, port: 80}]}]
+";
+
+pub(in crate::serve) fn snapshot(yaml: &str, revision: u64, before: Option<&Snapshot>) -> (Snapshot, News) {
+    Snapshot::build(&compiled(yaml), revision, 100 + revision, before)
+}
+
+fn closure(snapshot: &Snapshot, service: &str, namespace: &str) -> Option<Vec<String>> {
+    let mut names = std::collections::BTreeSet::new();
+    let known = snapshot.closure(&ServiceName::new("shop", service).unwrap(), namespace, |resource| {
+        names.insert(resource.name.to_string());
+    });
+    known.then(|| names.into_iter().collect())
+}
+
+#[test]
+fn a_client_gets_the_service_its_routes_and_their_backends() {
+    let (snapshot, _) = snapshot(SHOP, 1, None);
+    assert_eq!(
+        closure(&snapshot, "web", "shop").unwrap(),
+        [
+            "endpoints/shop/v1",
+            "endpoints/shop/v2",
+            "endpoints/shop/web",
+            "httproute/shop/web",
+            "service/shop/v1",
+            "service/shop/v2",
+            "service/shop/web"
+        ]
+    );
+    assert!(
+        closure(&snapshot, "web", "bank").unwrap().contains(&"httproute/bank/web".to_owned()),
+        "a consumer route of its own namespace"
+    );
+    assert!(
+        !closure(&snapshot, "web", "other").unwrap().contains(&"httproute/bank/web".to_owned()),
+        "nobody else's"
+    );
+    assert_eq!(closure(&snapshot, "v1", "shop").unwrap(), ["endpoints/shop/v1", "service/shop/v1"]);
+    assert_eq!(closure(&snapshot, "nobody", "shop"), None);
+}
+
+#[test]
+fn what_is_the_same_is_the_same_bytes() {
+    let (first, news) = snapshot(SHOP, 1, None);
+    assert_eq!(news, News::Some);
+    let (second, _) = snapshot(&SHOP.replace("weight: 90", "weight: 80"), 2, Some(&first));
+    for (name, resource) in &second.resources {
+        let shared = Arc::ptr_eq(resource, first.resource(name).unwrap());
+        assert_eq!(shared, &**name != "httproute/shop/web", "{name}");
+    }
+}
+
+#[test]
+fn an_edit_without_meaning_is_no_news() {
+    let (first, _) = snapshot(SHOP, 1, None);
+    let edited = format!(
+        "# A comment moves every line.\n{}",
+        SHOP.replace("labels: {x: a}", "labels: {x: b}, annotations: {y: z}")
+    );
+    let (_, news) = snapshot(&edited, 2, Some(&first));
+    assert_eq!(news, News::None);
+    let (_, news) = snapshot(SHOP.split("---\napiVersion").next().unwrap(), 3, Some(&first));
+    assert_eq!(news, News::Some, "something is gone");
+}
