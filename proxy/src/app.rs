@@ -106,8 +106,18 @@ pub fn start(config: Config, source: Source) -> Result<Running, StartError> {
     let telemetry = Telemetry::new();
     let drain = CancellationToken::new();
     let (report, ended) = tokio::sync::oneshot::channel();
-    let running = Running { addrs: addrs.clone(), ready: ready.clone(), hub: telemetry.hub.clone(), drain: drain.clone(), ended };
-    let gates = Gates { identity: ready.gate("identity"), configuration: ready.gate("configuration"), workers: ready.gate("workers") };
+    let running = Running {
+        addrs: addrs.clone(),
+        ready: ready.clone(),
+        hub: telemetry.hub.clone(),
+        drain: drain.clone(),
+        ended,
+    };
+    let gates = Gates {
+        identity: ready.gate("identity"),
+        configuration: ready.gate("configuration"),
+        workers: ready.gate("workers"),
+    };
     let root = Root { config: Arc::new(config), addrs, ready, telemetry, drain, tasks: Tasks::new() };
     // The root task owns all others; its own set has nothing else in it and ends when it does.
     Tasks::new().spawn("proxy", async move {
@@ -199,10 +209,12 @@ impl Root {
                     workload: self.config.workload.clone(),
                     instance: format!("{:08x}-{:08x}", std::process::id(), fastrand::u32(..)),
                 };
-                let reports = ReportConfig::new(identity.clone(), control.controller, node.clone(), self.ready.clone());
+                let reports =
+                    ReportConfig::new(identity.clone(), control.controller, node.clone(), self.ready.clone());
                 self.telemetry.hub.spawn_reports(reports, &self.tasks);
                 tracing::info!(controller = %control.controller, "waiting for configuration");
-                let client = ClientConfig { identity: identity.clone(), controller: control.controller, node };
+                let client =
+                    ClientConfig { identity: identity.clone(), controller: control.controller, node };
                 xds::spawn(client, gate, &self.tasks)
             }
         }
@@ -226,7 +238,13 @@ impl Root {
         }
     }
 
-    fn start_workers(&self, mut bound: Bound, identity: &Identity, discovery: &Discovery, gate: Gate) -> Result<Workers, StartError> {
+    fn start_workers(
+        &self,
+        mut bound: Bound,
+        identity: &Identity,
+        discovery: &Discovery,
+        gate: Gate,
+    ) -> Result<Workers, StartError> {
         let mut ends = Vec::new();
         for number in 0..self.config.workers.max(1) {
             let (ended, end) = tokio::sync::oneshot::channel();

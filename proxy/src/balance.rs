@@ -77,8 +77,15 @@ impl<T: Clone> Balancer<T> {
 
     /// Picks an endpoint that is not among `tried`. Ready ones come first, then ready ones whose last connect failed a moment
     /// ago, then draining ones. `random(n)` is uniform below `n`.
-    pub fn pick(&self, now: Instant, tried: &[SocketAddr], mut random: impl FnMut(usize) -> usize) -> Option<Rc<Slot<T>>> {
-        let fit = |slot: &Slot<T>, rank: Rank| rank_of(slot, now) == rank && !tried.contains(&slot.endpoint.address);
+    pub fn pick(
+        &self,
+        now: Instant,
+        tried: &[SocketAddr],
+        mut random: impl FnMut(usize) -> usize,
+    ) -> Option<Rc<Slot<T>>> {
+        let fit = |slot: &Slot<T>, rank: Rank| {
+            rank_of(slot, now) == rank && !tried.contains(&slot.endpoint.address)
+        };
         if let Some(found) = self.draw(now, &mut random, |slot| fit(slot, Rank::Good)) {
             return Some(found);
         }
@@ -88,7 +95,7 @@ impl<T: Clone> Balancer<T> {
                 [] => None,
                 all => {
                     let draw = |at: usize| all.get(at).copied();
-                    better(draw(random(all.len()))?, draw(random(all.len()))?, now)
+                    Some(better(draw(random(all.len()))?, draw(random(all.len()))?, now))
                 }
             }
         })
@@ -107,7 +114,7 @@ impl<T: Clone> Balancer<T> {
                 [one] => fit(one).then(|| Rc::clone(one)),
                 [one, two] if fit(one) && fit(two) => {
                     // A random order, so that equals share the load.
-                    if random(2) == 0 { better(one, two, now) } else { better(two, one, now) }
+                    Some(if random(2) == 0 { better(one, two, now) } else { better(two, one, now) })
                 }
                 _ => None,
             };
@@ -120,7 +127,7 @@ impl<T: Clone> Balancer<T> {
             }
             match first {
                 None => first = Some(slot),
-                Some(first) => return better(first, slot, now),
+                Some(first) => return Some(better(first, slot, now)),
             }
         }
         None
@@ -140,9 +147,9 @@ impl<T: Clone> Balancer<T> {
 }
 
 /// Less loaded of two; the first one if equal.
-fn better<T>(one: &Rc<Slot<T>>, two: &Rc<Slot<T>>, now: Instant) -> Option<Rc<Slot<T>>> {
+fn better<T>(one: &Rc<Slot<T>>, two: &Rc<Slot<T>>, now: Instant) -> Rc<Slot<T>> {
     let best = if two.load.cost(now) < one.load.cost(now) { two } else { one };
-    Some(Rc::clone(best))
+    Rc::clone(best)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

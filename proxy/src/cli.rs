@@ -81,10 +81,11 @@ pub struct Sidecar {
 pub fn run(cli: Cli) -> ExitCode {
     log::init("info", log::Format::Text);
     let Command::Sidecar(sidecar) = cli.command;
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&error),
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build() {
+            Ok(runtime) => runtime,
+            Err(error) => return failed(&error),
+        };
     let result = runtime.block_on(async {
         let (config, control) = sidecar.into_config()?;
         Ok::<_, anyhow::Error>(until_signal(app::start(config, Source::Live(control))?).await?)
@@ -138,19 +139,27 @@ impl Sidecar {
             drain: Duration::from_secs(self.drain_seconds),
             ..Config::new(&self.namespace, &self.workload)
         };
-        Ok((config, Control { controller: self.controller, ca: self.ca, ca_roots: self.ca_roots, credential }))
+        Ok((
+            config,
+            Control { controller: self.controller, ca: self.ca, ca_roots: self.ca_roots, credential },
+        ))
     }
 }
 
 fn inbound(text: &str) -> Result<InboundListener, String> {
-    let (listen, app) = text.split_once('=').ok_or("expected LISTEN=APP, as 127.0.0.1:15006=127.0.0.1:8080")?;
+    let (listen, app) =
+        text.split_once('=').ok_or("expected LISTEN=APP, as 127.0.0.1:15006=127.0.0.1:8080")?;
     Ok(InboundListener { listen: address(listen)?, app: address(app)? })
 }
 
 fn outbound(text: &str) -> Result<OutboundListener, String> {
-    let (listen, service) = text.split_once('=').ok_or("expected LISTEN=SERVICE[.NS]:PORT, as 127.0.0.1:9001=cart:80")?;
-    let (host, port) = service.rsplit_once(':').ok_or_else(|| format!("`{service}` has no port: expected SERVICE[.NS]:PORT"))?;
-    let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(|| format!("`{port}` is not a port"))?;
+    let (listen, service) =
+        text.split_once('=').ok_or("expected LISTEN=SERVICE[.NS]:PORT, as 127.0.0.1:9001=cart:80")?;
+    let (host, port) = service
+        .rsplit_once(':')
+        .ok_or_else(|| format!("`{service}` has no port: expected SERVICE[.NS]:PORT"))?;
+    let port =
+        port.parse().ok().filter(|port| *port != 0).ok_or_else(|| format!("`{port}` is not a port"))?;
     if host.is_empty() {
         return Err("the service has no name".into());
     }

@@ -53,7 +53,10 @@ impl Config {
 
 /// The environment's one-time join token, if there is one.
 pub fn join_token() -> Option<String> {
-    std::env::var("MESH_JOIN_TOKEN").ok().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty())
+    std::env::var("MESH_JOIN_TOKEN")
+        .ok()
+        .map(|token| token.trim().to_owned())
+        .filter(|token| !token.is_empty())
 }
 
 /// A mesh port and the application behind it.

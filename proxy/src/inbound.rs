@@ -97,11 +97,13 @@ impl Inbound {
         // A client of the mesh speaks first; only plaintext may wait for the application.
         let quiet = if strict { timeouts.head } else { timeouts.quiet };
         match tcp::opening(stream, quiet, timeouts.head).await? {
-            Opening::Speaks(Sniff::Tls) => match tokio::time::timeout(timeouts.handshake, tls::hello(stream)).await?? {
-                Hello::Mesh => Ok(Entry::Mesh),
-                Hello::Foreign if strict => Ok(Entry::Refused),
-                Hello::Foreign => Ok(Entry::Plain(Sniff::Tls)),
-            },
+            Opening::Speaks(Sniff::Tls) => {
+                match tokio::time::timeout(timeouts.handshake, tls::hello(stream)).await?? {
+                    Hello::Mesh => Ok(Entry::Mesh),
+                    Hello::Foreign if strict => Ok(Entry::Refused),
+                    Hello::Foreign => Ok(Entry::Plain(Sniff::Tls)),
+                }
+            }
             Opening::Speaks(_) if stream.peeked().is_empty() => Err(std::io::ErrorKind::UnexpectedEof.into()),
             _ if strict => Ok(Entry::Refused),
             Opening::Speaks(sniff) => Ok(Entry::Plain(sniff)),

@@ -37,7 +37,6 @@ pub enum ConnectError {
 
 /// Connects with a deadline; small writes leave at once (TCP_NODELAY).
 pub async fn connect(address: SocketAddr, deadline: Duration) -> Result<TcpStream, ConnectError> {
-    #[expect(clippy::disallowed_methods, reason = "the one place that opens a client socket")]
     let attempt = TcpStream::connect(address);
     match tokio::time::timeout(deadline, attempt).await {
         Ok(Ok(stream)) => {

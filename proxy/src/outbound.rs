@@ -68,8 +68,12 @@ impl Outbound {
             let timeouts = &this.worker.config.timeouts;
             // Clients may connect ahead of need, so the first byte has as long as an idle connection.
             match tcp::opening(&mut stream, timeouts.idle, timeouts.head).await {
-                Ok(Opening::Speaks(Sniff::Http1)) => this.http(stream, Wire::Http1, None, Rc::new(permit)).await,
-                Ok(Opening::Speaks(Sniff::Http2)) => this.http(stream, Wire::Http2, None, Rc::new(permit)).await,
+                Ok(Opening::Speaks(Sniff::Http1)) => {
+                    this.http(stream, Wire::Http1, None, Rc::new(permit)).await;
+                }
+                Ok(Opening::Speaks(Sniff::Http2)) => {
+                    this.http(stream, Wire::Http2, None, Rc::new(permit)).await;
+                }
                 Ok(Opening::Speaks(_)) if stream.peeked().is_empty() => {}
                 Ok(Opening::Speaks(_)) => {
                     this.worker.telemetry.count(Event::ProtocolError);

@@ -52,7 +52,11 @@ pub async fn opening(stream: &mut Stream, quiet: Duration, head: Duration) -> io
 }
 
 /// Waits for the first byte, or the end, of either of two streams.
-pub async fn who_speaks_first(client: &mut Stream, server: &mut Stream, deadline: Duration) -> io::Result<First> {
+pub async fn who_speaks_first(
+    client: &mut Stream,
+    server: &mut Stream,
+    deadline: Duration,
+) -> io::Result<First> {
     let both = async {
         tokio::select! {
             // Cancel-safe: both sides only peek. The server first: if both spoke, its greeting decides.

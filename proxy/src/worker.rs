@@ -87,7 +87,11 @@ impl Worker {
 
     /// How HTTP is served here.
     pub fn server_options(&self) -> ServerOptions {
-        ServerOptions { timeouts: self.config.timeouts, limits: self.config.limits, tasks: self.connections.clone() }
+        ServerOptions {
+            timeouts: self.config.timeouts,
+            limits: self.config.limits,
+            tasks: self.connections.clone(),
+        }
     }
 
     /// Counts what the accept loop notices.

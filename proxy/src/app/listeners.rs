@@ -28,12 +28,16 @@ impl Bound {
         let workers = config.workers.max(1);
         let named = |option| move |error: BindError| error.with_option(option);
         let all = |addresses: Vec<_>, option| -> Result<Vec<Listener>, BindError> {
-            addresses.into_iter().map(|address| Listener::bind(address, workers).map_err(named(option))).collect()
+            addresses
+                .into_iter()
+                .map(|address| Listener::bind(address, workers).map_err(named(option)))
+                .collect()
         };
         let inbound = all(config.inbound.iter().map(|one| one.listen).collect(), "--inbound")?;
         let outbound = all(config.outbound.iter().map(|one| one.listen).collect(), "--outbound")?;
         let outbound_proxy = all(config.outbound_proxy.into_iter().collect(), "--outbound-proxy")?.pop();
-        let metrics = config.metrics.map(|at| bind::tcp(at, ReusePort::No).map_err(named("--metrics"))).transpose()?;
+        let metrics =
+            config.metrics.map(|at| bind::tcp(at, ReusePort::No).map_err(named("--metrics"))).transpose()?;
         let admin = config.admin.map(admin::bind_loopback).transpose()?;
         let addrs = Addresses {
             inbound: inbound.iter().map(Listener::address).collect(),

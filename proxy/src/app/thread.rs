@@ -61,7 +61,11 @@ pub(super) fn spawn(number: usize, seed: Seed) -> Result<(), StartError> {
         drop(local);
         runtime.shutdown_background();
     };
-    std::thread::Builder::new().name(format!("worker-{number}")).stack_size(STACK).spawn(run).map_err(StartError::Thread)?;
+    std::thread::Builder::new()
+        .name(format!("worker-{number}"))
+        .stack_size(STACK)
+        .spawn(run)
+        .map_err(StartError::Thread)?;
     Ok(())
 }
 
@@ -96,7 +100,9 @@ fn listen(
     for (socket, listener) in sockets.outbound.into_iter().zip(&config.outbound) {
         let outbound = Rc::clone(outbound);
         let host = Rc::new(Host { name: listener.host.clone(), port: listener.port });
-        accept(worker, listeners, socket, move |accepted| outbound.serve_destination(accepted, Rc::clone(&host)));
+        accept(worker, listeners, socket, move |accepted| {
+            outbound.serve_destination(accepted, Rc::clone(&host));
+        });
     }
     let mut all = Vec::new();
     for (socket, listener) in sockets.inbound.into_iter().zip(&config.inbound) {
@@ -107,7 +113,12 @@ fn listen(
     all
 }
 
-fn accept(worker: &Rc<Worker>, listeners: &Tasks, socket: std::net::TcpListener, serve: impl FnMut(Accepted) + 'static) {
+fn accept(
+    worker: &Rc<Worker>,
+    listeners: &Tasks,
+    socket: std::net::TcpListener,
+    serve: impl FnMut(Accepted) + 'static,
+) {
     let (worker, stop) = (Rc::clone(worker), listeners.token());
     listeners.spawn_local("accept", async move {
         let bound = worker.config.limits.connections;
@@ -129,7 +140,9 @@ async fn housekeeping(worker: &Worker, outbound: &Outbound, inbound: &[Rc<Inboun
             _ = flush.tick() => worker.telemetry.flush().await,
             _ = sweep.tick() => {
                 outbound.sweep();
-                inbound.iter().for_each(|inbound| inbound.sweep());
+                for inbound in inbound {
+                    inbound.sweep();
+                }
             }
         }
     }
@@ -149,10 +162,15 @@ async fn drain(worker: &Worker, outbound: &Outbound, inbound: &[Rc<Inbound>], li
         () = flush => Shutdown::Clean,
     };
     if let Shutdown::Forced { left } = ended {
-        tracing::warn!(connections = left, "connections did not end before the drain deadline and were broken");
+        tracing::warn!(
+            connections = left,
+            "connections did not end before the drain deadline and were broken"
+        );
         (0..left).for_each(|_| worker.telemetry.count(Event::DrainForced));
     }
     outbound.close_idle();
-    inbound.iter().for_each(|inbound| inbound.close_idle());
+    for inbound in inbound {
+        inbound.close_idle();
+    }
     worker.upstreams.shutdown(UPSTREAMS).await;
 }

@@ -5,10 +5,34 @@ use clap::Parser;
 use super::{Cli, Command, inbound, outbound};
 
 const WHOLE: &[&str] = &[
-    "mesh-proxy", "sidecar", "--namespace", "shop", "--workload", "cart", "--controller", "127.0.0.1:15010", "--ca",
-    "127.0.0.1:15012", "--ca-roots", "root.pem", "--join-token-file", "token", "--inbound",
-    "127.7.0.12:15006=127.7.0.12:8080", "--outbound-proxy", "127.7.0.12:15001", "--outbound", "127.0.0.1:9001=stock.shop:80",
-    "--admin", "127.0.0.1:15000", "--metrics", "127.0.0.1:15020", "--workers", "2", "--drain-seconds", "3",
+    "mesh-proxy",
+    "sidecar",
+    "--namespace",
+    "shop",
+    "--workload",
+    "cart",
+    "--controller",
+    "127.0.0.1:15010",
+    "--ca",
+    "127.0.0.1:15012",
+    "--ca-roots",
+    "root.pem",
+    "--join-token-file",
+    "token",
+    "--inbound",
+    "127.7.0.12:15006=127.7.0.12:8080",
+    "--outbound-proxy",
+    "127.7.0.12:15001",
+    "--outbound",
+    "127.0.0.1:9001=stock.shop:80",
+    "--admin",
+    "127.0.0.1:15000",
+    "--metrics",
+    "127.0.0.1:15020",
+    "--workers",
+    "2",
+    "--drain-seconds",
+    "3",
 ];
 
 #[test]

@@ -31,11 +31,19 @@ fn first_bytes_name_the_protocol() {
 
 #[test]
 fn a_longer_input_never_turns_one_protocol_into_another() {
-    for text in [&b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"[..], PREFACE, b"HELO me\r\nPRI * HTTP/2.0", b"\x16\x03\x01\x02\x00"] {
+    for text in [
+        &b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"[..],
+        PREFACE,
+        b"HELO me\r\nPRI * HTTP/2.0",
+        b"\x16\x03\x01\x02\x00",
+    ] {
         let mut last = Sniff::NeedMore;
         for end in 0..=text.len() {
             let now = sniff(&text[..end]);
-            assert!(last == Sniff::NeedMore || last == now, "{text:?} changed from {last:?} to {now:?} at {end}");
+            assert!(
+                last == Sniff::NeedMore || last == now,
+                "{text:?} changed from {last:?} to {now:?} at {end}"
+            );
             last = now;
         }
     }

@@ -33,8 +33,11 @@ pub fn response_to(fault: &Fault, kind: Kind) -> Response {
     let mut response = match kind {
         Kind::Http => {
             let mut response = Response::new(Body::bytes(format!("{code}: {}\n", fault.detail)));
-            *response.status_mut() = StatusCode::from_u16(fault.failure.http_status()).unwrap_or(StatusCode::BAD_GATEWAY);
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            *response.status_mut() =
+                StatusCode::from_u16(fault.failure.http_status()).unwrap_or(StatusCode::BAD_GATEWAY);
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
             response
         }
         Kind::Grpc => {

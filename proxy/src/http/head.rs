@@ -157,7 +157,13 @@ fn absolute(authority: &str, target: PathAndQuery) -> Uri {
 }
 
 /// The one authority of a request. The request line counts more than `Host` (RFC 9112 section 3.2.2).
-fn authority(uri: &Uri, headers: &HeaderMap, wire: Wire, form: Form, version: Version) -> Result<String, BadHead> {
+fn authority(
+    uri: &Uri,
+    headers: &HeaderMap,
+    wire: Wire,
+    form: Form,
+    version: Version,
+) -> Result<String, BadHead> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {

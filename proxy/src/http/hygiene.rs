@@ -29,7 +29,8 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     if let Some(te) = headers.get(header::TE) {
-        let trailers = te.to_str().is_ok_and(|te| te.split(',').any(|one| one.trim().eq_ignore_ascii_case("trailers")));
+        let trailers =
+            te.to_str().is_ok_and(|te| te.split(',').any(|one| one.trim().eq_ignore_ascii_case("trailers")));
         headers.remove(header::TE);
         if trailers {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -74,7 +75,9 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
 
 /// Takes off what concerns one hop from a response. At 101 the new protocol is kept, it is the point of the message.
 pub fn clean_response(headers: &mut HeaderMap, status: http::StatusCode) {
-    let upgrade = (status == http::StatusCode::SWITCHING_PROTOCOLS).then(|| headers.get(header::UPGRADE).cloned()).flatten();
+    let upgrade = (status == http::StatusCode::SWITCHING_PROTOCOLS)
+        .then(|| headers.get(header::UPGRADE).cloned())
+        .flatten();
     remove_hop_by_hop(headers);
     headers.remove(header::PROXY_AUTHENTICATE);
     if let Some(protocol) = upgrade {

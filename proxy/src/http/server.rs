@@ -19,8 +19,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use mesh_lifecycle::tasks::Tasks;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use self::watch::{Verdict, Watch};
 pub(super) use self::watch::Active;
+use self::watch::{Verdict, Watch};
 use super::upgrade::{Metered, Moved};
 use super::upstream::LocalExecutor;
 use super::{BadHead, Body, RequestHead, Response, Upgrade, Wire};
@@ -81,7 +81,12 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// Serves until the connection ends.
-pub async fn serve<H: Handler>(stream: Stream, wire: Wire, handler: Rc<H>, options: &ServerOptions) -> ServeEnd {
+pub async fn serve<H: Handler>(
+    stream: Stream,
+    wire: Wire,
+    handler: Rc<H>,
+    options: &ServerOptions,
+) -> ServeEnd {
     let moved = Arc::new(Moved::default());
     let watch = Watch::new(Arc::clone(&moved), wire, options.timeouts);
     let io = TokioIo::new(Metered::new(stream, moved));
@@ -155,7 +160,9 @@ async fn drive(
     loop {
         tokio::select! {
             biased;
-            result = poll_fn(|cx| connection(cx, std::mem::replace(&mut act, Act::Go))) => return ended(result),
+            result = poll_fn(|cx| connection(cx, std::mem::replace(&mut act, Act::Go))) => {
+                return if watch.is_idled() { ServeEnd::Idle } else { ended(result) };
+            }
             () = stop.cancelled(), if !watch.is_ending() => {
                 watch.end();
                 end_at = Some(Instant::now() + linger);

@@ -6,9 +6,9 @@ mod h2;
 mod lease;
 
 pub use connect::{Connector, Unreached};
+pub(super) use h2::LocalExecutor;
 pub use lease::{Held, UpstreamResponse, encode};
 use lease::{Lease, SendFailure};
-pub(super) use h2::LocalExecutor;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -109,7 +109,9 @@ impl Upstream {
         match wire {
             Wire::Http1 => match self.take_idle() {
                 Some(connection) => Ok(Lease::http1(Rc::clone(self), connection)),
-                None => self.connect_http1().await.map(|connection| Lease::http1(Rc::clone(self), connection)),
+                None => {
+                    self.connect_http1().await.map(|connection| Lease::http1(Rc::clone(self), connection))
+                }
             },
             Wire::Http2 => self.shared_connection().await.map(Lease::http2),
         }
@@ -136,13 +138,18 @@ impl Upstream {
                 Err(SendFailure::Unsent(back)) => request = back,
             }
         }
-        Err(ExchangeFailure::Unreached(Unreached::Refused("it closes every connection at once".into()), request))
+        Err(ExchangeFailure::Unreached(
+            Unreached::Refused("it closes every connection at once".into()),
+            request,
+        ))
     }
 
     /// The connection that was used last, as the others may then become old enough to be closed.
     fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(at) = idle.iter().rposition(|one| one.connection.sender.is_ready() || one.connection.sender.is_closed()) {
+        while let Some(at) =
+            idle.iter().rposition(|one| one.connection.sender.is_ready() || one.connection.sender.is_closed())
+        {
             let one = idle.remove(at);
             if !one.connection.sender.is_closed() && one.since.elapsed() < self.connector.timeouts.pool_idle {
                 return Some(one.connection);
@@ -191,7 +198,8 @@ impl Upstream {
                 SharedState::Ready(shared) if !shared.is_closed() => return self.slot_on(shared),
                 SharedState::Connecting(attempt) => attempt.clone(),
                 SharedState::Ready(_) | SharedState::None => {
-                    let attempt = h2::attempt(self.address, self.transport.clone(), Rc::clone(&self.connector));
+                    let attempt =
+                        h2::attempt(self.address, self.transport.clone(), Rc::clone(&self.connector));
                     *state = SharedState::Connecting(attempt.clone());
                     attempt
                 }
@@ -217,7 +225,9 @@ impl Upstream {
     /// Closes what has not been used for long; called now and then.
     pub fn sweep(&self) {
         let limit = self.connector.timeouts.pool_idle;
-        self.idle.borrow_mut().retain(|one| !one.connection.sender.is_closed() && one.since.elapsed() < limit);
+        self.idle
+            .borrow_mut()
+            .retain(|one| !one.connection.sender.is_closed() && one.since.elapsed() < limit);
         let mut shared = self.shared.borrow_mut();
         if matches!(&*shared, SharedState::Ready(one) if one.is_closed() || one.is_unused_for(limit)) {
             *shared = SharedState::None;
@@ -244,6 +254,9 @@ pub struct Place {
 
 impl std::fmt::Debug for Upstream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upstream").field("address", &self.address).field("open", &self.open.get()).finish_non_exhaustive()
+        f.debug_struct("Upstream")
+            .field("address", &self.address)
+            .field("open", &self.open.get())
+            .finish_non_exhaustive()
     }
 }

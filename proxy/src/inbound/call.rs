@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use super::Inbound;
 use crate::http::{
-    Body, ExchangeFailure, Fault, Handler, Kind, Request, RequestHead, Response, Upgrade, UpstreamResponse, Wire, encode,
-    response_to,
+    Body, ExchangeFailure, Fault, Handler, Kind, Request, RequestHead, Response, Upgrade, UpstreamResponse,
+    Wire, encode, response_to,
 };
 use crate::telemetry::{AppProtocol, Event, Failure};
 use crate::worker::record::Record;
@@ -42,7 +42,7 @@ impl Call {
         let kind = head.kind;
         let mut record = self.inbound.record(AppProtocol::from(kind), self.peer.as_ref());
         strip_identity(&mut head.headers);
-        self.trace(&mut record, &mut head);
+        Self::trace(&mut record, &mut head);
         let body = body.counted(record.bytes_in());
         match self.send(&mut record, head, body).await {
             Ok(answer) => self.answer(record, answer, client, kind),
@@ -53,16 +53,19 @@ impl Call {
         }
     }
 
-    fn trace(&self, record: &mut Record, head: &mut RequestHead) {
-        let worker = &self.inbound.worker;
-        let ppm = worker.snapshot().settings().map_or(0, |settings| settings.trace_sample_ppm);
-        let context = record.trace(head, ppm);
+    fn trace(record: &mut Record, head: &mut RequestHead) {
+        let context = record.trace(head);
         if let Ok(value) = HeaderValue::try_from(context.header()) {
             head.headers.insert("traceparent", value);
         }
     }
 
-    async fn send(&self, record: &mut Record, head: RequestHead, body: Body) -> Result<UpstreamResponse, Fault> {
+    async fn send(
+        &self,
+        record: &mut Record,
+        head: RequestHead,
+        body: Body,
+    ) -> Result<UpstreamResponse, Fault> {
         let app = &self.inbound.app;
         let wire = if head.upgrade.is_some() { Wire::Http1 } else { self.wire };
         let deadline = Instant::now() + self.inbound.worker.config.timeouts.tunnel_idle;
@@ -71,13 +74,18 @@ impl Call {
             Err(ExchangeFailure::Unreached(why, _)) => {
                 let failure = why.failure();
                 let telemetry = &self.inbound.worker.telemetry;
-                telemetry.count(if failure == Failure::Overload { Event::Overload } else { Event::ConnectFailed });
+                telemetry.count(if failure == Failure::Overload {
+                    Event::Overload
+                } else {
+                    Event::ConnectFailed
+                });
                 record.failure(failure);
                 Err(Fault::new(failure, format!("the application does not take the request: {why}")))
             }
-            Err(ExchangeFailure::Failed(failure)) => {
-                Err(Fault::new(failure, format!("the application at {} broke off before it answered", app.address())))
-            }
+            Err(ExchangeFailure::Failed(failure)) => Err(Fault::new(
+                failure,
+                format!("the application at {} broke off before it answered", app.address()),
+            )),
         }
     }
 
@@ -105,7 +113,10 @@ impl Handler for Call {
             Err(bad) => {
                 let mut record = self.inbound.record(AppProtocol::Http, self.peer.as_ref());
                 record.failure(Failure::BadRequest);
-                record.attach(response_to(&Fault::new(Failure::BadRequest, bad.to_string()), Kind::Http), Kind::Http)
+                record.attach(
+                    response_to(&Fault::new(Failure::BadRequest, bad.to_string()), Kind::Http),
+                    Kind::Http,
+                )
             }
         }
     }

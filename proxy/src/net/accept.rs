@@ -9,8 +9,8 @@ use std::time::Duration;
 use mesh_lifecycle::backoff::Backoff;
 use mesh_lifecycle::bind::{self, BindError};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio_util::sync::CancellationToken;
 
 use super::{Stream, no_delay};
 

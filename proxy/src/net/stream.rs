@@ -102,7 +102,11 @@ impl std::fmt::Debug for Stream {
 }
 
 impl AsyncRead for Io {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match &mut *self {
             Self::Tcp(io) => Pin::new(io).poll_read(cx, buf),
             Self::TlsServer(io) => Pin::new(io.as_mut()).poll_read(cx, buf),
@@ -113,7 +117,11 @@ impl AsyncRead for Io {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.peeked.is_empty() {
             return Pin::new(&mut self.io).poll_read(cx, buf);
         }

@@ -77,7 +77,8 @@ impl Backends {
         if let Some(upstream) = upstreams.get(&key).and_then(Weak::upgrade) {
             return upstream;
         }
-        let upstream = Upstream::new(endpoint.address, endpoint.transport.clone(), Rc::clone(&self.connector));
+        let upstream =
+            Upstream::new(endpoint.address, endpoint.transport.clone(), Rc::clone(&self.connector));
         upstreams.insert(key, Rc::downgrade(&upstream));
         upstream
     }
@@ -92,7 +93,8 @@ impl Backends {
             foreign.retain(|_, upstream| !upstream.is_unused());
         }
         if foreign.len() >= self.foreign_bound {
-            let text = format!("connections to {} hosts outside the mesh are open already", self.foreign_bound);
+            let text =
+                format!("connections to {} hosts outside the mesh are open already", self.foreign_bound);
             return Err(Fault::new(Failure::Overload, text));
         }
         let upstream = Upstream::new(address, Transport::Plain, Rc::clone(&self.connector));
@@ -103,7 +105,12 @@ impl Backends {
     /// Closes what has not been used for long and forgets services that the snapshot has no more.
     pub(super) fn sweep(&self, snapshot: &Snapshot) {
         self.balancers.borrow_mut().retain(|(service, _), _| snapshot.endpoints(service).is_some());
-        self.upstreams.borrow_mut().retain(|_, upstream| upstream.upgrade().is_some_and(|up| { up.sweep(); true }));
+        self.upstreams.borrow_mut().retain(|_, upstream| {
+            upstream.upgrade().is_some_and(|up| {
+                up.sweep();
+                true
+            })
+        });
         self.foreign.borrow_mut().retain(|_, upstream| {
             upstream.sweep();
             !upstream.is_unused()

@@ -18,8 +18,8 @@ use super::plan::{Outcome, Plan, plan};
 use super::{Host, Outbound, Permit};
 use crate::config::CONNECT_ATTEMPTS;
 use crate::http::{
-    Body, ExchangeFailure, Fault, Handler, HeaderEdits, Kind, Request, RequestHead, Response, Unreached, Upgrade,
-    UpstreamResponse, Wire, encode, response_to,
+    Body, ExchangeFailure, Fault, Handler, HeaderEdits, Kind, Request, RequestHead, Response, Unreached,
+    Upgrade, UpstreamResponse, Wire, encode, response_to,
 };
 use crate::telemetry::{AppProtocol, Event, Failure, Side};
 use crate::worker::record::Record;
@@ -55,13 +55,13 @@ impl Call {
     async fn forward(&self, record: &mut Record, request: Checked) -> Result<Answer, Fault> {
         let Checked { mut head, body } = request;
         let host = self.host(&head)?;
-        self.trace(record, &mut head);
+        Self::trace(record, &mut head);
         let found = self.outbound.discover(&host).await?;
         match found {
             Found::Foreign => {
                 let deadline = self.deadline(record, Timeouts::default());
                 let answer = self.send_foreign(record, &host, Sending { head, body, deadline }).await?;
-                Ok(Answer::Upstream(answer, Vec::new(), deadline.body))
+                Ok(Answer::Upstream(Box::new(answer), Vec::new(), deadline.body))
             }
             Found::Service { destination, port } => {
                 let service = destination.service.name.clone();
@@ -73,7 +73,13 @@ impl Call {
         }
     }
 
-    async fn carry_out(&self, record: &mut Record, plan: Plan, head: RequestHead, body: Body) -> Result<Answer, Fault> {
+    async fn carry_out(
+        &self,
+        record: &mut Record,
+        plan: Plan,
+        head: RequestHead,
+        body: Body,
+    ) -> Result<Answer, Fault> {
         if let Some(label) = &plan.label {
             record.route(label);
         }
@@ -83,7 +89,7 @@ impl Call {
             Outcome::Redirect(answer) => Ok(Answer::Redirect(answer.status, answer.location, plan.response)),
             Outcome::Backend { service, port } => {
                 let answer = self.send(record, &service, port, Sending { head, body, deadline }).await?;
-                Ok(Answer::Upstream(answer, plan.response, deadline.body))
+                Ok(Answer::Upstream(Box::new(answer), plan.response, deadline.body))
             }
         }
     }
@@ -96,16 +102,19 @@ impl Call {
         }
     }
 
-    fn trace(&self, record: &mut Record, head: &mut RequestHead) {
-        let ppm = self.outbound.worker.snapshot().settings().map_or(0, |settings| settings.trace_sample_ppm);
-        let context = record.trace(head, ppm);
+    fn trace(record: &mut Record, head: &mut RequestHead) {
+        let context = record.trace(head);
         if let Ok(value) = HeaderValue::try_from(context.header()) {
             head.headers.insert("traceparent", value);
         }
     }
 
     fn deadline(&self, record: &Record, timeouts: Timeouts) -> Deadline {
-        let limit = [timeouts.request, timeouts.backend_request].into_iter().flatten().filter(|limit| *limit > Duration::ZERO).min();
+        let limit = [timeouts.request, timeouts.backend_request]
+            .into_iter()
+            .flatten()
+            .filter(|limit| *limit > Duration::ZERO)
+            .min();
         let started = Instant::from_std(record.started());
         match limit {
             Some(limit) => Deadline { at: started + limit, body: Some(started + limit) },
@@ -123,7 +132,8 @@ impl Call {
     ) -> Result<UpstreamResponse, Fault> {
         let worker = &self.outbound.worker;
         let snapshot = worker.snapshot();
-        let declared = snapshot.service(service).and_then(|service| service.port(port)).and_then(|port| port.protocol);
+        let declared =
+            snapshot.service(service).and_then(|service| service.port(port)).and_then(|port| port.protocol);
         let wire = upstream_wire(&sending.head, declared);
         let deadline = sending.deadline.at;
         let mut request = encode(wire, sending.head, sending.body);
@@ -131,7 +141,9 @@ impl Call {
         let mut last = None;
         while tried.len() < CONNECT_ATTEMPTS {
             let random = |n| worker.random_below(n);
-            let Some(slot) = self.outbound.backends.pick(&snapshot, service, port, &tried, random) else { break };
+            let Some(slot) = self.outbound.backends.pick(&snapshot, service, port, &tried, random) else {
+                break;
+            };
             record.destination(slot.endpoint.workload.clone(), slot.payload.security());
             let in_flight = slot.load.begin(std::time::Instant::now());
             match slot.payload.exchange(wire, request, deadline).await {
@@ -148,13 +160,20 @@ impl Call {
                     tried.push(slot.endpoint.address);
                     (request, last) = (back, Some(why));
                 }
-                Err(ExchangeFailure::Failed(failure)) => return Err(broke_off(failure, slot.endpoint.address)),
+                Err(ExchangeFailure::Failed(failure)) => {
+                    return Err(broke_off(failure, slot.endpoint.address));
+                }
             }
         }
         Err(not_reached(service, port, last))
     }
 
-    async fn send_foreign(&self, record: &mut Record, host: &Host, sending: Sending) -> Result<UpstreamResponse, Fault> {
+    async fn send_foreign(
+        &self,
+        record: &mut Record,
+        host: &Host,
+        sending: Sending,
+    ) -> Result<UpstreamResponse, Fault> {
         let wire = upstream_wire(&sending.head, None);
         let mut request = encode(wire, sending.head, sending.body);
         let mut last = None;
@@ -212,7 +231,8 @@ impl Call {
                 edit_response(&mut response, &edits);
                 record.attach(response, kind)
             }
-            Answer::Upstream(UpstreamResponse { mut response, held, upgrade, .. }, edits, until) => {
+            Answer::Upstream(answer, edits, until) => {
+                let UpstreamResponse { mut response, held, upgrade } = *answer;
                 edit_response(&mut response, &edits);
                 match upgrade {
                     Some(server) => {
@@ -238,7 +258,7 @@ struct Checked {
 
 enum Answer {
     Redirect(u16, String, Vec<HeaderEdit>),
-    Upstream(UpstreamResponse, Vec<HeaderEdit>, Option<Instant>),
+    Upstream(Box<UpstreamResponse>, Vec<HeaderEdit>, Option<Instant>),
 }
 
 impl Handler for Call {
@@ -301,7 +321,12 @@ fn broke_off(failure: Failure, address: SocketAddr) -> Fault {
 
 fn not_reached(service: &ServiceName, port: u16, last: Option<Unreached>) -> Fault {
     match last {
-        Some(why) => Fault::new(why.failure(), format!("no endpoint of service {service} port {port} can be reached; last: {why}")),
-        None => Fault::new(Failure::NoEndpoints, format!("service {service} has no endpoint for port {port}")),
+        Some(why) => Fault::new(
+            why.failure(),
+            format!("no endpoint of service {service} port {port} can be reached; last: {why}"),
+        ),
+        None => {
+            Fault::new(Failure::NoEndpoints, format!("service {service} has no endpoint for port {port}"))
+        }
     }
 }

@@ -57,7 +57,9 @@ impl Found {
     /// What is declared to be spoken there.
     pub(super) fn declared(&self) -> Option<Protocol> {
         match self {
-            Self::Service { destination, port } => destination.service.port(*port).and_then(|port| port.protocol),
+            Self::Service { destination, port } => {
+                destination.service.port(*port).and_then(|port| port.protocol)
+            }
             Self::Foreign => None,
         }
     }
@@ -106,7 +108,9 @@ impl Outbound {
         match settings.outbound_mode {
             OutboundMode::RegistryOnly => Err(Fault::new(
                 Failure::UnknownDestination,
-                format!("the mesh knows no {host}, and its MeshConfig lets only known services be called (outboundMode: RegistryOnly)"),
+                format!(
+                    "the mesh knows no {host}, and its MeshConfig lets only known services be called (outboundMode: RegistryOnly)"
+                ),
             )),
             OutboundMode::AllowAny => {
                 self.worker.telemetry.count(Event::UnknownHostPassed);
@@ -119,7 +123,10 @@ impl Outbound {
     pub(super) async fn resolve(&self, host: &Host) -> Result<Vec<SocketAddr>, Fault> {
         let found = net::resolve(&host.name, host.port, self.worker.config.timeouts.dns).await;
         let addresses = found.map_err(|error| {
-            Fault::new(Failure::ConnectFailed, format!("neither the mesh nor DNS knows {}: {error}", host.name))
+            Fault::new(
+                Failure::ConnectFailed,
+                format!("neither the mesh nor DNS knows {}: {error}", host.name),
+            )
         })?;
         if addresses.iter().any(|address| self.own.contains(address)) {
             return Err(Fault::new(Failure::BadRequest, format!("{host} is this proxy itself")));
@@ -134,5 +141,8 @@ impl Outbound {
 fn no_port(destination: &Destination, port: u16) -> Fault {
     let ports: Vec<String> = destination.service.ports.iter().map(|port| port.port.to_string()).collect();
     let name = &destination.service.name;
-    Fault::new(Failure::NoEndpoints, format!("service {name} has no port {port}; it has {}", ports.join(", ")))
+    Fault::new(
+        Failure::NoEndpoints,
+        format!("service {name} has no port {port}; it has {}", ports.join(", ")),
+    )
 }

@@ -124,7 +124,13 @@ impl Outbound {
         match self.discover(host).await.map_err(|fault| fault.failure)? {
             Found::Foreign => {
                 let mut last = Failure::ConnectFailed;
-                for address in self.resolve(host).await.map_err(|fault| fault.failure)?.into_iter().take(CONNECT_ATTEMPTS) {
+                for address in self
+                    .resolve(host)
+                    .await
+                    .map_err(|fault| fault.failure)?
+                    .into_iter()
+                    .take(CONNECT_ATTEMPTS)
+                {
                     match self.backends.foreign(address).map_err(|fault| fault.failure)?.stream().await {
                         Ok(open) => return Ok(open),
                         Err(why) => {
@@ -143,7 +149,9 @@ impl Outbound {
                 let mut last = Failure::NoEndpoints;
                 while tried.len() < CONNECT_ATTEMPTS {
                     let random = |n| self.worker.random_below(n);
-                    let Some(slot) = self.backends.pick(&snapshot, service, port, &tried, random) else { break };
+                    let Some(slot) = self.backends.pick(&snapshot, service, port, &tried, random) else {
+                        break;
+                    };
                     record.destination(slot.endpoint.workload.clone(), slot.payload.security());
                     match slot.payload.stream().await {
                         Ok(open) => {
@@ -170,7 +178,9 @@ impl Outbound {
     pub(super) fn unreached(&self, why: &Unreached) {
         match why {
             Unreached::Tls(_, failure) => self.worker.refused_server(failure),
-            Unreached::Refused(_) | Unreached::Timeout(_) | Unreached::Protocol(_) => self.worker.telemetry.count(Event::ConnectFailed),
+            Unreached::Refused(_) | Unreached::Timeout(_) | Unreached::Protocol(_) => {
+                self.worker.telemetry.count(Event::ConnectFailed);
+            }
             Unreached::Bound => {}
         }
         tracing::debug!(error = %why, "no connection to an endpoint");

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use http::uri::PathAndQuery;
 use mesh_model::name::ServiceName;
 use mesh_model::route::edit::{RedirectAnswer, edit_headers, redirect, rewrite_path};
+use mesh_model::route::split;
 use mesh_model::route::table::{Chosen, RouteTable};
 use mesh_model::route::{BackendTarget, Filter, HeaderEdit, Match, Timeouts, UrlRewrite};
-use mesh_model::route::split;
 
 use crate::http::{Fault, HeaderEdits, RequestHead};
 use crate::telemetry::Failure;
@@ -54,7 +54,9 @@ pub(super) fn plan(
         return Plan::plain(Outcome::Backend { service: service.clone(), port });
     };
     let Some(chosen) = table.decide(head) else {
-        let text = format!("routes are attached to service {service} port {port}, but no rule of them fits the request");
+        let text = format!(
+            "routes are attached to service {service} port {port}, but no rule of them fits the request"
+        );
         return Plan::plain(Outcome::Fault(Fault::new(Failure::NoRoute, text)));
     };
     let mut plan = Plan::plain(Outcome::Backend { service: service.clone(), port });
@@ -69,15 +71,25 @@ pub(super) fn plan(
     plan
 }
 
-fn backend(chosen: &Chosen<'_>, head: &mut RequestHead, port: u16, random: u64, response: &mut Vec<HeaderEdit>) -> Outcome {
+fn backend(
+    chosen: &Chosen<'_>,
+    head: &mut RequestHead,
+    port: u16,
+    random: u64,
+    response: &mut Vec<HeaderEdit>,
+) -> Outcome {
     let label = chosen.label;
     let Some(backend) = split::pick(&chosen.rule().backends, random) else {
-        return Outcome::Fault(Fault::new(Failure::NoBackend, format!("{label} has no backend with a weight above 0")));
+        return Outcome::Fault(Fault::new(
+            Failure::NoBackend,
+            format!("{label} has no backend with a weight above 0"),
+        ));
     };
     match &backend.target {
-        BackendTarget::Invalid { reference, reason } => {
-            Outcome::Fault(Fault::new(Failure::BackendInvalid, format!("backend {reference} of {label} cannot be used: {reason}")))
-        }
+        BackendTarget::Invalid { reference, reason } => Outcome::Fault(Fault::new(
+            Failure::BackendInvalid,
+            format!("backend {reference} of {label} cannot be used: {reason}"),
+        )),
         BackendTarget::Service { service, port: backend_port } => {
             match apply(&backend.filters, chosen.matched(), head, port, response) {
                 Some(answer) => Outcome::Redirect(answer),

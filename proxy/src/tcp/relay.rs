@@ -47,7 +47,10 @@ pub async fn relay(client: &mut Stream, server: &mut Stream, idle: Duration) -> 
     Relayed { to_server: up.copied, to_client: down.copied, ended }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the two ends, the two directions and the clock are what a relay is")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the two ends, the two directions and the clock are what a relay is"
+)]
 fn step(
     cx: &mut Context<'_>,
     up: &mut Direction,

@@ -52,7 +52,9 @@ impl ClientFailure {
     pub(super) fn handshake(address: SocketAddr, expected: &SpiffeId, error: &io::Error) -> Self {
         let reason = error.to_string();
         match tls_error(error) {
-            Some(Error::InvalidCertificate(_)) => Self::Identity { address, expected: expected.clone(), reason },
+            Some(Error::InvalidCertificate(_)) => {
+                Self::Identity { address, expected: expected.clone(), reason }
+            }
             _ => Self::Handshake { address, reason, kind: of(error) },
         }
     }
@@ -77,9 +79,9 @@ fn tls_error(error: &io::Error) -> Option<&Error> {
 pub(super) fn of(error: &io::Error) -> HandshakeFailure {
     match tls_error(error) {
         None => HandshakeFailure::Io,
-        Some(Error::NoCertificatesPresented | Error::AlertReceived(AlertDescription::CertificateRequired)) => {
-            HandshakeFailure::NoCertificate
-        }
+        Some(
+            Error::NoCertificatesPresented | Error::AlertReceived(AlertDescription::CertificateRequired),
+        ) => HandshakeFailure::NoCertificate,
         Some(
             Error::InvalidCertificate(
                 CertificateError::Expired
@@ -92,7 +94,9 @@ pub(super) fn of(error: &io::Error) -> HandshakeFailure {
         Some(
             Error::InvalidCertificate(_)
             | Error::AlertReceived(
-                AlertDescription::UnknownCA | AlertDescription::BadCertificate | AlertDescription::CertificateUnknown,
+                AlertDescription::UnknownCA
+                | AlertDescription::BadCertificate
+                | AlertDescription::CertificateUnknown,
             ),
         ) => HandshakeFailure::Untrusted,
         Some(_) => HandshakeFailure::Protocol,

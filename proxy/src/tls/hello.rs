@@ -34,7 +34,10 @@ pub async fn hello(stream: &mut Stream) -> io::Result<Hello> {
             }
             match acceptor.accept() {
                 Ok(Some(accepted)) => {
-                    let mesh = accepted.client_hello().alpn().is_some_and(|mut all| all.any(|one| Alpn::parse(one).is_some()));
+                    let mesh = accepted
+                        .client_hello()
+                        .alpn()
+                        .is_some_and(|mut all| all.any(|one| Alpn::parse(one).is_some()));
                     return Ok(if mesh { Hello::Mesh } else { Hello::Foreign });
                 }
                 Ok(None) => {}

@@ -26,18 +26,20 @@ pub struct Record {
     first_byte: Option<Duration>,
     bytes_in: Rc<Cell<u64>>,
     bytes_out: Rc<Cell<u64>>,
-    trace: Option<Box<Traced>>,
+    /// Kept only for a span or a line in the log.
+    about: Option<Box<About>>,
+    sampled: Option<TraceContext>,
     held: Option<Held>,
     in_flight: Option<InFlight>,
     done: bool,
 }
 
 #[derive(Debug)]
-struct Traced {
-    context: TraceContext,
+struct About {
     method: String,
     path: String,
     start: SystemTime,
+    log: bool,
 }
 
 impl Record {
@@ -62,7 +64,8 @@ impl Record {
             first_byte: None,
             bytes_in: Rc::default(),
             bytes_out: Rc::default(),
-            trace: None,
+            about: None,
+            sampled: None,
             held: None,
             in_flight: None,
             done: false,
@@ -70,7 +73,11 @@ impl Record {
     }
 
     /// Continues the caller's trace, or begins one, and gives the context to send on.
-    pub fn trace(&mut self, head: &RequestHead, default_ppm: u32) -> TraceContext {
+    pub fn trace(&mut self, head: &RequestHead) -> TraceContext {
+        let snapshot = self.worker.snapshot();
+        let settings = snapshot.settings();
+        let default_ppm = settings.map_or(0, |settings| settings.trace_sample_ppm);
+        let log = settings.is_some_and(|settings| settings.access_log);
         let header = head.header("traceparent");
         let mut context = self.worker.with_random(|rng| TraceContext::from_traceparent(header, rng));
         // Who began the trace decides; an operator may ask for more for a while, on both sides by the same rule.
@@ -78,8 +85,11 @@ impl Record {
             context = context.sample();
         }
         if context.is_sampled() || sampled_by_id(context.trace_id(), self.worker.telemetry.tracing_ppm()) {
-            self.trace = Some(Box::new(Traced {
-                context,
+            self.sampled = Some(context);
+        }
+        if log || self.sampled.is_some() {
+            self.about = Some(Box::new(About {
+                log,
                 method: head.method.as_str().to_owned(),
                 path: mesh_model::head::HeadView::path(head).to_owned(),
                 start: SystemTime::now(),
@@ -182,28 +192,54 @@ impl Record {
         let latency = self.started.elapsed();
         let (bytes_in, bytes_out) = (self.bytes_in.get(), self.bytes_out.get());
         self.worker.telemetry.series(&self.key).record(latency, bytes_in, bytes_out);
-        if let Some(traced) = self.trace.take() {
-            self.span(*traced, latency);
+        if let Some(about) = self.about.take() {
+            if about.log {
+                self.line(&about, latency);
+            }
+            if let Some(context) = self.sampled {
+                self.span(&context, *about, latency);
+            }
         }
     }
 
-    fn span(&self, traced: Traced, duration: Duration) {
+    /// The line of the access log.
+    fn line(&self, about: &About, duration: Duration) {
+        let key = &self.key;
+        let name =
+            |workload: &Option<WorkloadName>| workload.as_ref().map(ToString::to_string).unwrap_or_default();
+        tracing::info!(
+            target: "access",
+            side = key.side.label(),
+            source = name(&key.source),
+            destination = name(&key.destination),
+            method = about.method,
+            path = about.path,
+            status = key.status,
+            failure = key.failure.map(Failure::code),
+            route = key.route.as_deref(),
+            ms = duration.as_secs_f64() * 1e3,
+            bytes_in = self.bytes_in.get(),
+            bytes_out = self.bytes_out.get(),
+        );
+    }
+
+    fn span(&self, context: &TraceContext, about: About, duration: Duration) {
         self.worker.telemetry.span(SpanRecord {
-            trace_id: *traced.context.trace_id(),
-            span_id: *traced.context.span_id(),
-            parent_id: traced.context.parent_id().copied(),
+            trace_id: *context.trace_id(),
+            span_id: *context.span_id(),
+            parent_id: context.parent_id().copied(),
             side: self.key.side,
             source: self.key.source.clone(),
             service: self.key.service.as_ref().map(|(service, _)| service.clone()),
             destination: self.key.destination.clone(),
             route: self.key.route.clone(),
-            method: traced.method,
-            path: traced.path,
+            method: about.method,
+            path: about.path,
             status: self.key.status,
             grpc_status: self.key.grpc_status,
             failure: self.key.failure,
             security: self.key.security,
-            start: traced.start,
+            start: about.start,
             duration,
             first_byte: self.first_byte,
         });

@@ -26,7 +26,14 @@ impl Worker {
 
     /// After 101 on both sides: what is left of the two connections becomes a tunnel, on a task of its own. `keep` is held until
     /// its end.
-    pub fn splice(self: &Rc<Self>, record: Record, client: Upgrade, server: Upgrade, held: Held, keep: impl Sized + 'static) {
+    pub fn splice(
+        self: &Rc<Self>,
+        record: Record,
+        client: Upgrade,
+        server: Upgrade,
+        held: Held,
+        keep: impl Sized + 'static,
+    ) {
         let worker = Rc::clone(self);
         self.connections.spawn_local("upgraded", async move {
             let _keep = (held, keep);

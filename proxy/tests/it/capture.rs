@@ -32,8 +32,12 @@ async fn recorder(tasks: &Tasks, server: SocketAddr) -> (SocketAddr, Tapes) {
         async move {
             let (read_client, write_client) = client.into_split();
             let (read_server, write_server) = TcpStream::connect(server).await.unwrap().into_split();
-            let up = copy(read_client, write_server, |bytes| tape.lock().unwrap().to_server.extend_from_slice(bytes));
-            let down = copy(read_server, write_client, |bytes| tape.lock().unwrap().to_client.extend_from_slice(bytes));
+            let up = copy(read_client, write_server, |bytes| {
+                tape.lock().unwrap().to_server.extend_from_slice(bytes);
+            });
+            let down = copy(read_server, write_client, |bytes| {
+                tape.lock().unwrap().to_client.extend_from_slice(bytes);
+            });
             tokio::join!(up, down);
         }
     })
@@ -41,7 +45,11 @@ async fn recorder(tasks: &Tasks, server: SocketAddr) -> (SocketAddr, Tapes) {
     (address, tapes)
 }
 
-async fn copy(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt + Unpin, record: impl Fn(&[u8])) {
+async fn copy(
+    mut from: impl AsyncReadExt + Unpin,
+    mut to: impl AsyncWriteExt + Unpin,
+    record: impl Fn(&[u8]),
+) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         record(&buffer[..count]);
@@ -118,7 +126,9 @@ async fn http_between_sidecars_is_tls_1_3_only() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let mut mesh = Mesh::new();
         let app = peer(&mesh.tasks, |stream| async move {
-            let service = hyper::service::service_fn(|request| async { Ok::<_, std::convert::Infallible>(echoed(request).await) });
+            let service = hyper::service::service_fn(|request| async {
+                Ok::<_, std::convert::Infallible>(echoed(request).await)
+            });
             let io = hyper_util::rt::TokioIo::new(stream);
             let mut first = [0];
             // The preface of HTTP/2 begins with `PRI`, the request of the test with `POST`.
@@ -134,7 +144,10 @@ async fn http_between_sidecars_is_tls_1_3_only() {
         })
         .await;
         let (client, _server, tapes) = recorded(&mut mesh, app, Some(protocol)).await;
-        let request = http::Request::post(format!("/{MARKER}")).header("host", "cart").header("x-a", MARKER).body(Full::from(MARKER));
+        let request = http::Request::post(format!("/{MARKER}"))
+            .header("host", "cart")
+            .header("x-a", MARKER)
+            .body(Full::from(MARKER));
         let (status, _, body) = fetch(&mesh.tasks, client.outbound(), request.unwrap()).await;
         assert_eq!((status, body.matches(MARKER).count()), (200, 3), "{body}");
         check_all(&tapes);

@@ -12,7 +12,8 @@ async fn without_configuration_requests_wait_then_get_503_and_are_served_once_it
     let endpoint = mesh.member(server.inbound(), "cart");
     mesh.service("cart", 80, None, vec![endpoint]);
     mesh.configured = false;
-    let mut client = mesh.client_with(&[("cart", 80)], |config| config.timeouts.discovery = Duration::from_millis(50));
+    let mut client =
+        mesh.client_with(&[("cart", 80)], |config| config.timeouts.discovery = Duration::from_millis(50));
     let (status, failure, body) = fetch(&mesh.tasks, client.outbound(), get("cart", "/")).await;
     assert_eq!((status, failure.as_str()), (503, "config_unavailable"), "{body}");
     client.control.replace(mesh.resources());
@@ -27,7 +28,8 @@ async fn a_request_that_waits_for_configuration_is_served_when_it_comes() {
     let endpoint = mesh.member(server.inbound(), "cart");
     mesh.service("cart", 80, None, vec![endpoint]);
     mesh.configured = false;
-    let mut client = mesh.client_with(&[("cart", 80)], |config| config.timeouts.discovery = Duration::from_secs(30));
+    let mut client =
+        mesh.client_with(&[("cart", 80)], |config| config.timeouts.discovery = Duration::from_secs(30));
     let proxy = client.proxy();
     let request = fetch(&mesh.tasks, proxy, get("cart", "/"));
     let later = async {
@@ -43,7 +45,11 @@ async fn it_is_ready_once_it_has_configuration() {
     let mesh = Mesh::new();
     let client = mesh.client(&[]);
     soon(client.running.ready.wait()).await;
-    let answer = ask(client.running.addrs.metrics.unwrap(), b"GET /readyz HTTP/1.1\r\nhost: m\r\nconnection: close\r\n\r\n").await;
+    let answer = ask(
+        client.running.addrs.metrics.unwrap(),
+        b"GET /readyz HTTP/1.1\r\nhost: m\r\nconnection: close\r\n\r\n",
+    )
+    .await;
     assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
 }
 

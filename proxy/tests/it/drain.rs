@@ -14,7 +14,7 @@ use crate::harness::*;
 async fn a_server_that_drains_loses_no_request() {
     let mut mesh = Mesh::new();
     let app = says(&mesh.tasks, "hello").await;
-    let mut servers = vec![mesh.server("cart", app), mesh.server("cart", app)];
+    let mut servers = [mesh.server("cart", app), mesh.server("cart", app)];
     let endpoints = servers.iter().map(|server| mesh.member(server.inbound(), "cart")).collect();
     mesh.service("cart", 80, None, endpoints);
     let client = mesh.client(&[("cart", 80)]);
@@ -55,7 +55,10 @@ async fn requests_in_flight_end_before_the_proxy_does() {
                 text(sender.send_request(get("cart", "/")).await.unwrap()).await
             } else {
                 let mut sender = http2(&mesh.tasks, address).await;
-                let request = http::Request::get("http://cart/").version(Version::HTTP_2).body(Full::default()).unwrap();
+                let request = http::Request::get("http://cart/")
+                    .version(Version::HTTP_2)
+                    .body(Full::default())
+                    .unwrap();
                 text(sender.send_request(request).await.unwrap()).await
             }
         };

@@ -40,7 +40,8 @@ async fn a_service_without_reachable_endpoints_is_503() {
     mesh.service("empty", 80, None, vec![]);
     let client = mesh.client(&[("cart", 80), ("empty", 80), ("cart", 81)]);
     for (listener, want) in [(0, "connect_failed"), (1, "no_endpoints"), (2, "no_endpoints")] {
-        let (status, failure, body) = fetch(&mesh.tasks, client.running.addrs.outbound[listener], get("x", "/")).await;
+        let (status, failure, body) =
+            fetch(&mesh.tasks, client.running.addrs.outbound[listener], get("x", "/")).await;
         assert_eq!((status, failure.as_str()), (503, want), "{body}");
     }
 }
@@ -63,11 +64,12 @@ async fn a_rule_timeout_is_504() {
     let endpoint = mesh.member(server.inbound(), "slow");
     mesh.service("slow", 80, None, vec![endpoint]);
     mesh.service("cart", 80, None, vec![]);
-    let short = |timeouts| mesh_model::route::Rule { timeouts, ..rule("/", vec![], vec![backend("slow", 1)]) };
+    let short =
+        |timeouts| mesh_model::route::Rule { timeouts, ..rule("/", vec![], vec![backend("slow", 1)]) };
     let limit = Some(Duration::from_millis(100));
     for timeouts in [
         Timeouts { request: limit, backend_request: None },
-        Timeouts { request: Some(Duration::from_secs(60)), backend_request: limit },
+        Timeouts { request: Some(Duration::from_mins(1)), backend_request: limit },
     ] {
         mesh.route("cart", vec![short(timeouts)]);
         let client = mesh.client(&[("cart", 80)]);
@@ -121,7 +123,10 @@ async fn connect_to_a_host_outside_passes_its_bytes() {
     .await;
     let client = mesh.client(&[]);
     let mut stream = TcpStream::connect(client.proxy()).await.unwrap();
-    stream.write_all(format!("CONNECT {outside} HTTP/1.1\r\nhost: {outside}\r\n\r\n").as_bytes()).await.unwrap();
+    stream
+        .write_all(format!("CONNECT {outside} HTTP/1.1\r\nhost: {outside}\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
     let mut head = vec![0; 19];
     soon(stream.read_exact(&mut head)).await.unwrap();
     stream.write_all(b"\x16\x03\x01 like tls").await.unwrap();
@@ -137,7 +142,8 @@ async fn a_request_to_the_proxy_itself_does_not_go_round() {
     let mut mesh = Mesh::new();
     mesh.settings.outbound_mode = OutboundMode::AllowAny;
     let client = mesh.client(&[]);
-    let (status, failure, _) = fetch(&mesh.tasks, client.proxy(), get(&client.proxy().to_string(), "/")).await;
+    let (status, failure, _) =
+        fetch(&mesh.tasks, client.proxy(), get(&client.proxy().to_string(), "/")).await;
     assert_eq!((status, failure.as_str()), (400, "bad_request"));
 }
 
@@ -146,9 +152,15 @@ async fn a_malformed_request_is_400_and_on_record() {
     let mut mesh = Mesh::new();
     let app = says(&mesh.tasks, "hello").await;
     let (client, _server) = mesh.pair(app, None);
-    for request in ["GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n", "GET / HTTP/1.1\r\nconnection: close\r\n\r\n"] {
+    for request in [
+        "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n",
+        "GET / HTTP/1.1\r\nconnection: close\r\n\r\n",
+    ] {
         let answer = String::from_utf8(ask(client.outbound(), request.as_bytes()).await).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("x-mesh-failure: bad_request"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 400") && answer.contains("x-mesh-failure: bad_request"),
+            "{answer}"
+        );
     }
     client.counts(&["mesh_requests_total", "bad_request"], 2.0).await;
 }

@@ -17,7 +17,8 @@ use mesh_lifecycle::tasks::Tasks;
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, PortEndpoints, Transport};
 use mesh_model::name::{Name, ServiceName, WorkloadName};
 use mesh_model::route::{
-    Backend, BackendTarget, Filter, Match, ParentRef, PathMatch, Route, RouteId, RouteKind, Rule, Target, Timeouts,
+    Backend, BackendTarget, Filter, Match, ParentRef, PathMatch, Route, RouteId, RouteKind, Rule, Target,
+    Timeouts,
 };
 use mesh_model::service::{Protocol, Service, ServicePort};
 use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
@@ -69,7 +70,13 @@ impl Mesh {
             trace_sample_ppm: 0,
             access_log: false,
         };
-        Self { ca: TestCa::new(TRUST_DOMAIN), tasks: Tasks::new(), settings, services: vec![], configured: true }
+        Self {
+            ca: TestCa::new(TRUST_DOMAIN),
+            tasks: Tasks::new(),
+            settings,
+            services: vec![],
+            configured: true,
+        }
     }
 
     pub(crate) fn resources(&self) -> Vec<ModelResource> {
@@ -79,7 +86,13 @@ impl Mesh {
     }
 
     /// Service `shop/NAME` with one port and these endpoints.
-    pub(crate) fn service(&mut self, name: &str, port: u16, protocol: Option<Protocol>, endpoints: Vec<Endpoint>) {
+    pub(crate) fn service(
+        &mut self,
+        name: &str,
+        port: u16,
+        protocol: Option<Protocol>,
+        endpoints: Vec<Endpoint>,
+    ) {
         let name = ServiceName::new("shop", name).unwrap();
         let ports = vec![ServicePort { port, name: String::new(), protocol }];
         self.services.push(ModelResource::Service(Service { name: name.clone(), ports, addresses: vec![] }));
@@ -108,7 +121,13 @@ impl Mesh {
         self.server_with(self.ca.identity("shop", workload), workload, app, |_| {})
     }
 
-    pub(crate) fn server_with(&self, identity: Identity, workload: &str, app: SocketAddr, edit: impl FnOnce(&mut Config)) -> Sidecar {
+    pub(crate) fn server_with(
+        &self,
+        identity: Identity,
+        workload: &str,
+        app: SocketAddr,
+        edit: impl FnOnce(&mut Config),
+    ) -> Sidecar {
         let mut config = Config::new("shop", workload);
         config.inbound.push(InboundListener { listen: any_port(), app });
         edit(&mut config);
@@ -120,11 +139,19 @@ impl Mesh {
         self.client_with(destinations, |_| {})
     }
 
-    pub(crate) fn client_with(&self, destinations: &[(&str, u16)], edit: impl FnOnce(&mut Config)) -> Sidecar {
+    pub(crate) fn client_with(
+        &self,
+        destinations: &[(&str, u16)],
+        edit: impl FnOnce(&mut Config),
+    ) -> Sidecar {
         let mut config = Config::new("shop", "web");
         config.outbound_proxy = Some(any_port());
         for (host, port) in destinations {
-            config.outbound.push(OutboundListener { listen: any_port(), host: (*host).to_owned(), port: *port });
+            config.outbound.push(OutboundListener {
+                listen: any_port(),
+                host: (*host).to_owned(),
+                port: *port,
+            });
         }
         edit(&mut config);
         self.start(config, self.ca.identity("shop", "web"))
@@ -186,9 +213,8 @@ impl Sidecar {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
-        if result.await.is_err() {
-            panic!("{parts:?} is not {want} in\n{}", self.metrics().await);
-        }
+        let met = result.await.is_ok();
+        assert!(met, "{parts:?} is not {want} in\n{}", self.metrics().await);
     }
 }
 
@@ -262,7 +288,8 @@ where
                 let answer = answer.clone();
                 async move { Ok::<_, std::convert::Infallible>(answer(request).await) }
             });
-            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let connection =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             let _ = connection.await;
         }
     })
@@ -287,7 +314,9 @@ pub(crate) async fn echoed(request: Request<Incoming>) -> Answer {
     }
     text.push('\n');
     let mut bytes = text.into_bytes();
-    bytes.extend_from_slice(&body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default());
+    bytes.extend_from_slice(
+        &body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default(),
+    );
     Response::new(Full::from(bytes))
 }
 
@@ -320,10 +349,15 @@ pub(crate) async fn text(response: Response<Incoming>) -> String {
 }
 
 /// One request on a connection of its own: status, `x-mesh-failure`, body.
-pub(crate) async fn fetch(tasks: &Tasks, address: SocketAddr, request: Request<Full<Bytes>>) -> (u16, String, String) {
+pub(crate) async fn fetch(
+    tasks: &Tasks,
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+) -> (u16, String, String) {
     let mut sender = http1(tasks, address).await;
     let response = soon(sender.send_request(request)).await.unwrap();
     let status = response.status().as_u16();
-    let failure = response.headers().get("x-mesh-failure").map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
+    let failure =
+        response.headers().get("x-mesh-failure").map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
     (status, failure, text(response).await)
 }

@@ -13,7 +13,10 @@ async fn a_request_goes_through_both_sidecars_over_mtls_and_is_recorded_once_on_
     let mut mesh = Mesh::new();
     let app = says(&mesh.tasks, "hello").await;
     let (client, server) = mesh.pair(app, None);
-    assert_eq!(fetch(&mesh.tasks, client.outbound(), get("cart", "/")).await, (200, String::new(), "hello".into()));
+    assert_eq!(
+        fetch(&mesh.tasks, client.outbound(), get("cart", "/")).await,
+        (200, String::new(), "hello".into())
+    );
     for (sidecar, side) in [(&client, "outbound"), (&server, "inbound")] {
         sidecar.counts(&["mesh_requests_total", side, "mtls", "200"], 1.0).await;
     }
@@ -80,7 +83,10 @@ async fn hop_by_hop_and_identity_headers_do_not_pass() {
     for gone in ["x-hop", "keep-alive", "forged", "connection"] {
         assert!(!body.contains(gone), "{gone} in {body}");
     }
-    assert!(body.contains("x-end: 2") && body.contains("host: cart") && body.contains("traceparent: 00-"), "{body}");
+    assert!(
+        body.contains("x-end: 2") && body.contains("host: cart") && body.contains("traceparent: 00-"),
+        "{body}"
+    );
 }
 
 #[tokio::test]
@@ -88,7 +94,9 @@ async fn the_http_proxy_port_takes_urls_and_hosts() {
     let mut mesh = Mesh::new();
     let app = echo(&mesh.tasks).await;
     let (client, _server) = mesh.pair(app, None);
-    for (target, host) in [("http://cart.shop.svc.cluster.local/a?b", "ignored"), ("/a?b", "cart"), ("http://CART:80/a?b", "x")] {
+    for (target, host) in
+        [("http://cart.shop.svc.cluster.local/a?b", "ignored"), ("/a?b", "cart"), ("http://CART:80/a?b", "x")]
+    {
         let request = Request::get(target).header("host", host).body(Full::default()).unwrap();
         let (status, _, body) = fetch(&mesh.tasks, client.proxy(), request).await;
         assert_eq!(status, 200, "{body}");
@@ -122,14 +130,24 @@ async fn a_websocket_is_carried_both_ways() {
             head.push(stream.read_u8().await.unwrap());
         }
         assert!(String::from_utf8_lossy(&head).to_ascii_lowercase().contains("upgrade: websocket"));
-        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nhi ").await.unwrap();
+        stream
+            .write_all(
+                b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nhi ",
+            )
+            .await
+            .unwrap();
         let (mut read, mut write) = stream.split();
         let _ = tokio::io::copy(&mut read, &mut write).await;
     })
     .await;
     let (client, _server) = mesh.pair(app, None);
     let mut stream = TcpStream::connect(client.outbound()).await.unwrap();
-    stream.write_all(b"GET /ws HTTP/1.1\r\nhost: cart\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\nearly").await.unwrap();
+    stream
+        .write_all(
+            b"GET /ws HTTP/1.1\r\nhost: cart\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\nearly",
+        )
+        .await
+        .unwrap();
     let mut got = vec![];
     soon(async {
         while !got.ends_with(b"hi early") {
@@ -190,6 +208,44 @@ async fn a_head_that_is_too_large_is_refused() {
     let answer = ask(client.outbound(), long.as_bytes()).await;
     assert!(answer.starts_with(b"HTTP/1.1 431") || answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
     let many: String = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect();
-    let answer = ask(client.outbound(), format!("GET / HTTP/1.1\r\nhost: cart\r\n{many}\r\n").as_bytes()).await;
+    let answer =
+        ask(client.outbound(), format!("GET / HTTP/1.1\r\nhost: cart\r\n{many}\r\n").as_bytes()).await;
     assert!(answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test]
+async fn a_trace_goes_on_through_both_sidecars() {
+    let mut mesh = Mesh::new();
+    let app = echo(&mesh.tasks).await;
+    let (client, _server) = mesh.pair(app, None);
+    let mut request = get("cart", "/");
+    let from = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    request.headers_mut().insert("traceparent", from.parse().unwrap());
+    request.headers_mut().insert("tracestate", "a=b".parse().unwrap());
+    let (_, _, body) = fetch(&mesh.tasks, client.outbound(), request).await;
+    let got = body.lines().find_map(|line| line.strip_prefix("traceparent: ")).unwrap();
+    assert!(
+        got.starts_with("00-0af7651916cd43dd8448eb211c80319c-") && got.ends_with("-01") && got != from,
+        "{got}"
+    );
+    assert!(body.contains("tracestate: a=b\n"), "{body}");
+}
+
+#[tokio::test]
+async fn half_a_head_and_an_idle_connection_are_closed_in_time() {
+    let mut mesh = Mesh::new();
+    let app = says(&mesh.tasks, "hello").await;
+    let server = mesh.server("cart", app);
+    let endpoint = mesh.member(server.inbound(), "cart");
+    mesh.service("cart", 80, None, vec![endpoint]);
+    let client = mesh.client_with(&[("cart", 80)], |config| {
+        config.timeouts.head = std::time::Duration::from_millis(100);
+        config.timeouts.idle = std::time::Duration::from_millis(300);
+    });
+    let head = b"GET / HTTP/1.1\r\nhost: cart\r\n";
+    assert_eq!(ask(client.outbound(), head).await, b"");
+    client.counts(&["head_timeout"], 1.0).await;
+    let answer = ask(client.outbound(), &[head, &b"\r\n"[..]].concat()).await;
+    assert!(answer.ends_with(b"hello"), "{}", String::from_utf8_lossy(&answer));
+    client.counts(&["idle_timeout"], 1.0).await;
 }

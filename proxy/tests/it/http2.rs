@@ -22,13 +22,19 @@ use crate::harness::*;
 async fn grpc_origin(tasks: &Tasks) -> SocketAddr {
     peer(tasks, |stream| async move {
         let service = service_fn(|request: Request<Incoming>| async move {
-            assert_eq!(request.headers().get("te").map(|te| te.as_bytes()), Some(&b"trailers"[..]));
+            assert_eq!(request.headers().get("te").map(http::HeaderValue::as_bytes), Some(&b"trailers"[..]));
             let path = request.uri().path().to_owned();
-            let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            let body = request
+                .into_body()
+                .collect()
+                .await
+                .map(http_body_util::Collected::to_bytes)
+                .unwrap_or_default();
             let mut trailers = HeaderMap::new();
             trailers.insert("grpc-status", "7".parse().unwrap());
             let message = [path.as_bytes(), b" ", &body].concat();
-            let frames = [Ok::<_, Infallible>(Frame::data(Bytes::from(message))), Ok(Frame::trailers(trailers))];
+            let frames =
+                [Ok::<_, Infallible>(Frame::data(Bytes::from(message))), Ok(Frame::trailers(trailers))];
             let mut response = Response::new(StreamBody::new(stream::iter(frames)));
             response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
             Ok::<_, Infallible>(response)
@@ -92,11 +98,17 @@ async fn an_http2_client_reaches_an_http1_application() {
     let app = echo(&mesh.tasks).await;
     let (client, _server) = mesh.pair(app, Some(Protocol::Http1));
     let mut sender = http2(&mesh.tasks, client.outbound()).await;
-    let mut request = Request::post("http://cart/two").version(Version::HTTP_2).body(Full::from("body")).unwrap();
+    let mut request =
+        Request::post("http://cart/two").version(Version::HTTP_2).body(Full::from("body")).unwrap();
     request.headers_mut().append("cookie", "a=1".parse().unwrap());
     request.headers_mut().append("cookie", "b=2".parse().unwrap());
     let body = text(soon(sender.send_request(request)).await.unwrap()).await;
-    assert!(body.starts_with("POST /two\n") && body.contains("host: cart\n") && body.contains("cookie: a=1; b=2\n"), "{body}");
+    assert!(
+        body.starts_with("POST /two\n")
+            && body.contains("host: cart\n")
+            && body.contains("cookie: a=1; b=2\n"),
+        "{body}"
+    );
     assert!(body.ends_with("\nbody"), "{body}");
 }
 
@@ -125,7 +137,11 @@ async fn a_failed_grpc_call_is_answered_with_trailers_only() {
     let mut mesh = Mesh::new();
     mesh.service("cart", 80, Some(Protocol::Grpc), vec![]);
     mesh.service("none", 80, Some(Protocol::Grpc), vec![]);
-    mesh.services.push(ModelResource::Route(route(RouteKind::Http, "cart", vec![rule("/only", vec![], vec![backend("none", 1)])])));
+    mesh.services.push(ModelResource::Route(route(
+        RouteKind::Http,
+        "cart",
+        vec![rule("/only", vec![], vec![backend("none", 1)])],
+    )));
     let client = mesh.client(&[("cart", 80)]);
     let mut sender = http2(&mesh.tasks, client.outbound()).await;
     for (path, status, code) in [("/a.B/C", "12", "no_route"), ("/only", "14", "no_endpoints")] {

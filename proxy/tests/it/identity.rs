@@ -67,12 +67,16 @@ fn stranger(uri: &str) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)
 }
 
 /// Speaks TLS as a proxy of the mesh would and asks for something; gives what the server sent, empty if it refused.
-async fn intrude(address: SocketAddr, certificate: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>) -> Vec<u8> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyServer));
+async fn intrude(
+    address: SocketAddr,
+    certificate: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+) -> Vec<u8> {
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyServer));
     let mut config = match certificate {
         Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
         None => builder.with_no_client_auth(),
@@ -80,7 +84,9 @@ async fn intrude(address: SocketAddr, certificate: Option<(Vec<CertificateDer<'s
     config.alpn_protocols = vec![b"amime/h1".to_vec()];
     let tcp = TcpStream::connect(address).await.unwrap();
     let connector = TlsConnector::from(Arc::new(config));
-    let Ok(mut stream) = soon(connector.connect(ServerName::from(address.ip()), tcp)).await else { return vec![] };
+    let Ok(mut stream) = soon(connector.connect(ServerName::from(address.ip()), tcp)).await else {
+        return vec![];
+    };
     let mut got = vec![];
     let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: cart\r\nconnection: close\r\n\r\n").await;
     let _ = soon(stream.read_to_end(&mut got)).await;
@@ -166,7 +172,10 @@ async fn without_configuration_the_mesh_port_is_strict() {
     let app = says(&mesh.tasks, "hello").await;
     mesh.configured = false;
     let server = mesh.server("cart", app);
-    assert_eq!(ask(server.inbound(), b"GET / HTTP/1.1\r\nhost: cart\r\nconnection: close\r\n\r\n").await, b"");
+    assert_eq!(
+        ask(server.inbound(), b"GET / HTTP/1.1\r\nhost: cart\r\nconnection: close\r\n\r\n").await,
+        b""
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,15 @@
 //! The proxy as its neighbours see it: a client sidecar, a server sidecar and scripted peers in one process, on port 0.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_imports,
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "tests say plainly what they expect, and the harness is theirs"
+)]
+
 mod capture;
 mod config;
 mod drain;

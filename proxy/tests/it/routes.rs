@@ -40,7 +40,8 @@ async fn weights_split_requests() {
 #[tokio::test]
 async fn a_changed_weight_is_in_force_at_once_and_fails_no_request() {
     let mut mesh = Mesh::new();
-    let (mut client, _servers) = versions(&mut mesh, vec![rule("/", vec![], vec![backend("v1", 1), backend("v2", 0)])]).await;
+    let (mut client, _servers) =
+        versions(&mut mesh, vec![rule("/", vec![], vec![backend("v1", 1), backend("v2", 0)])]).await;
     assert_eq!(fetch(&mesh.tasks, client.outbound(), get("cart", "/")).await.2, "v1");
     mesh.services.pop();
     mesh.route("cart", vec![rule("/", vec![], vec![backend("v1", 0), backend("v2", 1)])]);
@@ -61,8 +62,10 @@ async fn filters_redirect_rewrite_and_edit_headers() {
         add: vec![("x-list".into(), "b".into())],
         remove: vec!["x-gone".into()],
     };
-    let rewrite = UrlRewrite { hostname: Some("inner.example".into()), path: Some(PathRewrite::Prefix("/new".into())) };
-    let redirect = Redirect { scheme: None, hostname: Some("else.example".into()), path: None, port: None, status: 302 };
+    let rewrite =
+        UrlRewrite { hostname: Some("inner.example".into()), path: Some(PathRewrite::Prefix("/new".into())) };
+    let redirect =
+        Redirect { scheme: None, hostname: Some("else.example".into()), path: None, port: None, status: 302 };
     mesh.route(
         "cart",
         vec![
@@ -77,26 +80,45 @@ async fn filters_redirect_rewrite_and_edit_headers() {
     );
     let client = mesh.client(&[("cart", 80)]);
     let (status, _, body) = fetch(&mesh.tasks, client.outbound(), get("cart", "/old/a?b=c")).await;
-    assert!(status == 200 && body.starts_with("GET /new/a?b=c\n") && body.contains("host: inner.example\n"), "{body}");
+    assert!(
+        status == 200 && body.starts_with("GET /new/a?b=c\n") && body.contains("host: inner.example\n"),
+        "{body}"
+    );
 
     let mut sender = http1(&mesh.tasks, client.outbound()).await;
     let response = soon(sender.send_request(get("cart", "/away/x"))).await.unwrap();
-    assert_eq!((response.status().as_u16(), &response.headers()["location"]), (302, &"http://else.example/away/x".parse().unwrap()));
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["location"]),
+        (302, &"http://else.example/away/x".parse().unwrap())
+    );
 
-    let request = Request::get("/edit").header("host", "cart").header("x-list", "a").header("x-gone", "1").body(Full::default());
+    let request = Request::get("/edit")
+        .header("host", "cart")
+        .header("x-list", "a")
+        .header("x-gone", "1")
+        .body(Full::default());
     let mut sender = http1(&mesh.tasks, client.outbound()).await;
     let response = soon(sender.send_request(request.unwrap())).await.unwrap();
     assert_eq!(response.headers()["x-out"], "2");
     let body = text(response).await;
-    assert!(body.contains("x-in: 1\n") && body.contains("x-list: a,b\n") && !body.contains("x-gone"), "{body}");
+    assert!(
+        body.contains("x-in: 1\n") && body.contains("x-list: a,b\n") && !body.contains("x-gone"),
+        "{body}"
+    );
 }
 
 #[tokio::test]
 async fn what_fits_no_rule_is_404_and_an_invalid_backend_500_for_its_share() {
     let mut mesh = Mesh::new();
-    let target = BackendTarget::Invalid { reference: "gone:80".into(), reason: "there is no Service shop/gone".into() };
+    let target = BackendTarget::Invalid {
+        reference: "gone:80".into(),
+        reason: "there is no Service shop/gone".into(),
+    };
     let invalid = Backend { target, weight: 50, filters: vec![] };
-    let rules = vec![rule("/half", vec![], vec![backend("v1", 50), invalid]), rule("/zero", vec![], vec![backend("v1", 0)])];
+    let rules = vec![
+        rule("/half", vec![], vec![backend("v1", 50), invalid]),
+        rule("/zero", vec![], vec![backend("v1", 0)]),
+    ];
     let (client, _servers) = versions(&mut mesh, rules).await;
     let (status, failure, body) = fetch(&mesh.tasks, client.outbound(), get("cart", "/other")).await;
     assert_eq!((status, failure.as_str()), (404, "no_route"), "{body}");
@@ -109,7 +131,10 @@ async fn what_fits_no_rule_is_404_and_an_invalid_backend_500_for_its_share() {
         let response = soon(sender.send_request(get("cart", "/half"))).await.unwrap();
         let status = response.status().as_u16();
         let body = text(response).await;
-        assert!(status == 200 || (status == 500 && body.contains("there is no Service shop/gone")), "{status} {body}");
+        assert!(
+            status == 200 || (status == 500 && body.contains("there is no Service shop/gone")),
+            "{status} {body}"
+        );
         failed += i32::from(status == 500);
     }
     assert!((150..=250).contains(&failed), "{failed} of 400");

@@ -31,7 +31,10 @@ fn hop_by_hop_headers_are_taken_off_with_those_that_connection_names() {
 #[test]
 fn the_request_line_counts_more_than_host() {
     let head = build(Request::get("http://one:80/a").header("host", "two")).unwrap();
-    assert_eq!((head.form, head.authority.as_str(), HeadView::authority(&head)), (Form::Absolute, "one:80", "one"));
+    assert_eq!(
+        (head.form, head.authority.as_str(), HeadView::authority(&head)),
+        (Form::Absolute, "one:80", "one")
+    );
     let sent = head.into_request(Wire::Http1, ());
     assert_eq!(sent.uri(), "/a");
     assert_eq!(sent.headers()["host"], "one:80");
@@ -51,20 +54,33 @@ fn ambiguous_hosts_are_refused() {
 
 #[test]
 fn cookie_crumbs_become_one_header() {
-    let head = build(Request::get("http://a/").version(http::Version::HTTP_2).header("cookie", "a=1").header("cookie", "b=2"));
+    let head = build(
+        Request::get("http://a/")
+            .version(http::Version::HTTP_2)
+            .header("cookie", "a=1")
+            .header("cookie", "b=2"),
+    );
     assert_eq!(head.unwrap().header("cookie"), Some("a=1; b=2"));
 }
 
 #[test]
 fn an_upgrade_is_kept_apart_and_written_again_for_http1_only() {
-    let ask = || Request::get("/").header("host", "a").header("connection", "Upgrade").header("upgrade", "websocket");
+    let ask = || {
+        Request::get("/").header("host", "a").header("connection", "Upgrade").header("upgrade", "websocket")
+    };
     let head = build(ask()).unwrap();
     assert!(head.headers.is_empty());
     let sent = head.clone().into_request(Wire::Http1, ());
-    assert_eq!((&sent.headers()["connection"], &sent.headers()["upgrade"]), (&"upgrade".parse().unwrap(), &"websocket".parse().unwrap()));
+    assert_eq!(
+        (&sent.headers()["connection"], &sent.headers()["upgrade"]),
+        (&"upgrade".parse().unwrap(), &"websocket".parse().unwrap())
+    );
     let sent = head.into_request(Wire::Http2, ());
     assert!(!sent.headers().contains_key("upgrade"));
-    let h2c = Request::get("/").header("host", "a").header("connection", "upgrade, http2-settings").header("upgrade", "h2c");
+    let h2c = Request::get("/")
+        .header("host", "a")
+        .header("connection", "upgrade, http2-settings")
+        .header("upgrade", "h2c");
     assert_eq!(build(h2c).unwrap().upgrade, None);
 }
 

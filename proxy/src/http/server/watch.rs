@@ -89,7 +89,12 @@ impl Watch {
         self.ending.get()
     }
 
-    /// Whether it was found idle before and asked to end.
+    /// Whether it is ending because it was idle.
+    pub(super) fn is_idled(&self) -> bool {
+        self.idled.get()
+    }
+
+    /// Notes that it was found idle; whether it was so before.
     pub(super) fn was_idle(&self) -> bool {
         self.idled.replace(true)
     }

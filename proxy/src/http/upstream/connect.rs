@@ -58,7 +58,12 @@ impl Unreached {
 }
 
 impl Connector {
-    pub(super) async fn open(&self, address: SocketAddr, transport: &Transport, alpn: Alpn) -> Result<Stream, Unreached> {
+    pub(super) async fn open(
+        &self,
+        address: SocketAddr,
+        transport: &Transport,
+        alpn: Alpn,
+    ) -> Result<Stream, Unreached> {
         let tcp = net::connect(address, self.timeouts.connect).await.map_err(|error| match &error {
             ConnectError::Refused { source, .. } => Unreached::Refused(format!("{error}: {source}").into()),
             ConnectError::Timeout { .. } => Unreached::Timeout(error.to_string().into()),
@@ -71,9 +76,10 @@ impl Connector {
                 .await
                 .map_err(|error| Unreached::Tls(error.to_string().into(), error)),
             // Never downgrade: without an identity a member cannot be reached.
-            (Transport::Mesh(expected), None) => {
-                Err(Unreached::Tls(format!("no identity to reach {expected} with").into(), ClientFailure::NoIdentity))
-            }
+            (Transport::Mesh(expected), None) => Err(Unreached::Tls(
+                format!("no identity to reach {expected} with").into(),
+                ClientFailure::NoIdentity,
+            )),
         }
     }
 }

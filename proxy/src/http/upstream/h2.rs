@@ -106,7 +106,11 @@ pub(super) fn attempt(address: SocketAddr, transport: Transport, connector: Rc<C
     (Box::pin(attempt) as Pin<Box<dyn Future<Output = _>>>).shared()
 }
 
-async fn connect(address: SocketAddr, transport: &Transport, connector: &Connector) -> Result<Shared, Unreached> {
+async fn connect(
+    address: SocketAddr,
+    transport: &Transport,
+    connector: &Connector,
+) -> Result<Shared, Unreached> {
     let stream = connector.open(address, transport, Alpn::Http2).await?;
     let io = TokioIo::new(Metered::new(stream, Arc::new(Moved::default())));
     let handshake = http2::Builder::new(LocalExecutor::new(connector.tasks.clone()))
@@ -126,5 +130,8 @@ async fn connect(address: SocketAddr, transport: &Transport, connector: &Connect
             tracing::debug!(%error, "upstream connection ended");
         }
     });
-    Ok(Shared { sender, usage: Rc::new(Usage { in_flight: Cell::new(0), last_end: Cell::new(Instant::now()) }) })
+    Ok(Shared {
+        sender,
+        usage: Rc::new(Usage { in_flight: Cell::new(0), last_end: Cell::new(Instant::now()) }),
+    })
 }

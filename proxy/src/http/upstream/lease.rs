@@ -91,7 +91,11 @@ impl Lease {
     }
 
     /// Sends the request and waits for the head of the answer.
-    pub(super) async fn send(self, request: Box<::http::Request<Body>>, deadline: Instant) -> Result<UpstreamResponse, SendFailure> {
+    pub(super) async fn send(
+        self,
+        request: Box<::http::Request<Body>>,
+        deadline: Instant,
+    ) -> Result<UpstreamResponse, SendFailure> {
         match self.0 {
             Kind::Http1 { upstream, mut connection } => {
                 let sent = connection.sender.try_send_request(*request);
@@ -104,7 +108,11 @@ impl Lease {
             Kind::Http2(mut slot) => {
                 let sent = slot.sender.try_send_request(*request);
                 let response = answer(sent, deadline).await?;
-                Ok(UpstreamResponse { response: canonical(response), held: Held::Http2(slot.used), upgrade: None })
+                Ok(UpstreamResponse {
+                    response: canonical(response),
+                    held: Held::Http2(slot.used),
+                    upgrade: None,
+                })
             }
         }
     }
@@ -112,7 +120,10 @@ impl Lease {
 
 type Sent = Result<::http::Response<Incoming>, hyper::client::conn::TrySendError<::http::Request<Body>>>;
 
-async fn answer(sent: impl Future<Output = Sent>, deadline: Instant) -> Result<::http::Response<Incoming>, SendFailure> {
+async fn answer(
+    sent: impl Future<Output = Sent>,
+    deadline: Instant,
+) -> Result<::http::Response<Incoming>, SendFailure> {
     match tokio::time::timeout_at(deadline, sent).await {
         Err(_) => Err(SendFailure::Failed(Failure::RequestTimeout)),
         Ok(Ok(response)) => Ok(response),

@@ -6,8 +6,8 @@ use http::HeaderMap;
 use mesh_model::name::{Name, ServiceName};
 use mesh_model::route::table::RouteTable;
 use mesh_model::route::{
-    Backend, BackendTarget, Filter, HeaderEdit, Match, ParentRef, PathMatch, PathRewrite, Redirect, Route, RouteId, RouteKind, Rule,
-    Target, Timeouts, UrlRewrite,
+    Backend, BackendTarget, Filter, HeaderEdit, Match, ParentRef, PathMatch, PathRewrite, Redirect, Route,
+    RouteId, RouteKind, Rule, Target, Timeouts, UrlRewrite,
 };
 
 use super::{Outcome, plan};
@@ -77,7 +77,10 @@ fn without_a_route_the_service_itself_is_the_backend() {
 #[test]
 fn a_request_that_fits_no_rule_has_no_route() {
     let table = table(vec![], vec![backend(to("a"), 1)]);
-    assert_eq!(failure(&plan(Some(&table), &service("cart"), 80, &mut head("/v2"), 0).outcome), Some(Failure::NoRoute));
+    assert_eq!(
+        failure(&plan(Some(&table), &service("cart"), 80, &mut head("/v2"), 0).outcome),
+        Some(Failure::NoRoute)
+    );
 }
 
 #[test]
@@ -85,34 +88,53 @@ fn an_invalid_backend_fails_its_share_only() {
     let invalid = BackendTarget::Invalid { reference: "gone".into(), reason: "there is none".into() };
     let table = table(vec![], vec![backend(to("a"), 1), backend(invalid, 1)]);
     assert_eq!(failure(&plan(Some(&table), &service("cart"), 80, &mut head("/v1"), 0).outcome), None);
-    assert_eq!(failure(&plan(Some(&table), &service("cart"), 80, &mut head("/v1"), u64::MAX).outcome), Some(Failure::BackendInvalid));
+    assert_eq!(
+        failure(&plan(Some(&table), &service("cart"), 80, &mut head("/v1"), u64::MAX).outcome),
+        Some(Failure::BackendInvalid)
+    );
 }
 
 #[test]
 fn a_rule_without_a_weight_has_no_backend() {
     for backends in [vec![], vec![backend(to("a"), 0)]] {
         let table = table(vec![], backends);
-        assert_eq!(failure(&plan(Some(&table), &service("cart"), 80, &mut head("/v1"), 0).outcome), Some(Failure::NoBackend));
+        assert_eq!(
+            failure(&plan(Some(&table), &service("cart"), 80, &mut head("/v1"), 0).outcome),
+            Some(Failure::NoBackend)
+        );
     }
 }
 
 #[test]
 fn filters_edit_the_head_and_keep_response_edits_for_later() {
     let edit = |value: &str| HeaderEdit { set: vec![("x-a".into(), value.into())], ..HeaderEdit::default() };
-    let rewrite = UrlRewrite { hostname: Some("new.host".into()), path: Some(PathRewrite::Prefix("/v9".into())) };
-    let filters = vec![Filter::RequestHeaders(edit("1")), Filter::Rewrite(rewrite), Filter::ResponseHeaders(edit("2"))];
+    let rewrite =
+        UrlRewrite { hostname: Some("new.host".into()), path: Some(PathRewrite::Prefix("/v9".into())) };
+    let filters =
+        vec![Filter::RequestHeaders(edit("1")), Filter::Rewrite(rewrite), Filter::ResponseHeaders(edit("2"))];
     let table = table(filters, vec![backend(to("a"), 1)]);
     let mut head = head("/v1/items?q=1");
     let plan = plan(Some(&table), &service("cart"), 80, &mut head, 0);
-    assert_eq!((head.target.as_str(), head.authority.as_str(), head.header("x-a")), ("/v9/items?q=1", "new.host", Some("1")));
+    assert_eq!(
+        (head.target.as_str(), head.authority.as_str(), head.header("x-a")),
+        ("/v9/items?q=1", "new.host", Some("1"))
+    );
     assert_eq!(plan.response, [edit("2")]);
     assert_eq!(plan.label.as_deref(), Some("httproute/shop/cart#0"));
 }
 
 #[test]
 fn a_redirect_needs_no_backend() {
-    let filter = Filter::Redirect(Redirect { scheme: Some("https".into()), hostname: None, path: None, port: None, status: 301 });
+    let filter = Filter::Redirect(Redirect {
+        scheme: Some("https".into()),
+        hostname: None,
+        path: None,
+        port: None,
+        status: 301,
+    });
     let table = table(vec![filter], vec![]);
     let plan = plan(Some(&table), &service("cart"), 80, &mut head("/v1?a=b"), 0);
-    assert!(matches!(plan.outcome, Outcome::Redirect(r) if r.status == 301 && r.location == "https://cart/v1?a=b"));
+    assert!(
+        matches!(plan.outcome, Outcome::Redirect(r) if r.status == 301 && r.location == "https://cart/v1?a=b")
+    );
 }
