@@ -10,6 +10,7 @@ pub mod ca {
         missing_docs,
         clippy::all,
         clippy::pedantic,
+        clippy::allow_attributes_without_reason,
         unused_qualifications,
         unreachable_pub,
         reason = "generated code; the .proto files carry the documentation"
@@ -26,6 +27,7 @@ pub mod config {
         missing_docs,
         clippy::all,
         clippy::pedantic,
+        clippy::allow_attributes_without_reason,
         unused_qualifications,
         unreachable_pub,
         reason = "generated code; the .proto files carry the documentation"
@@ -42,6 +44,7 @@ pub mod report {
         missing_docs,
         clippy::all,
         clippy::pedantic,
+        clippy::allow_attributes_without_reason,
         unused_qualifications,
         unreachable_pub,
         reason = "generated code; the .proto files carry the documentation"
@@ -58,6 +61,7 @@ pub mod inspect {
         missing_docs,
         clippy::all,
         clippy::pedantic,
+        clippy::allow_attributes_without_reason,
         unused_qualifications,
         unreachable_pub,
         reason = "generated code; the .proto files carry the documentation"

@@ -7,6 +7,7 @@ use mesh_model::settings::{MtlsMode, OutboundMode};
 use super::*;
 use crate::config::v1 as wire;
 
+#[expect(clippy::unnecessary_wraps, reason = "every use takes an option")]
 fn exact(text: &str) -> Option<wire::value_match::Kind> {
     Some(wire::value_match::Kind::Exact(text.to_owned()))
 }
@@ -124,7 +125,7 @@ fn bad_fields_are_named_by_their_path() {
             r.rules[0].matches[0].target = Some(wire::r#match::Target::Grpc(wire::GrpcTarget::default()));
         }),
         ("rules[0].matches[0].http.path", |r| {
-            http(&mut r.rules[0]).path = Some(wire::PathMatch { kind: None })
+            http(&mut r.rules[0]).path = Some(wire::PathMatch { kind: None });
         }),
         ("rules[0].matches[0].http.path", |r| {
             http(&mut r.rules[0]).path =
@@ -149,7 +150,7 @@ fn bad_fields_are_named_by_their_path() {
         ("rules[0].backends[0].target", |r| r.rules[0].backends[0].target = None),
         ("rules[0].backends[0].weight", |r| r.rules[0].backends[0].weight = u32::MAX),
         ("rules[0].backends[0].filters[0]", |r| {
-            r.rules[0].backends[0].filters.push(wire::Filter { filter: None })
+            r.rules[0].backends[0].filters.push(wire::Filter { filter: None });
         }),
         ("rules[0].backends[0].service.port", |r| {
             r.rules[0].backends[0].target = Some(wire::backend::Target::Service(wire::ServiceTarget {
@@ -212,13 +213,13 @@ fn lists_beyond_their_bound_are_refused_whole() {
         ("parents", |r| r.parents = vec![r.parents[0].clone(); bounds::PARENTS + 1]),
         ("rules", |r| r.rules = vec![r.rules[0].clone(); bounds::RULES + 1]),
         ("rules[0].matches", |r| {
-            r.rules[0].matches = vec![r.rules[0].matches[0].clone(); bounds::MATCHES + 1]
+            r.rules[0].matches = vec![r.rules[0].matches[0].clone(); bounds::MATCHES + 1];
         }),
         ("rules[0].filters", |r| {
-            r.rules[0].filters = vec![r.rules[0].filters[0].clone(); bounds::FILTERS + 1]
+            r.rules[0].filters = vec![r.rules[0].filters[0].clone(); bounds::FILTERS + 1];
         }),
         ("rules[0].backends", |r| {
-            r.rules[0].backends = vec![r.rules[0].backends[0].clone(); bounds::BACKENDS + 1]
+            r.rules[0].backends = vec![r.rules[0].backends[0].clone(); bounds::BACKENDS + 1];
         }),
         ("rules[0].matches[0].headers", |r| {
             let headers = &mut r.rules[0].matches[0].headers;

@@ -1,0 +1,50 @@
+//! Values of `mesh.ca.v1`.
+
+use mesh_proto::ca::v1::{
+    CreateJoinTokenRequest, CreateJoinTokenResponse, IssueRequest, IssueResponse, Renewal, TrustBundle,
+    WatchBundleRequest, issue_request::Credential,
+};
+
+use super::{Case, case, text};
+
+fn bundle() -> TrustBundle {
+    TrustBundle { trust_domain: text("shop.example"), roots_der: vec![vec![1, 2], vec![3]], generation: 4 }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let issue = |credential| IssueRequest {
+        csr_der: vec![0x30, 0x01],
+        ttl_seconds: 3_600,
+        credential: Some(credential),
+    };
+    vec![
+        case("mesh.ca.v1.IssueRequest", issue(Credential::JoinToken(text("token")))),
+        case("mesh.ca.v1.IssueRequest-jwt", issue(Credential::OidcJwt(text("a.b.c")))),
+        case("mesh.ca.v1.IssueRequest-renewal", issue(Credential::Renewal(Renewal {}))),
+        case("mesh.ca.v1.Renewal", Renewal {}),
+        case(
+            "mesh.ca.v1.IssueResponse",
+            IssueResponse {
+                chain_der: vec![vec![5], vec![6, 7]],
+                bundle: Some(bundle()),
+                spiffe_id: text("spiffe://shop.example/ns/shop/sa/cart"),
+                not_before: 1_700_000_000,
+                not_after: 1_700_003_600,
+            },
+        ),
+        case("mesh.ca.v1.WatchBundleRequest", WatchBundleRequest {}),
+        case("mesh.ca.v1.TrustBundle", bundle()),
+        case(
+            "mesh.ca.v1.CreateJoinTokenRequest",
+            CreateJoinTokenRequest {
+                namespace: text("shop"),
+                service_account: text("cart"),
+                ttl_seconds: 600,
+            },
+        ),
+        case(
+            "mesh.ca.v1.CreateJoinTokenResponse",
+            CreateJoinTokenResponse { token: text("secret"), expires: 1_700_000_600 },
+        ),
+    ]
+}

@@ -1,0 +1,25 @@
+//! Values of v0.1.0, every field with a value of its own so that two of them cannot be mixed up unnoticed.
+
+#[path = "ca.rs"]
+mod ca;
+#[path = "config.rs"]
+mod config;
+#[path = "inspect.rs"]
+mod inspect;
+#[path = "report.rs"]
+mod report;
+
+use super::{Case, case};
+
+/// All of them.
+pub(super) fn cases() -> Vec<Case> {
+    [ca::cases(), config::stream(), config::resources(), config::routes(), report::cases(), inspect::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Owned text.
+fn text(text: &str) -> String {
+    text.to_owned()
+}
