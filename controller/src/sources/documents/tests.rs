@@ -1,5 +1,7 @@
 //! What a file may look like, and what is told about it.
 
+use std::fmt::Write as _;
+
 use super::*;
 
 const SERVICE: &str =
@@ -123,9 +125,11 @@ fn status_and_null_fields_are_as_if_absent() {
 fn a_bomb_of_aliases_is_a_syntax_error() {
     let mut text = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for (name, of) in [("b", "a"), ("c", "b"), ("d", "c"), ("e", "d"), ("f", "e"), ("g", "f")] {
-        text.push_str(&format!(
+        write!(
+            text,
             "{name}: &{name} [*{of}, *{of}, *{of}, *{of}, *{of}, *{of}, *{of}, *{of}, *{of}, *{of}]\n"
-        ));
+        )
+        .unwrap();
     }
     let told = told(text.as_bytes());
     assert!(told[0].contains("SyntaxError"), "{told:?}");

@@ -87,7 +87,7 @@ fn what_cannot_be_read_is_told() {
     let path = root.path().join("a.yaml");
     // Reading a folder fails whoever asks; permissions do not stop root, who runs many test machines.
     assert!(matches!(read(root.path()), Contents::Unreadable(_)));
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     assert!(matches!(read(&path), Contents::Unreadable(_) | Contents::Bytes(_)));
     assert_eq!(read(&root.path().join("gone.yaml")), Contents::Gone);
 }

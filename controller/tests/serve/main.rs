@@ -1,0 +1,8 @@
+//! The controller as a whole, in this process, over real mTLS: scripted proxies and a scripted `meshctl`.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(unreachable_pub, reason = "modules of one test binary")]
+
+mod config;
+mod reports;
+mod world;
