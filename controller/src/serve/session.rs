@@ -191,6 +191,7 @@ impl Session {
             self.acked_revision = revision;
             self.pending.pop_front();
         }
+        self.settle();
         rejected
     }
 
@@ -223,6 +224,7 @@ impl Session {
             wanted.values().filter(different).map(|resource| Arc::clone(resource)).collect();
         self.sent_revision = snapshot.revision;
         if resources.is_empty() && removed.is_empty() && unknown.is_empty() && !self.owes_answer() {
+            self.settle();
             return None;
         }
         self.nonce += 1;
@@ -243,10 +245,15 @@ impl Session {
 
     /// Up to where the proxy was told everything. Only right after [`Session::next_update`] for the same snapshot.
     pub fn watermark(&mut self, snapshot: &Snapshot, now_ms: u64) -> Outgoing {
+        self.settle();
+        Outgoing::Watermark(watermark(snapshot, now_ms))
+    }
+
+    /// Revisions that changed nothing for this proxy are sent as nothing, so they wait for no answer.
+    fn settle(&mut self) {
         if self.pending.is_empty() {
             self.acked_revision = self.sent_revision;
         }
-        Outgoing::Watermark(watermark(snapshot, now_ms))
     }
 
     /// Revision of the snapshot that the proxy was told last.

@@ -60,6 +60,21 @@ fn a_proxy_is_told_what_it_needs_and_then_only_what_changes() {
 }
 
 #[test]
+fn a_revision_without_meaning_waits_for_no_answer() {
+    let (first, _) = snapshot(SHOP, 1, None);
+    let mut session = session(&["web"]);
+    next(&mut session, &first);
+    let (same, _) = snapshot(SHOP, 2, Some(&first));
+    assert_eq!(next(&mut session, &same), "");
+    assert_eq!((session.sent_revision(), session.acked_revision()), (2, 0), "the first update is still out");
+    ack(&mut session, 1);
+    assert_eq!((session.sent_revision(), session.acked_revision()), (2, 2));
+    let (same, _) = snapshot(SHOP, 3, Some(&same));
+    assert_eq!(next(&mut session, &same), "");
+    assert_eq!((session.sent_revision(), session.acked_revision()), (3, 3));
+}
+
+#[test]
 fn a_slow_proxy_gets_the_newest_state_and_nothing_between() {
     let (first, _) = snapshot(SHOP, 1, None);
     let mut session = session(&["web"]);
