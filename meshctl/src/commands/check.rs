@@ -150,8 +150,11 @@ async fn all_reports(
             let rows = answer.rows.iter().filter(|row| row.source_workload == crate::shop::VISITOR);
             rows.map(|row| row.requests).sum()
         };
-        let made = visitor.tally().requests();
-        let complete = visits(&outbound) >= made && visits(&inbound) >= made;
+        let (made, reported) = (visitor.tally().requests(), [visits(&outbound), visits(&inbound)]);
+        let complete = reported.iter().all(|reported| *reported >= made);
+        if !complete && Instant::now() > until {
+            tracing::warn!(made, ?reported, "sidecars have not reported every visit");
+        }
         if complete || Instant::now() > until {
             return Ok([outbound, inbound]);
         }

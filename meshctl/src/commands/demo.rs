@@ -47,11 +47,21 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks, began: Instant) -
     // From here on everything ends by `stop`, whatever happens.
     let outcome = tokio::select! {
         biased;
-        () = &mut end => Ok(Outcome::Fine),
+        () = &mut end => Ok(interrupted(&args)),
         outcome = Box::pin(with_plane(&args, &plane, tasks, began)) => outcome,
     };
     plane.stop().await;
     outcome
+}
+
+/// A demo is ended by a signal; a check that ends so has not judged anything, which a shell calls 128 + SIGINT.
+fn interrupted(args: &Args) -> Outcome {
+    if std::io::stdout().is_terminal() {
+        // The live line has no end of its own.
+        output::line("");
+    }
+    output::note("meshctl: stopping the shop");
+    if args.check { Outcome::Code(130) } else { Outcome::Fine }
 }
 
 async fn with_plane(

@@ -105,6 +105,20 @@ impl MeshPaths {
     }
 }
 
+/// How the user calls this program: by its name when a shell would find it, else by its path.
+pub(crate) fn how_to_call_us() -> String {
+    let name = "meshctl".to_owned();
+    let Ok(program) = std::env::current_exe() else { return name };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(&name)).find(|file| file.is_file());
+    let ours = |file: PathBuf| file.canonicalize().is_ok_and(|file| file == program);
+    if found.is_some_and(ours) {
+        return name;
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    program.strip_prefix(here).unwrap_or(&program).display().to_string()
+}
+
 /// `MESH_HOME` itself, or a folder of ours below the others (XDG Base Directory specification, "state").
 fn choose_home(mesh: Option<PathBuf>, xdg: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
     mesh.or_else(|| xdg.filter(|path| path.is_absolute()).map(|path| path.join("amime")))

@@ -1,9 +1,10 @@
 //! What `meshctl demo` says once the shop is open. Pure.
 
-use std::fmt::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::local::control_plane::ControlPlane;
+use crate::local::paths;
 use crate::local::state::MeshState;
 use crate::output::{Paint, Tone};
 use crate::shop::install;
@@ -11,8 +12,16 @@ use crate::shop::install;
 /// Where everything is and what to try.
 pub(crate) fn summary(plane: &ControlPlane, first_request: Duration, paint: Paint) -> String {
     let logs = plane.paths().logs();
-    render(&plane.state(), &install::route_file(plane), &logs, first_request, paint)
+    let mesh = plane.state();
+    let mut us = paths::how_to_call_us();
+    if mesh.name != DEFAULT_MESH {
+        us = format!("{us} --mesh {}", mesh.name);
+    }
+    render(&mesh, &us, (&install::route_file(plane), &logs), first_request, paint)
 }
+
+/// The mesh that is meant when none is named.
+const DEFAULT_MESH: &str = "default";
 
 const PICTURE: &str = "\
   visitor ─► web ─┬─► catalog
@@ -23,45 +32,45 @@ const PICTURE: &str = "\
 
 fn render(
     mesh: &MeshState,
-    route: &std::path::Path,
-    logs: &std::path::Path,
+    us: &str,
+    (route, logs): (&Path, &Path),
     first_request: Duration,
     paint: Paint,
 ) -> String {
-    let option = if mesh.name == "default" { String::new() } else { format!(" --mesh {}", mesh.name) };
     let strong = |text: &str| paint.tone(Tone::Strong, text);
+    let opened = format!("The shop is open; the first page came after {:.1} s.", first_request.as_secs_f64());
     let visitor = mesh.members.iter().find(|member| member.name == crate::shop::VISITOR);
     let proxy = visitor.map(|visitor| visitor.outbound_proxy.to_string()).unwrap_or_default();
-    let mut out = String::new();
-    let opened = format!("The shop is open; the first page came after {:.1} s.", first_request.as_secs_f64());
-    let _infallible = writeln!(
-        out,
-        "{}\nEvery arrow goes through two sidecars and is encrypted with mutual TLS.\n\n{PICTURE}\n",
-        paint.tone(Tone::Good, &opened)
-    );
-    let _infallible = writeln!(out, "{}", strong("Look, in another terminal"));
-    for (command, what) in [
-        (format!("meshctl{option} top"), "who calls whom, live"),
-        (format!("meshctl{option} trace"), "requests as trees, with the time of every hop"),
-        (format!("meshctl{option} trace --failed"), "only those in which something failed"),
-        (format!("meshctl{option} certs"), "identities and when they expire"),
-        (format!("meshctl{option} sync"), "whether every sidecar is up to date"),
-    ] {
-        let _infallible = writeln!(out, "  {command:<40} {what}");
-    }
-    let _infallible = writeln!(out, "\n{}", strong("Try"));
-    let _infallible = writeln!(
-        out,
-        "  change the weights in\n    {}\n  and watch `top`: in force within a second",
-        route.display()
-    );
-    let _infallible = writeln!(out, "  curl -x http://{proxy} http://web/    be a visitor yourself");
-    let _infallible = writeln!(
-        out,
-        "  meshctl{option} run --name me -- curl -s http://web.shop/    the same as a member of your own"
-    );
-    let _infallible = writeln!(out, "\nlogs: {}", logs.display());
-    out
+    let look = commands(&[
+        (format!("{us} top"), "who calls whom, live"),
+        (format!("{us} trace"), "requests as trees, with the time of every hop"),
+        (format!("{us} trace --failed"), "only those in which something failed"),
+        (format!("{us} certs"), "identities and when they expire"),
+        (format!("{us} sync"), "whether every sidecar is up to date"),
+    ]);
+    let visit = commands(&[
+        (format!("curl -x http://{proxy} http://web/"), "be a visitor yourself"),
+        (format!("{us} run --name me -- curl -s http://web.shop/"), "visit as a member of your own"),
+    ]);
+    format!(
+        "{opened}\nEvery arrow goes through two sidecars and is encrypted with mutual TLS.\n\n{PICTURE}\n\n\
+         {look_title}\n{look}\n{try_title}\n{visit}  \
+         or change the weights in this file and watch `top`; they are in force within a second:\n    {route}\n\n\
+         logs: {logs}\n",
+        opened = paint.tone(Tone::Good, &opened),
+        look_title = strong("Look, in another terminal"),
+        try_title = strong("Try"),
+        route = route.display(),
+        logs = logs.display(),
+    )
+}
+
+/// A line each: the command and what it does.
+fn commands(entries: &[(String, &str)]) -> String {
+    let width = entries.iter().map(|(command, _)| command.chars().count()).max().unwrap_or_default();
+    entries
+        .iter()
+        .fold(String::new(), |text, (command, what)| text + &format!("  {command:<width$}   {what}\n"))
 }
 
 #[cfg(test)]
@@ -80,7 +89,8 @@ mod tests {
             .map(crate::local::member::Member::state)
             .collect();
         let route = paths.objects().join("reviews-route.yaml");
-        let text = render(&mesh, &route, &paths.logs(), Duration::from_millis(1234), Paint::Plain);
+        let text =
+            render(&mesh, "meshctl", (&route, &paths.logs()), Duration::from_millis(1234), Paint::Plain);
         insta::assert_snapshot!(text);
     }
 }
