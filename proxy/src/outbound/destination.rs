@@ -122,17 +122,21 @@ impl Outbound {
     /// Addresses of a host outside the mesh, never our own.
     pub(super) async fn resolve(&self, host: &Host) -> Result<Vec<SocketAddr>, Fault> {
         let found = net::resolve(&host.name, host.port, self.worker.config.timeouts.dns).await;
-        let addresses = found.map_err(|error| {
-            Fault::new(
-                Failure::ConnectFailed,
+        let addresses = found.map_err(|error| match error.kind() {
+            std::io::ErrorKind::TimedOut => {
+                Fault::new(Failure::ConnectTimeout, format!("DNS gave no answer for {} in time", host.name))
+            }
+            _ => Fault::new(
+                Failure::UnknownDestination,
                 format!("neither the mesh nor DNS knows {}: {error}", host.name),
-            )
+            ),
         })?;
         if addresses.iter().any(|address| self.own.contains(address)) {
             return Err(Fault::new(Failure::BadRequest, format!("{host} is this proxy itself")));
         }
         if addresses.is_empty() {
-            return Err(Fault::new(Failure::ConnectFailed, format!("DNS has no address for {}", host.name)));
+            let text = format!("DNS has no address for {}", host.name);
+            return Err(Fault::new(Failure::UnknownDestination, text));
         }
         Ok(addresses)
     }
