@@ -1,4 +1,4 @@
-//! `meshctl demo --check` on a healthy machine: it passes, and its last line is the JSON that the README promises.
+//! `meshctl demo --check` on a healthy mesh: it passes, and its last line is the JSON that the README promises.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,0 +1,82 @@
+//! The commands that look into a mesh, against a shop with a visitor in it: each shows what is there, and says so when an
+//! object is not in force.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says plainly what it expects"
+)]
+
+#[path = "support/mesh.rs"]
+mod support;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use support::{Home, wait_for};
+
+/// The output of a command that has to succeed, as JSON.
+fn json(home: &Home, args: &[&str]) -> Value {
+    let output = home.output(args);
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn text(home: &Home, args: &[&str]) -> String {
+    String::from_utf8_lossy(&home.output(args).stdout).into_owned()
+}
+
+#[tokio::test]
+async fn every_command_shows_the_shop_and_a_broken_object_is_a_finding() {
+    let home = Home::new("look");
+    let mut demo = home.start("demo", &["demo"]);
+    home.ready(&mut demo).await;
+
+    let edges =
+        [("visitor", "web"), ("web", "catalog"), ("web", "cart"), ("cart", "stock"), ("web", "recommend")];
+    wait_for("every edge to be reported", async || {
+        let stat = json(&home, &["stat", "-o", "json"]);
+        let rows = stat["rows"].as_array().unwrap();
+        assert!(rows.iter().all(|row| row["security"] == "mtls"), "{stat}");
+        let seen = |from, to| {
+            rows.iter().any(|row| row["source"]["workload"] == from && row["service"]["name"] == to)
+        };
+        edges.iter().all(|(from, to)| seen(*from, *to)).then_some(())
+    })
+    .await;
+    let top = text(&home, &["top", "--once", "--from", "visitor"]);
+    assert!(top.contains("web.shop") && top.contains("mTLS") && !top.contains("cart.shop"), "{top}");
+
+    let traces = text(&home, &["trace", "-n", "8", "-o", "json"]);
+    let traces: Vec<Value> = traces.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(traces.len(), 8);
+    let tree = text(&home, &["trace", "-n", "1"]);
+    assert!(tree.contains("visitor → web") && tree.contains("└─ web → "), "{tree}");
+
+    let certs = json(&home, &["certs", "-o", "json"]);
+    let ids: Vec<&str> = certs["certificates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["spiffe_id"].as_str().unwrap())
+        .collect();
+    assert!(ids.contains(&"spiffe://mesh.local/ns/shop/sa/web") && ids.len() == 8, "{ids:?}");
+    let version = json(&home, &["version", "-o", "json"]);
+    assert_eq!(version["proxies"][0]["count"], 8, "{version}");
+
+    assert_eq!(home.output(&["sync"]).status.code(), Some(0), "{}", text(&home, &["sync"]));
+    let route = home.objects().join("reviews-route.yaml");
+    let good = std::fs::read_to_string(&route).unwrap();
+    std::fs::write(&route, good.replace("weight: 10\n", "weight: 10000000\n")).unwrap();
+    let found = wait_for("the broken route to be found", async || {
+        (home.output(&["sync"]).status.code() == Some(1)).then(|| text(&home, &["sync"]))
+    })
+    .await;
+    assert!(found.contains("reviews-route.yaml") && found.contains("weight"), "{found}");
+    std::fs::write(&route, good).unwrap();
+    wait_for("the route to be whole again", async || {
+        (home.output(&["sync"]).status.code() == Some(0)).then_some(())
+    })
+    .await;
+    demo.signal(Signal::INT);
+    assert_eq!(demo.ended().await, Some(0));
+}
