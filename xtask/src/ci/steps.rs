@@ -90,8 +90,14 @@ fn test(workspace: &Workspace) -> Result<bool> {
 }
 
 fn doc(workspace: &Workspace) -> Result<bool> {
-    let command = ["doc", "--locked", "--workspace", "--no-deps", "--profile", "ci"];
-    done(cargo_in(workspace, 10).args(command).env("RUSTDOCFLAGS", "-D warnings").run())
+    let command =
+        ["doc", "--locked", "--workspace", "--no-deps", "--document-private-items", "--profile", "ci"];
+    done(
+        cargo_in(workspace, 10)
+            .args(command)
+            .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links")
+            .run(),
+    )
 }
 
 fn release(workspace: &Workspace) -> Result<bool> {

@@ -187,7 +187,7 @@ impl<'ast> Visit<'ast> for Reader {
     fn visit_expr_method_call(&mut self, call: &'ast ExprMethodCall) {
         let registers = call.method == "register" || call.method == "register_with_unit";
         if call.method == "sub_registry_with_prefix" {
-            self.prefix = call.args.first().and_then(literal).map(|literal| literal.value());
+            self.prefix = call.args.first().and_then(literal).map(LitStr::value);
             self.visit_expr(&call.receiver);
             return;
         }
