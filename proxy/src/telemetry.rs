@@ -1,6 +1,6 @@
-//! What the proxy records about the traffic it carries, and how that leaves: plain cells on each worker ([`worker`]),
-//! deltas to the control thread, there sums for Prometheus ([`families`]) and for the controller's report stream
-//! ([`reports`]).
+//! What the proxy records about the traffic it carries, and how that leaves: plain cells on each worker (`worker`),
+//! deltas to the control thread, there sums for Prometheus (`families`) and for the controller's report stream
+//! (`reports`).
 //!
 //! It must not know routing, sockets or the configuration: keys come ready-made. A record enters through a
 //! [`SeriesHandle`], an [`Event`] or a [`SpanRecord`] on a worker; it leaves as a scrape or as a report, exactly once each.

@@ -1,4 +1,4 @@
-//! Watches a folder: the thin shell around [`scan`](super::scan) and [`DirState`]. Events only wake it; what has changed is
+//! Watches a folder: the thin shell around [`scan`] and [`DirState`]. Events only wake it; what has changed is
 //! found by looking, so that a lost or strange event costs time and never a change. It must not know what objects mean.
 
 use std::collections::BTreeMap;

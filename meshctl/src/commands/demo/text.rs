@@ -23,8 +23,8 @@ pub(crate) fn summary(plane: &ControlPlane, first_request: Duration, paint: Pain
 /// The mesh that is meant when none is named.
 const DEFAULT_MESH: &str = "default";
 
-const PICTURE: &str = "\
-  visitor ─► web ─┬─► catalog
+// The first line is indented, so it cannot follow a line continuation, which would eat the spaces.
+const PICTURE: &str = "  visitor ─► web ─┬─► catalog
                   ├─► reviews ─┬─► reviews-v1  90 %
                   │            └─► reviews-v2  10 %
                   ├─► cart (gRPC) ─► stock
