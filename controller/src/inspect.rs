@@ -62,7 +62,7 @@ impl InspectService for Inspector {
                 "window_seconds: {window} is over 3600; one hour is kept"
             )));
         }
-        Ok(Response::new(self.observatory.stats(|stats| stats.query(&request, now_ms() / 1000))))
+        Ok(Response::new(self.observatory.stat(&request, now_ms() / 1000)))
     }
 
     async fn trace(&self, request: Request<TraceRequest>) -> Result<Response<Self::TraceStream>, Status> {

@@ -14,6 +14,7 @@ pub mod tracing_demand;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use mesh_proto::inspect::v1::{StatRequest, StatResponse};
 use tokio::sync::broadcast;
 
 use proxies::Proxies;
@@ -117,6 +118,12 @@ impl Observatory {
     /// Reads or changes the statistics.
     pub fn stats<R>(&self, work: impl FnOnce(&mut Stats) -> R) -> R {
         work(&mut self.inner().stats)
+    }
+
+    /// Traffic of the last seconds; `now` is in Unix seconds.
+    pub fn stat(&self, request: &StatRequest, now: u64) -> StatResponse {
+        let inner = self.inner();
+        inner.stats.query(request, now, &inner.proxies.reporters())
     }
 
     /// Reads or changes the traces.

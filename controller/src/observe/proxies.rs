@@ -1,6 +1,6 @@
 //! What each proxy last said about itself: its certificate, its readiness. Pure, and bounded: the longest gone is forgotten first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use mesh_proto::inspect::v1::ProxyCertificate;
 use mesh_proto::report::v1::ProxyState;
@@ -97,6 +97,12 @@ impl Proxies {
     /// Forgets those that have long been gone.
     pub fn expire(&mut self, now_ms: u64) {
         self.records.retain(|_, record| record.streams > 0 || record.gone_ms + REMEMBERED_MS > now_ms);
+    }
+
+    /// Namespace and workload of the proxies with an open stream.
+    pub fn reporters(&self) -> HashSet<(&str, &str)> {
+        let open = self.records.iter().filter(|(_, record)| record.streams > 0);
+        open.map(|((namespace, workload, _), _)| (namespace.as_str(), workload.as_str())).collect()
     }
 
     /// Proxies with an open stream.

@@ -106,8 +106,8 @@ impl Stats {
         self.overflow
     }
 
-    /// Answers a question about the last seconds.
-    pub fn query(&self, request: &StatRequest, now: u64) -> StatResponse {
+    /// Answers a question about the last seconds. `reporters` have a proxy that reports, also when it has not told of a call yet.
+    pub fn query(&self, request: &StatRequest, now: u64, reporters: &Callers<'_>) -> StatResponse {
         let asked = match request.window_seconds {
             0 => 60,
             seconds => u64::from(seconds).min(KEPT),
@@ -115,7 +115,7 @@ impl Stats {
         // Right after the start a rate over the whole window would be too low.
         let lived = self.began.map_or(asked, |began| now.saturating_sub(began).max(1));
         let window = asked.min(lived);
-        let callers = self.callers();
+        let callers: Callers<'_> = self.callers().chain(reporters.iter().copied()).collect();
         let mut rows: Vec<StatRow> = Vec::new();
         for (edge, rings) in &self.series {
             if !edge.fits(request) || !side_fits(edge, request.side, &callers) {
@@ -132,11 +132,14 @@ impl Stats {
     }
 
     /// Workloads whose own proxies report their calls.
-    fn callers(&self) -> HashSet<(&str, &str)> {
+    fn callers(&self) -> impl Iterator<Item = (&str, &str)> {
         let outbound = self.series.keys().filter(|edge| edge.side == Side::Outbound as i32);
-        outbound.map(|edge| (edge.source_namespace.as_str(), edge.source_workload.as_str())).collect()
+        outbound.map(|edge| (edge.source_namespace.as_str(), edge.source_workload.as_str()))
     }
 }
+
+/// Namespace and name of workloads.
+pub type Callers<'a> = HashSet<(&'a str, &'a str)>;
 
 fn order(row: &StatRow) -> (&str, &str, &str, &str, &str, &str, &str, i32) {
     (
@@ -177,7 +180,7 @@ fn named(wanted: &str, namespace: &str, name: &str) -> bool {
 
 /// A side that was asked for; else each request once: as its caller's proxy saw it, and where the caller has none as its
 /// callee's did.
-fn side_fits(edge: &Edge, side: i32, callers: &HashSet<(&str, &str)>) -> bool {
+fn side_fits(edge: &Edge, side: i32, callers: &Callers<'_>) -> bool {
     match Side::try_from(side) {
         Ok(Side::Outbound | Side::Inbound) => edge.side == side,
         Ok(Side::Unspecified) | Err(_) => {
