@@ -13,7 +13,7 @@ use crate::exec::Program;
 use crate::screen;
 
 /// Two cores build everything in less.
-const BUILD: Duration = Duration::from_mins(60);
+const BUILD: Duration = Duration::from_hours(1);
 /// Full rounds over all rows take a quarter of this.
 const RUN: Duration = Duration::from_mins(40);
 /// The promise of `--quick`, with room for a machine that does other things too.

@@ -5,17 +5,15 @@ pub(crate) mod arrivals;
 pub(crate) mod closed;
 pub(crate) mod h1;
 pub(crate) mod h2;
+pub(crate) mod h2_lean;
 pub(crate) mod idle;
 pub(crate) mod open;
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
-use mesh_lifecycle::tasks::Tasks;
-use tokio::net::TcpStream;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,45 +35,6 @@ pub(crate) const H2_CONNECTIONS: usize = 8;
 pub(crate) const H2_STREAMS: usize = 8;
 /// A peer has this long to answer one request, and to take a connection.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
-
-/// A client of either protocol.
-#[derive(Debug)]
-pub(crate) enum Client {
-    H1(h1::Client<TcpStream>),
-    H2(Box<h2::Client>),
-}
-
-impl Client {
-    /// Asks once; an answer that is late, wrong or missing is an error.
-    pub(crate) async fn ask(&mut self) -> Result<()> {
-        let asking = async {
-            match self {
-                Self::H1(client) => client.ask().await,
-                Self::H2(client) => client.ask().await,
-            }
-        };
-        tokio::time::timeout(ANSWER, asking).await?
-    }
-}
-
-/// Connects as many clients as this kind of load has.
-pub(crate) async fn connect(to: SocketAddr, kind: Kind, host: &str, tasks: &Tasks) -> Result<Vec<Client>> {
-    let mut clients = Vec::new();
-    match kind {
-        Kind::H1 | Kind::Large => {
-            for _ in 0..H1_CONNECTIONS {
-                clients.push(Client::H1(h1::connect(to, kind, host).await?));
-            }
-        }
-        Kind::H2 | Kind::Grpc => {
-            for _ in 0..H2_CONNECTIONS {
-                let client = Box::new(h2::connect(to, kind, host, tasks).await?);
-                clients.extend((0..H2_STREAMS).map(|_| Client::H2(client.clone())));
-            }
-        }
-    }
-    Ok(clients)
-}
 
 /// What the clients of one run share. They all are on one thread.
 #[derive(Debug, Default)]
@@ -120,12 +79,4 @@ pub(crate) fn grpc_message(length: usize) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_grpc_message_has_its_frame_head() {
-        let bytes = grpc_message(300);
-        assert_eq!((&bytes[..5], bytes.len()), (&[0, 0, 0, 1, 44][..], 305));
-    }
-}
+mod tests;

@@ -1,6 +1,8 @@
 //! Cores, priority and limits of this process and its children. Asks the kernel for nothing that it may refuse for good:
 //! where a wish is not granted the bench runs all the same, and says so.
 
+use std::process::{Command, Stdio};
+
 use anyhow::{Context as _, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -52,6 +54,30 @@ pub(crate) fn prepare() -> Vec<String> {
         refused.push(format!("fewer than {DESCRIPTORS} descriptors: rows with idle connections may fail"));
     }
     refused
+}
+
+/// Whether a process yields to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheduling {
+    Usual,
+    /// Before all usual processes. For the fixed-rate row alone, which leaves most of both cores to others: a tail of
+    /// milliseconds would else be a compiler's time slice, not the proxy.
+    First,
+}
+
+/// Changes all threads of these processes; false when that is not allowed.
+pub(crate) fn schedule(pids: &[u32], scheduling: Scheduling) -> bool {
+    let policy = match scheduling {
+        Scheduling::Usual => ["--other", "0"],
+        Scheduling::First => ["--fifo", "1"],
+    };
+    pids.iter().all(|pid| {
+        let [policy, priority] = policy;
+        let mut command = Command::new("chrt");
+        command.args(["--all-tasks", policy, "--pid", priority, &pid.to_string()]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    })
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod run;
 mod screen;
 mod stats;
 mod table;
+mod wire;
 
 use std::process::ExitCode;
 use std::time::Instant;

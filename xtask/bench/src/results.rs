@@ -103,21 +103,28 @@ impl Results {
                 (outcome.goal.name.to_owned(), value)
             })
             .collect();
-        let mut medians = json!({});
+        let mut medians: BTreeMap<String, BTreeMap<&str, BTreeMap<&str, Value>>> = BTreeMap::new();
         for ((row, proxy, figure), values) in &self.values {
-            medians[format!("{row:?}").to_lowercase()][*proxy][figure.name()] = json!({
+            let figures = medians.entry(key(*row)).or_default().entry(proxy).or_default();
+            let value = json!({
                 "median": median(values).map(rounded),
                 "best": smallest(values).map(rounded),
                 "rounds": values.len(),
             });
+            figures.insert(figure.name(), value);
         }
         let missing: Vec<Value> = self
             .missing
             .iter()
-            .map(|((row, proxy), why)| json!({ "row": format!("{row:?}").to_lowercase(), "proxy": proxy, "why": why }))
+            .map(|((row, proxy), why)| json!({ "row": key(*row), "proxy": proxy, "why": why }))
             .collect();
         json!({ "ratios": ratios, "medians": medians, "missing": missing, "facts": facts })
     }
+}
+
+/// The row's name as it is typed after `--rows`.
+fn key(row: Row) -> String {
+    format!("{row:?}").to_lowercase()
 }
 
 /// Four digits after the point: more would be noise that looks like knowledge.

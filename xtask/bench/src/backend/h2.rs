@@ -1,72 +1,91 @@
-//! HTTP/2 without TLS: plain answers, and for `application/grpc` a message with trailers.
+//! HTTP/2 without TLS: plain answers, and for a request with a body a gRPC message with trailers.
 
-use anyhow::Result;
-use bytes::Bytes;
-use h2::RecvStream;
-use h2::server::SendResponse;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use std::rc::Rc;
+
+use anyhow::{Result, ensure};
 use mesh_lifecycle::tasks::Tasks;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{HEADERS, SMALL, body};
 use crate::load::grpc_message;
+use crate::wire::hpack::{Encoder, STATUS_200};
+use crate::wire::{END_STREAM, Frame, PREFACE, Wire};
 
-const STREAMS: u32 = 256;
+#[derive(Debug)]
+struct Answers {
+    plain: Vec<u8>,
+    message: Vec<u8>,
+}
 
 pub(super) async fn serve(listener: TcpListener, tasks: &Tasks) -> Result<()> {
-    let answers = (Bytes::from(body(SMALL)), grpc_message(SMALL));
+    let answers = Rc::new(Answers { plain: body(SMALL), message: grpc_message(SMALL).to_vec() });
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let (plain, message) = answers.clone();
-        let inner = tasks.clone();
+        let answers = Rc::clone(&answers);
         tasks.spawn_local("backend h2", async move {
             // A proxy that closes a connection, even in the middle, is not this side's failure.
-            let _ = connection(stream, &plain, &message, &inner).await;
+            let _ = connection(stream, &answers).await;
         });
     }
 }
 
-async fn connection(stream: TcpStream, plain: &Bytes, message: &Bytes, tasks: &Tasks) -> Result<()> {
-    let mut connection = h2::server::Builder::new().max_concurrent_streams(STREAMS).handshake(stream).await?;
-    while let Some(request) = connection.accept().await {
-        let (request, respond) = request?;
-        if request.headers().get("content-type").is_some_and(|kind| kind == "application/grpc") {
-            let message = message.clone();
-            tasks.spawn_local("backend grpc", async move {
-                // The stream was reset by the caller; nothing is left to answer.
-                let _ = grpc(request, respond, message).await;
-            });
-        } else {
-            answer(respond, plain.clone())?;
+async fn connection(mut stream: TcpStream, answers: &Answers) -> Result<()> {
+    let mut preface = [0; PREFACE.len()];
+    stream.read_exact(&mut preface).await?;
+    ensure!(preface == PREFACE, "no HTTP/2 by prior knowledge");
+    let (mut wire, mut encoder, mut due) = (Wire::new(), Encoder::default(), Vec::new());
+    loop {
+        due.retain(|(request, kind)| !answer(&mut wire, &mut encoder, *request, *kind, answers));
+        stream.write_all(&wire.outgoing).await?;
+        wire.outgoing.clear();
+        if stream.read_buf(&mut wire.incoming).await? == 0 {
+            return Ok(());
+        }
+        while let Some(frame) = wire.next()? {
+            match frame {
+                Frame::Headers { stream, end: true, .. } => due.push((stream, Kind::Plain)),
+                Frame::Data { stream, end: true, .. } => due.push((stream, Kind::Grpc)),
+                Frame::Headers { .. } | Frame::Data { .. } => {}
+            }
         }
     }
-    Ok(())
 }
 
-fn answer(mut respond: SendResponse<Bytes>, body: Bytes) -> Result<()> {
-    let mut response = Response::builder().status(200).header("content-length", body.len());
-    for (name, value) in HEADERS {
-        response = response.header(name, value);
-    }
-    respond.send_response(response.body(())?, false)?.send_data(body, true)?;
-    Ok(())
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Plain,
+    Grpc,
 }
 
-async fn grpc(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, message: Bytes) -> Result<()> {
-    let mut body = request.into_body();
-    while let Some(data) = body.data().await {
-        body.flow_control().release_capacity(data?.len())?;
+/// False when the connection's window is too small for it now.
+fn answer(wire: &mut Wire, encoder: &mut Encoder, stream: u32, kind: Kind, answers: &Answers) -> bool {
+    let mut block = vec![STATUS_200];
+    match kind {
+        Kind::Plain => {
+            if !wire.may_send(answers.plain.len()) {
+                return false;
+            }
+            for (name, value) in HEADERS {
+                encoder.field(&mut block, name, value);
+            }
+            encoder.field(&mut block, "content-length", "128");
+            wire.headers(stream, 0, &block);
+            wire.data(stream, END_STREAM, &answers.plain);
+        }
+        Kind::Grpc => {
+            if !wire.may_send(answers.message.len()) {
+                return false;
+            }
+            encoder.field(&mut block, "content-type", "application/grpc");
+            encoder.field(&mut block, "server", "bench-backend");
+            wire.headers(stream, 0, &block);
+            wire.data(stream, 0, &answers.message);
+            let mut trailers = Vec::new();
+            encoder.field(&mut trailers, "grpc-status", "0");
+            wire.headers(stream, END_STREAM, &trailers);
+        }
     }
-    let head = Response::builder()
-        .status(200)
-        .header("content-type", "application/grpc")
-        .header("server", "bench-backend")
-        .body(())?;
-    let mut stream = respond.send_response(head, false)?;
-    stream.send_data(message, false)?;
-    let trailers =
-        HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
-    stream.send_trailers(trailers)?;
-    Ok(())
+    true
 }

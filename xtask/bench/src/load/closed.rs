@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use mesh_lifecycle::tasks::Tasks;
 
-use super::{Kind, Tally};
+use super::{H1_CONNECTIONS, H2_CONNECTIONS, Kind, Tally, h1, h2, h2_lean};
 use crate::accounting::cpu_nanos;
 
 /// For connections to fill, caches to warm and balancers to learn.
@@ -33,12 +33,28 @@ pub(crate) async fn run(
     window: Duration,
 ) -> Result<Round> {
     let (tally, tasks) = (Rc::new(Tally::default()), Tasks::new());
-    for mut client in super::connect(to, kind, host, &tasks).await? {
-        let tally = Rc::clone(&tally);
-        tasks.spawn_local(
-            "load",
-            async move { while !tally.stop.get() && tally.count(client.ask().await) {} },
-        );
+    match kind {
+        Kind::H1 | Kind::Large => {
+            for _ in 0..H1_CONNECTIONS {
+                let mut client = h1::connect(to, kind, host).await?;
+                let tally = Rc::clone(&tally);
+                tasks.spawn_local("load", async move {
+                    while !tally.stop.get() && tally.count(client.ask().await) {}
+                });
+            }
+        }
+        Kind::H2 | Kind::Grpc => {
+            h2::connect(to, kind, host, &tasks).await?.ask().await?;
+            for _ in 0..H2_CONNECTIONS {
+                let connection = h2_lean::connect(to, kind, host).await?;
+                let tally = Rc::clone(&tally);
+                tasks.spawn_local("load", async move {
+                    if let Err(error) = connection.work(&tally).await {
+                        tally.count(Err(error));
+                    }
+                });
+            }
+        }
     }
     tokio::time::sleep(WARM_UP).await;
     let measured = measure(&tally, pids, window).await;

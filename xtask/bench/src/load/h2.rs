@@ -1,4 +1,4 @@
-//! One HTTP/2 client connection without TLS, shared by several streams; plain requests and unary gRPC calls.
+//! A full HTTP/2 client without TLS, for the one answer of a round that is looked at in full: status, length, trailers.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::{ANSWER, Kind, grpc_message};
 use crate::backend::SMALL;
 
-/// A connection on which any number of streams may ask.
+/// A connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     send: SendRequest<Bytes>,
@@ -56,8 +56,12 @@ fn head(kind: Kind, host: &str) -> Result<Request<()>> {
 }
 
 impl Client {
-    /// Asks once and takes the whole answer; anything but 200 (and grpc-status 0) is an error. The caller sets the deadline.
+    /// Asks once and takes the whole answer; anything but 200 (and grpc-status 0) is an error, and so is one that is late.
     pub(crate) async fn ask(&mut self) -> Result<()> {
+        tokio::time::timeout(ANSWER, self.exchange()).await?
+    }
+
+    async fn exchange(&mut self) -> Result<()> {
         let mut send = self.send.clone().ready().await?;
         let (answer, mut stream) = send.send_request(self.head.clone(), self.message.is_none())?;
         if let Some(message) = &self.message {

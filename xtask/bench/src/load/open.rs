@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use hdrhistogram::Histogram;
 use mesh_lifecycle::tasks::Tasks;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::arrivals::{Poisson, Timer};
-use super::{Client, Kind, Tally};
+use super::h1::{self, Client};
+use super::{H1_CONNECTIONS, Kind, Tally};
 use crate::accounting::cpu_nanos;
 
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -53,7 +55,10 @@ pub(crate) async fn run(
     window: Duration,
 ) -> Result<Latency> {
     let tasks = Tasks::new();
-    let clients = super::connect(to, Kind::H1, host, &tasks).await?;
+    let mut clients = Vec::with_capacity(H1_CONNECTIONS);
+    for _ in 0..H1_CONNECTIONS {
+        clients.push(h1::connect(to, Kind::H1, host).await?);
+    }
     let begin = Instant::now();
     let histogram = Histogram::new_with_bounds(1, MAX_MICROSECONDS, 3).context("make a histogram")?;
     let shared = Rc::new(Shared {
@@ -100,7 +105,7 @@ async fn offer(shared: &Shared, plan: &mut Poisson, end: Instant) -> Result<()> 
     }
 }
 
-async fn work(mut client: Client, shared: Rc<Shared>) {
+async fn work(mut client: Client<TcpStream>, shared: Rc<Shared>) {
     loop {
         let planned = shared.due.borrow_mut().pop_front();
         let Some(planned) = planned else {
