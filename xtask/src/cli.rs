@@ -29,6 +29,8 @@ pub(crate) enum Command {
     RealSoftware,
     /// Run the demo's own check with the release build.
     Demo,
+    /// Measure our proxy beside Envoy, nginx and `HAProxy`: CPU a request, latency, memory.
+    Bench(BenchArgs),
 }
 
 #[derive(Debug, Args)]
@@ -55,6 +57,22 @@ pub(crate) struct GenArgs {
     /// Use `mesh-controller` and `meshctl` from this folder instead of building them.
     #[arg(long, value_name = "DIR")]
     pub(crate) bin_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Fewer and shorter rounds: under three minutes after building, more noise.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Run these rows only (comma separated): memory, h1, h2, grpc, body64k, mtls, latency.
+    #[arg(long, value_delimiter = ',', value_name = "ROW")]
+    pub(crate) rows: Vec<String>,
+    /// `table`, or `json` for one JSON object as the last line.
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) output: Option<String>,
+    /// Write charts (SVG) into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) charts: Option<PathBuf>,
 }
 
 impl From<GenArgs> for generate::Request {

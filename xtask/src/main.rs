@@ -1,6 +1,7 @@
 //! The developer entry: `cargo xtask <command>`. Reads the command line, hands over to the command, turns its outcome
 //! into an exit code. Knows nothing of how a command does its work.
 
+mod bench;
 mod ci;
 mod cli;
 mod config;
@@ -38,6 +39,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Links => links::run(&workspace)?,
         Command::BookTest => e2e::book_test(&workspace, &e2e::Binaries::build(&workspace)?)?,
         Command::RealSoftware => e2e::real_software(&workspace, &e2e::Binaries::build(&workspace)?)?,
+        Command::Bench(args) => bench::run(&workspace, &args)?,
         Command::Demo => e2e::demo(&workspace, &e2e::Binaries::build(&workspace)?)?,
     };
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-const SKIPPED_FOLDERS: [&str; 3] = [".git", "target", "node_modules"];
+const SKIPPED: [&str; 3] = [".git", "target", "node_modules"];
 const TEXT_ENDINGS: [&str; 16] = [
     "rs", "toml", "md", "yaml", "yml", "json", "proto", "sh", "py", "conf", "tpl", "txt", "css", "html",
     "lock", "",
@@ -32,10 +32,12 @@ impl Tree {
             for entry in fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))? {
                 let entry = entry?;
                 let (path, name) = (entry.path(), entry.file_name());
+                // In a worktree of git `.git` is a file.
+                if SKIPPED.iter().any(|skipped| name == *skipped) {
+                    continue;
+                }
                 if entry.file_type()?.is_dir() {
-                    if !SKIPPED_FOLDERS.iter().any(|skipped| name == *skipped) {
-                        folders.push(path);
-                    }
+                    folders.push(path);
                 } else if is_text(&path)
                     && let Ok(text) = fs::read_to_string(&path)
                 {

@@ -1,0 +1,176 @@
+//! Our own proxy as users run it: a certificate authority, a controller with a folder of YAML, and sidecars that join with
+//! one-time tokens. Nothing is switched off.
+
+mod objects;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use mesh_identity::{Credential, ExpectedServer, ObtainConfig, obtain};
+use mesh_lifecycle::tasks::Tasks;
+use mesh_model::spiffe::{SpiffeId, TrustDomain};
+use rustls::ClientConfig;
+
+use self::objects::{NAMESPACE, TRUST_DOMAIN};
+use super::{OURS, Target};
+use crate::backend::Backend;
+use crate::load::{Kind, h1};
+use crate::process::{Process, Side, Starter, free_address};
+
+const SYSTEM: &str = "amime-system";
+
+/// Authority and controller, on the load's core.
+#[derive(Debug)]
+pub(crate) struct Mesh<'a> {
+    starter: &'a Starter,
+    program: PathBuf,
+    backend: Backend,
+    ca: SocketAddr,
+    controller: SocketAddr,
+    socket: PathBuf,
+    roots: PathBuf,
+    /// The mesh port of the service behind a sidecar.
+    mesh_port: SocketAddr,
+    processes: Vec<Process>,
+}
+
+impl<'a> Mesh<'a> {
+    /// Starts both and waits until they take connections.
+    pub(crate) async fn start(starter: &'a Starter, program: &Path, backend: Backend) -> Result<Self> {
+        let (ca, controller, mesh_port) = (free_address()?, free_address()?, free_address()?);
+        let (state, objects) = (starter.folder.join("ca"), starter.folder.join("objects"));
+        std::fs::create_dir_all(&objects).context("make the folder of objects")?;
+        starter.write("objects/bench.yaml", &objects::yaml(backend, mesh_port))?;
+        let socket = starter.folder.join("ca.sock");
+        let metrics = free_address()?;
+        let args = format!(
+            "__ca serve --listen {ca} --metrics {metrics} --admin-socket {} --state-dir {} --trust-domain {TRUST_DOMAIN}",
+            socket.display(),
+            state.display(),
+        );
+        let mut authority = starter.start(Side::Load, "mesh-ca", program, &words(&args))?;
+        authority.listens(ca).await?;
+        let mut mesh = Self {
+            starter,
+            program: program.to_path_buf(),
+            backend,
+            ca,
+            controller,
+            socket,
+            roots: state.join("root.pem"),
+            mesh_port,
+            processes: vec![authority],
+        };
+        let token = mesh.token(SYSTEM, "mesh-controller")?;
+        let args = format!(
+            "__controller serve --config-dir {} --listen {controller} --metrics {} --ca {ca} --ca-roots {} --join-token-file {}",
+            objects.display(),
+            free_address()?,
+            mesh.roots.display(),
+            token.display(),
+        );
+        let mut process = starter.start(Side::Load, "mesh-controller", program, &words(&args))?;
+        process.listens(controller).await?;
+        mesh.processes.push(process);
+        Ok(mesh)
+    }
+
+    /// A client's sidecar in front of a service that is in no mesh: plaintext on both sides.
+    pub(crate) async fn plain(&self) -> Result<Target> {
+        let (h1, h2, grpc) = (free_address()?, free_address()?, free_address()?);
+        let out = format!("--outbound {h1}=echo:80 --outbound {h2}=echo:81 --outbound {grpc}=echo:82");
+        let host = format!("echo.{NAMESPACE}");
+        let mut process = self.sidecar("caller", &out)?;
+        answers(&mut process, h1, &host).await?;
+        Ok(Target {
+            name: OURS,
+            host,
+            h1: Some(h1),
+            h2: Some(h2),
+            grpc: Some(grpc),
+            mesh: None,
+            processes: vec![process],
+        })
+    }
+
+    /// A client's sidecar and a server's, mutual TLS between.
+    pub(crate) async fn pair(&self) -> Result<Target> {
+        let h1 = free_address()?;
+        let (mesh_port, app) = (self.mesh_port, self.backend.h1);
+        let mut behind = self.sidecar("vault", &format!("--inbound {mesh_port}={app}"))?;
+        behind.listens(mesh_port).await?;
+        let mut before = self.sidecar("buyer", &format!("--outbound {h1}=vault:80"))?;
+        let host = format!("vault.{NAMESPACE}");
+        answers(&mut before, h1, &host).await?;
+        Ok(Target {
+            name: OURS,
+            host,
+            h1: Some(h1),
+            h2: None,
+            grpc: None,
+            mesh: Some(mesh_port),
+            processes: vec![before, behind],
+        })
+    }
+
+    /// The server side's mesh port, and how a member of the mesh connects to it.
+    pub(crate) async fn member(&self, tasks: &Tasks) -> Result<(SocketAddr, Arc<ClientConfig>)> {
+        let token = self.token(NAMESPACE, "prober")?;
+        let wanted = ObtainConfig {
+            ca: self.ca,
+            ca_roots: self.roots.clone(),
+            credential: Credential::JoinTokenFile(token),
+            ca_identity: None,
+            ttl: None,
+        };
+        let identity = Box::pin(obtain(wanted, tasks)).await.context("get a certificate")?;
+        let server = SpiffeId::new(TrustDomain::new(TRUST_DOMAIN)?, NAMESPACE, "vault")?;
+        Ok((self.mesh_port, identity.client_config(ExpectedServer::Exactly(server), &[b"amime/h1"])))
+    }
+
+    fn sidecar(&self, workload: &str, listeners: &str) -> Result<Process> {
+        let token = self.token(NAMESPACE, workload)?;
+        let args = format!(
+            "__proxy sidecar --namespace {NAMESPACE} --workload {workload} --controller {} --ca {} --ca-roots {} \
+            --join-token-file {} --metrics {} {listeners}",
+            self.controller,
+            self.ca,
+            self.roots.display(),
+            token.display(),
+            free_address()?,
+        );
+        self.starter.start(Side::Proxy, &format!("sidecar-{workload}"), &self.program, &words(&args))
+    }
+
+    /// A file with a one-time token.
+    fn token(&self, namespace: &str, account: &str) -> Result<PathBuf> {
+        let mut command = Command::new(&self.program);
+        command.args(["__ca", "token", "--namespace", namespace, "--service-account", account]);
+        let made = command.arg("--admin-socket").arg(&self.socket).stdin(Stdio::null()).output();
+        let made = made.context("ask for a join token")?;
+        if !made.status.success() {
+            bail!("no join token for {account}: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        self.starter.write(&format!("{namespace}-{account}.token"), &String::from_utf8(made.stdout)?)
+    }
+}
+
+/// None of the paths has a space: they lie in a folder that the bench made.
+fn words(text: &str) -> Vec<&str> {
+    text.split_ascii_whitespace().collect()
+}
+
+/// Waits until the whole way answers 200.
+async fn answers(process: &mut Process, at: SocketAddr, host: &str) -> Result<()> {
+    process
+        .wait_for("answers 200", || async {
+            match h1::connect(at, Kind::H1, host).await {
+                Ok(mut client) => client.ask().await.is_ok(),
+                Err(_) => false,
+            }
+        })
+        .await
+}

@@ -1,0 +1,63 @@
+//! The objects of our mesh: a service outside it, one inside, and who calls them. Pure.
+
+use std::net::SocketAddr;
+
+use crate::backend::Backend;
+
+pub(super) const TRUST_DOMAIN: &str = "bench.local";
+pub(super) const NAMESPACE: &str = "bench";
+
+pub(super) fn yaml(backend: Backend, mesh_port: SocketAddr) -> String {
+    let (h1, h2) = (backend.h1.port(), backend.h2.port());
+    let settings = format!(
+        "apiVersion: amime.io/v1alpha1\nkind: MeshConfig\nmetadata: {{ name: default }}\nspec:\n  trustDomain: {TRUST_DOMAIN}\n"
+    );
+    let echo = format!(
+        "  mesh: false\n  ports:\n    - {{ name: http, port: {h1} }}\n    - {{ name: http2, port: {h2} }}\n"
+    );
+    let vault = format!("  ports:\n    - {{ name: http, port: {h1}, meshPort: {} }}\n", mesh_port.port());
+    [
+        settings,
+        workload("echo", backend.h1, &echo),
+        service("echo", &[(80, h1, "http"), (81, h2, "kubernetes.io/h2c"), (82, h2, "grpc")]),
+        workload("vault", mesh_port, &vault),
+        service("vault", &[(80, h1, "http")]),
+        workload("caller", backend.h1, ""),
+        workload("buyer", backend.h1, ""),
+    ]
+    .join("---\n")
+}
+
+fn workload(name: &str, at: SocketAddr, spec: &str) -> String {
+    format!(
+        "apiVersion: amime.io/v1alpha1\nkind: Workload\nmetadata:\n  name: {name}\n  namespace: {NAMESPACE}\n  \
+        labels: {{ app: {name} }}\nspec:\n  address: {}\n{spec}",
+        at.ip()
+    )
+}
+
+fn service(name: &str, ports: &[(u16, u16, &str)]) -> String {
+    let ports = ports.iter().map(|(port, target, protocol)| {
+        format!("    - {{ name: p{port}, port: {port}, targetPort: {target}, appProtocol: {protocol} }}\n")
+    });
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{ name: {name}, namespace: {NAMESPACE} }}\nspec:\n  \
+        selector: {{ app: {name} }}\n  ports:\n{}",
+        ports.collect::<String>()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_service_in_the_mesh_is_reached_at_its_mesh_port_and_the_other_in_plaintext() {
+        let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let text = yaml(Backend { h1: at(1001), h2: at(1002) }, at(1003));
+        assert_eq!(text.matches("\n---\n").count(), 6);
+        assert!(text.contains("  mesh: false\n  ports:\n    - { name: http, port: 1001 }"));
+        assert!(text.contains("{ name: http, port: 1001, meshPort: 1003 }"));
+        assert!(text.contains("{ name: p82, port: 82, targetPort: 1002, appProtocol: grpc }"));
+    }
+}

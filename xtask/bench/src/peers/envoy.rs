@@ -1,0 +1,83 @@
+//! Envoy: one worker, HTTP connection manager and router, request id and statistics on, no access log; alone, and as a pair
+//! with mutual TLS 1.3 between.
+
+mod config;
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use self::config::{Listener, Security, Upstream, bootstrap};
+use super::Target;
+use crate::backend::Backend;
+use crate::certificates::Certificates;
+use crate::process::{Process, Side, Starter, free_address};
+
+const HOST: &str = "echo.bench";
+
+pub(crate) async fn start(starter: &Starter, program: &Path, backend: Backend) -> Result<Target> {
+    let (h1, h2) = (free_address()?, free_address()?);
+    let config = bootstrap(
+        &[
+            Listener { name: "h1", address: h1, cluster: "h1", security: Security::Plain },
+            Listener { name: "h2", address: h2, cluster: "h2", security: Security::Plain },
+        ],
+        &[
+            Upstream { name: "h1", address: backend.h1, http2: false, security: Security::Plain },
+            Upstream { name: "h2", address: backend.h2, http2: true, security: Security::Plain },
+        ],
+    );
+    let mut process = run(starter, program, "envoy", &config)?;
+    process.listens(h1).await?;
+    process.listens(h2).await?;
+    Ok(Target {
+        name: "envoy",
+        host: HOST.to_owned(),
+        h1: Some(h1),
+        h2: Some(h2),
+        grpc: Some(h2),
+        mesh: None,
+        processes: vec![process],
+    })
+}
+
+/// Client side and server side; load goes to the client side, in plaintext.
+pub(crate) async fn start_pair(
+    starter: &Starter,
+    program: &Path,
+    backend: Backend,
+    certificates: &Certificates,
+) -> Result<Target> {
+    let (client, server) = (free_address()?, free_address()?);
+    let inbound = bootstrap(
+        &[Listener { name: "in", address: server, cluster: "h1", security: Security::Mutual(certificates) }],
+        &[Upstream { name: "h1", address: backend.h1, http2: false, security: Security::Plain }],
+    );
+    let outbound = bootstrap(
+        &[Listener { name: "out", address: client, cluster: "peer", security: Security::Plain }],
+        &[Upstream { name: "peer", address: server, http2: false, security: Security::Mutual(certificates) }],
+    );
+    let mut behind = run(starter, program, "envoy-server-side", &inbound)?;
+    behind.listens(server).await?;
+    let mut before = run(starter, program, "envoy-client-side", &outbound)?;
+    before.listens(client).await?;
+    Ok(Target {
+        name: "envoy",
+        host: HOST.to_owned(),
+        h1: Some(client),
+        h2: None,
+        grpc: None,
+        mesh: Some(server),
+        processes: vec![before, behind],
+    })
+}
+
+fn run(starter: &Starter, program: &Path, name: &str, config: &Value) -> Result<Process> {
+    let text = serde_json::to_string_pretty(config).context("write Envoy's configuration")?;
+    let path = starter.write(&format!("{name}.json"), &text)?;
+    let args =
+        ["-c", &path.to_string_lossy(), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"]
+            .map(str::to_owned);
+    starter.start(Side::Proxy, name, program, &args)
+}

@@ -1,0 +1,56 @@
+//! `cargo xtask bench`: builds the release build of `meshctl` and of the load generator, finds or installs the peers, and
+//! runs `mesh-bench`, which knows the rest.
+
+mod peers;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::cli::BenchArgs;
+use crate::config::{Workspace, cargo};
+use crate::exec::Program;
+use crate::screen;
+
+/// Two cores build everything in less.
+const BUILD: Duration = Duration::from_hours(1);
+/// Full rounds over all rows take a quarter of this.
+const RUN: Duration = Duration::from_mins(40);
+/// The promise of `--quick`, with room for a machine that does other things too.
+const QUICK: Duration = Duration::from_mins(6);
+
+/// Measures and prints; what came out is no reason to fail, only what could not be measured at all.
+pub(crate) fn run(workspace: &Workspace, args: &BenchArgs) -> Result<bool> {
+    screen::line("   building meshctl and mesh-bench");
+    Program::new(cargo(), BUILD)
+        .args(["build", "--locked", "--release", "--package", "meshctl", "--package", "mesh-bench"])
+        .dir(&workspace.root)
+        .env("CARGO_TARGET_DIR", &workspace.target)
+        .run()
+        .context("build the benchmark")?;
+    let peers = peers::find_or_install(workspace);
+    let built = workspace.target.join("release");
+    let mut program = Program::new(built.join("mesh-bench"), if args.quick { QUICK } else { RUN })
+        .dir(&workspace.root)
+        .arg("--meshctl")
+        .arg(built.join("meshctl"));
+    for (option, path) in [("--envoy", peers.envoy), ("--nginx", peers.nginx), ("--haproxy", peers.haproxy)] {
+        if let Some(path) = path {
+            program = program.arg(option).arg(path);
+        }
+    }
+    if args.quick {
+        program = program.arg("--quick");
+    }
+    if !args.rows.is_empty() {
+        program = program.arg("--rows").arg(args.rows.join(","));
+    }
+    if let Some(output) = &args.output {
+        program = program.arg("--output").arg(output);
+    }
+    if let Some(charts) = &args.charts {
+        program = program.arg("--charts").arg(charts);
+    }
+    program.run()?;
+    Ok(true)
+}
