@@ -1,4 +1,4 @@
-//! Bar charts as SVG, readable on light and dark pages, without scripts and fonts of their own. Pure but for [`write`].
+//! Bar charts as SVG, readable on light and dark pages, without scripts and fonts of their own. Pure but for [`write()`].
 
 use std::fmt::Write as _;
 use std::path::Path;

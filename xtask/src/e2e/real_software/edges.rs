@@ -21,7 +21,7 @@ pub(super) fn complaints(answer: &Value, wanted: &[Edge]) -> Vec<String> {
     let rows: &[Value] = answer.get("rows").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let plain = rows
         .iter()
-        .filter(|row| text(row, "/security") != "mtls" && count(row, "/requests") > 0)
+        .filter(|row| text(row, "/security") != "mtls" && count(row, "/requests") > 0 && !went_nowhere(row))
         .map(|row| format!("not mTLS: {row}"));
     let missing = wanted.iter().filter_map(|edge| {
         let seen: u64 = rows
@@ -36,6 +36,11 @@ pub(super) fn complaints(answer: &Value, wanted: &[Edge]) -> Vec<String> {
             .then(|| format!("{} → {}: {seen} of {} requests seen", edge.source, edge.service, edge.requests))
     });
     plain.chain(missing).collect()
+}
+
+/// Requests that the caller's own sidecar answered, for instance before the service was published: no byte of them left.
+fn went_nowhere(row: &Value) -> bool {
+    text(row, "/destination/workload").is_empty() && count(row, "/requests") == count(row, "/mesh_failures")
 }
 
 fn text<'a>(row: &'a Value, pointer: &str) -> &'a str {
@@ -54,6 +59,14 @@ mod tests {
 
     fn row(source: &str, service: &str, security: &str, requests: u64) -> Value {
         json!({ "side": "outbound", "source": { "workload": source }, "service": { "name": service }, "security": security, "requests": requests })
+    }
+
+    #[test]
+    fn a_request_that_never_left_is_no_plaintext() {
+        let mut refused = row("client", "", "plaintext", 1);
+        assert_eq!(complaints(&json!({ "rows": [refused] }), &[]).len(), 1);
+        refused["mesh_failures"] = json!(1);
+        assert!(complaints(&json!({ "rows": [refused] }), &[]).is_empty());
     }
 
     #[test]
