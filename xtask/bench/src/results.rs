@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::peers::OURS;
 use crate::rows::{Figure, GOALS, Goal, Row};
-use crate::stats::{median, smallest};
+use crate::stats::median;
 
 /// Every value of every round.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Results {
     }
 
     pub(crate) fn best(&self, row: Row, proxy: &'static str, figure: Figure) -> Option<f64> {
-        smallest(self.values.get(&(row, proxy, figure))?)
+        figure.best(self.values.get(&(row, proxy, figure))?)
     }
 
     /// The proxies of a row, ours first, then in the order of their names.
@@ -108,7 +108,7 @@ impl Results {
             let figures = medians.entry(key(*row)).or_default().entry(proxy).or_default();
             let value = json!({
                 "median": median(values).map(rounded),
-                "best": smallest(values).map(rounded),
+                "best": figure.best(values).map(rounded),
                 "rounds": values.len(),
             });
             figures.insert(figure.name(), value);
@@ -174,6 +174,12 @@ mod tests {
         assert!(json["ratios"]["h1_cpu_nginx"]["value"].is_null());
         assert!(json["ratios"]["h1_cpu_nginx"]["met"].is_null());
         assert_eq!(json["missing"][0]["why"], "not installed");
+    }
+
+    #[test]
+    fn the_best_rate_is_the_largest_and_the_best_cost_the_smallest() {
+        assert_eq!(Figure::RequestsPerSecond.best(&[1.0, 3.0, 2.0]), Some(3.0));
+        assert_eq!(Figure::P99Microseconds.best(&[1.0, 3.0, 2.0]), Some(1.0));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use clap::ValueEnum;
 
+use crate::stats::{largest, smallest};
+
 /// A part of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Row {
@@ -53,6 +55,11 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
+    /// Of several rounds the best: what the machine gives when its other work is quiet.
+    pub(crate) fn best(self, values: &[f64]) -> Option<f64> {
+        if self == Self::RequestsPerSecond { largest(values) } else { smallest(values) }
+    }
+
     /// Its name in JSON and above its column.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -12,9 +12,14 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
     sorted.get(middle.checked_sub(1)?).map(|lower| f64::midpoint(*lower, upper))
 }
 
-/// The smallest value: what the machine gives when its other work is quiet.
+/// The smallest value.
 pub(crate) fn smallest(values: &[f64]) -> Option<f64> {
     values.iter().copied().filter(|value| value.is_finite()).min_by(f64::total_cmp)
+}
+
+/// The largest value.
+pub(crate) fn largest(values: &[f64]) -> Option<f64> {
+    values.iter().copied().filter(|value| value.is_finite()).max_by(f64::total_cmp)
 }
 
 #[cfg(test)]
