@@ -159,7 +159,7 @@ fn check_prefix_rewrite(rule: &HttpRule, filters: &[Filter], at: &str, findings:
     let replaces = filters.iter().any(|filter| match filter {
         Filter::Redirect(redirect) => matches!(redirect.path, Some(Prefix(_))),
         Filter::Rewrite(rewrite) => matches!(rewrite.path, Some(Prefix(_))),
-        Filter::RequestHeaders(_) | Filter::ResponseHeaders(_) => false,
+        Filter::RequestHeaders(_) | Filter::ResponseHeaders(_) | Filter::Mirror(_) | Filter::Cors(_) => false,
     });
     let by_prefix = match rule.matches.as_slice() {
         [] => true,

@@ -115,6 +115,8 @@ fn from_workload(
         workload: Some(name.clone()),
         zone: workload.spec.zone.clone().unwrap_or_default(),
         state: EndpointState::Ready,
+        weight: 1,
+        priority: 0,
     }
 }
 
@@ -165,6 +167,8 @@ fn from_slice(
                     workload: None,
                     zone,
                     state,
+                    weight: 1,
+                    priority: 0,
                 }
             }
             Some((name, workload)) => {
@@ -175,6 +179,8 @@ fn from_slice(
                     zone: zone.or_else(|| workload.spec.zone.clone()).unwrap_or_default(),
                     workload: Some(name),
                     state,
+                    weight: 1,
+                    priority: 0,
                 }
             }
         });

@@ -216,6 +216,8 @@ impl Source<'_> {
             filters,
             backends,
             timeouts: rule.timeouts,
+            retry: None,
+            session: None,
         }
     }
 

@@ -36,6 +36,10 @@ pub struct Endpoint {
     pub zone: String,
     /// How much it may be used.
     pub state: EndpointState,
+    /// Its share relative to the others; 1 unless the source says otherwise, at least 1.
+    pub weight: u32,
+    /// 0 is used first; others take what it cannot.
+    pub priority: u32,
 }
 
 /// The endpoints of one port of a service.

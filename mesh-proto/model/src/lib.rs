@@ -2,8 +2,8 @@
 //! function.
 //!
 //! It performs no I/O, reads no clock, and knows no wire format and no Kubernetes (INV-1). A request enters as a
-//! [`head::HeadView`]; a configuration enters as the plain types of [`service`], [`endpoint`], [`route`] and
-//! [`settings`]. What leaves is a decision that names the object and the field it came from.
+//! [`head::HeadView`]; a configuration enters as the plain types of [`service`], [`endpoint`], [`route`],
+//! [`traffic`] and [`settings`]. What leaves is a decision that names the object and the field it came from.
 
 pub mod authority;
 pub mod duration;
@@ -16,3 +16,4 @@ mod sample;
 pub mod service;
 pub mod settings;
 pub mod spiffe;
+pub mod traffic;

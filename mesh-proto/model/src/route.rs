@@ -17,6 +17,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::name::{Name, ServiceName};
+use crate::traffic::{Ppm, SessionPersistence};
 
 /// Which kind of object a route came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,6 +84,21 @@ pub struct Rule {
     pub backends: Vec<Backend>,
     /// Limits.
     pub timeouts: Timeouts,
+    /// When requests of this rule are sent again (HTTPRouteRetry). `None`: what a policy says.
+    pub retry: Option<RuleRetry>,
+    /// Keeps clients of this rule on one endpoint. `None`: what a policy says.
+    pub session: Option<SessionPersistence>,
+}
+
+/// Retries as a route writes them. Source: GEP-1731.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleRetry {
+    /// HTTP statuses that are retried.
+    pub statuses: Vec<u16>,
+    /// Attempts after the first one. `None`: the default.
+    pub attempts: Option<u32>,
+    /// The least pause between attempts. `None`: the default.
+    pub backoff: Option<Duration>,
 }
 
 /// Limits of a rule. `None`: no limit.
@@ -226,6 +242,36 @@ pub enum Filter {
     Redirect(Redirect),
     /// Changes path or host of the request.
     Rewrite(UrlRewrite),
+    /// Sends a copy of a share of the requests elsewhere; what comes back is thrown away.
+    Mirror(Mirror),
+    /// Answers and marks cross-origin requests.
+    Cors(Cors),
+}
+
+/// A copy of a share of the requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// Where the copies go. An invalid one is skipped and told in the route's status.
+    pub target: BackendTarget,
+    /// The share that is copied.
+    pub share: Ppm,
+}
+
+/// Cross-origin rules of a route. Source: GEP-1767, the Fetch standard ("CORS protocol").
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cors {
+    /// Origins that may read; `*` is all, `https://*.example.com` is every subdomain.
+    pub allow_origins: Vec<String>,
+    /// Whether requests with credentials may.
+    pub allow_credentials: bool,
+    /// Methods beyond the safelisted; `*` is all.
+    pub allow_methods: Vec<String>,
+    /// Request headers beyond the safelisted; `*` is all.
+    pub allow_headers: Vec<String>,
+    /// Response headers that scripts may read.
+    pub expose_headers: Vec<String>,
+    /// How long a preflight's answer may be kept.
+    pub max_age: Duration,
 }
 
 /// Header changes: `set` replaces, `add` appends, `remove` takes away; in this order. Names are lower case.

@@ -131,7 +131,15 @@ pub(crate) fn backend(name: &str, weight: u32) -> Backend {
 }
 
 pub(crate) fn rule(matches: Vec<Match>) -> Rule {
-    Rule { name: None, matches, filters: Vec::new(), backends: Vec::new(), timeouts: Timeouts::default() }
+    Rule {
+        name: None,
+        matches,
+        filters: Vec::new(),
+        backends: Vec::new(),
+        timeouts: Timeouts::default(),
+        retry: None,
+        session: None,
+    }
 }
 
 /// A route of service `shop/cart`, all ports.

@@ -1,6 +1,6 @@
 //! Services: what a client calls. They must not know their endpoints or routes; those point to them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::name::ServiceName;
 
@@ -58,6 +58,25 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// Virtual addresses; empty for a headless service and on one machine.
     pub addresses: Vec<IpAddr>,
+}
+
+/// What a workload serves itself: which of its addresses stands for which port of which service. Policies that are in force at
+/// the called side are found through it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OwnServices {
+    /// Sorted; one address may stand for several services.
+    pub ports: Vec<OwnPort>,
+}
+
+/// One address of a workload and what it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OwnPort {
+    /// Where the mesh connects: the endpoint's address.
+    pub address: SocketAddr,
+    /// The service.
+    pub service: ServiceName,
+    /// Its port.
+    pub port: u16,
 }
 
 impl Service {

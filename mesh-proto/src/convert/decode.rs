@@ -133,7 +133,15 @@ fn endpoint(field: &Field<'_>, endpoint: wire::Endpoint) -> Result<Endpoint, Wro
         Ok(wire::EndpointState::Unspecified | wire::EndpointState::Ready) => EndpointState::Ready,
         Ok(wire::EndpointState::Draining) | Err(_) => EndpointState::Draining,
     };
-    Ok(Endpoint { address, transport, workload, zone: field.at("zone").text(endpoint.zone)?, state })
+    Ok(Endpoint {
+        address,
+        transport,
+        workload,
+        zone: field.at("zone").text(endpoint.zone)?,
+        state,
+        weight: 1,
+        priority: 0,
+    })
 }
 
 /// Namespace and name of a service; the field is the one that holds both.

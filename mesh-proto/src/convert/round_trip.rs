@@ -75,6 +75,8 @@ fn endpoints() -> impl Strategy<Value = Endpoints> {
             workload,
             zone,
             state,
+            weight: 1,
+            priority: 0,
         });
     let ports =
         (port(), vec(endpoint, 0..5)).prop_map(|(port, endpoints)| PortEndpoints::new(port, endpoints));
@@ -163,6 +165,8 @@ fn rule(target: impl Strategy<Value = Target> + 'static) -> impl Strategy<Value 
             filters,
             backends,
             timeouts: Timeouts { request, backend_request },
+            retry: None,
+            session: None,
         })
 }
 

@@ -138,6 +138,10 @@ fn filter(filter: &Filter) -> Value {
             "hostname": rewrite.hostname,
             "path": rewrite.path.as_ref().map(|path| format!("{path:?}")),
         } }),
+        Filter::Mirror(mirror) => {
+            json!({ "mirror": { "to": format!("{:?}", mirror.target), "ppm": mirror.share.0 } })
+        }
+        Filter::Cors(cors) => json!({ "cors": format!("{cors:?}") }),
     }
 }
 

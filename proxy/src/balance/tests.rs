@@ -10,7 +10,15 @@ use super::Balancer;
 
 fn endpoint(port: u16, state: EndpointState) -> Endpoint {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    Endpoint { address, transport: Transport::Plain, workload: None, zone: String::new(), state }
+    Endpoint {
+        address,
+        transport: Transport::Plain,
+        workload: None,
+        zone: String::new(),
+        state,
+        weight: 1,
+        priority: 0,
+    }
 }
 
 fn ready(ports: &[u16]) -> Vec<Endpoint> {

@@ -119,6 +119,7 @@ fn apply(
             Filter::ResponseHeaders(edit) => response.push(edit.clone()),
             Filter::Redirect(to) => return Some(redirect(to, matched, head, "http", port)),
             Filter::Rewrite(rewrite) => rewrite_url(rewrite, matched, head),
+            Filter::Mirror(_) | Filter::Cors(_) => {}
         }
     }
     None

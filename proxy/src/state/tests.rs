@@ -43,6 +43,8 @@ pub(crate) fn endpoints(of: &str, hosts: &[u8]) -> ModelResource {
         workload: None,
         zone: String::new(),
         state: EndpointState::Ready,
+        weight: 1,
+        priority: 0,
     };
     let endpoints = hosts.iter().map(endpoint).collect();
     ModelResource::Endpoints(Endpoints {
@@ -73,6 +75,8 @@ pub(crate) fn route(of: &str, parent: &str, backends: &[&str]) -> ModelResource 
             filters: Vec::new(),
             backends: backends.iter().map(backend).collect(),
             timeouts: Timeouts::default(),
+            retry: None,
+            session: None,
         }],
         created: 0,
         origin: "test.yaml:1".to_owned(),

@@ -113,6 +113,8 @@ impl Mesh {
             workload: WorkloadName::new("shop", workload).ok(),
             zone: String::new(),
             state: EndpointState::Ready,
+            weight: 1,
+            priority: 0,
         }
     }
 
@@ -237,6 +239,8 @@ pub(crate) fn rule(prefix: &str, filters: Vec<Filter>, backends: Vec<Backend>) -
         filters,
         backends,
         timeouts: Timeouts::default(),
+        retry: None,
+        session: None,
     }
 }
 

@@ -55,6 +55,8 @@ fn rule(field: &Field<'_>, kind: RouteKind, rule: wire::Rule) -> Result<Rule, Wr
             request: timeout("request_timeout_ms", rule.request_timeout_ms)?,
             backend_request: timeout("backend_request_timeout_ms", rule.backend_request_timeout_ms)?,
         },
+        retry: None,
+        session: None,
     })
 }
 

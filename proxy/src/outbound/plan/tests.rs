@@ -49,6 +49,8 @@ fn table(filters: Vec<Filter>, backends: Vec<Backend>) -> RouteTable {
         filters,
         backends,
         timeouts: Timeouts::default(),
+        retry: None,
+        session: None,
     };
     let route = Route {
         id: RouteId { kind: RouteKind::Http, name: Name::new("shop", "cart").unwrap() },

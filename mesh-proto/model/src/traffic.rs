@@ -1,0 +1,124 @@
+//! `TrafficPolicy` as the model has it: balancing, resilience and limits of services, routes and rules. Types are here;
+//! [`effective`] says which of them are in force for a request and for a backend. They must not know sockets, endpoints or objects.
+//!
+//! Shares are parts per million and factors are per mille, so that values are equal exactly when their meaning is.
+//!
+//! Source: GEP-713 (policy attachment), GEP-1731 (retries), GEP-1619 (session persistence), GEP-3388 (retry budgets).
+
+mod endpoint_policy;
+mod request_policy;
+
+pub use endpoint_policy::*;
+pub use request_policy::*;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::name::{Name, ServiceName};
+use crate::route::RouteId;
+use crate::service::Protocol;
+
+/// What a policy is attached to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PolicyTarget {
+    /// A service, or one port of it.
+    Service {
+        /// The service.
+        service: ServiceName,
+        /// `None`: every port.
+        port: Option<u16>,
+    },
+    /// A route, or one named rule of it.
+    Route {
+        /// The route.
+        route: RouteId,
+        /// The rule's name; `None`: every rule.
+        rule: Option<String>,
+    },
+}
+
+/// A policy with its settings. What is `None` is left to the next wider policy, and then to the default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrafficPolicy {
+    /// Namespace and name; displays as `trafficpolicy/NS/NAME` where it is a resource.
+    pub name: Name,
+    /// What it is attached to.
+    pub targets: Vec<PolicyTarget>,
+    /// Creation time, Unix seconds; of two policies on one target the older one counts, then the smaller name.
+    pub created: u64,
+    /// Where the object was read, for messages: `PATH:LINE`.
+    pub origin: String,
+    /// What it says.
+    pub settings: TrafficSettings,
+}
+
+/// What a policy says. The first group is about a request and is looked up by rule, route and called service; the second one is
+/// about a backend and is looked up by the service that the request goes to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TrafficSettings {
+    /// How long things may take.
+    pub timeouts: Option<RequestTimeouts>,
+    /// When a request is sent again.
+    pub retries: Option<Retries>,
+    /// A second attempt before the first has failed.
+    pub hedging: Option<Hedging>,
+    /// Faults on purpose.
+    pub fault: Option<Fault>,
+    /// An answer without a backend.
+    pub direct_response: Option<DirectResponse>,
+    /// Bounds on bodies.
+    pub bodies: Option<BodyLimits>,
+    /// Keeps a client on one endpoint.
+    pub session: Option<SessionPersistence>,
+    /// Bounds on requests per time, in force at the called workload.
+    pub rate_limits: Option<Vec<RateLimit>>,
+
+    /// Which endpoint is picked.
+    pub balancing: Option<Balancing>,
+    /// How much may be under way.
+    pub circuit_breaker: Option<CircuitBreaker>,
+    /// The share of retries among requests.
+    pub retry_budget: Option<RetryBudget>,
+    /// When an endpoint that fails is left alone.
+    pub outlier: Option<OutlierDetection>,
+    /// Probes of endpoints.
+    pub health_check: Option<HealthCheck>,
+    /// How long a connect may take.
+    pub connect_timeout: Option<Duration>,
+    /// What is spoken to the backend.
+    pub protocol: Option<Protocol>,
+    /// A bound on what the workload works on at once, found by measuring; in force at the called workload.
+    pub concurrency: Option<AdaptiveConcurrency>,
+}
+
+/// Where a setting in force comes from; displays as `trafficpolicy/NS/NAME spec.retries`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody wrote it.
+    Default,
+    /// A field of an object: `trafficpolicy/NS/NAME`, `httproute/NS/NAME#RULE`.
+    Object {
+        /// Kind, namespace and name.
+        object: String,
+        /// The field, as `spec.retries`.
+        field: String,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Object { object, field } => write!(f, "{object} {field}"),
+        }
+    }
+}
+
+/// A setting in force and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sourced<T> {
+    /// The setting.
+    pub value: T,
+    /// Who says so.
+    pub origin: Origin,
+}
