@@ -29,12 +29,18 @@ const fn subject(row: Row, figure: Figure, file: &'static str, title: &'static s
     Subject { row, figure, file, title }
 }
 
-const SUBJECTS: [Subject; 10] = [
+const SUBJECTS: [Subject; 11] = [
     subject(Row::H1, Figure::CpuMicroseconds, "h1-cpu", "CPU per HTTP/1.1 request, microseconds"),
     subject(Row::H2, Figure::CpuMicroseconds, "h2-cpu", "CPU per HTTP/2 request, microseconds"),
     subject(Row::Grpc, Figure::CpuMicroseconds, "grpc-cpu", "CPU per gRPC call, microseconds"),
     subject(Row::Body64k, Figure::CpuMicroseconds, "body64k-cpu", "CPU per 64 KiB response, microseconds"),
     subject(Row::Mtls, Figure::CpuMicroseconds, "mtls-cpu", "CPU per request, mTLS pair, microseconds"),
+    subject(
+        Row::MtlsH2,
+        Figure::CpuMicroseconds,
+        "mtls-h2-cpu",
+        "CPU per HTTP/2 request, mTLS pair, microseconds",
+    ),
     subject(Row::Latency, Figure::P50Microseconds, "latency-p50", "Latency, median, microseconds"),
     subject(Row::Latency, Figure::P99Microseconds, "latency-p99", "Latency, 99th percentile, microseconds"),
     subject(Row::Memory, Figure::IdleMegabytes, "memory-idle", "Private memory when idle, MB"),

@@ -43,10 +43,10 @@ impl<'a> Lab<'a> {
         let mesh = Mesh::start(starter, meshctl, backend).await.context("start our control plane")?;
         let certificates = certificates::write(starter)?;
         let mut lab = Self { mesh, single: Vec::new(), pairs: Vec::new(), missing: Vec::new(), certificates };
-        if rows.iter().any(|row| *row != Row::Mtls) {
+        if rows.iter().any(|row| !row.is_pair()) {
             lab.start_single(starter, programs, backend).await?;
         }
-        if rows.iter().any(|row| matches!(row, Row::Mtls | Row::Memory)) {
+        if rows.iter().any(|row| row.is_pair() || *row == Row::Memory) {
             lab.start_pairs(starter, programs, backend).await?;
         }
         Ok(lab)

@@ -19,14 +19,29 @@ pub(crate) enum Row {
     Body64k,
     /// CPU for each request through a pair with mutual TLS
     Mtls,
+    /// CPU for each HTTP/2 request through such a pair
+    MtlsH2,
     /// Latency at a fixed rate
     Latency,
 }
 
 impl Row {
     /// In the order in which they are run: memory first, while the processes are fresh.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Memory, Self::H1, Self::H2, Self::Grpc, Self::Body64k, Self::Mtls, Self::Latency];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Memory,
+        Self::H1,
+        Self::H2,
+        Self::Grpc,
+        Self::Body64k,
+        Self::Mtls,
+        Self::MtlsH2,
+        Self::Latency,
+    ];
+
+    /// Whether a pair of proxies is loaded.
+    pub(crate) fn is_pair(self) -> bool {
+        matches!(self, Self::Mtls | Self::MtlsH2)
+    }
 
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -36,6 +51,7 @@ impl Row {
             Self::Grpc => "gRPC unary, 128 bytes, 8 connections of 8 streams",
             Self::Body64k => "HTTP/1.1, 64 KiB, 48 connections",
             Self::Mtls => "Sidecar pair with mutual TLS, HTTP/1.1, 48 connections",
+            Self::MtlsH2 => "Sidecar pair with mutual TLS, HTTP/2, 8 connections of 8 streams",
             Self::Latency => "Latency at a fixed rate, HTTP/1.1",
         }
     }
@@ -94,13 +110,14 @@ const fn absolute(name: &'static str, figure: Figure, most: f64) -> Goal {
     Goal { name, row: Row::Memory, figure, peer: None, most }
 }
 
-pub(crate) const GOALS: [Goal; 13] = [
+pub(crate) const GOALS: [Goal; 14] = [
     ratio("h1_cpu_envoy", Row::H1, Figure::CpuMicroseconds, "envoy", 1.0 / 3.0),
     ratio("h1_cpu_nginx", Row::H1, Figure::CpuMicroseconds, "nginx", 1.0 / 1.3),
     ratio("h1_cpu_haproxy", Row::H1, Figure::CpuMicroseconds, "haproxy", 1.0),
     ratio("h2_cpu_envoy", Row::H2, Figure::CpuMicroseconds, "envoy", 0.25),
     ratio("grpc_cpu_envoy", Row::Grpc, Figure::CpuMicroseconds, "envoy", 0.25),
     ratio("mtls_pair_cpu_envoy", Row::Mtls, Figure::CpuMicroseconds, "envoy", 0.25),
+    ratio("mtls_pair_h2_cpu_envoy", Row::MtlsH2, Figure::CpuMicroseconds, "envoy", 0.25),
     ratio("body64k_cpu_envoy", Row::Body64k, Figure::CpuMicroseconds, "envoy", 0.5),
     ratio("latency_p50_envoy", Row::Latency, Figure::P50Microseconds, "envoy", 0.5),
     ratio("latency_p99_envoy", Row::Latency, Figure::P99Microseconds, "envoy", 0.5),

@@ -51,7 +51,7 @@ pub(crate) async fn rows(lab: &Lab<'_>, rows: &[Row], pace: Pace) -> Results {
     for row in rows {
         screen::line(&format!("   {}", row.title()));
         for (name, place, why) in &lab.missing {
-            if (*place == Place::Pair) == (*row == Row::Mtls) {
+            if (*place == Place::Pair) == row.is_pair() {
                 results.miss(*row, name, why.clone());
             }
         }
@@ -62,6 +62,7 @@ pub(crate) async fn rows(lab: &Lab<'_>, rows: &[Row], pace: Pace) -> Results {
             Row::Grpc => saturate(&lab.single, *row, Kind::Grpc, pace, &mut results).await,
             Row::Body64k => saturate(&lab.single, *row, Kind::Large, pace, &mut results).await,
             Row::Mtls => saturate(&lab.pairs, *row, Kind::H1, pace, &mut results).await,
+            Row::MtlsH2 => saturate(&lab.pairs, *row, Kind::H2, pace, &mut results).await,
             Row::Latency => latency(&lab.single, pace, &mut results).await,
         }
     }

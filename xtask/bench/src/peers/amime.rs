@@ -14,7 +14,7 @@ use mesh_lifecycle::tasks::Tasks;
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
 use rustls::ClientConfig;
 
-use self::objects::{NAMESPACE, TRUST_DOMAIN};
+use self::objects::{MeshPorts, NAMESPACE, TRUST_DOMAIN};
 use super::{OURS, Target};
 use crate::backend::Backend;
 use crate::load::{Kind, h1};
@@ -32,18 +32,19 @@ pub(crate) struct Mesh<'a> {
     controller: SocketAddr,
     socket: PathBuf,
     roots: PathBuf,
-    /// The mesh port of the service behind a sidecar.
-    mesh_port: SocketAddr,
+    /// The mesh ports of the service behind a sidecar.
+    mesh: MeshPorts,
     processes: Vec<Process>,
 }
 
 impl<'a> Mesh<'a> {
     /// Starts both and waits until they take connections.
     pub(crate) async fn start(starter: &'a Starter, program: &Path, backend: Backend) -> Result<Self> {
-        let (ca, controller, mesh_port) = (free_address()?, free_address()?, free_address()?);
+        let (ca, controller) = (free_address()?, free_address()?);
+        let ports = MeshPorts { h1: free_address()?, h2: free_address()? };
         let (state, objects) = (starter.folder.join("ca"), starter.folder.join("objects"));
         std::fs::create_dir_all(&objects).context("make the folder of objects")?;
-        starter.write("objects/bench.yaml", &objects::yaml(backend, mesh_port))?;
+        starter.write("objects/bench.yaml", &objects::yaml(backend, ports))?;
         let socket = starter.folder.join("ca.sock");
         let metrics = free_address()?;
         let args = format!(
@@ -61,7 +62,7 @@ impl<'a> Mesh<'a> {
             controller,
             socket,
             roots: state.join("root.pem"),
-            mesh_port,
+            mesh: ports,
             processes: vec![authority],
         };
         let token = mesh.token(SYSTEM, "mesh-controller")?;
@@ -98,20 +99,22 @@ impl<'a> Mesh<'a> {
 
     /// A client's sidecar and a server's, mutual TLS between.
     pub(crate) async fn pair(&self) -> Result<Target> {
-        let h1 = free_address()?;
-        let (mesh_port, app) = (self.mesh_port, self.backend.h1);
-        let mut behind = self.sidecar("vault", &format!("--inbound {mesh_port}={app}"))?;
-        behind.listens(mesh_port).await?;
-        let mut before = self.sidecar("buyer", &format!("--outbound {h1}=vault:80"))?;
+        let (h1, h2) = (free_address()?, free_address()?);
+        let (mesh, apps) = (self.mesh, self.backend);
+        let inbound = format!("--inbound {}={} --inbound {}={}", mesh.h1, apps.h1, mesh.h2, apps.h2);
+        let mut behind = self.sidecar("vault", &inbound)?;
+        behind.listens(mesh.h1).await?;
+        let mut before =
+            self.sidecar("buyer", &format!("--outbound {h1}=vault:80 --outbound {h2}=vault:81"))?;
         let host = format!("vault.{NAMESPACE}");
         answers(&mut before, h1, &host).await?;
         Ok(Target {
             name: OURS,
             host,
             h1: Some(h1),
-            h2: None,
+            h2: Some(h2),
             grpc: None,
-            mesh: Some(mesh_port),
+            mesh: Some(mesh.h1),
             processes: vec![before, behind],
         })
     }
@@ -128,7 +131,7 @@ impl<'a> Mesh<'a> {
         };
         let identity = Box::pin(obtain(wanted, tasks)).await.context("get a certificate")?;
         let server = SpiffeId::new(TrustDomain::new(TRUST_DOMAIN)?, NAMESPACE, "vault")?;
-        Ok((self.mesh_port, identity.client_config(ExpectedServer::Exactly(server), &[b"amime/h1"])))
+        Ok((self.mesh.h1, identity.client_config(ExpectedServer::Exactly(server), &[b"amime/h1"])))
     }
 
     fn sidecar(&self, workload: &str, listeners: &str) -> Result<Process> {

@@ -50,13 +50,27 @@ pub(crate) async fn start_pair(
     certificates: &Certificates,
 ) -> Result<Target> {
     let (client, server) = (free_address()?, free_address()?);
+    let (client_h2, server_h2) = (free_address()?, free_address()?);
+    let (plain, mutual) = (Security::Plain, Security::Mutual(certificates));
     let inbound = bootstrap(
-        &[Listener { name: "in", address: server, cluster: "h1", security: Security::Mutual(certificates) }],
-        &[Upstream { name: "h1", address: backend.h1, http2: false, security: Security::Plain }],
+        &[
+            Listener { name: "in", address: server, cluster: "h1", security: mutual },
+            Listener { name: "in-h2", address: server_h2, cluster: "h2", security: mutual },
+        ],
+        &[
+            Upstream { name: "h1", address: backend.h1, http2: false, security: plain },
+            Upstream { name: "h2", address: backend.h2, http2: true, security: plain },
+        ],
     );
     let outbound = bootstrap(
-        &[Listener { name: "out", address: client, cluster: "peer", security: Security::Plain }],
-        &[Upstream { name: "peer", address: server, http2: false, security: Security::Mutual(certificates) }],
+        &[
+            Listener { name: "out", address: client, cluster: "peer", security: plain },
+            Listener { name: "out-h2", address: client_h2, cluster: "peer-h2", security: plain },
+        ],
+        &[
+            Upstream { name: "peer", address: server, http2: false, security: mutual },
+            Upstream { name: "peer-h2", address: server_h2, http2: true, security: mutual },
+        ],
     );
     let mut behind = run(starter, program, "envoy-server-side", &inbound)?;
     behind.listens(server).await?;
@@ -66,7 +80,7 @@ pub(crate) async fn start_pair(
         name: "envoy",
         host: HOST.to_owned(),
         h1: Some(client),
-        h2: None,
+        h2: Some(client_h2),
         grpc: None,
         mesh: Some(server),
         processes: vec![before, behind],

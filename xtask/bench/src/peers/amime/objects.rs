@@ -7,7 +7,14 @@ use crate::backend::Backend;
 pub(super) const TRUST_DOMAIN: &str = "bench.local";
 pub(super) const NAMESPACE: &str = "bench";
 
-pub(super) fn yaml(backend: Backend, mesh_port: SocketAddr) -> String {
+/// Where the service in the mesh takes mutual TLS, for each protocol behind it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MeshPorts {
+    pub(super) h1: SocketAddr,
+    pub(super) h2: SocketAddr,
+}
+
+pub(super) fn yaml(backend: Backend, mesh: MeshPorts) -> String {
     let (h1, h2) = (backend.h1.port(), backend.h2.port());
     let settings = format!(
         "apiVersion: amime.io/v1alpha1\nkind: MeshConfig\nmetadata: {{ name: default }}\nspec:\n  trustDomain: {TRUST_DOMAIN}\n"
@@ -15,13 +22,17 @@ pub(super) fn yaml(backend: Backend, mesh_port: SocketAddr) -> String {
     let echo = format!(
         "  mesh: false\n  ports:\n    - {{ name: http, port: {h1} }}\n    - {{ name: http2, port: {h2} }}\n"
     );
-    let vault = format!("  ports:\n    - {{ name: http, port: {h1}, meshPort: {} }}\n", mesh_port.port());
+    let vault = format!(
+        "  ports:\n    - {{ name: http, port: {h1}, meshPort: {} }}\n    - {{ name: http2, port: {h2}, meshPort: {} }}\n",
+        mesh.h1.port(),
+        mesh.h2.port()
+    );
     [
         settings,
         workload("echo", backend.h1, &echo),
         service("echo", &[(80, h1, "http"), (81, h2, "kubernetes.io/h2c"), (82, h2, "grpc")]),
-        workload("vault", mesh_port, &vault),
-        service("vault", &[(80, h1, "http")]),
+        workload("vault", mesh.h1, &vault),
+        service("vault", &[(80, h1, "http"), (81, h2, "kubernetes.io/h2c")]),
         workload("caller", backend.h1, ""),
         workload("buyer", backend.h1, ""),
     ]
@@ -54,10 +65,11 @@ mod tests {
     #[test]
     fn the_service_in_the_mesh_is_reached_at_its_mesh_port_and_the_other_in_plaintext() {
         let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let text = yaml(Backend { h1: at(1001), h2: at(1002) }, at(1003));
+        let text = yaml(Backend { h1: at(1001), h2: at(1002) }, MeshPorts { h1: at(1003), h2: at(1004) });
         assert_eq!(text.matches("\n---\n").count(), 6);
         assert!(text.contains("  mesh: false\n  ports:\n    - { name: http, port: 1001 }"));
         assert!(text.contains("{ name: http, port: 1001, meshPort: 1003 }"));
+        assert!(text.contains("{ name: http2, port: 1002, meshPort: 1004 }"));
         assert!(text.contains("{ name: p82, port: 82, targetPort: 1002, appProtocol: grpc }"));
     }
 }
