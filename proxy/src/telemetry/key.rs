@@ -33,6 +33,8 @@ pub enum Security {
     Mtls,
     /// Nothing.
     Plaintext,
+    /// There was no hop: the proxy itself answered.
+    None,
 }
 
 /// One series: requests that are the same in all of this are counted together. Every field is bounded by the topology,
@@ -110,6 +112,7 @@ impl Security {
         match self {
             Self::Mtls => "mtls",
             Self::Plaintext => "plaintext",
+            Self::None => "none",
         }
     }
 }

@@ -91,6 +91,7 @@ fn security(security: Security) -> wire::Security {
     match security {
         Security::Mtls => wire::Security::Mtls,
         Security::Plaintext => wire::Security::Plaintext,
+        Security::None => wire::Security::Unspecified,
     }
 }
 

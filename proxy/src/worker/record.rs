@@ -55,7 +55,7 @@ impl Record {
             status: if protocol == AppProtocol::Tcp { 0 } else { CLIENT_CLOSED },
             grpc_status: None,
             failure: None,
-            security: Security::Plaintext,
+            security: Security::None,
         };
         Self {
             worker: Rc::clone(worker),
