@@ -5,9 +5,11 @@
 //!
 //! Source: GEP-713 (policy attachment), GEP-1731 (retries), GEP-1619 (session persistence), GEP-3388 (retry budgets).
 
+pub mod effective;
 mod endpoint_policy;
 mod request_policy;
 
+pub use effective::default_retries;
 pub use endpoint_policy::*;
 pub use request_policy::*;
 
@@ -50,6 +52,18 @@ pub struct TrafficPolicy {
     pub origin: String,
     /// What it says.
     pub settings: TrafficSettings,
+}
+
+impl TrafficPolicy {
+    /// The name of its resource: `trafficpolicy/NS/NAME`.
+    pub fn resource_name(&self) -> String {
+        resource_name(&self.name)
+    }
+}
+
+/// The name of a policy's resource: `trafficpolicy/NS/NAME`.
+pub fn resource_name(name: &Name) -> String {
+    format!("trafficpolicy/{name}")
 }
 
 /// What a policy says. The first group is about a request and is looked up by rule, route and called service; the second one is
@@ -103,6 +117,32 @@ pub enum Origin {
         /// The field, as `spec.retries`.
         field: String,
     },
+    /// Two objects say parts of it: the fields of a rule lie over those of a policy.
+    Over {
+        /// What counts where it says anything.
+        upper: Box<Self>,
+        /// What counts for the rest.
+        lower: Box<Self>,
+    },
+}
+
+impl Origin {
+    /// This origin for what `upper` leaves open. Defaults need no mention.
+    pub(crate) fn under(self, upper: Self) -> Self {
+        match self {
+            Self::Default => upper,
+            lower => Self::Over { upper: Box::new(upper), lower: Box::new(lower) },
+        }
+    }
+
+    /// The objects and fields that it names, what counts first in front. None for a default.
+    pub fn parts(&self) -> Vec<(&str, &str)> {
+        match self {
+            Self::Default => Vec::new(),
+            Self::Object { object, field } => vec![(object, field)],
+            Self::Over { upper, lower } => [upper.parts(), lower.parts()].concat(),
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -110,6 +150,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::Object { object, field } => write!(f, "{object} {field}"),
+            Self::Over { upper, lower } => write!(f, "{upper}, else {lower}"),
         }
     }
 }

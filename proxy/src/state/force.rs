@@ -154,7 +154,7 @@ impl Store {
         let here = |s: &ServiceName| self.endpoints.contains_key(s) || self.refused_endpoints.contains(s);
         want.tables.retain(|port, _| service.port(*port).is_some());
         for port in service.ports.iter().map(|p| p.port) {
-            let build = || Arc::new(RouteTable::build(name, port, &self.client_namespace, routes));
+            let build = || Arc::new(RouteTable::build(name, port, &self.client_namespace, routes, &[]));
             let table = want.tables.entry(port).or_insert_with(|| PortTable {
                 inputs: routes.to_vec(),
                 wanted: build(),

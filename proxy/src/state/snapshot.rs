@@ -2,14 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use mesh_model::endpoint::Endpoints;
 use mesh_model::name::ServiceName;
 use mesh_model::route::table::RouteTable;
-use mesh_model::service::Service;
+use mesh_model::service::{OwnServices, Service};
 use mesh_model::settings::MeshSettings;
+use mesh_model::traffic::effective::BackendPolicy;
 
 /// A consistent picture of the configuration. What did not change from one snapshot to the next keeps its `Arc`, so that
 /// `Arc::ptr_eq` says whether anything must be rebuilt.
@@ -20,8 +21,22 @@ pub struct Snapshot {
     pub(super) endpoints: Arc<HashMap<ServiceName, Arc<Endpoints>>>,
     pub(super) destinations: Arc<HashMap<ServiceName, Arc<Destination>>>,
     pub(super) unknown: Arc<HashSet<ServiceName>>,
+    pub(super) backend_policies: Arc<HashMap<ServiceName, PortPolicies>>,
+    pub(super) own: Arc<OwnServices>,
     pub(super) revision: u64,
 }
+
+/// The settings of a service that policies are attached to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PortPolicies {
+    /// Of the ports that policies name.
+    pub(super) named: Vec<(u16, Arc<BackendPolicy>)>,
+    /// Of every other port.
+    pub(super) others: Arc<BackendPolicy>,
+}
+
+/// The settings of every service without a policy.
+static DEFAULT_BACKEND: LazyLock<Arc<BackendPolicy>> = LazyLock::new(Arc::default);
 
 /// What a snapshot says about a destination.
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +117,19 @@ impl Snapshot {
     /// The endpoints of a service. The `Arc` is another one only when the endpoints changed.
     pub fn endpoints(&self, service: &ServiceName) -> Option<&Arc<Endpoints>> {
         self.endpoints.get(service)
+    }
+
+    /// The settings in force for that port of a backend. The `Arc` is another one only when they changed.
+    pub fn backend_policy(&self, service: &ServiceName, port: u16) -> Arc<BackendPolicy> {
+        let policy = self.backend_policies.get(service).map(|ports| {
+            ports.named.iter().find(|(named, _)| *named == port).map_or(&ports.others, |(_, policy)| policy)
+        });
+        Arc::clone(policy.unwrap_or(&DEFAULT_BACKEND))
+    }
+
+    /// What this proxy's workload serves itself; empty until the controller says so.
+    pub fn own(&self) -> &Arc<OwnServices> {
+        &self.own
     }
 
     /// All destinations.

@@ -10,6 +10,8 @@ use super::precedence::{Specificity, compare};
 use super::{BackendTarget, GrpcMatch, Match, PathMatch, Route, RouteKind, Rule, Target, TextMatch};
 use crate::head::HeadView;
 use crate::name::ServiceName;
+use crate::traffic::TrafficPolicy;
+use crate::traffic::effective::{RequestPolicy, request_policy};
 
 /// All routes of one port of a service, as clients in one namespace see them. Immutable; build a new one on a change.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +23,8 @@ pub struct RouteTable {
     exact: HashMap<Box<str>, Vec<Entry>>,
     /// All other matches, what wins first.
     rest: Vec<Entry>,
+    /// For requests that take no rule.
+    default_policy: Arc<RequestPolicy>,
 }
 
 /// A rule with what is needed to tell of it.
@@ -29,6 +33,7 @@ struct TableRule {
     route: Arc<Route>,
     index: usize,
     label: Arc<str>,
+    policy: Arc<RequestPolicy>,
 }
 
 /// A match: indices into `RouteTable::rules` and into that rule's matches.
@@ -49,6 +54,7 @@ pub struct Chosen<'a> {
     pub match_index: usize,
     /// `httproute/NS/NAME#RULE`; RULE is the rule's name, or its index if it has none.
     pub label: &'a Arc<str>,
+    policy: &'a Arc<RequestPolicy>,
     rule: &'a Rule,
     matched: &'a Match,
 }
@@ -63,6 +69,11 @@ impl<'a> Chosen<'a> {
     pub fn matched(&self) -> &'a Match {
         self.matched
     }
+
+    /// The settings in force for its requests.
+    pub fn policy(&self) -> &'a Arc<RequestPolicy> {
+        self.policy
+    }
 }
 
 impl RouteTable {
@@ -71,7 +82,15 @@ impl RouteTable {
     /// A route counts if it names the service as parent, with this port or none. Routes of the service's own namespace
     /// (producer) hold for everybody, unless the client's namespace has routes of its own for the service (consumer): then
     /// only those hold. Routes of other namespaces never count. If a GRPCRoute is among them, HTTPRoutes are ignored.
-    pub fn build(service: &ServiceName, port: u16, client_namespace: &str, routes: &[Arc<Route>]) -> Self {
+    ///
+    /// Of `policies` those count that are attached to the service, its routes or their rules.
+    pub fn build(
+        service: &ServiceName,
+        port: u16,
+        client_namespace: &str,
+        routes: &[Arc<Route>],
+        policies: &[Arc<TrafficPolicy>],
+    ) -> Self {
         let attached = |namespace: &str| -> Vec<&Arc<Route>> {
             routes
                 .iter()
@@ -86,19 +105,21 @@ impl RouteTable {
             chosen.retain(|route| route.id.kind == RouteKind::Grpc);
         }
         let mut table = Self { routes: chosen.into_iter().cloned().collect(), ..Self::default() };
-        table.fill();
+        table.default_policy = Arc::new(request_policy(policies, service, port, None));
+        table.fill(|route, rule, label| request_policy(policies, service, port, Some((route, rule, label))));
         table
     }
 
     /// Sorts all matches of `routes` into the table.
-    fn fill(&mut self) {
+    fn fill(&mut self, policy: impl Fn(&Route, &Rule, &str) -> RequestPolicy) {
         let mut entries = Vec::new();
         for route in &self.routes {
             for (index, rule) in route.rules.iter().enumerate() {
                 let label = rule.name.clone().unwrap_or_else(|| index.to_string());
-                let label = format!("{}#{label}", route.id).into();
+                let label: Arc<str> = format!("{}#{label}", route.id).into();
                 let at = self.rules.len();
-                self.rules.push(TableRule { route: Arc::clone(route), index, label });
+                let policy = Arc::new(policy(route, rule, &label));
+                self.rules.push(TableRule { route: Arc::clone(route), index, label, policy });
                 entries.extend(rule.matches.iter().enumerate().map(|(match_index, one)| {
                     (Specificity::of(one), route, index, one, Entry { rule: at, match_index })
                 }));
@@ -132,10 +153,23 @@ impl RouteTable {
 
     /// The entry, spelled out. There is always something: entries are made from these rules.
     fn chosen(&self, entry: Entry) -> Option<Chosen<'_>> {
-        let TableRule { route, index, label } = self.rules.get(entry.rule)?;
+        let TableRule { route, index, label, policy } = self.rules.get(entry.rule)?;
         let rule = route.rules.get(*index)?;
         let matched = rule.matches.get(entry.match_index)?;
-        Some(Chosen { route, rule_index: *index, match_index: entry.match_index, label, rule, matched })
+        Some(Chosen {
+            route,
+            rule_index: *index,
+            match_index: entry.match_index,
+            label,
+            policy,
+            rule,
+            matched,
+        })
+    }
+
+    /// The settings for requests that take no rule: there is no route, or none fits.
+    pub fn default_policy(&self) -> &Arc<RequestPolicy> {
+        &self.default_policy
     }
 
     /// The routes of this table, in no order.

@@ -157,7 +157,7 @@ impl Default for OutlierDetection {
             consecutive_errors: Some(5),
             interval: Duration::from_secs(10),
             base_ejection: Duration::from_secs(10),
-            max_ejection: Duration::from_secs(300),
+            max_ejection: Duration::from_mins(5),
             max_ejected: Ppm(500_000),
             success_rate: None,
             latency: None,

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
 use mesh_model::name::{Name, ServiceName};
 use mesh_model::route::table::RouteTable;
 use mesh_model::route::{
@@ -11,7 +10,7 @@ use mesh_model::route::{
 };
 
 use super::{Outcome, plan};
-use crate::http::{Form, Kind, RequestHead, Wire};
+use crate::http::{Form, Headers, Kind, RequestHead, Wire};
 use crate::telemetry::Failure;
 
 fn head(path: &str) -> RequestHead {
@@ -19,7 +18,7 @@ fn head(path: &str) -> RequestHead {
         method: http::Method::GET,
         target: path.parse().unwrap(),
         authority: "cart".into(),
-        headers: HeaderMap::new(),
+        headers: Headers::new(),
         wire: Wire::Http1,
         form: Form::Origin,
         kind: Kind::Http,
@@ -59,7 +58,7 @@ fn table(filters: Vec<Filter>, backends: Vec<Backend>) -> RouteTable {
         created: 0,
         origin: String::new(),
     };
-    RouteTable::build(&service("cart"), 80, "shop", &[Arc::new(route)])
+    RouteTable::build(&service("cart"), 80, "shop", &[Arc::new(route)], &[])
 }
 
 fn failure(outcome: &Outcome) -> Option<Failure> {

@@ -297,7 +297,7 @@ proptest! {
         port in select(vec![80_u16, 81]),
     ) {
         let service = ServiceName::new("shop", "cart").unwrap();
-        let table = RouteTable::build(&service, port, client, &routes);
+        let table = RouteTable::build(&service, port, client, &routes, &[]);
         for sent in &requests {
             let decided = table.decide(&sent.head).map(|c| (c.route.id.clone(), c.rule_index, c.match_index));
             prop_assert_eq!(decided, decide(&service, port, client, &routes, sent), "{:?}", sent);

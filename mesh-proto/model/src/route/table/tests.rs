@@ -5,7 +5,7 @@ use crate::route::{Backend, ParentRef};
 use crate::sample::{Head, backend, cart, grpc, http, http_route, route, rule};
 
 fn table(routes: &[Arc<Route>]) -> RouteTable {
-    RouteTable::build(&cart(), 80, "web", routes)
+    RouteTable::build(&cart(), 80, "web", routes, &[])
 }
 
 fn grpc_route(name: &str, matches: Vec<Match>) -> Arc<Route> {
@@ -179,7 +179,7 @@ fn a_route_counts_on_the_ports_that_it_names() {
         (82, vec!["all", "p81-and-82"]),
         (83, vec!["all"]),
     ] {
-        let table = RouteTable::build(&cart(), port, "web", &routes);
+        let table = RouteTable::build(&cart(), port, "web", &routes, &[]);
         let names: Vec<&str> = table.routes().iter().map(|route| route.id.name.name()).collect();
         assert_eq!(names, expected, "port {port}");
     }
@@ -191,15 +191,15 @@ fn consumer_routes_replace_producer_routes_for_their_own_namespace_only() {
     let routes = [of("shop", RouteKind::Http), of("web", RouteKind::Http), of("mobile", RouteKind::Http)];
     for (client, expected) in [("shop", "shop"), ("web", "web"), ("mobile", "mobile"), ("elsewhere", "shop")]
     {
-        let table = RouteTable::build(&cart(), 80, client, &routes);
+        let table = RouteTable::build(&cart(), 80, client, &routes, &[]);
         let namespaces: Vec<&str> = table.routes().iter().map(|route| route.id.name.namespace()).collect();
         assert_eq!(namespaces, [expected], "client in {client}");
     }
     // Without a producer, other clients have no route at all.
-    assert!(RouteTable::build(&cart(), 80, "elsewhere", &routes[1..]).is_empty());
+    assert!(RouteTable::build(&cart(), 80, "elsewhere", &routes[1..], &[]).is_empty());
     // A consumer's HTTPRoute also replaces a producer's GRPCRoute.
     let mixed = [of("shop", RouteKind::Grpc), of("web", RouteKind::Http)];
-    assert_eq!(RouteTable::build(&cart(), 80, "web", &mixed).routes()[0].id.kind, RouteKind::Http);
+    assert_eq!(RouteTable::build(&cart(), 80, "web", &mixed, &[]).routes()[0].id.kind, RouteKind::Http);
 }
 
 #[test]
