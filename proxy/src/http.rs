@@ -4,18 +4,19 @@
 mod body;
 mod fault;
 mod head;
+mod headers;
 mod hygiene;
+mod response;
 mod server;
 mod upgrade;
 mod upstream;
 
-pub use body::{Body, BodyEnd, BodyError, Observer};
+pub use body::{Body, BodyEnd, BodyError, Frame, Observer, Source};
 pub use fault::{Fault, response_to};
 pub use head::{BadHead, Form, Kind, RequestHead, Wire};
-pub use hygiene::{HeaderEdits, clean_response};
+pub use headers::{BadField, Headers};
+pub use hygiene::HeaderEdits;
+pub use response::Response;
 pub use server::{Handler, Request, ServeEnd, ServerOptions, serve};
 pub use upgrade::Upgrade;
-pub use upstream::{Connector, ExchangeFailure, Held, Place, Unreached, Upstream, UpstreamResponse, encode};
-
-/// An answer.
-pub type Response = ::http::Response<Body>;
+pub use upstream::{Connector, ExchangeFailure, Place, Returned, Seen, Unreached, Upstream, UpstreamResponse};

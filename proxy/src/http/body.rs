@@ -1,16 +1,21 @@
-//! The one body type: nothing, bytes of our own, or what a peer sends. It counts what passes, ends at a deadline, and tells an
+//! The one body type: nothing, bytes of our own, or what a peer sends. It counts what passes, has bounds and deadlines, and tells an
 //! observer exactly once how it ended. Data is passed on as it comes; back-pressure is that of the codecs on both sides.
 
+mod source;
+
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
+
+pub use self::source::Source;
+pub(super) use self::source::Content;
+use super::Headers;
 
 /// How a body ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +24,10 @@ pub enum BodyEnd {
     Complete,
     /// The peer that sends it failed.
     Failed,
-    /// Its deadline was over.
+    /// Its deadline was over, or its sender paused for too long.
     TimedOut,
+    /// It is larger than allowed.
+    TooLarge,
     /// The one who reads it lost interest.
     Dropped,
 }
@@ -28,37 +35,99 @@ pub enum BodyEnd {
 /// Is told what happens to a body.
 pub trait Observer {
     /// Trailers pass.
-    fn trailers(&mut self, trailers: &HeaderMap);
+    fn trailers(&mut self, trailers: &Headers);
     /// The end; called exactly once.
     fn end(&mut self, end: BodyEnd);
 }
 
 /// Why a body broke off.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     /// The peer that sends it failed.
     #[error("the sender of the body failed")]
-    Sender(#[source] hyper::Error),
+    Sender,
+    /// The peer that sends it broke its protocol.
+    #[error("the sender of the body broke its protocol")]
+    Protocol,
     /// Its deadline was over.
     #[error("the deadline of the request was over before the body")]
     Deadline,
+    /// Nothing of it came for too long.
+    #[error("nothing of the body came for too long")]
+    Idle,
+    /// It is larger than allowed.
+    #[error("the body is larger than allowed")]
+    TooLarge,
 }
 
-#[derive(Debug)]
-enum Content {
-    Empty,
-    Bytes(Option<Bytes>),
-    Peer(Incoming),
+impl BodyError {
+    fn end(self) -> BodyEnd {
+        match self {
+            Self::Sender | Self::Protocol => BodyEnd::Failed,
+            Self::Deadline | Self::Idle => BodyEnd::TimedOut,
+            Self::TooLarge => BodyEnd::TooLarge,
+        }
+    }
 }
+
+/// A piece of a body.
+#[derive(Debug)]
+pub enum Frame {
+    /// Bytes.
+    Data(Bytes),
+    /// The fields after it; nothing follows.
+    Trailers(Headers),
+}
+
+/// What next to poll a body for.
+pub(super) type Polled = Poll<Option<Result<Frame, BodyError>>>;
 
 /// A body.
 pub struct Body {
     content: Content,
     counter: Option<Rc<Cell<u64>>>,
     observer: Option<Box<dyn Observer>>,
-    deadline: Option<Pin<Box<Sleep>>>,
+    bounds: Option<Box<Bounds>>,
     /// Dropped with the body; makes the connection count it as in flight.
     active: Option<super::server::Active>,
+}
+
+/// Bounds, which few bodies have.
+#[derive(Default)]
+struct Bounds {
+    deadline: Option<Pin<Box<Sleep>>>,
+    idle: Option<(Duration, Pin<Box<Sleep>>)>,
+    left: Option<u64>,
+}
+
+impl Bounds {
+    /// Whether what passes is still within the bound on bytes.
+    fn takes(&mut self, bytes: usize) -> bool {
+        match &mut self.left {
+            Some(left) => match left.checked_sub(bytes as u64) {
+                Some(rest) => {
+                    *left = rest;
+                    true
+                }
+                None => false,
+            },
+            None => true,
+        }
+    }
+
+    fn is_over(&mut self, cx: &mut Context<'_>) -> Option<BodyError> {
+        if self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
+            return Some(BodyError::Deadline);
+        }
+        let idle = self.idle.as_mut().is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready());
+        idle.then_some(BodyError::Idle)
+    }
+
+    fn moved(&mut self) {
+        if let Some((limit, sleep)) = &mut self.idle {
+            sleep.as_mut().reset(Instant::now() + *limit);
+        }
+    }
 }
 
 impl Body {
@@ -69,16 +138,16 @@ impl Body {
 
     /// These bytes.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
-        Self::new(Content::Bytes(Some(bytes.into())))
+        Self::new(Content::Bytes(bytes.into()))
     }
 
-    /// What a peer sends.
-    pub(super) fn peer(incoming: Incoming) -> Self {
-        Self::new(Content::Peer(incoming))
+    /// What this source gives.
+    pub fn source(source: Box<dyn Source>) -> Self {
+        Self::new(Content::Source(source))
     }
 
-    fn new(content: Content) -> Self {
-        Self { content, counter: None, observer: None, deadline: None, active: None }
+    pub(super) fn new(content: Content) -> Self {
+        Self { content, counter: None, observer: None, bounds: None, active: None }
     }
 
     /// Adds the bytes that pass to this counter.
@@ -98,8 +167,28 @@ impl Body {
     /// Breaks off at that time.
     #[must_use]
     pub fn until(mut self, deadline: Option<Instant>) -> Self {
-        self.deadline = deadline.map(|at| Box::pin(tokio::time::sleep_until(at)));
+        if let Some(at) = deadline {
+            self.bounds().deadline = Some(Box::pin(tokio::time::sleep_until(at)));
+        }
         self
+    }
+
+    /// Breaks off when nothing comes for so long while it is asked for.
+    #[must_use]
+    pub fn idle(mut self, limit: Duration) -> Self {
+        self.bounds().idle = Some((limit, Box::pin(tokio::time::sleep(limit))));
+        self
+    }
+
+    /// Breaks off with [`BodyError::TooLarge`] when more than `max` bytes come.
+    #[must_use]
+    pub fn limited(mut self, max: u64) -> Self {
+        self.bounds().left = Some(max);
+        self
+    }
+
+    fn bounds(&mut self) -> &mut Bounds {
+        self.bounds.get_or_insert_default()
     }
 
     /// Keeps the connection's request in flight until the body is dropped.
@@ -108,91 +197,87 @@ impl Body {
         self
     }
 
-    fn finish(&mut self, end: BodyEnd) {
-        if let Some(mut observer) = self.observer.take() {
-            observer.end(end);
-        }
+    /// The next piece; `None` at the end. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Result<Frame, BodyError>> {
+        poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    fn passed(&mut self, frame: &Frame<Bytes>) {
-        if let (Some(data), Some(counter)) = (frame.data_ref(), &self.counter) {
-            counter.set(counter.get() + data.len() as u64);
-        }
-        if let (Some(trailers), Some(observer)) = (frame.trailers_ref(), &mut self.observer) {
-            observer.trailers(trailers);
-        }
-    }
-}
-
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = match &mut self.content {
-            Content::Empty => Poll::Ready(None),
-            Content::Bytes(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Content::Peer(incoming) => Pin::new(incoming).poll_frame(cx).map_err(BodyError::Sender),
-        };
-        match polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.passed(&frame);
-                // The codec need not ask again after the last frame, so this may be the only chance to tell.
-                if self.is_end_stream() {
-                    self.finish(BodyEnd::Complete);
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
+    /// The next piece; `None` at the end.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Polled {
+        match self.content.poll(cx) {
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(self.passed(frame))),
             Poll::Ready(Some(Err(error))) => {
-                self.finish(BodyEnd::Failed);
+                self.finish(error.end());
                 Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
                 self.finish(BodyEnd::Complete);
                 Poll::Ready(None)
             }
-            Poll::Pending => {
-                let over =
-                    self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
-                if !over {
-                    return Poll::Pending;
+            Poll::Pending => match self.bounds.as_mut().and_then(|bounds| bounds.is_over(cx)) {
+                None => Poll::Pending,
+                Some(error) => {
+                    self.finish(error.end());
+                    Poll::Ready(Some(Err(error)))
                 }
-                self.finish(BodyEnd::TimedOut);
-                Poll::Ready(Some(Err(BodyError::Deadline)))
+            },
+        }
+    }
+
+    fn passed(&mut self, frame: Frame) -> Result<Frame, BodyError> {
+        match &frame {
+            Frame::Data(data) => {
+                if let Some(bounds) = &mut self.bounds {
+                    bounds.moved();
+                    if !bounds.takes(data.len()) {
+                        self.finish(BodyEnd::TooLarge);
+                        return Err(BodyError::TooLarge);
+                    }
+                }
+                if let Some(counter) = &self.counter {
+                    counter.set(counter.get() + data.len() as u64);
+                }
+            }
+            Frame::Trailers(trailers) => {
+                if let Some(observer) = &mut self.observer {
+                    observer.trailers(trailers);
+                }
             }
         }
+        // Nobody need ask again after the last frame, so this may be the only chance to tell.
+        if self.is_end_stream() {
+            self.finish(BodyEnd::Complete);
+        }
+        Ok(frame)
     }
 
-    fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Empty => true,
-            Content::Bytes(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Content::Peer(incoming) => incoming.is_end_stream(),
+    fn finish(&mut self, end: BodyEnd) {
+        if let Some(mut observer) = self.observer.take() {
+            observer.end(end);
         }
     }
 
-    fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Empty => SizeHint::with_exact(0),
-            Content::Bytes(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Content::Peer(incoming) => incoming.size_hint(),
-        }
+    /// Whether it is known that nothing more comes.
+    pub fn is_end_stream(&self) -> bool {
+        self.content.is_end()
+    }
+
+    /// How many bytes are still to come, where that is known.
+    pub fn size_hint(&self) -> Option<u64> {
+        self.content.left()
     }
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
         // Our own bytes are never cut short by a peer; the codec drops them unread at HEAD.
-        let whole = !matches!(self.content, Content::Peer(_)) || self.is_end_stream();
+        let whole = !self.content.is_foreign() || self.is_end_stream();
         self.finish(if whole { BodyEnd::Complete } else { BodyEnd::Dropped });
     }
 }
 
 impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Body").field("content", &self.content).finish_non_exhaustive()
+        f.debug_struct("Body").field("left", &self.size_hint()).finish_non_exhaustive()
     }
 }

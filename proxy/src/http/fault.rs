@@ -1,10 +1,9 @@
 //! From a failure to an answer, in one place. Peer text never gets into it.
 
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::{Body, Kind, Response};
+use super::{Body, Headers, Kind, Response};
 use crate::telemetry::Failure;
 
 /// A failure with what a person needs to know about it: which object, why, what to do.
@@ -32,30 +31,31 @@ pub fn response_to(fault: &Fault, kind: Kind) -> Response {
     let code = fault.failure.code();
     let mut response = match kind {
         Kind::Http => {
-            let mut response = Response::new(Body::bytes(format!("{code}: {}\n", fault.detail)));
-            *response.status_mut() =
+            let status =
                 StatusCode::from_u16(fault.failure.http_status()).unwrap_or(StatusCode::BAD_GATEWAY);
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            let mut response = Response::new(status);
+            response.body = Body::bytes(format!("{code}: {}\n", fault.detail));
+            field(&mut response.headers, "content-type", "text/plain; charset=utf-8");
             response
         }
         Kind::Grpc => {
-            let mut response = Response::new(Body::empty());
-            grpc_trailers(response.headers_mut(), fault);
+            let mut response = Response::new(StatusCode::OK);
+            grpc_trailers(&mut response.headers, fault);
             response
         }
     };
-    response.headers_mut().insert("x-mesh-failure", HeaderValue::from_static(code));
+    field(&mut response.headers, "x-mesh-failure", code);
     response
 }
 
-fn grpc_trailers(headers: &mut HeaderMap, fault: &Fault) {
+fn field(headers: &mut Headers, name: &str, value: &str) {
+    headers.set(name, value.as_bytes()).expect("names are ours, values are encoded");
+}
+
+fn grpc_trailers(headers: &mut Headers, fault: &Fault) {
     let text = format!("{}: {}", fault.failure.code(), fault.detail);
     let message = utf8_percent_encode(&text, GRPC_MESSAGE).to_string();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert("grpc-status", HeaderValue::from(u16::from(fault.failure.grpc_status())));
-    if let Ok(message) = HeaderValue::try_from(message) {
-        headers.insert("grpc-message", message);
-    }
+    field(headers, "content-type", "application/grpc");
+    field(headers, "grpc-status", &fault.failure.grpc_status().to_string());
+    field(headers, "grpc-message", &message);
 }

@@ -12,7 +12,7 @@ use http::{Method, Uri, Version};
 use mesh_model::authority;
 use mesh_model::head::HeadView;
 
-use super::hygiene;
+use super::{Headers, hygiene};
 use crate::telemetry::AppProtocol;
 
 /// Which codec carries a message.
@@ -63,7 +63,7 @@ pub struct RequestHead {
     /// `host[:port]` as the client sent it; empty if it sent none (HTTP/1.0).
     pub authority: String,
     /// All other headers, without `Host` and without those that concern one hop only.
-    pub headers: HeaderMap,
+    pub headers: Headers,
     /// How it came in.
     pub wire: Wire,
     /// How the target was named.
@@ -112,19 +112,20 @@ impl RequestHead {
         let kind = kind_of(&headers);
         let empty = || PathAndQuery::from_static("/");
         let target = uri.into_parts().path_and_query.unwrap_or_else(empty);
+        let headers = Headers::from_map(headers);
         Ok(Self { method, target, authority, headers, wire, form, kind, upgrade })
     }
 
     /// A header's value as text, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
+        self.headers.get_str(name)
     }
 
     /// The head as `wire` wants it. `authority` is sent where it is not empty.
     pub(super) fn into_request<B>(self, wire: Wire, body: B) -> ::http::Request<B> {
         let mut request = ::http::Request::new(body);
         *request.method_mut() = self.method;
-        *request.headers_mut() = self.headers;
+        *request.headers_mut() = self.headers.into_map();
         let headers = request.headers_mut();
         match wire {
             Wire::Http1 => {
@@ -216,7 +217,7 @@ impl HeadView for RequestHead {
             return;
         }
         for value in self.headers.get_all(name) {
-            visit(value.as_bytes());
+            visit(value);
         }
     }
 }

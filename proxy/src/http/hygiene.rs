@@ -5,7 +5,7 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use mesh_model::route::edit::HeaderStore;
 
-use super::Wire;
+use super::{BadField, Headers, Wire};
 
 /// Headers of one hop besides those that `Connection` names (RFC 9110 section 7.6.1). `Proxy-*` are for us, not for the server.
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -74,7 +74,7 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Takes off what concerns one hop from a response. At 101 the new protocol is kept, it is the point of the message.
-pub fn clean_response(headers: &mut HeaderMap, status: http::StatusCode) {
+pub(super) fn clean_response(headers: &mut HeaderMap, status: http::StatusCode) {
     let upgrade = (status == http::StatusCode::SWITCHING_PROTOCOLS)
         .then(|| headers.get(header::UPGRADE).cloned())
         .flatten();
@@ -86,17 +86,17 @@ pub fn clean_response(headers: &mut HeaderMap, status: http::StatusCode) {
     }
 }
 
-/// Header edits of a route, on a real header map. `host` is not a header here: see [`HeaderEdits::host`].
+/// Header edits of a route, on real fields. `host` is not a header here: see [`HeaderEdits::host`].
 #[derive(Debug)]
 pub struct HeaderEdits<'a> {
-    headers: &'a mut HeaderMap,
+    headers: &'a mut Headers,
     /// What the edits made of `Host`, if they touched it.
     pub host: Option<String>,
 }
 
 impl<'a> HeaderEdits<'a> {
     /// On these headers.
-    pub fn new(headers: &'a mut HeaderMap) -> Self {
+    pub fn new(headers: &'a mut Headers) -> Self {
         Self { headers, host: None }
     }
 }
@@ -105,20 +105,17 @@ impl HeaderStore for HeaderEdits<'_> {
     fn set(&mut self, name: &str, value: &str) {
         if name == "host" {
             self.host = Some(value.to_owned());
-        } else if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            self.headers.insert(name, value);
+        } else {
+            written(name, self.headers.set(name, value.as_bytes()));
         }
     }
 
     fn append(&mut self, name: &str, value: &str) {
-        let Ok(name) = HeaderName::try_from(name) else { return };
-        let joined = match self.headers.get(&name) {
-            Some(old) => HeaderValue::from_bytes(&[old.as_bytes(), value.as_bytes()].join(&b","[..])),
-            None => HeaderValue::from_bytes(value.as_bytes()),
+        let joined = match self.headers.get(name) {
+            Some(old) => self.headers.set(name, &[old, value.as_bytes()].join(&b","[..])),
+            None => self.headers.set(name, value.as_bytes()),
         };
-        if let Ok(joined) = joined {
-            self.headers.insert(name, joined);
-        }
+        written(name, joined);
     }
 
     fn remove(&mut self, name: &str) {
@@ -126,5 +123,12 @@ impl HeaderStore for HeaderEdits<'_> {
         if name != "host" {
             self.headers.remove(name);
         }
+    }
+}
+
+/// Edits are checked where objects are read; one that cannot be sent changes nothing.
+fn written(name: &str, result: Result<(), BadField>) {
+    if let Err(error) = result {
+        tracing::debug!(name, %error, "a header edit of a route changes nothing");
     }
 }

@@ -23,6 +23,7 @@ pub(super) use self::watch::Active;
 use self::watch::{Verdict, Watch};
 use super::upgrade::{Metered, Moved};
 use super::upstream::LocalExecutor;
+use super::body::Content;
 use super::{BadHead, Body, RequestHead, Response, Upgrade, Wire};
 use crate::config::{HEAD_BYTES, Limits, Timeouts};
 use crate::net::Stream;
@@ -205,10 +206,14 @@ async fn answer<H: Handler>(
     let mut request = request;
     let upgrade = Upgrade(hyper::upgrade::on(&mut request));
     let (parts, incoming) = request.into_parts();
-    let request = Request { head: RequestHead::build(parts), body: Body::peer(incoming), upgrade };
-    let mut response: Response = handler.handle(request).await;
+    let body = Body::new(Content::Peer(incoming, None));
+    let request = Request { head: RequestHead::build(parts), body, upgrade };
+    let Response { status, headers, body } = handler.handle(request).await;
+    let mut response = ::http::Response::new(body.held(active));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers.into_map();
     if watch.is_ending() && watch.wire() == Wire::Http1 && !response.headers().contains_key(CONNECTION) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| body.held(active)))
+    Ok(response)
 }

@@ -7,7 +7,8 @@ mod lease;
 
 pub use connect::{Connector, Unreached};
 pub(super) use h2::LocalExecutor;
-pub use lease::{Held, UpstreamResponse, encode};
+pub use lease::UpstreamResponse;
+pub(super) use lease::Held;
 use lease::{Lease, SendFailure};
 
 use std::cell::{Cell, RefCell};
@@ -21,7 +22,7 @@ use tokio::time::Instant;
 
 use self::h2::{Shared, SharedState};
 use super::upgrade::{Metered, Moved};
-use super::{Body, Wire};
+use super::{Body, BodyError, RequestHead, Wire};
 use crate::net::Stream;
 use crate::telemetry::{Failure, Security};
 use crate::tls::Alpn;
@@ -29,13 +30,43 @@ use crate::tls::Alpn;
 /// How often a request that has not left is put on another connection of the same upstream.
 const STALE: usize = 8;
 
+/// A request that is handed back whole.
+pub type Returned = Box<(RequestHead, Body)>;
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum ExchangeFailure {
     /// Nothing left: another upstream may be tried with the request.
-    Unreached(Unreached, Box<::http::Request<Body>>),
-    /// It may have reached the upstream.
-    Failed(Failure),
+    Unreached(Unreached, Returned),
+    /// The connection ended, or the answer cannot be read.
+    Failed {
+        /// What the request fails with.
+        failure: Failure,
+        /// Whether the upstream has seen the request.
+        seen: Seen,
+        /// The request, if nothing of its body was read.
+        back: Option<Returned>,
+    },
+    /// The request's own body broke off before there was an answer.
+    Body(BodyError),
+}
+
+/// Whether an upstream has seen a request that it did not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It says that it did not process it (HTTP/2: REFUSED_STREAM, or a GOAWAY below the stream).
+    No,
+    /// It closed a connection that had been used before, without a byte of an answer: most likely both crossed on the way. Safe to
+    /// repeat where the method is (RFC 9110 section 9.2.2).
+    Unlikely,
+    /// It may have.
+    Perhaps,
+}
+
+impl ExchangeFailure {
+    pub(super) fn failed(failure: Failure) -> Self {
+        Self::Failed { failure, seen: Seen::Perhaps, back: None }
+    }
 }
 
 /// One upstream address with the connections that this worker has to it.
@@ -122,25 +153,26 @@ impl Upstream {
     pub async fn exchange(
         self: &Rc<Self>,
         wire: Wire,
-        request: Box<::http::Request<Body>>,
+        head: RequestHead,
+        body: Body,
         deadline: Instant,
     ) -> Result<UpstreamResponse, ExchangeFailure> {
-        let mut request = request;
+        let mut body = body;
         for _ in 0..STALE {
             let lease = match tokio::time::timeout_at(deadline, self.lease(wire)).await {
                 Ok(Ok(lease)) => lease,
-                Ok(Err(why)) => return Err(ExchangeFailure::Unreached(why, request)),
-                Err(_) => return Err(ExchangeFailure::Failed(Failure::RequestTimeout)),
+                Ok(Err(why)) => return Err(ExchangeFailure::Unreached(why, Box::new((head, body)))),
+                Err(_) => return Err(ExchangeFailure::failed(Failure::RequestTimeout)),
             };
-            match lease.send(request, deadline).await {
+            match lease.send(head.clone().into_request(wire, body), deadline).await {
                 Ok(response) => return Ok(response),
-                Err(SendFailure::Failed(failure)) => return Err(ExchangeFailure::Failed(failure)),
-                Err(SendFailure::Unsent(back)) => request = back,
+                Err(SendFailure::Failed(failure)) => return Err(ExchangeFailure::failed(failure)),
+                Err(SendFailure::Unsent(back)) => body = back.into_body(),
             }
         }
         Err(ExchangeFailure::Unreached(
             Unreached::Refused("it closes every connection at once".into()),
-            request,
+            Box::new((head, body)),
         ))
     }
 

@@ -2,8 +2,6 @@
 
 use std::rc::Rc;
 
-use http::HeaderMap;
-use http::header::HeaderValue;
 use mesh_model::name::WorkloadName;
 use mesh_model::spiffe::SpiffeId;
 use tokio::sync::OwnedSemaphorePermit;
@@ -11,8 +9,8 @@ use tokio::time::Instant;
 
 use super::Inbound;
 use crate::http::{
-    Body, ExchangeFailure, Fault, Handler, Kind, Request, RequestHead, Response, Upgrade, UpstreamResponse,
-    Wire, encode, response_to,
+    Body, ExchangeFailure, Fault, Handler, Headers, Kind, Request, RequestHead, Response, Upgrade, UpstreamResponse,
+    Wire, response_to,
 };
 use crate::telemetry::{AppProtocol, Event, Failure};
 use crate::worker::record::Record;
@@ -55,9 +53,9 @@ impl Call {
 
     fn trace(record: &mut Record, head: &mut RequestHead) {
         let context = record.trace(head);
-        if let Ok(value) = HeaderValue::try_from(context.header()) {
-            head.headers.insert("traceparent", value);
-        }
+        head.headers
+            .set("traceparent", context.header().as_bytes())
+            .expect("hexadecimal digits and hyphens are a value");
     }
 
     async fn send(
@@ -69,7 +67,7 @@ impl Call {
         let app = &self.inbound.app;
         let wire = if head.upgrade.is_some() { Wire::Http1 } else { self.wire };
         let deadline = Instant::now() + self.inbound.worker.config.timeouts.tunnel_idle;
-        match app.exchange(wire, encode(wire, head, body), deadline).await {
+        match app.exchange(wire, head, body, deadline).await {
             Ok(answer) => Ok(answer),
             Err(ExchangeFailure::Unreached(why, _)) => {
                 let failure = why.failure();
@@ -82,24 +80,26 @@ impl Call {
                 record.failure(failure);
                 Err(Fault::new(failure, format!("the application does not take the request: {why}")))
             }
-            Err(ExchangeFailure::Failed(failure)) => Err(Fault::new(
+            Err(ExchangeFailure::Failed { failure, .. }) => Err(Fault::new(
                 failure,
                 format!("the application at {} broke off before it answered", app.address()),
             )),
+            Err(ExchangeFailure::Body(error)) => {
+                Err(Fault::new(Failure::BadRequest, format!("the request broke off: {error}")))
+            }
         }
     }
 
     fn answer(&self, mut record: Record, answer: UpstreamResponse, client: Upgrade, kind: Kind) -> Response {
-        let UpstreamResponse { response, held, upgrade } = answer;
+        let UpstreamResponse { response, upgrade } = answer;
         match upgrade {
             Some(server) => {
                 record.head(&response, kind);
-                self.inbound.worker.splice(record, client, server, held, Rc::clone(&self.permit));
-                response.map(|_| Body::empty())
+                self.inbound.worker.splice(record, client, server, Rc::clone(&self.permit));
+                response.with_body(Body::empty())
             }
             None => {
                 record.answered(None);
-                record.hold(held);
                 record.attach(response, kind)
             }
         }
@@ -127,12 +127,6 @@ pub(super) fn workload(identity: &SpiffeId) -> Option<WorkloadName> {
     WorkloadName::new(identity.namespace(), identity.service_account()).ok()
 }
 
-fn strip_identity(headers: &mut HeaderMap) {
-    for name in IDENTITY_HEADERS {
-        headers.remove(name);
-    }
-    let own: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("x-mesh-")).cloned().collect();
-    for name in own {
-        headers.remove(name);
-    }
+fn strip_identity(headers: &mut Headers) {
+    headers.remove_where(|name| name.starts_with("x-mesh-") || IDENTITY_HEADERS.contains(&name));
 }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::{HeaderValue, LOCATION};
 use http::{Method, StatusCode};
 use mesh_model::name::ServiceName;
 use mesh_model::route::edit::edit_headers;
@@ -18,8 +17,8 @@ use super::plan::{Outcome, Plan, plan};
 use super::{Host, Outbound, Permit};
 use crate::config::CONNECT_ATTEMPTS;
 use crate::http::{
-    Body, ExchangeFailure, Fault, Handler, HeaderEdits, Kind, Request, RequestHead, Response, Unreached,
-    Upgrade, UpstreamResponse, Wire, encode, response_to,
+    Body, BodyError, ExchangeFailure, Fault, Handler, HeaderEdits, Kind, Request, RequestHead, Response, Unreached,
+    Upgrade, UpstreamResponse, Wire, response_to,
 };
 use crate::telemetry::{AppProtocol, Event, Failure, Side};
 use crate::worker::record::Record;
@@ -104,9 +103,9 @@ impl Call {
 
     fn trace(record: &mut Record, head: &mut RequestHead) {
         let context = record.trace(head);
-        if let Ok(value) = HeaderValue::try_from(context.header()) {
-            head.headers.insert("traceparent", value);
-        }
+        head.headers
+            .set("traceparent", context.header().as_bytes())
+            .expect("hexadecimal digits and hyphens are a value");
     }
 
     fn deadline(&self, record: &Record, timeouts: Timeouts) -> Deadline {
@@ -136,7 +135,7 @@ impl Call {
             snapshot.service(service).and_then(|service| service.port(port)).and_then(|port| port.protocol);
         let wire = upstream_wire(&sending.head, declared);
         let deadline = sending.deadline.at;
-        let mut request = encode(wire, sending.head, sending.body);
+        let (mut head, mut body) = (sending.head, sending.body);
         let mut tried = SmallVec::<[SocketAddr; CONNECT_ATTEMPTS]>::new();
         let mut last = None;
         while tried.len() < CONNECT_ATTEMPTS {
@@ -146,7 +145,7 @@ impl Call {
             };
             record.destination(slot.endpoint.workload.clone(), slot.payload.security());
             let in_flight = slot.load.begin(std::time::Instant::now());
-            match slot.payload.exchange(wire, request, deadline).await {
+            match slot.payload.exchange(wire, head, body, deadline).await {
                 Ok(answer) => {
                     slot.load.connected();
                     record.answered(Some(in_flight));
@@ -158,11 +157,13 @@ impl Call {
                         slot.load.connect_failed(std::time::Instant::now());
                     }
                     tried.push(slot.endpoint.address);
-                    (request, last) = (back, Some(why));
+                    (head, body) = *back;
+                    last = Some(why);
                 }
-                Err(ExchangeFailure::Failed(failure)) => {
+                Err(ExchangeFailure::Failed { failure, .. }) => {
                     return Err(broke_off(failure, slot.endpoint.address));
                 }
+                Err(ExchangeFailure::Body(error)) => return Err(body_broke_off(error)),
             }
         }
         Err(not_reached(service, port, last))
@@ -175,20 +176,22 @@ impl Call {
         sending: Sending,
     ) -> Result<UpstreamResponse, Fault> {
         let wire = upstream_wire(&sending.head, None);
-        let mut request = encode(wire, sending.head, sending.body);
+        let (mut head, mut body) = (sending.head, sending.body);
         let mut last = None;
         for address in self.outbound.resolve(host).await?.into_iter().take(CONNECT_ATTEMPTS) {
             let upstream = self.outbound.backends.foreign(address)?;
-            match upstream.exchange(wire, request, sending.deadline.at).await {
+            match upstream.exchange(wire, head, body, sending.deadline.at).await {
                 Ok(answer) => {
                     record.answered(None);
                     return Ok(answer);
                 }
                 Err(ExchangeFailure::Unreached(why, back)) => {
                     self.outbound.unreached(&why);
-                    (request, last) = (back, Some(why));
+                    (head, body) = *back;
+                    last = Some(why);
                 }
-                Err(ExchangeFailure::Failed(failure)) => return Err(broke_off(failure, address)),
+                Err(ExchangeFailure::Failed { failure, .. }) => return Err(broke_off(failure, address)),
+                Err(ExchangeFailure::Body(error)) => return Err(body_broke_off(error)),
             }
         }
         let failure = last.as_ref().map_or(Failure::ConnectFailed, Unreached::failure);
@@ -215,7 +218,7 @@ impl Call {
                         Err(error) => tracing::debug!(%error, "a CONNECT tunnel did not open"),
                     }
                 });
-                Response::new(Body::empty())
+                Response::new(StatusCode::OK)
             }
         }
     }
@@ -223,26 +226,24 @@ impl Call {
     fn answer(&self, mut record: Record, answer: Answer, client: Upgrade, kind: Kind) -> Response {
         match answer {
             Answer::Redirect(status, location, edits) => {
-                let mut response = Response::new(Body::empty());
-                *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::FOUND);
-                if let Ok(location) = HeaderValue::try_from(location) {
-                    response.headers_mut().insert(LOCATION, location);
+                let mut response = Response::new(StatusCode::from_u16(status).unwrap_or(StatusCode::FOUND));
+                if let Err(error) = response.headers.set("location", location.as_bytes()) {
+                    tracing::debug!(%error, location, "a redirect without a location");
                 }
                 edit_response(&mut response, &edits);
                 record.attach(response, kind)
             }
             Answer::Upstream(answer, edits, until) => {
-                let UpstreamResponse { mut response, held, upgrade } = *answer;
+                let UpstreamResponse { mut response, upgrade } = *answer;
                 edit_response(&mut response, &edits);
                 match upgrade {
                     Some(server) => {
                         record.head(&response, kind);
-                        self.outbound.worker.splice(record, client, server, held, Rc::clone(&self.permit));
-                        response.map(|_| Body::empty())
+                        self.outbound.worker.splice(record, client, server, Rc::clone(&self.permit));
+                        response.with_body(Body::empty())
                     }
                     None => {
-                        record.hold(held);
-                        record.attach(response.map(|body| body.until(until)), kind)
+                        record.attach(response.map_body(|body| body.until(until)), kind)
                     }
                 }
             }
@@ -295,7 +296,7 @@ fn fail(mut record: Record, fault: &Fault, kind: Kind) -> Response {
 
 fn edit_response(response: &mut Response, edits: &[HeaderEdit]) {
     for edit in edits {
-        edit_headers(edit, &mut HeaderEdits::new(response.headers_mut()));
+        edit_headers(edit, &mut HeaderEdits::new(&mut response.headers));
     }
 }
 
@@ -317,6 +318,10 @@ fn broke_off(failure: Failure, address: SocketAddr) -> Fault {
         _ => "broke off before it answered",
     };
     Fault::new(failure, format!("{address} {what}"))
+}
+
+fn body_broke_off(error: BodyError) -> Fault {
+    Fault::new(Failure::BadRequest, format!("the request broke off: {error}"))
 }
 
 fn not_reached(service: &ServiceName, port: u16, last: Option<Unreached>) -> Fault {

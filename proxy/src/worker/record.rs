@@ -10,7 +10,7 @@ use mesh_model::name::{ServiceName, WorkloadName};
 
 use super::Worker;
 use crate::balance::InFlight;
-use crate::http::{BodyEnd, Held, Kind, Observer, RequestHead, Response};
+use crate::http::{BodyEnd, Headers, Kind, Observer, RequestHead, Response};
 use crate::telemetry::{AppProtocol, Failure, Security, SeriesKey, Side, SpanRecord};
 use crate::trace::{TraceContext, sampled_by_id};
 
@@ -29,7 +29,6 @@ pub struct Record {
     /// Kept only for a span or a line in the log.
     about: Option<Box<About>>,
     sampled: Option<TraceContext>,
-    held: Option<Held>,
     in_flight: Option<InFlight>,
     done: bool,
 }
@@ -66,7 +65,6 @@ impl Record {
             bytes_out: Rc::default(),
             about: None,
             sampled: None,
-            held: None,
             in_flight: None,
             done: false,
         }
@@ -155,11 +153,6 @@ impl Record {
         self.in_flight = in_flight;
     }
 
-    /// Keeps the connection until the end of the exchange.
-    pub fn hold(&mut self, held: Held) {
-        self.held = Some(held);
-    }
-
     /// Keeps the load of an endpoint until the end of a connection.
     pub fn busy(&mut self, in_flight: InFlight) {
         self.in_flight = Some(in_flight);
@@ -174,14 +167,14 @@ impl Record {
     pub fn attach(mut self, response: Response, kind: Kind) -> Response {
         self.head(&response, kind);
         let counter = Rc::clone(&self.bytes_out);
-        response.map(|body| body.counted(counter).observed(Box::new(self)))
+        response.map_body(|body| body.counted(counter).observed(Box::new(self)))
     }
 
     /// Notes the answer's head.
     pub fn head(&mut self, response: &Response, kind: Kind) {
-        self.key.status = response.status().as_u16();
+        self.key.status = response.status.as_u16();
         if kind == Kind::Grpc {
-            self.key.grpc_status = grpc_status(response.headers());
+            self.key.grpc_status = grpc_status(&response.headers);
         }
     }
 
@@ -246,28 +239,22 @@ impl Record {
     }
 }
 
-fn grpc_status(headers: &::http::HeaderMap) -> Option<u8> {
-    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+fn grpc_status(headers: &Headers) -> Option<u8> {
+    headers.get_str("grpc-status")?.parse().ok()
 }
 
 impl Observer for Record {
-    fn trailers(&mut self, trailers: &::http::HeaderMap) {
+    fn trailers(&mut self, trailers: &Headers) {
         if self.key.protocol == AppProtocol::Grpc {
             self.key.grpc_status = grpc_status(trailers).or(self.key.grpc_status);
         }
     }
 
     fn end(&mut self, end: BodyEnd) {
-        let held = self.held.take();
         match end {
-            BodyEnd::Complete => {
-                if let Some(held) = held {
-                    held.release();
-                }
-            }
-            BodyEnd::Failed => self.failure(Failure::UpstreamReset),
+            BodyEnd::Complete | BodyEnd::Dropped => {}
+            BodyEnd::Failed | BodyEnd::TooLarge => self.failure(Failure::UpstreamReset),
             BodyEnd::TimedOut => self.failure(Failure::RequestTimeout),
-            BodyEnd::Dropped => {}
         }
         self.in_flight = None;
         self.write();

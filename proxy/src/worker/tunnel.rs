@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::Worker;
 use super::record::Record;
-use crate::http::{Held, Upgrade};
+use crate::http::Upgrade;
 use crate::net::Stream;
 use crate::tcp::{self, Ended};
 use crate::telemetry::{Event, Failure};
@@ -31,12 +31,11 @@ impl Worker {
         record: Record,
         client: Upgrade,
         server: Upgrade,
-        held: Held,
         keep: impl Sized + 'static,
     ) {
         let worker = Rc::clone(self);
         self.connections.spawn_local("upgraded", async move {
-            let _keep = (held, keep);
+            let _keep = keep;
             let mut record = record;
             let deadline = worker.config.timeouts.head;
             match tokio::try_join!(client.stream(deadline), server.stream(deadline)) {

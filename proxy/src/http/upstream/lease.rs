@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use super::h2::{Slot, Used};
 use super::{Connection, Upstream};
-use crate::http::{Body, RequestHead, Upgrade, Wire, clean_response};
+use crate::http::body::Content;
+use crate::http::hygiene::clean_response;
+use crate::http::{Body, Headers, Response, Upgrade};
 use crate::telemetry::Failure;
 
 /// A connection on which one request may be sent.
@@ -22,16 +24,14 @@ enum Kind {
 /// The answer of an upstream, with what must be kept until its body has ended.
 #[derive(Debug)]
 pub struct UpstreamResponse {
-    /// The answer; its body is still to come.
-    pub response: crate::http::Response,
-    /// The connection.
-    pub held: Held,
+    /// The answer; its body is still to come, and gives the connection back at its end.
+    pub response: Response,
     /// What the connection becomes, if the answer is 101.
     pub upgrade: Option<Upgrade>,
 }
 
 /// The connection of a request under way.
-pub enum Held {
+pub(in crate::http) enum Held {
     /// HTTP/1: the next request may use it once this one is whole.
     Http1(Box<Reusable>),
     /// HTTP/2: a place is free again.
@@ -40,14 +40,14 @@ pub enum Held {
 
 #[derive(Debug)]
 /// A connection of HTTP/1 and where it goes back to.
-pub struct Reusable {
+pub(in crate::http) struct Reusable {
     upstream: Rc<Upstream>,
     connection: Connection,
 }
 
 impl Held {
     /// The exchange is whole: the connection can take another request.
-    pub fn release(self) {
+    pub(in crate::http) fn release(self) {
         match self {
             Self::Http1(reusable) => {
                 let Reusable { upstream, connection } = *reusable;
@@ -76,11 +76,6 @@ pub(super) enum SendFailure {
     Failed(Failure),
 }
 
-/// The request in the form that connections of `wire` want. Boxed, since it is handed around until one takes it.
-pub fn encode(wire: Wire, head: RequestHead, body: Body) -> Box<::http::Request<Body>> {
-    Box::new(head.into_request(wire, body))
-}
-
 impl Lease {
     pub(super) fn http1(upstream: Rc<Upstream>, connection: Connection) -> Self {
         Self(Kind::Http1 { upstream, connection })
@@ -93,26 +88,23 @@ impl Lease {
     /// Sends the request and waits for the head of the answer.
     pub(super) async fn send(
         self,
-        request: Box<::http::Request<Body>>,
+        request: ::http::Request<Body>,
         deadline: Instant,
     ) -> Result<UpstreamResponse, SendFailure> {
         match self.0 {
             Kind::Http1 { upstream, mut connection } => {
-                let sent = connection.sender.try_send_request(*request);
+                let sent = connection.sender.try_send_request(request);
                 let mut response = answer(sent, deadline).await?;
                 let upgrade = (response.status() == ::http::StatusCode::SWITCHING_PROTOCOLS)
                     .then(|| Upgrade(hyper::upgrade::on(&mut response)));
                 let held = Held::Http1(Box::new(Reusable { upstream, connection }));
-                Ok(UpstreamResponse { response: canonical(response), held, upgrade })
+                Ok(UpstreamResponse { response: canonical(response, held), upgrade })
             }
             Kind::Http2(mut slot) => {
-                let sent = slot.sender.try_send_request(*request);
+                let sent = slot.sender.try_send_request(request);
                 let response = answer(sent, deadline).await?;
-                Ok(UpstreamResponse {
-                    response: canonical(response),
-                    held: Held::Http2(slot.used),
-                    upgrade: None,
-                })
+                let held = Held::Http2(slot.used);
+                Ok(UpstreamResponse { response: canonical(response, held), upgrade: None })
             }
         }
     }
@@ -137,12 +129,17 @@ async fn answer(
     }
 }
 
-fn canonical(response: ::http::Response<Incoming>) -> crate::http::Response {
+fn canonical(response: ::http::Response<Incoming>, held: Held) -> Response {
     let (mut parts, body) = response.into_parts();
     clean_response(&mut parts.headers, parts.status);
-    parts.version = ::http::Version::HTTP_11;
-    parts.extensions = ::http::Extensions::new();
-    ::http::Response::from_parts(parts, Body::peer(body))
+    let held = if http_body::Body::is_end_stream(&body) {
+        held.release();
+        None
+    } else {
+        Some(held)
+    };
+    let body = Body::new(Content::Peer(body, held));
+    Response { status: parts.status, headers: Headers::from_map(parts.headers), body }
 }
 
 fn failure_of(error: &hyper::Error) -> Failure {
