@@ -1,0 +1,44 @@
+//! The fields that the codec itself reads or takes off, told apart by length and then by name. It must not know their values.
+
+/// A field by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Any other: it is forwarded.
+    Other,
+    Te,
+    Host,
+    Expect,
+    Upgrade,
+    Connection,
+    KeepAlive,
+    ContentLength,
+    Http2Settings,
+    ProxyConnection,
+    TransferEncoding,
+    ProxyAuthenticate,
+    ProxyAuthorization,
+}
+
+impl Known {
+    /// By name, without regard to case. Most names of other fields are told by their length or first letter.
+    #[inline]
+    pub(crate) fn of(name: &[u8]) -> Self {
+        let Some(first) = name.first() else { return Self::Other };
+        let (text, known): (&[u8], Self) = match (name.len(), first | 0x20) {
+            (2, b't') => (b"te", Self::Te),
+            (4, b'h') => (b"host", Self::Host),
+            (6, b'e') => (b"expect", Self::Expect),
+            (7, b'u') => (b"upgrade", Self::Upgrade),
+            (10, b'c') => (b"connection", Self::Connection),
+            (10, b'k') => (b"keep-alive", Self::KeepAlive),
+            (14, b'c') => (b"content-length", Self::ContentLength),
+            (14, b'h') => (b"http2-settings", Self::Http2Settings),
+            (16, b'p') => (b"proxy-connection", Self::ProxyConnection),
+            (17, b't') => (b"transfer-encoding", Self::TransferEncoding),
+            (18, b'p') => (b"proxy-authenticate", Self::ProxyAuthenticate),
+            (19, b'p') => (b"proxy-authorization", Self::ProxyAuthorization),
+            _ => return Self::Other,
+        };
+        if name.eq_ignore_ascii_case(text) { known } else { Self::Other }
+    }
+}
