@@ -20,6 +20,8 @@ pub(crate) struct Lab<'a> {
     pub(crate) single: Vec<Target>,
     /// Pairs with mutual TLS between.
     pub(crate) pairs: Vec<Target>,
+    /// Our sidecar, once for each feature.
+    pub(crate) features: Vec<Target>,
     /// Name of the proxy, whether of the pairs, why it is missing.
     pub(crate) missing: Vec<(&'static str, Place, String)>,
     pub(crate) certificates: Certificates,
@@ -42,12 +44,22 @@ impl<'a> Lab<'a> {
         screen::line("   starting the mesh");
         let mesh = Mesh::start(starter, meshctl, backend).await.context("start our control plane")?;
         let certificates = certificates::write(starter)?;
-        let mut lab = Self { mesh, single: Vec::new(), pairs: Vec::new(), missing: Vec::new(), certificates };
-        if rows.iter().any(|row| !row.is_pair()) {
+        let mut lab = Self {
+            mesh,
+            single: Vec::new(),
+            pairs: Vec::new(),
+            features: Vec::new(),
+            missing: Vec::new(),
+            certificates,
+        };
+        if rows.iter().any(|row| !row.is_pair() && *row != Row::Features) {
             lab.start_single(starter, programs, backend).await?;
         }
         if rows.iter().any(|row| row.is_pair() || *row == Row::Memory) {
             lab.start_pairs(starter, programs, backend).await?;
+        }
+        if rows.contains(&Row::Features) {
+            lab.features = lab.mesh.features().await.context("start our sidecar with its features")?;
         }
         Ok(lab)
     }

@@ -6,6 +6,7 @@ mod backend;
 mod certificates;
 mod chart;
 mod cli;
+mod features;
 mod lab;
 mod load;
 mod machine;

@@ -8,6 +8,7 @@ pub(crate) mod nginx;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use crate::process::Process;
 
@@ -29,12 +30,12 @@ pub(crate) struct Target {
     /// Where the server's side of a pair takes mutual TLS.
     pub(crate) mesh: Option<SocketAddr>,
     /// The last one is the server's side of a pair.
-    pub(crate) processes: Vec<Process>,
+    pub(crate) processes: Vec<Rc<Process>>,
 }
 
 impl Target {
     pub(crate) fn pids(&self) -> Vec<u32> {
-        self.processes.iter().map(Process::pid).collect()
+        self.processes.iter().map(|process| process.pid()).collect()
     }
 }
 

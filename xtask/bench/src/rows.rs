@@ -23,11 +23,13 @@ pub(crate) enum Row {
     MtlsH2,
     /// Latency at a fixed rate
     Latency,
+    /// What each feature of ours costs; not in quick runs unless named
+    Features,
 }
 
 impl Row {
     /// In the order in which they are run: memory first, while the processes are fresh.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Memory,
         Self::H1,
         Self::H2,
@@ -36,6 +38,7 @@ impl Row {
         Self::Mtls,
         Self::MtlsH2,
         Self::Latency,
+        Self::Features,
     ];
 
     /// Whether a pair of proxies is loaded.
@@ -53,6 +56,7 @@ impl Row {
             Self::Mtls => "Sidecar pair with mutual TLS, HTTP/1.1, 48 connections",
             Self::MtlsH2 => "Sidecar pair with mutual TLS, HTTP/2, 8 connections of 8 streams",
             Self::Latency => "Latency at a fixed rate, HTTP/1.1",
+            Self::Features => "What each feature adds, HTTP/1.1, 48 connections",
         }
     }
 }

@@ -51,7 +51,7 @@ pub(crate) async fn rows(lab: &Lab<'_>, rows: &[Row], pace: Pace) -> Results {
     for row in rows {
         screen::line(&format!("   {}", row.title()));
         for (name, place, why) in &lab.missing {
-            if (*place == Place::Pair) == row.is_pair() {
+            if *row != Row::Features && (*place == Place::Pair) == row.is_pair() {
                 results.miss(*row, name, why.clone());
             }
         }
@@ -64,6 +64,7 @@ pub(crate) async fn rows(lab: &Lab<'_>, rows: &[Row], pace: Pace) -> Results {
             Row::Mtls => saturate(&lab.pairs, *row, Kind::H1, pace, &mut results).await,
             Row::MtlsH2 => saturate(&lab.pairs, *row, Kind::H2, pace, &mut results).await,
             Row::Latency => latency(&lab.single, pace, &mut results).await,
+            Row::Features => saturate(&lab.features, *row, Kind::H1, pace, &mut results).await,
         }
     }
     results

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::features::FEATURES;
 use crate::results::{Outcome, Results};
 use crate::rows::{Figure, Row};
 
@@ -10,6 +11,11 @@ pub(crate) fn render(results: &Results, rows: &[Row]) -> String {
     let mut out = String::new();
     for row in rows {
         let figures = results.figures(*row);
+        if *row == Row::Features {
+            push(&mut out, &format!("\n{}\n", row.title()));
+            push(&mut out, &aligned(&features(results)));
+            continue;
+        }
         let mut lines = vec![head(&figures)];
         lines.extend(results.proxies(*row).into_iter().map(|proxy| line(results, *row, proxy, &figures)));
         push(&mut out, &format!("\n{}\n", row.title()));
@@ -24,6 +30,19 @@ pub(crate) fn render(results: &Results, rows: &[Row]) -> String {
     lines.extend(results.outcomes(rows).iter().map(goal));
     push(&mut out, &aligned(&lines));
     out
+}
+
+/// The first feature is what the others are compared with.
+fn features(results: &Results) -> Vec<Vec<String>> {
+    let cpu = |name| results.median(Row::Features, name, Figure::CpuMicroseconds);
+    let base = FEATURES.first().and_then(|feature| cpu(feature.name));
+    let mut lines = vec![["feature", "CPU us/request", "adds us"].map(str::to_owned).to_vec()];
+    for feature in &FEATURES {
+        let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
+        let adds = cpu(feature.name).zip(base).map(|(one, base)| one - base);
+        lines.push(vec![feature.name.to_owned(), shown(cpu(feature.name)), shown(adds)]);
+    }
+    lines
 }
 
 fn head(figures: &[Figure]) -> Vec<String> {

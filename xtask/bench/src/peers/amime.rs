@@ -6,6 +6,7 @@ mod objects;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
@@ -17,6 +18,7 @@ use rustls::ClientConfig;
 use self::objects::{MeshPorts, NAMESPACE, TRUST_DOMAIN};
 use super::{OURS, Target};
 use crate::backend::Backend;
+use crate::features::FEATURES;
 use crate::load::{Kind, h1};
 use crate::process::{Process, Side, Starter, free_address};
 
@@ -93,8 +95,39 @@ impl<'a> Mesh<'a> {
             h2: Some(h2),
             grpc: Some(grpc),
             mesh: None,
-            processes: vec![process],
+            processes: vec![process.into()],
         })
+    }
+
+    /// A client's sidecar in front of the same service under many names, each with a feature of its own.
+    pub(crate) async fn features(&self) -> Result<Vec<Target>> {
+        let mut ports = Vec::new();
+        for _ in &FEATURES {
+            ports.push(free_address()?);
+        }
+        let listeners: Vec<String> = FEATURES
+            .iter()
+            .zip(&ports)
+            .map(|(feature, port)| format!("--outbound {port}={}:80", feature.service()))
+            .collect();
+        let mut process = self.sidecar("featured", &listeners.join(" "))?;
+        let mut targets = Vec::new();
+        for (feature, port) in FEATURES.iter().zip(ports) {
+            let host = format!("{}.{NAMESPACE}", feature.service());
+            answers(&mut process, port, &host).await.with_context(|| feature.name)?;
+            targets.push(Target {
+                name: feature.name,
+                host,
+                h1: Some(port),
+                h2: None,
+                grpc: None,
+                mesh: None,
+                processes: Vec::new(),
+            });
+        }
+        let process = Rc::new(process);
+        targets.iter_mut().for_each(|target| target.processes.push(Rc::clone(&process)));
+        Ok(targets)
     }
 
     /// A client's sidecar and a server's, mutual TLS between.
@@ -115,7 +148,7 @@ impl<'a> Mesh<'a> {
             h2: Some(h2),
             grpc: None,
             mesh: Some(mesh.h1),
-            processes: vec![before, behind],
+            processes: vec![before.into(), behind.into()],
         })
     }
 

@@ -38,7 +38,7 @@ pub(crate) async fn start(starter: &Starter, program: &Path, backend: Backend) -
         h2: Some(h2),
         grpc: Some(h2),
         mesh: None,
-        processes: vec![process],
+        processes: vec![process.into()],
     })
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn start_pair(
         h2: Some(client_h2),
         grpc: None,
         mesh: Some(server),
-        processes: vec![before, behind],
+        processes: vec![before.into(), behind.into()],
     })
 }
 

@@ -23,7 +23,7 @@ pub(crate) async fn start(starter: &Starter, program: &Path, backend: Backend) -
         h2: Some(h2),
         grpc: Some(h2),
         mesh: None,
-        processes: vec![process],
+        processes: vec![process.into()],
     })
 }
 

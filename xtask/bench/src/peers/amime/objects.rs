@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::backend::Backend;
+use crate::features::FEATURES;
 
 pub(super) const TRUST_DOMAIN: &str = "bench.local";
 pub(super) const NAMESPACE: &str = "bench";
@@ -35,7 +36,12 @@ pub(super) fn yaml(backend: Backend, mesh: MeshPorts) -> String {
         service("vault", &[(80, h1, "http"), (81, h2, "kubernetes.io/h2c")]),
         workload("caller", backend.h1, ""),
         workload("buyer", backend.h1, ""),
+        workload("featured", backend.h1, ""),
     ]
+    .into_iter()
+    .chain(FEATURES.iter().map(|feature| service_for(&feature.service(), "echo", &[(80, h1, "http")])))
+    .chain(FEATURES.iter().flat_map(|feature| feature.objects(NAMESPACE)))
+    .collect::<Vec<_>>()
     .join("---\n")
 }
 
@@ -48,12 +54,16 @@ fn workload(name: &str, at: SocketAddr, spec: &str) -> String {
 }
 
 fn service(name: &str, ports: &[(u16, u16, &str)]) -> String {
+    service_for(name, name, ports)
+}
+
+fn service_for(name: &str, app: &str, ports: &[(u16, u16, &str)]) -> String {
     let ports = ports.iter().map(|(port, target, protocol)| {
         format!("    - {{ name: p{port}, port: {port}, targetPort: {target}, appProtocol: {protocol} }}\n")
     });
     format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{ name: {name}, namespace: {NAMESPACE} }}\nspec:\n  \
-        selector: {{ app: {name} }}\n  ports:\n{}",
+        selector: {{ app: {app} }}\n  ports:\n{}",
         ports.collect::<String>()
     )
 }
@@ -66,7 +76,7 @@ mod tests {
     fn the_service_in_the_mesh_is_reached_at_its_mesh_port_and_the_other_in_plaintext() {
         let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let text = yaml(Backend { h1: at(1001), h2: at(1002) }, MeshPorts { h1: at(1003), h2: at(1004) });
-        assert_eq!(text.matches("\n---\n").count(), 6);
+        assert!(text.matches("\n---\n").count() > 6 + FEATURES.len());
         assert!(text.contains("  mesh: false\n  ports:\n    - { name: http, port: 1001 }"));
         assert!(text.contains("{ name: http, port: 1001, meshPort: 1003 }"));
         assert!(text.contains("{ name: http2, port: 1002, meshPort: 1004 }"));
