@@ -18,6 +18,8 @@ pub struct Budget {
     /// The part of now, counted from `start`.
     at: u64,
     start: Instant,
+    /// When that part ends: until then counting is one comparison and one addition.
+    until: Instant,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,12 +31,13 @@ struct Counts {
 impl Budget {
     /// With nothing counted.
     pub fn new(policy: RetryBudget, now: Instant) -> Self {
-        Self { policy, parts: [Counts::default(); PARTS as usize], at: 0, start: now }
+        Self { policy, parts: [Counts::default(); PARTS as usize], at: 0, start: now, until: now }
     }
 
     /// Another policy is in force; what was counted stays, in the parts of the new window.
     pub fn set_policy(&mut self, policy: RetryBudget) {
         self.policy = policy;
+        self.until = self.start;
     }
 
     /// Counts a request: its first attempt.
@@ -69,9 +72,12 @@ impl Budget {
 
     /// Empties the parts that went out since the last look.
     fn advance(&mut self, now: Instant) {
+        if now < self.until {
+            return;
+        }
         let length = (self.policy.window / PARTS).max(Duration::from_millis(1));
-        let passed = now.saturating_duration_since(self.start).as_nanos() / length.as_nanos();
-        let at = u64::try_from(passed).unwrap_or(u64::MAX);
+        let passed = now.saturating_duration_since(self.start).as_nanos();
+        let at = u64::try_from(passed / length.as_nanos()).unwrap_or(u64::MAX);
         // With a longer window in force the count of parts goes back: then nothing is emptied until it catches up.
         for gone in (self.at + 1..=at).take(PARTS as usize) {
             let index = usize::try_from(gone % u64::from(PARTS)).unwrap_or(0);
@@ -80,6 +86,8 @@ impl Budget {
             }
         }
         self.at = self.at.max(at);
+        let into = u64::try_from(passed % length.as_nanos()).unwrap_or(0);
+        self.until = now + length.saturating_sub(Duration::from_nanos(into));
     }
 }
 
