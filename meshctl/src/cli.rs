@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use mesh_lifecycle::log::Format as LogFormat;
 use mesh_lifecycle::tasks::Tasks;
 
-use crate::commands::{Outcome, certs, demo, run, stat, sync, top, trace, up, version};
+use crate::commands::{Outcome, certs, demo, error, explain, run, stat, sync, top, trace, up, version};
 use crate::{output, parts};
 
 /// How long tasks get to end after the command did.
@@ -52,6 +52,10 @@ enum Command {
     Certs(certs::Args),
     /// Show whether every sidecar and every object is up to date; exit code 1 if not
     Sync(sync::Args),
+    /// Show what the mesh would do with a request, and which object and field says so
+    Explain(explain::Args),
+    /// Explain a failure code of the mesh; without one, list all
+    Error(error::Args),
     /// Show the versions of this program, the controller and the sidecars
     Version(version::Args),
     /// Print a completion script for a shell
@@ -121,6 +125,8 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Trace(args) => trace::run(args, mesh, tasks).await,
         Command::Certs(args) => certs::run(args, mesh, tasks).await,
         Command::Sync(args) => sync::run(args, mesh, tasks).await,
+        Command::Explain(args) => explain::run(&args, mesh),
+        Command::Error(args) => error::run(&args),
         Command::Version(args) => version::run(args, mesh, tasks).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

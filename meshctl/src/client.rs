@@ -1,5 +1,4 @@
-//! The door to the wire: what `meshctl` asks the certificate authority and the controller. It must not know how the
+//! The door to the wire: what `meshctl` asks the controller. It must not know how the
 //! answers are shown.
 
 pub(crate) mod inspect;
-pub(crate) mod tokens;

@@ -3,6 +3,8 @@
 pub(crate) mod certs;
 pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod error;
+pub(crate) mod explain;
 pub(crate) mod run;
 pub(crate) mod stat;
 pub(crate) mod sync;

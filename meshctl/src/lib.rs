@@ -3,7 +3,7 @@
 //!
 //! Arrows point down only: `main → cli → commands → {local, shop, client} → output`. A command line enters in
 //! [`cli`], is typed there, and each file in `commands` carries out one command. `local` runs a mesh on this machine,
-//! `shop` is the demonstration that runs in it, `client` is the one door to the wire (inspect API, CA socket), and
+//! `shop` is the demonstration that runs in it, `client` is the one door to the wire (inspect API), and
 //! `output` is the one place that writes to standard output.
 
 pub mod cli;

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 pub(crate) mod table;
+pub(crate) mod text;
 pub(crate) mod units;
 
 /// In which form a command answers.

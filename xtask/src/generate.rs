@@ -4,6 +4,7 @@
 //! the parts mean.
 
 mod crds;
+mod errors;
 mod help;
 mod protobuf;
 mod tree;
@@ -34,6 +35,8 @@ pub(crate) enum Part {
     Crds,
     /// The reference page of the command line.
     Cli,
+    /// The reference page of failure codes.
+    Errors,
 }
 
 /// What to generate, how, and with whose programs.
@@ -88,6 +91,10 @@ impl Part {
                 help::generate(&program("meshctl")?, out)?;
                 Ok("docs/reference")
             }
+            Self::Errors => {
+                errors::generate(&program("meshctl")?, out)?;
+                Ok("docs/reference")
+            }
         }
     }
 
@@ -95,7 +102,7 @@ impl Part {
     fn owns(self) -> tree::Owns {
         match self {
             Self::Protobuf | Self::Crds => tree::Owns::Folder,
-            Self::Cli => tree::Owns::Files,
+            Self::Cli | Self::Errors => tree::Owns::Files,
         }
     }
 }

@@ -32,3 +32,17 @@ fn hidden_parts_are_not_in_the_help() {
     let help = Cli::command().render_long_help().to_string();
     assert!(!help.contains("__"), "{help}");
 }
+
+/// Advice that names a command that does not exist would be worse than none.
+#[test]
+fn every_command_that_a_failure_advises_exists() {
+    let cli = Cli::command();
+    let known: Vec<&str> = cli.get_subcommands().map(clap::Command::get_name).collect();
+    for failure in mesh_model::failure::Failure::ALL {
+        let spans = [failure.cause(), failure.remedy()].into_iter().flat_map(output::text::code_spans);
+        for command in spans.filter_map(|span| span.strip_prefix("meshctl ")) {
+            let name = command.split_whitespace().next().unwrap_or_default();
+            assert!(known.contains(&name), "{}: `meshctl {command}`", failure.code());
+        }
+    }
+}

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use mesh_ca::admin_client::{AdminError, create_join_token};
 use mesh_identity::{Credential, ExpectedServer, ObtainConfig, channel, obtain, well_known};
 use mesh_lifecycle::tasks::Tasks;
 use mesh_model::spiffe::TrustDomain;
@@ -15,7 +16,6 @@ use mesh_proto::inspect::v1::{
 use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
 
-use super::tokens::{self, TokenError};
 use crate::local::control_plane::SYSTEM_NAMESPACE;
 use crate::local::state::MeshState;
 
@@ -28,7 +28,7 @@ const MAX_ANSWER: usize = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InspectError {
     #[error(transparent)]
-    Token(#[from] TokenError),
+    Token(#[from] AdminError),
     #[error("the certificate authority gave `meshctl` no identity")]
     Identity(#[source] mesh_identity::ObtainError),
     #[error("the mesh's trust domain in mesh.json is not valid")]
@@ -50,7 +50,7 @@ pub(crate) struct Inspect {
 impl Inspect {
     /// Obtains an identity with a one-time token and prepares the connection.
     pub(crate) async fn connect(mesh: &MeshState, tasks: &Tasks) -> Result<Self, InspectError> {
-        let token = tokens::join_token(&mesh.ca.admin_socket, SYSTEM_NAMESPACE, SERVICE_ACCOUNT).await?;
+        let token = create_join_token(&mesh.ca.admin_socket, SYSTEM_NAMESPACE, SERVICE_ACCOUNT, None).await?;
         let trust_domain = TrustDomain::new(&mesh.trust_domain).map_err(InspectError::TrustDomain)?;
         let config = ObtainConfig {
             ca: mesh.ca.address,

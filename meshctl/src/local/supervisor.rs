@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use mesh_ca::admin_client::create_join_token;
 use mesh_lifecycle::backoff::Backoff;
 use mesh_lifecycle::tasks::Tasks;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::probe::{self, Readiness};
 use super::process::{self, Launch};
-use crate::client::tokens;
 
 /// A process that lived this long before it died is started again without delay.
 const STEADY: Duration = Duration::from_secs(10);
@@ -262,7 +262,7 @@ async fn live(
 
 async fn launch(spec: &ChildSpec) -> Result<tokio::process::Child, String> {
     if let Some(token) = &spec.token {
-        let made = tokens::join_token(&token.socket, &token.namespace, &token.service_account).await;
+        let made = create_join_token(&token.socket, &token.namespace, &token.service_account, None).await;
         let text = made.map_err(|error| error.to_string())?;
         write_private(&token.file, &text)
             .map_err(|error| format!("cannot write {}: {error}", token.file.display()))?;

@@ -56,12 +56,21 @@ pub(crate) fn channel(address: SocketAddr) -> Channel {
 /// Asks for the cart's contents.
 pub(crate) async fn get(channel: Channel, context: &HeaderMap) -> Result<Contents, Status> {
     let mut grpc = tonic::client::Grpc::new(channel);
-    grpc.ready().await.map_err(|error| Status::unavailable(crate::client::tokens::root_cause(&error)))?;
+    grpc.ready().await.map_err(|error| Status::unavailable(root_cause(&error)))?;
     let mut request = Request::new(GetRequest { visitor: "somebody".to_owned() });
     *request.metadata_mut() = MetadataMap::from_headers(context.clone());
     request.set_timeout(DEADLINE);
     let codec = ProstCodec::<GetRequest, Contents>::default();
     Ok(grpc.unary(request, PathAndQuery::from_static(GET), codec).await?.into_inner())
+}
+
+/// The innermost error: tonic's own says only "transport error".
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
 
 /// Serves the cart until its process ends.

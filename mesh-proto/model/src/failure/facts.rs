@@ -72,11 +72,11 @@ const BACKEND_INVALID: Facts = Facts {
     http: 500,
     grpc: grpc::UNAVAILABLE,
     meaning: "the chosen backend of the route cannot be resolved",
-    cause: "A rule names a backend that does not exist, has no such port, is in another namespace without a \
-        ReferenceGrant, or is of an unknown kind. Requests that the weights send there fail; the other \
+    cause: "A rule names a backend that does not exist, has no such port, or is of an unknown \
+        kind. Requests that the weights send there fail; the other \
         backends of the rule go on.",
-    remedy: "Read the route's status: the condition ResolvedRefs names the reference and the reason. Then \
-        create the backend or the ReferenceGrant, or change the reference.",
+    remedy: "`meshctl sync` shows the route's condition ResolvedRefs, which names the reference and the \
+        reason. Then create the backend, or change the reference.",
 };
 
 const NO_BACKEND: Facts = Facts {
@@ -98,7 +98,7 @@ const NO_ENDPOINTS: Facts = Facts {
     meaning: "the backend has no endpoint that takes requests",
     cause: "The service is known, but no workload behind it is ready, or the service does not have the port \
         that is called.",
-    remedy: "`meshctl get endpoints` shows what is behind the service and its state. Start the workload, look \
+    remedy: "`meshctl explain` shows what is behind the service and its state. Start the workload, look \
         at its readiness, or correct the port or the selector of the service.",
 };
 
@@ -109,9 +109,9 @@ const UNKNOWN_DESTINATION: Facts = Facts {
     grpc: grpc::UNAVAILABLE,
     meaning: "the host is unknown to the mesh, and its outbound mode does not let it pass",
     cause: "The mesh has no service of this name, DNS may not know it either, and MeshConfig says that only \
-        known services may be called (`outboundMode: RegistryOnly`).",
+        known services may be called (`outbound.mode: RegistryOnly`).",
     remedy: "Check the spelling and the namespace of the host. For hosts outside the mesh declare them as a \
-        service, or set `outboundMode: AllowAny`.",
+        service, or set `outbound.mode: AllowAny`.",
 };
 
 const CONFIG_UNAVAILABLE: Facts = Facts {
@@ -122,7 +122,7 @@ const CONFIG_UNAVAILABLE: Facts = Facts {
     meaning: "the controller has not said yet what the destination is",
     cause: "This proxy asks the controller about a destination at its first use, and no answer came in time: \
         the controller is not running, cannot be reached, or does not accept this proxy.",
-    remedy: "`meshctl check` and `meshctl sync` show whether the controller runs and whether the proxy is \
+    remedy: "`meshctl sync` shows whether the controller runs and whether the proxy is \
         connected. Destinations that were used before keep working meanwhile.",
 };
 
@@ -159,7 +159,7 @@ const TLS_FAILED: Facts = Facts {
     cause: "Both sides must show a certificate of the mesh, and the endpoint the identity that the \
         controller says it has. Usual reasons: the endpoint's proxy is not running and something else \
         listens there, clocks differ, a certificate ended, or the trust domains differ.",
-    remedy: "`meshctl identity` shows certificates and their ends on both sides; the proxy's log at level \
+    remedy: "`meshctl certs` shows certificates and their ends on both sides; the proxy's log at level \
         debug names what did not fit.",
 };
 

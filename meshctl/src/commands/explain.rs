@@ -1,0 +1,101 @@
+//! `meshctl explain`: what the mesh would do with a request, and which object and field says so. Offline: the objects are
+//! compiled by the controller's functions, and decided about by those of the proxy.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::builder::NonEmptyStringValueParser;
+
+use super::Outcome;
+use crate::local::state::{self, FindError};
+use crate::output::{self, Format, Paint};
+
+mod answer;
+mod caller;
+mod json;
+mod objects;
+mod question;
+mod settings;
+mod sources;
+mod view;
+mod words;
+
+use answer::Answer;
+use caller::Caller;
+use objects::{Objects, Place};
+use question::Question;
+
+/// Arguments of `meshctl explain`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    /// The request: a method (GET if left out) and http://HOST[:PORT]/PATH, or grpc://HOST[:PORT]/SERVICE/METHOD
+    #[arg(required = true, num_args = 1..=2, value_name = "METHOD? URL", value_parser = NonEmptyStringValueParser::new())]
+    request: Vec<String>,
+    /// A header of the request; may be given several times
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// The namespace of the caller: short names and routes of callers are looked up there
+    #[arg(short, long, value_name = "NS")]
+    namespace: Option<String>,
+    /// Who calls: a workload (NAME, NAME.NS or NS/NAME) or a namespace
+    #[arg(long, value_name = "WORKLOAD|NS")]
+    from: Option<String>,
+    /// Objects: a folder, a file, or `-` for standard input; may be given several times. Without it, those of the mesh that runs on
+    /// this machine
+    #[arg(short = 'f', long = "filename", value_name = "FOLDER|FILE|-")]
+    files: Vec<PathBuf>,
+    /// In which form
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+const HELP: &str = "\
+Nothing is sent and nothing has to run: the objects are compiled as the controller does it,
+and the request is decided as the proxy does it.
+
+Examples:
+  meshctl explain http://reviews.shop/ -f objects/
+  meshctl explain POST http://web/cart -H 'x-tester: yes' --from visitor.shop
+  meshctl explain grpc://cart.shop:9000/shop.Cart/Get -f cart.yaml
+  cat routes/*.yaml services.yaml | meshctl explain http://web.shop/ -f -
+
+Exit codes: 0 the request reaches a backend or is answered as objects say; 1 the mesh itself
+would fail it, or an object concerned is not in force; 2 there is no answer.";
+
+/// Prints what becomes of the request.
+pub(crate) fn run(args: &Args, mesh: &str) -> anyhow::Result<Outcome> {
+    let (method, url) = match args.request.as_slice() {
+        [method, url] => (Some(method.as_str()), url.as_str()),
+        [url] => (None, url.as_str()),
+        _ => bail!("name one request: METHOD? URL"),
+    };
+    let question = Question::parse(method, url, &args.headers)?;
+    let objects = Objects::load(&places(&args.files, mesh)?)?;
+    let caller =
+        Caller::find(&objects.index, args.namespace.as_deref(), args.from.as_deref(), &objects.from)?;
+    let answer = Answer::find(&objects, &question, &caller);
+    match args.output {
+        Format::Json => output::json(&json::json(&answer))?,
+        Format::Table => output::print(&view::text(&answer, Paint::stdout())),
+    }
+    Ok(if answer.is_fine() { Outcome::Fine } else { Outcome::Finding })
+}
+
+/// What the user named, else the folder of the running mesh.
+fn places(files: &[PathBuf], mesh: &str) -> anyhow::Result<Vec<Place>> {
+    if !files.is_empty() {
+        return Ok(files.iter().map(|file| Place::parse(file)).collect());
+    }
+    match state::find(mesh) {
+        Ok(state) => Ok(vec![Place::Path(state.objects)]),
+        Err(FindError::NotRunning(mesh)) => bail!(
+            "no objects to explain with: no mesh named `{mesh}` runs on this machine; \
+             name a folder or a file with -f, or `-f -` for standard input"
+        ),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
