@@ -13,8 +13,9 @@ pub mod encode;
 
 use mesh_model::endpoint::Endpoints;
 use mesh_model::route::{Route, RouteId};
-use mesh_model::service::Service;
+use mesh_model::service::{OwnServices, Service};
 use mesh_model::settings::MeshSettings;
+use mesh_model::traffic::TrafficPolicy;
 use prost::Message;
 
 pub use decode::decode;
@@ -31,33 +32,45 @@ pub enum ModelResource {
     Endpoints(Endpoints),
     /// A route.
     Route(Route),
+    /// A policy.
+    Policy(TrafficPolicy),
+    /// What the proxy's own workload serves.
+    Own(OwnServices),
 }
 
 impl ModelResource {
-    /// The name on the wire: `mesh`, `service/NS/NAME`, `endpoints/NS/NAME`, `httproute/NS/NAME` or
-    /// `grpcroute/NS/NAME`.
+    /// The name on the wire: `mesh`, `own`, `service/NS/NAME`, `endpoints/NS/NAME`, `httproute/NS/NAME`,
+    /// `grpcroute/NS/NAME` or `trafficpolicy/NS/NAME`.
     pub fn name(&self) -> String {
         match self {
             Self::Mesh(_) => MESH.to_owned(),
             Self::Service(service) => format!("service/{}", service.name),
             Self::Endpoints(endpoints) => format!("endpoints/{}", endpoints.service),
             Self::Route(route) => route_name(&route.id),
+            Self::Policy(policy) => policy.resource_name(),
+            Self::Own(_) => OWN.to_owned(),
         }
     }
 
-    /// A hash of the meaning, 16 hexadecimal digits. Equal for two forms that proxies would treat alike: a route's
-    /// origin does not count; its creation time does, since it decides between equal matches.
+    /// A hash of the meaning, 16 hexadecimal digits. Equal for two forms that proxies would treat alike: the
+    /// origin of a route or policy does not count; its creation time does, since it decides between equals.
     pub fn version(&self) -> String {
+        use crate::config::v1::resource::Body;
         let mut wire = encode(self);
-        if let Some(crate::config::v1::resource::Body::Route(route)) = &mut wire.body {
-            route.origin.clear();
+        match &mut wire.body {
+            Some(Body::Route(route)) => route.origin.clear(),
+            Some(Body::Policy(policy)) => policy.origin.clear(),
+            Some(Body::Mesh(_) | Body::Service(_) | Body::Endpoints(_) | Body::Own(_)) | None => {}
         }
         format!("{:016x}", fnv1a(&wire.encode_to_vec()))
     }
 }
 
 /// The name of the settings.
-const MESH: &str = "mesh";
+pub const MESH: &str = "mesh";
+
+/// The name of what the proxy's own workload serves.
+pub const OWN: &str = "own";
 
 /// The name of a route's resource.
 pub fn route_name(id: &RouteId) -> String {

@@ -32,3 +32,33 @@ pub const WEIGHT: u32 = 1_000_000;
 pub const TIMEOUT_MS: u64 = 4 * 99_999 * 3_600_000;
 /// Parts in a million.
 pub const PPM: u32 = 1_000_000;
+/// The largest priority of an endpoint.
+pub const PRIORITY: u32 = 127;
+/// Addresses that a workload serves, each for one port of a service.
+pub const OWN: usize = 1_024;
+/// Targets of a policy.
+pub const TARGETS: usize = 256;
+/// Entries of a list of statuses or kinds of failures.
+pub const STATUSES: usize = 256;
+/// Attempts after the first one.
+pub const ATTEMPTS: u32 = 100;
+/// Attempts beside the first one at the same time.
+pub const HEDGES: u32 = 10;
+/// Bytes of a request's body that are kept to send it again.
+pub const REPLAY_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes of the body of a direct response.
+pub const DIRECT_BODY: usize = 64 * 1024;
+/// Rate limits of a policy.
+pub const RATE_LIMITS: usize = 64;
+/// Parts of the key of a rate limit.
+pub const RATE_KEYS: usize = 16;
+/// Endpoints among which the least loaded one is picked.
+pub const CHOICES: u32 = 64;
+/// Points on a hash ring.
+pub const RING: u32 = 1_048_576;
+/// Entries of a Maglev table.
+pub const MAGLEV: u32 = 5_000_011;
+/// A factor in per mille: a thousand times.
+pub const FACTOR: u32 = 1_000_000;
+/// Origins, methods or headers of a CORS filter.
+pub const CORS: usize = 64;

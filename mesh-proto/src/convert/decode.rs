@@ -1,13 +1,15 @@
 //! From the wire to the model. It must not apply anything: it only says what a resource means, or where it is wrong.
 
 mod field;
+mod policy;
 mod route;
 
 use std::net::{IpAddr, SocketAddr};
 
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, PortEndpoints, Transport};
 use mesh_model::name::{ServiceName, WorkloadName};
-use mesh_model::service::{Protocol, Service, ServicePort};
+use mesh_model::route::RouteKind;
+use mesh_model::service::{OwnPort, OwnServices, Protocol, Service, ServicePort};
 use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
 
@@ -36,6 +38,8 @@ fn body_of(name: &str, body: Option<wire::resource::Body>) -> Result<ModelResour
         Some(wire::resource::Body::Service(one)) => ModelResource::Service(service(one)?),
         Some(wire::resource::Body::Endpoints(some)) => ModelResource::Endpoints(endpoints(some)?),
         Some(wire::resource::Body::Route(one)) => ModelResource::Route(route::route(one)?),
+        Some(wire::resource::Body::Policy(one)) => ModelResource::Policy(policy::policy(one)?),
+        Some(wire::resource::Body::Own(all)) => ModelResource::Own(own(all)?),
     };
     let own = model.name();
     if own == name {
@@ -76,14 +80,7 @@ fn service(service: wire::Service) -> Result<Service, Wrong> {
     let ports = all(root.at("ports"), bounds::PORTS, service.ports, |field, port| {
         Ok(ServicePort {
             port: field.at("port").port(port.port)?,
-            protocol: match port.protocol() {
-                wire::Protocol::Unspecified => None,
-                wire::Protocol::Http1 => Some(Protocol::Http1),
-                wire::Protocol::Http2 => Some(Protocol::Http2),
-                wire::Protocol::Grpc => Some(Protocol::Grpc),
-                wire::Protocol::Tcp => Some(Protocol::Tcp),
-                wire::Protocol::Tls => Some(Protocol::Tls),
-            },
+            protocol: protocol(port.protocol()),
             name: field.at("name").text(port.name)?,
         })
     })?;
@@ -91,6 +88,45 @@ fn service(service: wire::Service) -> Result<Service, Wrong> {
         text.parse::<IpAddr>().map_err(|_| field.wrong("is not an IP address"))
     })?;
     Ok(Service { name: service_name(&root, &service.namespace, &service.name)?, ports, addresses })
+}
+
+fn protocol(protocol: wire::Protocol) -> Option<Protocol> {
+    match protocol {
+        wire::Protocol::Unspecified => None,
+        wire::Protocol::Http1 => Some(Protocol::Http1),
+        wire::Protocol::Http2 => Some(Protocol::Http2),
+        wire::Protocol::Grpc => Some(Protocol::Grpc),
+        wire::Protocol::Tcp => Some(Protocol::Tcp),
+        wire::Protocol::Tls => Some(Protocol::Tls),
+    }
+}
+
+fn route_kind(field: &Field<'_>, kind: i32) -> Result<RouteKind, Wrong> {
+    match wire::RouteKind::try_from(kind) {
+        Ok(wire::RouteKind::Http) => Ok(RouteKind::Http),
+        Ok(wire::RouteKind::Grpc) => Ok(RouteKind::Grpc),
+        Ok(wire::RouteKind::Unspecified) | Err(_) => Err(field.unknown(kind)),
+    }
+}
+
+fn own(own: wire::OwnServices) -> Result<OwnServices, Wrong> {
+    let root = Field::root();
+    let mut ports = all(root.at("ports"), bounds::OWN, own.ports, |field, port| {
+        Ok(OwnPort {
+            address: address(&field.at("address"), &port.address)?,
+            service: service_name(field, &port.namespace, &port.name)?,
+            port: field.at("port").port(port.port)?,
+        })
+    })?;
+    ports.sort_unstable();
+    ports.dedup();
+    Ok(OwnServices { ports })
+}
+
+/// `IP:PORT`, where something can be reached.
+fn address(field: &Field<'_>, text: &str) -> Result<SocketAddr, Wrong> {
+    let address = text.parse::<SocketAddr>().map_err(|_| field.wrong("is not IP:PORT"))?;
+    if address.port() == 0 { Err(field.wrong("has port 0")) } else { Ok(address) }
 }
 
 fn endpoints(endpoints: wire::Endpoints) -> Result<Endpoints, Wrong> {
@@ -112,11 +148,7 @@ fn endpoints(endpoints: wire::Endpoints) -> Result<Endpoints, Wrong> {
 /// A state that is not known counts as draining, an unspecified one as ready: an endpoint that could not be used is the
 /// lesser evil only while others are ready.
 fn endpoint(field: &Field<'_>, endpoint: wire::Endpoint) -> Result<Endpoint, Wrong> {
-    let address =
-        endpoint.address.parse::<SocketAddr>().map_err(|_| field.at("address").wrong("is not IP:PORT"))?;
-    if address.port() == 0 {
-        return Err(field.at("address").wrong("has port 0"));
-    }
+    let address = address(&field.at("address"), &endpoint.address)?;
     // An identity that cannot be read must never become plaintext.
     let transport = if endpoint.identity.is_empty() {
         Transport::Plain
@@ -139,8 +171,8 @@ fn endpoint(field: &Field<'_>, endpoint: wire::Endpoint) -> Result<Endpoint, Wro
         workload,
         zone: field.at("zone").text(endpoint.zone)?,
         state,
-        weight: 1,
-        priority: 0,
+        weight: field.at("weight").at_most(endpoint.weight, bounds::WEIGHT)?.max(1),
+        priority: field.at("priority").at_most(endpoint.priority, bounds::PRIORITY)?,
     })
 }
 

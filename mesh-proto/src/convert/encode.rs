@@ -1,15 +1,19 @@
 //! From the model to the wire. It cannot fail and must not decide: what the model says is what is sent.
 
+mod policy;
+
 use std::time::Duration;
 
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, Transport};
+use mesh_model::name::ServiceName;
 use mesh_model::route::{
-    Backend, BackendTarget, Filter, GrpcMatch, HeaderEdit, Match, PathMatch, PathRewrite, Pattern, Redirect,
-    Route, RouteKind, Rule, Target, TextMatch, UrlRewrite, ValueMatch,
+    Backend, BackendTarget, Cors, Filter, GrpcMatch, HeaderEdit, Match, Mirror, PathMatch, PathRewrite,
+    Pattern, Redirect, Route, RouteKind, Rule, Target, TextMatch, UrlRewrite, ValueMatch,
 };
-use mesh_model::service::{Protocol, Service};
+use mesh_model::service::{OwnServices, Protocol, Service};
 use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
 
+pub use self::policy::policy;
 use super::ModelResource;
 use crate::config::v1 as wire;
 
@@ -20,6 +24,8 @@ pub fn encode(resource: &ModelResource) -> wire::Resource {
         ModelResource::Service(one) => wire::resource::Body::Service(service(one)),
         ModelResource::Endpoints(all) => wire::resource::Body::Endpoints(endpoints(all)),
         ModelResource::Route(one) => wire::resource::Body::Route(route(one)),
+        ModelResource::Policy(one) => wire::resource::Body::Policy(policy(one)),
+        ModelResource::Own(all) => wire::resource::Body::Own(own(all)),
     };
     wire::Resource { name: resource.name(), version: String::new(), body: Some(body) }
 }
@@ -46,14 +52,6 @@ pub fn mesh(settings: &MeshSettings) -> wire::MeshSettings {
 
 /// A service.
 pub fn service(service: &Service) -> wire::Service {
-    let protocol = |protocol| match protocol {
-        None => wire::Protocol::Unspecified,
-        Some(Protocol::Http1) => wire::Protocol::Http1,
-        Some(Protocol::Http2) => wire::Protocol::Http2,
-        Some(Protocol::Grpc) => wire::Protocol::Grpc,
-        Some(Protocol::Tcp) => wire::Protocol::Tcp,
-        Some(Protocol::Tls) => wire::Protocol::Tls,
-    };
     wire::Service {
         namespace: service.name.0.namespace().to_owned(),
         name: service.name.0.name().to_owned(),
@@ -68,6 +66,28 @@ pub fn service(service: &Service) -> wire::Service {
             .collect(),
         addresses: service.addresses.iter().map(ToString::to_string).collect(),
     }
+}
+
+fn protocol(protocol: Option<Protocol>) -> wire::Protocol {
+    match protocol {
+        None => wire::Protocol::Unspecified,
+        Some(Protocol::Http1) => wire::Protocol::Http1,
+        Some(Protocol::Http2) => wire::Protocol::Http2,
+        Some(Protocol::Grpc) => wire::Protocol::Grpc,
+        Some(Protocol::Tcp) => wire::Protocol::Tcp,
+        Some(Protocol::Tls) => wire::Protocol::Tls,
+    }
+}
+
+/// What a workload serves.
+pub fn own(own: &OwnServices) -> wire::OwnServices {
+    let port = |port: &mesh_model::service::OwnPort| wire::OwnPort {
+        address: port.address.to_string(),
+        namespace: port.service.0.namespace().to_owned(),
+        name: port.service.0.name().to_owned(),
+        port: port.port.into(),
+    };
+    wire::OwnServices { ports: own.ports.iter().map(port).collect() }
 }
 
 /// The endpoints of a service.
@@ -102,17 +122,16 @@ fn endpoint(endpoint: &Endpoint) -> wire::Endpoint {
         workload: workload.map(|name| name.name().to_owned()).unwrap_or_default(),
         zone: endpoint.zone.clone(),
         state: state.into(),
+        // Left out where it says nothing, so that the bytes and the version are those of older controllers.
+        weight: if endpoint.weight == 1 { 0 } else { endpoint.weight },
+        priority: endpoint.priority,
     }
 }
 
 /// A route.
 pub fn route(route: &Route) -> wire::Route {
-    let kind = match route.id.kind {
-        RouteKind::Http => wire::RouteKind::Http,
-        RouteKind::Grpc => wire::RouteKind::Grpc,
-    };
     wire::Route {
-        kind: kind.into(),
+        kind: route_kind(route.id.kind).into(),
         namespace: route.id.name.namespace().to_owned(),
         name: route.id.name.name().to_owned(),
         parents: route
@@ -130,6 +149,13 @@ pub fn route(route: &Route) -> wire::Route {
     }
 }
 
+fn route_kind(kind: RouteKind) -> wire::RouteKind {
+    match kind {
+        RouteKind::Http => wire::RouteKind::Http,
+        RouteKind::Grpc => wire::RouteKind::Grpc,
+    }
+}
+
 fn rule(rule: &Rule) -> wire::Rule {
     wire::Rule {
         name: rule.name.clone().unwrap_or_default(),
@@ -138,6 +164,12 @@ fn rule(rule: &Rule) -> wire::Rule {
         backends: rule.backends.iter().map(backend).collect(),
         request_timeout_ms: rule.timeouts.request.map(millis),
         backend_request_timeout_ms: rule.timeouts.backend_request.map(millis),
+        retry: rule.retry.as_ref().map(|retry| wire::RuleRetry {
+            statuses: retry.statuses.iter().copied().map(u32::from).collect(),
+            attempts: retry.attempts,
+            backoff_ms: retry.backoff.map(millis),
+        }),
+        session: rule.session.as_ref().map(policy::session),
     }
 }
 
@@ -203,15 +235,40 @@ fn filter(filter: &Filter) -> wire::Filter {
             hostname: hostname.clone().unwrap_or_default(),
             path: path.as_ref().map(path_rewrite),
         }),
-        Filter::Mirror(_) | Filter::Cors(_) => unimplemented!("its message comes with the next change"),
+        Filter::Mirror(one) => wire::filter::Filter::Mirror(mirror(one)),
+        Filter::Cors(one) => wire::filter::Filter::Cors(cors(one)),
     };
     wire::Filter { filter: Some(filter) }
 }
 
-fn header_edit(edit: &HeaderEdit) -> wire::HeaderEdit {
-    let headers = |all: &[(String, String)]| {
-        all.iter().map(|(name, value)| wire::Header { name: name.clone(), value: value.clone() }).collect()
+fn mirror(mirror: &Mirror) -> wire::Mirror {
+    let target = match &mirror.target {
+        BackendTarget::Service { service, port } => {
+            wire::mirror::Target::Service(service_target(service, *port))
+        }
+        BackendTarget::Invalid { reference, reason } => {
+            wire::mirror::Target::Invalid(invalid(reference, reason))
+        }
     };
+    wire::Mirror { target: Some(target), share_ppm: mirror.share.0 }
+}
+
+fn cors(cors: &Cors) -> wire::Cors {
+    wire::Cors {
+        allow_origins: cors.allow_origins.clone(),
+        allow_credentials: cors.allow_credentials,
+        allow_methods: cors.allow_methods.clone(),
+        allow_headers: cors.allow_headers.clone(),
+        expose_headers: cors.expose_headers.clone(),
+        max_age_ms: millis(cors.max_age),
+    }
+}
+
+fn headers(all: &[(String, String)]) -> Vec<wire::Header> {
+    all.iter().map(|(name, value)| wire::Header { name: name.clone(), value: value.clone() }).collect()
+}
+
+fn header_edit(edit: &HeaderEdit) -> wire::HeaderEdit {
     wire::HeaderEdit { set: headers(&edit.set), add: headers(&edit.add), remove: edit.remove.clone() }
 }
 
@@ -225,16 +282,11 @@ fn path_rewrite(rewrite: &PathRewrite) -> wire::PathRewrite {
 
 fn backend(backend: &Backend) -> wire::Backend {
     let target = match &backend.target {
-        BackendTarget::Service { service, port } => wire::backend::Target::Service(wire::ServiceTarget {
-            namespace: service.0.namespace().to_owned(),
-            name: service.0.name().to_owned(),
-            port: (*port).into(),
-        }),
+        BackendTarget::Service { service, port } => {
+            wire::backend::Target::Service(service_target(service, *port))
+        }
         BackendTarget::Invalid { reference, reason } => {
-            wire::backend::Target::Invalid(wire::InvalidBackend {
-                reference: reference.clone(),
-                reason: reason.clone(),
-            })
+            wire::backend::Target::Invalid(invalid(reference, reason))
         }
     };
     wire::Backend {
@@ -242,4 +294,16 @@ fn backend(backend: &Backend) -> wire::Backend {
         filters: backend.filters.iter().map(filter).collect(),
         target: Some(target),
     }
+}
+
+fn service_target(service: &ServiceName, port: u16) -> wire::ServiceTarget {
+    wire::ServiceTarget {
+        namespace: service.0.namespace().to_owned(),
+        name: service.0.name().to_owned(),
+        port: port.into(),
+    }
+}
+
+fn invalid(reference: &str, reason: &str) -> wire::InvalidBackend {
+    wire::InvalidBackend { reference: reference.to_owned(), reason: reason.to_owned() }
 }

@@ -6,18 +6,23 @@ use std::time::Duration;
 use mesh_model::endpoint::{Endpoint, EndpointState, PortEndpoints, Transport};
 use mesh_model::name::{Name, ServiceName, WorkloadName};
 use mesh_model::route::{
-    Backend, BackendTarget, Filter, GrpcMatch, HeaderEdit, Match, ParentRef, PathMatch, PathRewrite, Pattern,
-    Redirect, RouteKind, Rule, Target, TextMatch, Timeouts, UrlRewrite, ValueMatch,
+    Backend, BackendTarget, Cors, Filter, GrpcMatch, HeaderEdit, Match, Mirror, ParentRef, PathMatch,
+    PathRewrite, Pattern, Redirect, RouteKind, Rule, RuleRetry, Target, TextMatch, Timeouts, UrlRewrite,
+    ValueMatch,
 };
-use mesh_model::service::{Protocol, ServicePort};
+use mesh_model::service::{OwnPort, Protocol, ServicePort};
 use mesh_model::settings::{MtlsMode, OutboundMode};
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
+use mesh_model::traffic::Ppm;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use self::policies::{policy, session};
 use super::*;
+
+mod policies;
 
 fn label() -> impl Strategy<Value = String> {
     "[a-z]([a-z0-9-]{0,8}[a-z0-9])?"
@@ -50,9 +55,12 @@ fn mesh() -> impl Strategy<Value = MeshSettings> {
         })
 }
 
+fn protocol() -> impl Strategy<Value = Protocol> {
+    select(vec![Protocol::Http1, Protocol::Http2, Protocol::Grpc, Protocol::Tcp, Protocol::Tls])
+}
+
 fn service() -> impl Strategy<Value = Service> {
-    let protocols = vec![Protocol::Http1, Protocol::Http2, Protocol::Grpc, Protocol::Tcp, Protocol::Tls];
-    let port = (port(), "[a-z-]{0,10}", option::of(select(protocols)))
+    let port = (port(), "[a-z-]{0,10}", option::of(protocol()))
         .prop_map(|(port, name, protocol)| ServicePort { port, name, protocol });
     (service_name(), vec(port, 0..4), vec(any::<IpAddr>(), 0..3))
         .prop_map(|(name, ports, addresses)| Service { name, ports, addresses })
@@ -68,19 +76,68 @@ fn endpoints() -> impl Strategy<Value = Endpoints> {
         option::of(service_name().prop_map(|name| WorkloadName(name.0))),
         "[a-z0-9-]{0,6}",
         select(vec![EndpointState::Ready, EndpointState::Draining]),
+        (prop_oneof![Just(1), 1..=bounds::WEIGHT], prop_oneof![Just(0), 0..=bounds::PRIORITY]),
     )
-        .prop_map(|((ip, port), transport, workload, zone, state)| Endpoint {
+        .prop_map(|((ip, port), transport, workload, zone, state, (weight, priority))| Endpoint {
             address: SocketAddr::new(ip, port),
             transport,
             workload,
             zone,
             state,
-            weight: 1,
-            priority: 0,
+            weight,
+            priority,
         });
     let ports =
         (port(), vec(endpoint, 0..5)).prop_map(|(port, endpoints)| PortEndpoints::new(port, endpoints));
     (service_name(), vec(ports, 0..3)).prop_map(|(service, ports)| Endpoints { service, ports })
+}
+
+fn own() -> impl Strategy<Value = OwnServices> {
+    let one = ((any::<IpAddr>(), port()), service_name(), port())
+        .prop_map(|((ip, own), service, port)| OwnPort { address: SocketAddr::new(ip, own), service, port });
+    prop::collection::btree_set(one, 0..5)
+        .prop_map(|ports| OwnServices { ports: ports.into_iter().collect() })
+}
+
+/// Milliseconds, at least one.
+fn time() -> impl Strategy<Value = Duration> {
+    (1..=bounds::TIMEOUT_MS).prop_map(Duration::from_millis)
+}
+
+fn share() -> impl Strategy<Value = Ppm> {
+    (0..=bounds::PPM).prop_map(Ppm)
+}
+
+fn backend_target() -> impl Strategy<Value = BackendTarget> {
+    prop_oneof![
+        3 => (service_name(), port()).prop_map(|(service, port)| BackendTarget::Service { service, port }),
+        1 => ("\\PC{0,9}", "\\PC{0,9}").prop_map(|(reference, reason)| BackendTarget::Invalid { reference, reason }),
+    ]
+}
+
+fn cors() -> impl Strategy<Value = Cors> {
+    let origin = || prop_oneof!["\\*", "https?://(\\*\\.)?[a-z]{1,5}\\.example(:[0-9]{1,4})?"];
+    let name = || prop_oneof!["\\*", "[a-z][a-z-]{0,6}"];
+    (
+        vec(origin(), 0..3),
+        any::<bool>(),
+        vec("[A-Z]{1,7}|\\*", 0..3),
+        vec(name(), 0..3),
+        vec(name(), 0..3),
+        time(),
+    )
+        .prop_map(
+            |(allow_origins, allow_credentials, allow_methods, allow_headers, expose_headers, max_age)| {
+                Cors {
+                    allow_origins,
+                    allow_credentials,
+                    allow_methods,
+                    allow_headers,
+                    expose_headers,
+                    max_age,
+                }
+            },
+        )
 }
 
 fn pattern() -> impl Strategy<Value = Pattern> {
@@ -112,7 +169,7 @@ fn grpc_target() -> impl Strategy<Value = Target> {
         .prop_map(|(service, method)| Target::Grpc(GrpcMatch { service, method }))
 }
 
-fn filter() -> impl Strategy<Value = Filter> {
+fn filter() -> BoxedStrategy<Filter> {
     let name = || "[a-z][a-z0-9_-]{0,8}";
     let header = || (name(), "[ -~\u{e4}]{0,8}");
     let edit = || {
@@ -145,28 +202,39 @@ fn filter() -> impl Strategy<Value = Filter> {
         edit().prop_map(Filter::ResponseHeaders),
         redirect.prop_map(Filter::Redirect),
         (host(), rewrite()).prop_map(|(hostname, path)| Filter::Rewrite(UrlRewrite { hostname, path })),
+        (backend_target(), share()).prop_map(|(target, share)| Filter::Mirror(Mirror { target, share })),
+        cors().prop_map(Filter::Cors),
     ]
+    .boxed()
 }
 
 fn rule(target: impl Strategy<Value = Target> + 'static) -> impl Strategy<Value = Rule> {
-    let backend_target = prop_oneof![
-        3 => (service_name(), port()).prop_map(|(service, port)| BackendTarget::Service { service, port }),
-        1 => ("\\PC{0,9}", "\\PC{0,9}").prop_map(|(reference, reason)| BackendTarget::Invalid { reference, reason }),
-    ];
-    let backend = (backend_target, 0..=bounds::WEIGHT, vec(filter(), 0..2))
+    let backend = (backend_target(), 0..=bounds::WEIGHT, vec(filter(), 0..2))
         .prop_map(|(target, weight, filters)| Backend { target, weight, filters });
-    let limit = || option::of((1..=bounds::TIMEOUT_MS).prop_map(Duration::from_millis));
+    let limit = || option::of(time());
+    let retry = (vec(400_u16..=599, 0..3), option::of(0..=bounds::ATTEMPTS), option::of(time()))
+        .prop_map(|(statuses, attempts, backoff)| RuleRetry { statuses, attempts, backoff });
+    let own = (option::of(retry), option::of(session()));
     let one = (target, vec(condition("[a-z][a-z0-9-]{0,5}"), 0..3))
         .prop_map(|(target, headers)| Match { target, headers });
-    (option::of("[a-z]{1,5}"), vec(one, 1..4), vec(filter(), 0..3), vec(backend, 0..4), (limit(), limit()))
-        .prop_map(|(name, matches, filters, backends, (request, backend_request))| Rule {
-            name,
-            matches,
-            filters,
-            backends,
-            timeouts: Timeouts { request, backend_request },
-            retry: None,
-            session: None,
+    (
+        option::of("[a-z]{1,5}"),
+        vec(one, 1..4),
+        vec(filter(), 0..3),
+        vec(backend, 0..4),
+        (limit(), limit()),
+        own,
+    )
+        .prop_map(|(name, matches, filters, backends, (request, backend_request), (retry, session))| {
+            Rule {
+                name,
+                matches,
+                filters,
+                backends,
+                timeouts: Timeouts { request, backend_request },
+                retry,
+                session,
+            }
         })
 }
 
@@ -192,7 +260,9 @@ fn resource() -> impl Strategy<Value = ModelResource> {
         1 => mesh().prop_map(ModelResource::Mesh),
         1 => service().prop_map(ModelResource::Service),
         1 => endpoints().prop_map(ModelResource::Endpoints),
-        3 => route().prop_map(ModelResource::Route),
+        3 => route().boxed().prop_map(ModelResource::Route),
+        3 => policy().prop_map(ModelResource::Policy),
+        1 => own().prop_map(ModelResource::Own),
     ]
 }
 

@@ -46,8 +46,8 @@ pub struct Held {
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
 }
-/// A service port that the proxy's workload talks to. Subscribing brings the service, its routes, and the services and
-/// endpoints of all their backends.
+/// A service port that the proxy's workload talks to. Subscribing brings the service, its routes, the services and
+/// endpoints of all their backends, and the policies of all of these.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Destination {
     #[prost(string, tag = "1")]
@@ -133,13 +133,14 @@ pub struct Watermark {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Resource {
-    /// `mesh`, `service/NS/NAME`, `endpoints/NS/NAME`, `httproute/NS/NAME`, `grpcroute/NS/NAME`.
+    /// `mesh`, `own`, `service/NS/NAME`, `endpoints/NS/NAME`, `httproute/NS/NAME`, `grpcroute/NS/NAME`,
+    /// `trafficpolicy/NS/NAME`.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Hash of the meaning.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
-    #[prost(oneof = "resource::Body", tags = "3, 4, 5, 6")]
+    #[prost(oneof = "resource::Body", tags = "3, 4, 5, 6, 7, 8")]
     pub body: ::core::option::Option<resource::Body>,
 }
 /// Nested message and enum types in `Resource`.
@@ -154,6 +155,10 @@ pub mod resource {
         Endpoints(super::Endpoints),
         #[prost(message, tag = "6")]
         Route(super::Route),
+        #[prost(message, tag = "7")]
+        Policy(super::TrafficPolicy),
+        #[prost(message, tag = "8")]
+        Own(super::OwnServices),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -224,6 +229,12 @@ pub struct Endpoint {
     pub zone: ::prost::alloc::string::String,
     #[prost(enumeration = "EndpointState", tag = "6")]
     pub state: i32,
+    /// Share relative to the others; 0: 1.
+    #[prost(uint32, tag = "7")]
+    pub weight: u32,
+    /// 0 is used first.
+    #[prost(uint32, tag = "8")]
+    pub priority: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Route {
@@ -269,6 +280,20 @@ pub struct Rule {
     pub request_timeout_ms: ::core::option::Option<u64>,
     #[prost(uint64, optional, tag = "6")]
     pub backend_request_timeout_ms: ::core::option::Option<u64>,
+    #[prost(message, optional, tag = "7")]
+    pub retry: ::core::option::Option<RuleRetry>,
+    #[prost(message, optional, tag = "8")]
+    pub session: ::core::option::Option<SessionPersistence>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RuleRetry {
+    #[prost(uint32, repeated, tag = "1")]
+    pub statuses: ::prost::alloc::vec::Vec<u32>,
+    /// After the first one. Absent: the default.
+    #[prost(uint32, optional, tag = "2")]
+    pub attempts: ::core::option::Option<u32>,
+    #[prost(uint64, optional, tag = "3")]
+    pub backoff_ms: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Match {
@@ -344,7 +369,7 @@ pub mod value_match {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Filter {
-    #[prost(oneof = "filter::Filter", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "filter::Filter", tags = "1, 2, 3, 4, 5, 6")]
     pub filter: ::core::option::Option<filter::Filter>,
 }
 /// Nested message and enum types in `Filter`.
@@ -359,7 +384,44 @@ pub mod filter {
         Redirect(super::Redirect),
         #[prost(message, tag = "4")]
         Rewrite(super::UrlRewrite),
+        #[prost(message, tag = "5")]
+        Mirror(super::Mirror),
+        #[prost(message, tag = "6")]
+        Cors(super::Cors),
     }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Mirror {
+    /// Share of the requests that is copied, parts per million.
+    #[prost(uint32, tag = "3")]
+    pub share_ppm: u32,
+    #[prost(oneof = "mirror::Target", tags = "1, 2")]
+    pub target: ::core::option::Option<mirror::Target>,
+}
+/// Nested message and enum types in `Mirror`.
+pub mod mirror {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Target {
+        #[prost(message, tag = "1")]
+        Service(super::ServiceTarget),
+        #[prost(message, tag = "2")]
+        Invalid(super::InvalidBackend),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Cors {
+    #[prost(string, repeated, tag = "1")]
+    pub allow_origins: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "2")]
+    pub allow_credentials: bool,
+    #[prost(string, repeated, tag = "3")]
+    pub allow_methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "4")]
+    pub allow_headers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "5")]
+    pub expose_headers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint64, tag = "6")]
+    pub max_age_ms: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HeaderEdit {
@@ -448,6 +510,464 @@ pub struct InvalidBackend {
     pub reference: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+}
+/// What the receiving proxy's workload serves. The proxy subscribes to these services by itself.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OwnServices {
+    #[prost(message, repeated, tag = "1")]
+    pub ports: ::prost::alloc::vec::Vec<OwnPort>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OwnPort {
+    /// `IP:PORT`, as other proxies connect to it.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Port of the Service.
+    #[prost(uint32, tag = "4")]
+    pub port: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TrafficPolicy {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "3")]
+    pub targets: ::prost::alloc::vec::Vec<PolicyTarget>,
+    /// Creation time, Unix seconds. Of two policies on one target the older one counts.
+    #[prost(uint64, tag = "4")]
+    pub created: u64,
+    /// Where the object was read: file and line, or namespace and resource version.
+    #[prost(string, tag = "5")]
+    pub origin: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "6")]
+    pub settings: ::core::option::Option<TrafficSettings>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyTarget {
+    #[prost(oneof = "policy_target::Target", tags = "1, 2")]
+    pub target: ::core::option::Option<policy_target::Target>,
+}
+/// Nested message and enum types in `PolicyTarget`.
+pub mod policy_target {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Target {
+        #[prost(message, tag = "1")]
+        Service(super::ServicePolicyTarget),
+        #[prost(message, tag = "2")]
+        Route(super::RoutePolicyTarget),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServicePolicyTarget {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// 0: every port.
+    #[prost(uint32, tag = "3")]
+    pub port: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RoutePolicyTarget {
+    #[prost(enumeration = "RouteKind", tag = "1")]
+    pub kind: i32,
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Empty: every rule.
+    #[prost(string, tag = "4")]
+    pub rule: ::prost::alloc::string::String,
+}
+/// What is absent is left to the next wider policy.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TrafficSettings {
+    #[prost(message, optional, tag = "1")]
+    pub timeouts: ::core::option::Option<RequestTimeouts>,
+    #[prost(message, optional, tag = "2")]
+    pub retries: ::core::option::Option<Retries>,
+    #[prost(message, optional, tag = "3")]
+    pub hedging: ::core::option::Option<Hedging>,
+    #[prost(message, optional, tag = "4")]
+    pub fault: ::core::option::Option<Fault>,
+    #[prost(message, optional, tag = "5")]
+    pub direct_response: ::core::option::Option<DirectResponse>,
+    #[prost(message, optional, tag = "6")]
+    pub bodies: ::core::option::Option<BodyLimits>,
+    #[prost(message, optional, tag = "7")]
+    pub session: ::core::option::Option<SessionPersistence>,
+    #[prost(message, optional, tag = "8")]
+    pub rate_limits: ::core::option::Option<RateLimits>,
+    #[prost(message, optional, tag = "9")]
+    pub balancing: ::core::option::Option<Balancing>,
+    #[prost(message, optional, tag = "10")]
+    pub circuit_breaker: ::core::option::Option<CircuitBreaker>,
+    #[prost(message, optional, tag = "11")]
+    pub retry_budget: ::core::option::Option<RetryBudget>,
+    #[prost(message, optional, tag = "12")]
+    pub outlier: ::core::option::Option<OutlierDetection>,
+    #[prost(message, optional, tag = "13")]
+    pub health_check: ::core::option::Option<HealthCheck>,
+    #[prost(uint64, optional, tag = "14")]
+    pub connect_timeout_ms: ::core::option::Option<u64>,
+    /// Unspecified: not said.
+    #[prost(enumeration = "Protocol", tag = "15")]
+    pub protocol: i32,
+    #[prost(message, optional, tag = "16")]
+    pub concurrency: ::core::option::Option<AdaptiveConcurrency>,
+}
+/// Milliseconds; absent: no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequestTimeouts {
+    #[prost(uint64, optional, tag = "1")]
+    pub request_ms: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub attempt_ms: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub idle_ms: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    pub stream_ms: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Retries {
+    /// After the first one.
+    #[prost(uint32, tag = "1")]
+    pub attempts: u32,
+    #[prost(enumeration = "RetryOn", repeated, tag = "2")]
+    pub on: ::prost::alloc::vec::Vec<i32>,
+    #[prost(uint32, repeated, tag = "3")]
+    pub statuses: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint32, repeated, tag = "4")]
+    pub grpc_statuses: ::prost::alloc::vec::Vec<u32>,
+    #[prost(enumeration = "RetryMethods", tag = "5")]
+    pub methods: i32,
+    #[prost(uint64, optional, tag = "6")]
+    pub attempt_timeout_ms: ::core::option::Option<u64>,
+    #[prost(uint64, tag = "7")]
+    pub backoff_base_ms: u64,
+    #[prost(uint64, tag = "8")]
+    pub backoff_most_ms: u64,
+    #[prost(uint64, tag = "9")]
+    pub body_bytes: u64,
+    /// The longest pause that a server may ask for. Absent: its wish is not looked at.
+    #[prost(uint64, optional, tag = "10")]
+    pub pushback_ms: ::core::option::Option<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Hedging {
+    #[prost(uint64, tag = "1")]
+    pub delay_ms: u64,
+    /// Beside the first one.
+    #[prost(uint32, tag = "2")]
+    pub extra: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Fault {
+    #[prost(message, optional, tag = "1")]
+    pub delay: ::core::option::Option<FaultDelay>,
+    #[prost(message, optional, tag = "2")]
+    pub abort: ::core::option::Option<FaultAbort>,
+    /// Only requests with all of these.
+    #[prost(message, repeated, tag = "3")]
+    pub headers: ::prost::alloc::vec::Vec<Header>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FaultDelay {
+    #[prost(uint64, tag = "1")]
+    pub delay_ms: u64,
+    #[prost(uint32, tag = "2")]
+    pub share_ppm: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FaultAbort {
+    #[prost(uint32, tag = "3")]
+    pub share_ppm: u32,
+    #[prost(oneof = "fault_abort::Answer", tags = "1, 2")]
+    pub answer: ::core::option::Option<fault_abort::Answer>,
+}
+/// Nested message and enum types in `FaultAbort`.
+pub mod fault_abort {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Answer {
+        #[prost(uint32, tag = "1")]
+        HttpStatus(u32),
+        #[prost(uint32, tag = "2")]
+        GrpcStatus(u32),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DirectResponse {
+    #[prost(uint32, tag = "1")]
+    pub status: u32,
+    #[prost(string, tag = "2")]
+    pub body: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub content_type: ::prost::alloc::string::String,
+}
+/// Absent: no bound.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BodyLimits {
+    #[prost(uint64, optional, tag = "1")]
+    pub request_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub response_bytes: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionPersistence {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "SessionKind", tag = "2")]
+    pub kind: i32,
+    #[prost(uint64, optional, tag = "3")]
+    pub absolute_timeout_ms: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    pub idle_timeout_ms: ::core::option::Option<u64>,
+}
+/// A message, so that no limits at all can lie over those of a wider policy.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RateLimits {
+    #[prost(message, repeated, tag = "1")]
+    pub limits: ::prost::alloc::vec::Vec<RateLimit>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RateLimit {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub requests: u32,
+    #[prost(uint64, tag = "3")]
+    pub per_ms: u64,
+    #[prost(uint32, tag = "4")]
+    pub burst: u32,
+    /// Empty: one bucket for all.
+    #[prost(message, repeated, tag = "5")]
+    pub keys: ::prost::alloc::vec::Vec<RateKey>,
+    /// Only requests with all of these.
+    #[prost(message, repeated, tag = "6")]
+    pub headers: ::prost::alloc::vec::Vec<Header>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RateKey {
+    #[prost(oneof = "rate_key::Key", tags = "1, 2")]
+    pub key: ::core::option::Option<rate_key::Key>,
+}
+/// Nested message and enum types in `RateKey`.
+pub mod rate_key {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Key {
+        #[prost(enumeration = "super::RateKeyPart", tag = "1")]
+        Part(i32),
+        /// Name of a header.
+        #[prost(string, tag = "2")]
+        Header(::prost::alloc::string::String),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Balancing {
+    #[prost(message, optional, tag = "7")]
+    pub slow_start: ::core::option::Option<SlowStart>,
+    #[prost(enumeration = "Locality", tag = "8")]
+    pub locality: i32,
+    #[prost(uint32, tag = "9")]
+    pub panic_threshold_ppm: u32,
+    #[prost(uint32, optional, tag = "10")]
+    pub max_requests_per_endpoint: ::core::option::Option<u32>,
+    #[prost(oneof = "balancing::Algorithm", tags = "1, 2, 3, 4, 5, 6")]
+    pub algorithm: ::core::option::Option<balancing::Algorithm>,
+}
+/// Nested message and enum types in `Balancing`.
+pub mod balancing {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Algorithm {
+        #[prost(message, tag = "1")]
+        PeakEwma(super::PeakEwma),
+        #[prost(message, tag = "2")]
+        LeastRequest(super::LeastRequest),
+        #[prost(message, tag = "3")]
+        RoundRobin(super::RoundRobin),
+        #[prost(message, tag = "4")]
+        Random(super::RandomChoice),
+        #[prost(message, tag = "5")]
+        RingHash(super::HashTable),
+        #[prost(message, tag = "6")]
+        Maglev(super::HashTable),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeakEwma {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeastRequest {
+    #[prost(uint32, tag = "1")]
+    pub choices: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RoundRobin {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RandomChoice {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HashTable {
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<HashKey>,
+    /// Points on the ring, or entries of the table.
+    #[prost(uint32, tag = "2")]
+    pub size: u32,
+    /// Per mille of the mean. Absent: unbounded.
+    #[prost(uint32, optional, tag = "3")]
+    pub bounded_load: ::core::option::Option<u32>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HashKey {
+    #[prost(oneof = "hash_key::Key", tags = "1, 2, 3")]
+    pub key: ::core::option::Option<hash_key::Key>,
+}
+/// Nested message and enum types in `HashKey`.
+pub mod hash_key {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Key {
+        #[prost(string, tag = "1")]
+        Header(::prost::alloc::string::String),
+        #[prost(message, tag = "2")]
+        Cookie(super::HashCookie),
+        #[prost(message, tag = "3")]
+        SourceAddress(super::SourceAddress),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HashCookie {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Absent: none is set.
+    #[prost(uint64, optional, tag = "2")]
+    pub ttl_ms: ::core::option::Option<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SourceAddress {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SlowStart {
+    #[prost(uint64, tag = "1")]
+    pub window_ms: u64,
+    #[prost(uint32, tag = "2")]
+    pub floor_ppm: u32,
+}
+/// Absent: the proxy's own bound.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CircuitBreaker {
+    #[prost(uint32, optional, tag = "1")]
+    pub connections: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "2")]
+    pub pending: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "3")]
+    pub requests: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "4")]
+    pub streams: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "5")]
+    pub retries: ::core::option::Option<u32>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetryBudget {
+    #[prost(uint32, tag = "1")]
+    pub share_ppm: u32,
+    #[prost(uint32, tag = "2")]
+    pub min_per_second: u32,
+    #[prost(uint64, tag = "3")]
+    pub window_ms: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OutlierDetection {
+    #[prost(uint32, optional, tag = "1")]
+    pub consecutive_errors: ::core::option::Option<u32>,
+    #[prost(uint64, tag = "2")]
+    pub interval_ms: u64,
+    #[prost(uint64, tag = "3")]
+    pub base_ejection_ms: u64,
+    #[prost(uint64, tag = "4")]
+    pub max_ejection_ms: u64,
+    #[prost(uint32, tag = "5")]
+    pub max_ejected_ppm: u32,
+    #[prost(message, optional, tag = "6")]
+    pub success_rate: ::core::option::Option<SuccessRate>,
+    #[prost(message, optional, tag = "7")]
+    pub latency: ::core::option::Option<LatencyOutlier>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SuccessRate {
+    #[prost(uint32, tag = "1")]
+    pub min_requests: u32,
+    #[prost(uint32, tag = "2")]
+    pub min_endpoints: u32,
+    /// Standard deviations, per mille.
+    #[prost(uint32, tag = "3")]
+    pub deviations: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LatencyOutlier {
+    #[prost(uint32, tag = "1")]
+    pub min_requests: u32,
+    /// Times the median, per mille.
+    #[prost(uint32, tag = "2")]
+    pub factor: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HealthCheck {
+    #[prost(uint64, tag = "4")]
+    pub interval_ms: u64,
+    #[prost(uint64, tag = "5")]
+    pub timeout_ms: u64,
+    #[prost(uint32, tag = "6")]
+    pub unhealthy_after: u32,
+    #[prost(uint32, tag = "7")]
+    pub healthy_after: u32,
+    #[prost(oneof = "health_check::Probe", tags = "1, 2, 3")]
+    pub probe: ::core::option::Option<health_check::Probe>,
+}
+/// Nested message and enum types in `HealthCheck`.
+pub mod health_check {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Probe {
+        #[prost(message, tag = "1")]
+        Http(super::HttpProbe),
+        #[prost(message, tag = "2")]
+        Grpc(super::GrpcProbe),
+        #[prost(message, tag = "3")]
+        Tcp(super::TcpProbe),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HttpProbe {
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// Empty: the service's.
+    #[prost(string, tag = "2")]
+    pub host: ::prost::alloc::string::String,
+    /// Both ends included.
+    #[prost(uint32, tag = "3")]
+    pub first_status: u32,
+    #[prost(uint32, tag = "4")]
+    pub last_status: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrpcProbe {
+    #[prost(string, tag = "1")]
+    pub service: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TcpProbe {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdaptiveConcurrency {
+    #[prost(uint32, tag = "1")]
+    pub min: u32,
+    #[prost(uint32, tag = "2")]
+    pub max: u32,
+    /// Per mille of the unloaded latency.
+    #[prost(uint32, tag = "3")]
+    pub tolerance: u32,
+    #[prost(uint32, tag = "4")]
+    pub queue: u32,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -604,6 +1124,172 @@ impl RouteKind {
             "ROUTE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
             "ROUTE_KIND_HTTP" => Some(Self::Http),
             "ROUTE_KIND_GRPC" => Some(Self::Grpc),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RetryOn {
+    Unspecified = 0,
+    ConnectFailure = 1,
+    RefusedStream = 2,
+    Reset = 3,
+    AttemptTimeout = 4,
+    GatewayError = 5,
+    ServerError = 6,
+}
+impl RetryOn {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RETRY_ON_UNSPECIFIED",
+            Self::ConnectFailure => "RETRY_ON_CONNECT_FAILURE",
+            Self::RefusedStream => "RETRY_ON_REFUSED_STREAM",
+            Self::Reset => "RETRY_ON_RESET",
+            Self::AttemptTimeout => "RETRY_ON_ATTEMPT_TIMEOUT",
+            Self::GatewayError => "RETRY_ON_GATEWAY_ERROR",
+            Self::ServerError => "RETRY_ON_SERVER_ERROR",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RETRY_ON_UNSPECIFIED" => Some(Self::Unspecified),
+            "RETRY_ON_CONNECT_FAILURE" => Some(Self::ConnectFailure),
+            "RETRY_ON_REFUSED_STREAM" => Some(Self::RefusedStream),
+            "RETRY_ON_RESET" => Some(Self::Reset),
+            "RETRY_ON_ATTEMPT_TIMEOUT" => Some(Self::AttemptTimeout),
+            "RETRY_ON_GATEWAY_ERROR" => Some(Self::GatewayError),
+            "RETRY_ON_SERVER_ERROR" => Some(Self::ServerError),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RetryMethods {
+    /// Idempotent ones.
+    Unspecified = 0,
+    Idempotent = 1,
+    All = 2,
+}
+impl RetryMethods {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RETRY_METHODS_UNSPECIFIED",
+            Self::Idempotent => "RETRY_METHODS_IDEMPOTENT",
+            Self::All => "RETRY_METHODS_ALL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RETRY_METHODS_UNSPECIFIED" => Some(Self::Unspecified),
+            "RETRY_METHODS_IDEMPOTENT" => Some(Self::Idempotent),
+            "RETRY_METHODS_ALL" => Some(Self::All),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SessionKind {
+    /// A session cookie.
+    Unspecified = 0,
+    SessionCookie = 1,
+    PermanentCookie = 2,
+    Header = 3,
+}
+impl SessionKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SESSION_KIND_UNSPECIFIED",
+            Self::SessionCookie => "SESSION_KIND_SESSION_COOKIE",
+            Self::PermanentCookie => "SESSION_KIND_PERMANENT_COOKIE",
+            Self::Header => "SESSION_KIND_HEADER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SESSION_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "SESSION_KIND_SESSION_COOKIE" => Some(Self::SessionCookie),
+            "SESSION_KIND_PERMANENT_COOKIE" => Some(Self::PermanentCookie),
+            "SESSION_KIND_HEADER" => Some(Self::Header),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RateKeyPart {
+    Unspecified = 0,
+    ClientIdentity = 1,
+    Route = 2,
+    Method = 3,
+}
+impl RateKeyPart {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RATE_KEY_PART_UNSPECIFIED",
+            Self::ClientIdentity => "RATE_KEY_PART_CLIENT_IDENTITY",
+            Self::Route => "RATE_KEY_PART_ROUTE",
+            Self::Method => "RATE_KEY_PART_METHOD",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RATE_KEY_PART_UNSPECIFIED" => Some(Self::Unspecified),
+            "RATE_KEY_PART_CLIENT_IDENTITY" => Some(Self::ClientIdentity),
+            "RATE_KEY_PART_ROUTE" => Some(Self::Route),
+            "RATE_KEY_PART_METHOD" => Some(Self::Method),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Locality {
+    /// The own zone first.
+    Unspecified = 0,
+    PreferZone = 1,
+    Off = 2,
+}
+impl Locality {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LOCALITY_UNSPECIFIED",
+            Self::PreferZone => "LOCALITY_PREFER_ZONE",
+            Self::Off => "LOCALITY_OFF",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LOCALITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "LOCALITY_PREFER_ZONE" => Some(Self::PreferZone),
+            "LOCALITY_OFF" => Some(Self::Off),
             _ => None,
         }
     }

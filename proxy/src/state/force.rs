@@ -4,7 +4,7 @@
 //! so that waiting is in vain); until then the former table stays, and so do the endpoints that only the former table
 //! needs. A destination that never had a table in force is not there yet.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,8 +12,10 @@ use mesh_model::endpoint::Endpoints;
 use mesh_model::name::ServiceName;
 use mesh_model::route::table::RouteTable;
 use mesh_model::route::{BackendTarget, Route};
+use mesh_model::traffic::effective::backend_policy;
+use mesh_model::traffic::{PolicyTarget, TrafficPolicy};
 
-use super::snapshot::{Destination, Snapshot};
+use super::snapshot::{Destination, PortPolicies, Snapshot};
 use super::store::Store;
 
 /// A destination that the workload uses.
@@ -86,9 +88,22 @@ impl Want {
     }
 }
 
+/// What a table is made of.
+#[derive(Debug, Clone, Default)]
+struct Inputs {
+    routes: Vec<Arc<Route>>,
+    policies: Vec<Arc<TrafficPolicy>>,
+}
+
+impl Inputs {
+    fn same(&self, other: &Self) -> bool {
+        same(&self.routes, &other.routes) && same(&self.policies, &other.policies)
+    }
+}
+
 #[derive(Debug)]
 struct PortTable {
-    inputs: Vec<Arc<Route>>,
+    inputs: Inputs,
     wanted: Arc<RouteTable>,
     in_force: Option<Arc<RouteTable>>,
 }
@@ -104,7 +119,7 @@ fn is_complete(service: &ServiceName, table: &RouteTable, here: impl Fn(&Service
     })
 }
 
-fn same(a: &[Arc<Route>], b: &[Arc<Route>]) -> bool {
+fn same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
 }
 
@@ -117,8 +132,9 @@ impl Store {
         for (name, want) in &mut wanted {
             match want.answer {
                 AnswerState::Known => {
-                    let routes = attached.get(name).map_or(&[][..], Vec::as_slice);
-                    if let Some(destination) = self.destination(name, want, routes) {
+                    let routes = attached.get(name).cloned().unwrap_or_default();
+                    let policies = self.attached_policies(name, &routes);
+                    if let Some(destination) = self.destination(name, want, &Inputs { routes, policies }) {
                         destinations.insert(name.clone(), destination);
                     }
                 }
@@ -144,25 +160,30 @@ impl Store {
         attached
     }
 
-    fn destination(
-        &self,
-        name: &ServiceName,
-        want: &mut Want,
-        routes: &[Arc<Route>],
-    ) -> Option<Arc<Destination>> {
+    /// Policies on the service or on one of these routes, in the order of their names.
+    fn attached_policies(&self, service: &ServiceName, routes: &[Arc<Route>]) -> Vec<Arc<TrafficPolicy>> {
+        let counts = |target: &PolicyTarget| match target {
+            PolicyTarget::Service { service: of, .. } => of == service,
+            PolicyTarget::Route { route, .. } => routes.iter().any(|attached| attached.id == *route),
+        };
+        let policies = self.policies.values().map(|policy| &policy.value);
+        policies.filter(|policy| policy.targets.iter().any(counts)).map(Arc::clone).collect()
+    }
+
+    fn destination(&self, name: &ServiceName, want: &mut Want, inputs: &Inputs) -> Option<Arc<Destination>> {
         let service = &self.services.get(name)?.value;
         let here = |s: &ServiceName| self.endpoints.contains_key(s) || self.refused_endpoints.contains(s);
         want.tables.retain(|port, _| service.port(*port).is_some());
         for port in service.ports.iter().map(|p| p.port) {
-            let build = || Arc::new(RouteTable::build(name, port, &self.client_namespace, routes, &[]));
-            let table = want.tables.entry(port).or_insert_with(|| PortTable {
-                inputs: routes.to_vec(),
-                wanted: build(),
-                in_force: None,
-            });
-            if !same(&table.inputs, routes) {
-                *table =
-                    PortTable { inputs: routes.to_vec(), wanted: build(), in_force: table.in_force.take() };
+            let Inputs { routes, policies } = inputs;
+            let build = |in_force| PortTable {
+                inputs: inputs.clone(),
+                wanted: Arc::new(RouteTable::build(name, port, &self.client_namespace, routes, policies)),
+                in_force,
+            };
+            let table = want.tables.entry(port).or_insert_with(|| build(None));
+            if !table.inputs.same(inputs) {
+                *table = build(table.in_force.take());
             }
             // A service that has neither routes nor endpoints is told as it is: there is nothing better to wait for.
             let first_and_plain = table.in_force.is_none() && table.wanted.is_empty();
@@ -198,6 +219,11 @@ impl Store {
         let former = &self.snapshot;
         let mut next = Snapshot::clone(former);
         next.settings = self.settings.as_ref().map(|settings| Arc::clone(&settings.value));
+        next.own = self.own.as_ref().map(|own| Arc::clone(&own.value)).unwrap_or_default();
+        let backend_policies = self.backend_policies();
+        if *former.backend_policies != backend_policies {
+            next.backend_policies = Arc::new(backend_policies);
+        }
         if !same_map(&services, &former.services) {
             next.services = Arc::new(services);
         }
@@ -211,6 +237,34 @@ impl Store {
             next.unknown = Arc::new(unknown);
         }
         self.snapshot = Arc::new(next);
+    }
+
+    /// The settings of every service that policies are attached to. What is equal to before keeps its `Arc`.
+    fn backend_policies(&self) -> HashMap<ServiceName, PortPolicies> {
+        let all: Vec<Arc<TrafficPolicy>> =
+            self.policies.values().map(|policy| Arc::clone(&policy.value)).collect();
+        let mut ports: HashMap<&ServiceName, BTreeSet<u16>> = HashMap::new();
+        for target in all.iter().flat_map(|policy| &policy.targets) {
+            if let PolicyTarget::Service { service, port } = target {
+                ports.entry(service).or_default().extend(port);
+            }
+        }
+        let made = ports.into_iter().map(|(service, ports)| {
+            let mut known = PortPolicies::known(self.snapshot.backend_policies.get(service));
+            let mut policy = |port: u16| {
+                let now = backend_policy(&all, service, port);
+                if let Some(before) = known.iter().find(|before| ***before == now) {
+                    return Arc::clone(before);
+                }
+                let now = Arc::new(now);
+                known.push(Arc::clone(&now));
+                now
+            };
+            let named = ports.into_iter().map(|port| (port, policy(port))).collect();
+            // No service has port 0, so no policy names it.
+            (service.clone(), PortPolicies { named, others: policy(0) })
+        });
+        made.collect()
     }
 
     /// All endpoints held, and those that only a former table in force still needs.

@@ -35,6 +35,21 @@ pub(super) struct PortPolicies {
     pub(super) others: Arc<BackendPolicy>,
 }
 
+impl PortPolicies {
+    /// All that were in force for a service, the default included.
+    pub(super) fn known(former: Option<&Self>) -> Vec<Arc<BackendPolicy>> {
+        let mut known = vec![Arc::clone(&DEFAULT_BACKEND)];
+        if let Some(former) = former {
+            known.extend(former.named.iter().map(|(_, policy)| policy).chain([&former.others]).cloned());
+        }
+        known
+    }
+
+    pub(super) fn port(&self, port: u16) -> &Arc<BackendPolicy> {
+        self.named.iter().find(|(named, _)| *named == port).map_or(&self.others, |(_, policy)| policy)
+    }
+}
+
 /// The settings of every service without a policy.
 static DEFAULT_BACKEND: LazyLock<Arc<BackendPolicy>> = LazyLock::new(Arc::default);
 
@@ -121,9 +136,7 @@ impl Snapshot {
 
     /// The settings in force for that port of a backend. The `Arc` is another one only when they changed.
     pub fn backend_policy(&self, service: &ServiceName, port: u16) -> Arc<BackendPolicy> {
-        let policy = self.backend_policies.get(service).map(|ports| {
-            ports.named.iter().find(|(named, _)| *named == port).map_or(&ports.others, |(_, policy)| policy)
-        });
+        let policy = self.backend_policies.get(service).map(|ports| ports.port(port));
         Arc::clone(policy.unwrap_or(&DEFAULT_BACKEND))
     }
 

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use mesh_model::endpoint::Endpoints;
-use mesh_model::name::ServiceName;
+use mesh_model::name::{Name, ServiceName};
 use mesh_model::route::{Route, RouteId};
-use mesh_model::service::Service;
+use mesh_model::service::{OwnServices, Service};
 use mesh_model::settings::MeshSettings;
+use mesh_model::traffic::{self, TrafficPolicy};
 use mesh_proto::config::v1::{Destination as WireDestination, Held, Reject, Resource, Update};
 use mesh_proto::convert::{self, ModelResource};
 
@@ -34,6 +35,8 @@ pub struct Store {
     pub(super) services: HashMap<ServiceName, Versioned<Service>>,
     pub(super) endpoints: HashMap<ServiceName, Versioned<Endpoints>>,
     pub(super) routes: BTreeMap<RouteId, Versioned<Route>>,
+    pub(super) policies: BTreeMap<Name, Versioned<TrafficPolicy>>,
+    pub(super) own: Option<Versioned<OwnServices>>,
     /// Endpoints that came but could not be used, and of which no good form is held: nothing to wait for.
     pub(super) refused_endpoints: HashSet<ServiceName>,
     pub(super) wanted: BTreeMap<ServiceName, Want>,
@@ -69,6 +72,8 @@ impl Store {
             services: HashMap::new(),
             endpoints: HashMap::new(),
             routes: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            own: None,
             refused_endpoints: HashSet::new(),
             wanted: BTreeMap::new(),
             snapshot: Arc::new(Snapshot::default()),
@@ -133,6 +138,22 @@ impl Store {
                     self.routes.insert(route.id.clone(), Versioned::new(version, route));
                 }
             },
+            ModelResource::Policy(policy) => match self.policies.get_mut(&policy.name) {
+                Some(held) => held.put(version, policy),
+                None => {
+                    self.policies.insert(policy.name.clone(), Versioned::new(version, policy));
+                }
+            },
+            ModelResource::Own(own) => {
+                for port in &own.ports {
+                    // The proxy follows what its workload serves, so that policies of the called side are here.
+                    self.wanted.entry(port.service.clone()).or_default();
+                }
+                match &mut self.own {
+                    Some(held) => held.put(version, own),
+                    None => self.own = Some(Versioned::new(version, own)),
+                }
+            }
         }
         Ok(())
     }
@@ -159,6 +180,8 @@ impl Store {
                 self.endpoints.remove(&service);
             }
             Some(Resourceful::Route) => self.routes.retain(|id, _| id.to_string() != name),
+            Some(Resourceful::Policy) => self.policies.retain(|of, _| traffic::resource_name(of) != name),
+            Some(Resourceful::Own) => self.own = None,
             // The settings of the mesh are never gone; a name that means nothing here is not held either.
             None => {}
         }
@@ -186,11 +209,13 @@ impl Store {
     /// What is held, for the Hello of the next stream.
     pub fn held(&self) -> Vec<Held> {
         let held = |name: String, version: &String| Held { name, version: version.clone() };
-        let settings = self.settings.iter().map(|s| held("mesh".to_owned(), &s.version));
+        let settings = self.settings.iter().map(|s| held(convert::MESH.to_owned(), &s.version));
         let services = self.services.iter().map(|(name, v)| held(format!("service/{name}"), &v.version));
         let endpoints = self.endpoints.iter().map(|(name, v)| held(format!("endpoints/{name}"), &v.version));
         let routes = self.routes.iter().map(|(id, v)| held(id.to_string(), &v.version));
-        settings.chain(services).chain(endpoints).chain(routes).collect()
+        let policies = self.policies.iter().map(|(name, v)| held(traffic::resource_name(name), &v.version));
+        let own = self.own.iter().map(|own| held(convert::OWN.to_owned(), &own.version));
+        settings.chain(own).chain(services).chain(endpoints).chain(routes).chain(policies).collect()
     }
 
     /// Asks for a destination, unless it is wanted already.
@@ -217,9 +242,14 @@ impl Store {
         self.wanted.iter().filter(|(_, want)| want.is_to_ask()).map(|(name, _)| name)
     }
 
-    /// What is wanted and not known to exist.
+    /// What is wanted and not known to exist. What the workload serves itself is not among it.
     pub fn without_answer(&self) -> impl Iterator<Item = &ServiceName> {
-        self.wanted.iter().filter(|(_, want)| !want.is_known()).map(|(name, _)| name)
+        self.wanted.iter().filter(|(name, want)| !want.is_known() && !self.is_own(name)).map(|(name, _)| name)
+    }
+
+    /// Whether the workload serves it.
+    fn is_own(&self, service: &ServiceName) -> bool {
+        self.own.as_ref().is_some_and(|own| own.value.ports.iter().any(|port| port.service == *service))
     }
 
     /// Whether it is wanted.
@@ -244,9 +274,10 @@ impl Store {
         self.wanted.len()
     }
 
-    /// Takes the marks of use: every wanted destination, and whether the workload asked for it since the last call.
+    /// Takes the marks of use: every wanted destination, and whether the workload asked for it since the last call. What it
+    /// serves itself is always in use.
     pub fn take_used(&mut self) -> Vec<(ServiceName, bool)> {
-        self.wanted.iter().map(|(name, want)| (name.clone(), want.take_used())).collect()
+        self.wanted.iter().map(|(name, want)| (name.clone(), want.take_used() || self.is_own(name))).collect()
     }
 }
 
@@ -255,10 +286,15 @@ enum Resourceful {
     Service(ServiceName),
     Endpoints(ServiceName),
     Route,
+    Policy,
+    Own,
 }
 
 impl Resourceful {
     fn parse(name: &str) -> Option<Self> {
+        if name == convert::OWN {
+            return Some(Self::Own);
+        }
         let mut parts = name.splitn(3, '/');
         let (kind, namespace, name) = (parts.next()?, parts.next()?, parts.next()?);
         let service = || ServiceName::new(namespace, name).ok();
@@ -266,6 +302,7 @@ impl Resourceful {
             "service" => service().map(Self::Service),
             "endpoints" => service().map(Self::Endpoints),
             "httproute" | "grpcroute" => Some(Self::Route),
+            "trafficpolicy" => Some(Self::Policy),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! The store as tables of updates and what is in force after them.
 
 mod order;
+mod policies;
 
 use std::sync::Arc;
 
@@ -9,9 +10,12 @@ use mesh_model::name::{Name, ServiceName};
 use mesh_model::route::{
     Backend, BackendTarget, Match, ParentRef, PathMatch, Route, RouteId, RouteKind, Rule, Target, Timeouts,
 };
-use mesh_model::service::{Service, ServicePort};
+use mesh_model::service::{OwnPort, OwnServices, Service, ServicePort};
 use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
 use mesh_model::spiffe::TrustDomain;
+use mesh_model::traffic::{
+    BodyLimits, CircuitBreaker, PolicyTarget, RequestTimeouts, TrafficPolicy, TrafficSettings,
+};
 use mesh_proto::config::v1::{Destination as WireDestination, Resource, Update, Watermark, resource};
 use mesh_proto::convert::{ModelResource, encode};
 
@@ -83,6 +87,41 @@ pub(crate) fn route(of: &str, parent: &str, backends: &[&str]) -> ModelResource 
     })
 }
 
+/// A policy with a bound on requests under way, one on request bodies, and a timeout for requests, each of that number.
+pub(crate) fn policy(of: &str, target: PolicyTarget, number: u32) -> ModelResource {
+    let timeouts = RequestTimeouts {
+        request: Some(std::time::Duration::from_secs(number.into())),
+        ..RequestTimeouts::default()
+    };
+    ModelResource::Policy(TrafficPolicy {
+        name: Name::new("shop", of).unwrap(),
+        targets: vec![target],
+        created: 0,
+        origin: "test.yaml:9".to_owned(),
+        settings: TrafficSettings {
+            timeouts: Some(timeouts),
+            bodies: Some(BodyLimits { request: Some(number.into()), response: None }),
+            circuit_breaker: Some(CircuitBreaker { requests: Some(number), ..CircuitBreaker::default() }),
+            ..TrafficSettings::default()
+        },
+    })
+}
+
+pub(crate) fn on_service(of: &str, port: Option<u16>) -> PolicyTarget {
+    PolicyTarget::Service { service: name(of), port }
+}
+
+pub(crate) fn on_route(of: &str) -> PolicyTarget {
+    let route = RouteId { kind: RouteKind::Http, name: Name::new("shop", of).unwrap() };
+    PolicyTarget::Route { route, rule: None }
+}
+
+/// The workload serves port 80 of these.
+pub(crate) fn own(services: &[&str]) -> ModelResource {
+    let port = |of: &&str| OwnPort { address: ([127, 0, 0, 9], 8080).into(), service: name(of), port: 80 };
+    ModelResource::Own(OwnServices { ports: services.iter().map(port).collect() })
+}
+
 pub(crate) fn wire(resource: &ModelResource) -> Resource {
     Resource { version: resource.version(), ..encode(resource) }
 }
@@ -96,6 +135,8 @@ pub(crate) fn bad(resource: &ModelResource) -> Resource {
             endpoints.ports[0].endpoints[0].address = "nowhere".to_owned();
         }
         resource::Body::Route(route) => route.kind = 77,
+        resource::Body::Policy(policy) => policy.settings = None,
+        resource::Body::Own(own) => own.ports.iter_mut().for_each(|port| port.address.clear()),
     }
     wire.version = "bad".to_owned();
     wire
@@ -171,13 +212,20 @@ fn an_update_brings_settings_services_and_endpoints_in_one_step() {
 
 #[test]
 fn a_bad_resource_is_rejected_alone_and_its_last_good_form_stays() {
-    for what in [mesh(false), service("cart"), endpoints("cart", &[1]), route("r", "cart", &["cart"])] {
+    let good = [
+        mesh(false),
+        service("cart"),
+        endpoints("cart", &[1]),
+        route("r", "cart", &["cart"]),
+        policy("p", on_service("cart", None), 1),
+        own(&["cart"]),
+    ];
+    for what in &good {
         let mut store = store(&["cart"]);
-        let good = [mesh(false), service("cart"), endpoints("cart", &[1]), route("r", "cart", &["cart"])];
         let before = store.apply(update(&good, &[])).snapshot;
         let held = store.held();
         let mut with_bad = update(&[service("other")], &[]);
-        with_bad.resources.push(bad(&what));
+        with_bad.resources.push(bad(what));
         let applied = store.apply(with_bad);
         let [reject] = &applied.rejects[..] else { panic!("{:?}", applied.rejects) };
         assert_eq!(reject.resource, what.name());
@@ -187,6 +235,9 @@ fn a_bad_resource_is_rejected_alone_and_its_last_good_form_stays() {
         let same_endpoints = before.endpoints(&name("cart")).zip(after.endpoints(&name("cart")));
         assert!(same_endpoints.is_some_and(|(a, b)| Arc::ptr_eq(a, b)));
         assert_eq!(before.settings(), after.settings());
+        assert!(Arc::ptr_eq(before.own(), after.own()));
+        let limits = |snapshot: &Snapshot| snapshot.backend_policy(&name("cart"), 80);
+        assert!(Arc::ptr_eq(&limits(&before), &limits(&after)));
         assert!(after.service(&name("other")).is_some(), "the good part of the update is in force");
         assert!(
             held.iter().all(|held| store.held().contains(held)),

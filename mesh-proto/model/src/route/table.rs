@@ -36,6 +36,12 @@ struct TableRule {
     policy: Arc<RequestPolicy>,
 }
 
+impl TableRule {
+    fn rule(&self) -> Option<&Rule> {
+        self.route.rules.get(self.index)
+    }
+}
+
 /// A match: indices into `RouteTable::rules` and into that rule's matches.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
@@ -153,8 +159,8 @@ impl RouteTable {
 
     /// The entry, spelled out. There is always something: entries are made from these rules.
     fn chosen(&self, entry: Entry) -> Option<Chosen<'_>> {
-        let TableRule { route, index, label, policy } = self.rules.get(entry.rule)?;
-        let rule = route.rules.get(*index)?;
+        let of = self.rules.get(entry.rule)?;
+        let (TableRule { route, index, label, policy }, rule) = (of, of.rule()?);
         let matched = rule.matches.get(entry.match_index)?;
         Some(Chosen {
             route,
@@ -170,6 +176,11 @@ impl RouteTable {
     /// The settings for requests that take no rule: there is no route, or none fits.
     pub fn default_policy(&self) -> &Arc<RequestPolicy> {
         &self.default_policy
+    }
+
+    /// Every rule with what belongs to it, in no order of precedence. A rule always has a match to name; the first one is.
+    pub fn rules(&self) -> impl Iterator<Item = Chosen<'_>> {
+        (0..self.rules.len()).filter_map(|rule| self.chosen(Entry { rule, match_index: 0 }))
     }
 
     /// The routes of this table, in no order.

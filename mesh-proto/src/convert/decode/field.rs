@@ -1,6 +1,10 @@
 //! Where in a resource a decoder is, and the checks that many fields share. It must not know which fields there are.
 
 use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use mesh_model::traffic::Ppm;
 
 use crate::convert::bounds;
 
@@ -73,6 +77,53 @@ impl<'a> Field<'a> {
     /// A number up to and including `limit`.
     pub(super) fn at_most<T: PartialOrd + fmt::Display>(&self, number: T, limit: T) -> Result<T, Wrong> {
         if number <= limit { Ok(number) } else { Err(self.wrong(format!("is {number}, more than {limit}"))) }
+    }
+
+    /// A number between and including both ends.
+    pub(super) fn between(&self, number: u32, range: RangeInclusive<u32>) -> Result<u32, Wrong> {
+        if range.contains(&number) {
+            Ok(number)
+        } else {
+            Err(self.wrong(format!("is {number}, not between {} and {}", range.start(), range.end())))
+        }
+    }
+
+    /// A bound that must let something through, if there is one.
+    pub(super) fn at_least_one(&self, number: Option<u32>) -> Result<Option<u32>, Wrong> {
+        number.map(|number| self.between(number, 1..=u32::MAX)).transpose()
+    }
+
+    /// An HTTP status.
+    pub(super) fn status(&self, status: u32, range: RangeInclusive<u16>) -> Result<u16, Wrong> {
+        let bad =
+            || self.wrong(format!("is {status}, not a status from {} to {}", range.start(), range.end()));
+        u16::try_from(status).ok().filter(|status| range.contains(status)).ok_or_else(bad)
+    }
+
+    /// A gRPC status.
+    pub(super) fn grpc_status(&self, status: u32) -> Result<u8, Wrong> {
+        let bad = || self.wrong(format!("is {status}, not a gRPC status from 0 to 16"));
+        u8::try_from(status).ok().filter(|status| *status <= 16).ok_or_else(bad)
+    }
+
+    /// A share.
+    pub(super) fn share(&self, ppm: u32) -> Result<Ppm, Wrong> {
+        self.at_most(ppm, bounds::PPM).map(Ppm)
+    }
+
+    /// Milliseconds, which may be none.
+    pub(super) fn time(&self, millis: u64) -> Result<Duration, Wrong> {
+        self.at_most(millis, bounds::TIMEOUT_MS).map(Duration::from_millis)
+    }
+
+    /// Milliseconds, at least one.
+    pub(super) fn some_time(&self, millis: u64) -> Result<Duration, Wrong> {
+        if millis == 0 { Err(self.wrong("is 0, which is no time")) } else { self.time(millis) }
+    }
+
+    /// A limit in milliseconds; absent or 0: none.
+    pub(super) fn limit(&self, millis: Option<u64>) -> Result<Option<Duration>, Wrong> {
+        millis.filter(|millis| *millis != 0).map(|millis| self.time(millis)).transpose()
     }
 
     /// A text of bounded length.

@@ -1,25 +1,21 @@
 //! Routes from the wire. It must not decide which of them wins.
 
-use std::time::Duration;
-
 use mesh_model::name::Name;
 use mesh_model::route::{
-    Backend, BackendTarget, Filter, GrpcMatch, HeaderEdit, Match, ParentRef, PathMatch, PathRewrite, Pattern,
-    Redirect, Route, RouteId, RouteKind, Rule, Target, TextMatch, Timeouts, UrlRewrite, ValueMatch,
+    Backend, BackendTarget, Cors, Filter, GrpcMatch, HeaderEdit, Match, Mirror, ParentRef, PathMatch,
+    PathRewrite, Pattern, Redirect, Route, RouteId, RouteKind, Rule, RuleRetry, Target, TextMatch, Timeouts,
+    UrlRewrite, ValueMatch,
 };
 
 use super::field::{Field, Wrong, all};
-use super::service_name;
+use super::policy::{session, statuses};
+use super::{route_kind, service_name};
 use crate::config::v1 as wire;
 use crate::convert::bounds;
 
 pub(super) fn route(route: wire::Route) -> Result<Route, Wrong> {
     let root = Field::root();
-    let kind = match wire::RouteKind::try_from(route.kind) {
-        Ok(wire::RouteKind::Http) => RouteKind::Http,
-        Ok(wire::RouteKind::Grpc) => RouteKind::Grpc,
-        Ok(wire::RouteKind::Unspecified) | Err(_) => return Err(root.at("kind").unknown(route.kind)),
-    };
+    let kind = route_kind(&root.at("kind"), route.kind)?;
     let name = Name::new(&route.namespace, &route.name).map_err(|e| root.at(e.what).refused(&e))?;
     let parents = all(root.at("parents"), bounds::PARENTS, route.parents, |field, parent| {
         Ok(ParentRef {
@@ -38,11 +34,17 @@ fn rule(field: &Field<'_>, kind: RouteKind, rule: wire::Rule) -> Result<Rule, Wr
             .at("matches")
             .wrong("is empty: a rule for every request has one match that says so"));
     }
-    let timeout = |name, millis: Option<u64>| match millis {
-        None | Some(0) => Ok(None),
-        Some(millis) => {
-            field.at(name).at_most(millis, bounds::TIMEOUT_MS).map(|ms| Some(Duration::from_millis(ms)))
-        }
+    let timeout = |name, millis: Option<u64>| field.at(name).limit(millis);
+    let retry = |retry: wire::RuleRetry| {
+        let field = field.at("retry");
+        Ok(RuleRetry {
+            statuses: statuses(field.at("statuses"), retry.statuses)?,
+            attempts: retry
+                .attempts
+                .map(|n| field.at("attempts").at_most(n, bounds::ATTEMPTS))
+                .transpose()?,
+            backoff: retry.backoff_ms.map(|ms| field.at("backoff_ms").time(ms)).transpose()?,
+        })
     };
     Ok(Rule {
         name: field.at("name").optional_text(rule.name)?,
@@ -55,8 +57,8 @@ fn rule(field: &Field<'_>, kind: RouteKind, rule: wire::Rule) -> Result<Rule, Wr
             request: timeout("request_timeout_ms", rule.request_timeout_ms)?,
             backend_request: timeout("backend_request_timeout_ms", rule.backend_request_timeout_ms)?,
         },
-        retry: None,
-        session: None,
+        retry: rule.retry.map(retry).transpose()?,
+        session: rule.session.map(|one| session(&field.at("session"), one)).transpose()?,
     })
 }
 
@@ -152,8 +154,44 @@ fn filter(field: &Field<'_>, filter: wire::Filter) -> Result<Filter, Wrong> {
                 path: one.path.map(|path| path_rewrite(&field.at("path"), path)).transpose()?,
             }))
         }
+        Some(wire::filter::Filter::Mirror(one)) => mirror(&field.at("mirror"), one).map(Filter::Mirror),
+        Some(wire::filter::Filter::Cors(one)) => cors(&field.at("cors"), one).map(Filter::Cors),
         None => Err(field.wrong("is of a kind that this version does not know")),
     }
+}
+
+fn mirror(field: &Field<'_>, mirror: wire::Mirror) -> Result<Mirror, Wrong> {
+    let target = match mirror.target {
+        Some(wire::mirror::Target::Service(target)) => service_target(&field.at("service"), target)?,
+        Some(wire::mirror::Target::Invalid(target)) => invalid_target(&field.at("invalid"), target)?,
+        None => {
+            return Err(field.at("target").wrong("is absent or of a kind that this version does not know"));
+        }
+    };
+    Ok(Mirror { target, share: field.at("share_ppm").share(mirror.share_ppm)? })
+}
+
+/// Names of headers become lower case; those of methods stay, since their case counts.
+fn cors(field: &Field<'_>, cors: wire::Cors) -> Result<Cors, Wrong> {
+    let origin = |field: &Field<'_>, origin: String| {
+        let origin = field.text(origin)?;
+        let good = origin == "*" || origin == "null" || origin.contains("://");
+        if good && origin.bytes().all(|b| b.is_ascii_graphic()) {
+            Ok(origin)
+        } else {
+            Err(field.wrong("is neither `*` nor SCHEME://HOST"))
+        }
+    };
+    let method = |field: &Field<'_>, method: String| header_name(field, &method).map(|_| method);
+    let header = |field: &Field<'_>, name: String| header_name(field, &name);
+    Ok(Cors {
+        allow_origins: all(field.at("allow_origins"), bounds::CORS, cors.allow_origins, origin)?,
+        allow_credentials: cors.allow_credentials,
+        allow_methods: all(field.at("allow_methods"), bounds::CORS, cors.allow_methods, method)?,
+        allow_headers: all(field.at("allow_headers"), bounds::CORS, cors.allow_headers, header)?,
+        expose_headers: all(field.at("expose_headers"), bounds::CORS, cors.expose_headers, header)?,
+        max_age: field.at("max_age_ms").time(cors.max_age_ms)?,
+    })
 }
 
 fn redirect(field: &Field<'_>, one: wire::Redirect) -> Result<Redirect, Wrong> {
@@ -181,7 +219,7 @@ fn redirect(field: &Field<'_>, one: wire::Redirect) -> Result<Redirect, Wrong> {
 }
 
 /// Empty: none. The characters are those that cannot end a host in a URL or a header.
-fn hostname(field: &Field<'_>, text: String) -> Result<Option<String>, Wrong> {
+pub(super) fn hostname(field: &Field<'_>, text: String) -> Result<Option<String>, Wrong> {
     let text = field.optional_text(text)?;
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     match text {
@@ -217,7 +255,7 @@ fn header_edit(field: &Field<'_>, edit: wire::HeaderEdit) -> Result<HeaderEdit, 
 }
 
 /// A token in lower case. Source: RFC 9110 section 5.6.2.
-fn header_name(field: &Field<'_>, name: &str) -> Result<String, Wrong> {
+pub(super) fn header_name(field: &Field<'_>, name: &str) -> Result<String, Wrong> {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || name.len() > 256 || !name.bytes().all(token) {
         return Err(field.wrong("is not a header's name"));
@@ -226,7 +264,7 @@ fn header_name(field: &Field<'_>, name: &str) -> Result<String, Wrong> {
 }
 
 /// Without the control characters that could end the header. Source: RFC 9110 section 5.5.
-fn header_value(field: &Field<'_>, value: String) -> Result<String, Wrong> {
+pub(super) fn header_value(field: &Field<'_>, value: String) -> Result<String, Wrong> {
     let value = field.text(value)?;
     if value.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f) {
         return Err(field.wrong("has a control character"));
@@ -234,19 +272,24 @@ fn header_value(field: &Field<'_>, value: String) -> Result<String, Wrong> {
     Ok(value)
 }
 
+fn service_target(field: &Field<'_>, target: wire::ServiceTarget) -> Result<BackendTarget, Wrong> {
+    Ok(BackendTarget::Service {
+        service: service_name(field, &target.namespace, &target.name)?,
+        port: field.at("port").port(target.port)?,
+    })
+}
+
+fn invalid_target(field: &Field<'_>, invalid: wire::InvalidBackend) -> Result<BackendTarget, Wrong> {
+    Ok(BackendTarget::Invalid {
+        reference: field.at("reference").text(invalid.reference)?,
+        reason: field.at("reason").text(invalid.reason)?,
+    })
+}
+
 fn backend(field: &Field<'_>, backend: wire::Backend) -> Result<Backend, Wrong> {
     let target = match backend.target {
-        Some(wire::backend::Target::Service(target)) => BackendTarget::Service {
-            service: service_name(&field.at("service"), &target.namespace, &target.name)?,
-            port: field.at("service").at("port").port(target.port)?,
-        },
-        Some(wire::backend::Target::Invalid(invalid)) => {
-            let field = field.at("invalid");
-            BackendTarget::Invalid {
-                reference: field.at("reference").text(invalid.reference)?,
-                reason: field.at("reason").text(invalid.reason)?,
-            }
-        }
+        Some(wire::backend::Target::Service(target)) => service_target(&field.at("service"), target)?,
+        Some(wire::backend::Target::Invalid(invalid)) => invalid_target(&field.at("invalid"), invalid)?,
         None => {
             return Err(field.at("target").wrong("is absent or of a kind that this version does not know"));
         }

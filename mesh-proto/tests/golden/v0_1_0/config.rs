@@ -165,6 +165,7 @@ pub(super) fn resources() -> Vec<Case> {
         case("mesh.config.v1.Endpoints", endpoints()),
         case("mesh.config.v1.PortEndpoints", endpoints().ports.remove(0)),
         case("mesh.config.v1.Endpoint", endpoint()),
+        case("mesh.config.v1.Endpoint-weight", Endpoint { weight: 3, priority: 2, ..endpoint() }),
     ]
 }
 

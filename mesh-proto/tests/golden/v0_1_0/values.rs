@@ -6,6 +6,8 @@ mod ca;
 mod config;
 #[path = "inspect.rs"]
 mod inspect;
+#[path = "policy.rs"]
+mod policy;
 #[path = "report.rs"]
 mod report;
 
@@ -13,10 +15,20 @@ use super::{Case, case};
 
 /// All of them.
 pub(super) fn cases() -> Vec<Case> {
-    [ca::cases(), config::stream(), config::resources(), config::routes(), report::cases(), inspect::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        ca::cases(),
+        config::stream(),
+        config::resources(),
+        config::routes(),
+        policy::of_requests(),
+        policy::of_backends(),
+        policy::policies(),
+        report::cases(),
+        inspect::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Owned text.

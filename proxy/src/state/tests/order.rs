@@ -25,6 +25,12 @@ fn resource_strategy() -> impl Strategy<Value = ModelResource> {
             .prop_map(|(of, hosts)| endpoints(of, &hosts.into_iter().collect::<Vec<_>>())),
         4 => (prop::sample::select(&["r1", "r2", "r3"][..]), any_service(), prop::collection::vec(any_service(), 1..3))
             .prop_map(|(of, parent, backends)| route(of, parent, &backends)),
+        2 => (prop::sample::select(&["p1", "p2"][..]), any_service(), prop::option::of(Just(80)), 1u32..4)
+            .prop_map(|(of, target, port, number)| policy(of, on_service(target, port), number)),
+        1 => (prop::sample::select(&["p3", "p4"][..]), prop::sample::select(&["r1", "r2"][..]), 1u32..4)
+            .prop_map(|(of, target, number)| policy(of, on_route(target), number)),
+        1 => prop::collection::btree_set(any_service(), 1..3)
+            .prop_map(|of| own(&of.into_iter().collect::<Vec<_>>())),
     ]
 }
 
@@ -40,7 +46,7 @@ fn change_strategy() -> impl Strategy<Value = Change> {
 
 /// What a workload can see, in a form that can be compared.
 fn visible(snapshot: &Snapshot) -> Vec<String> {
-    let mut lines = vec![format!("{:?}", snapshot.settings())];
+    let mut lines = vec![format!("{:?} {:?}", snapshot.settings(), snapshot.own())];
     for of in SERVICES {
         let destination = match snapshot.destination(&name(of)) {
             Lookup::Known(destination) => {
@@ -52,7 +58,10 @@ fn visible(snapshot: &Snapshot) -> Vec<String> {
                     .map(|route| format!("{route:?}"))
                     .collect();
                 routes.sort();
-                format!("{:?} {routes:?}", destination.service)
+                let table = destination.table(80).unwrap();
+                let rules: BTreeMap<_, _> =
+                    table.rules().map(|rule| (rule.label.to_string(), rule.policy())).collect();
+                format!("{:?} {routes:?} {rules:?} {:?}", destination.service, table.default_policy())
             }
             Lookup::Unknown => "unknown".to_owned(),
             Lookup::NotAsked => "not asked".to_owned(),
@@ -60,6 +69,7 @@ fn visible(snapshot: &Snapshot) -> Vec<String> {
         lines.push(destination);
         lines.push(format!("{:?}", snapshot.endpoints(&name(of))));
         lines.push(format!("{:?}", snapshot.service(&name(of))));
+        lines.push(format!("{:?}", [80, 81].map(|port| snapshot.backend_policy(&name(of), port))));
     }
     lines
 }
@@ -123,7 +133,7 @@ proptest! {
     }
 
     #[test]
-    fn endpoints_that_did_not_change_keep_their_arc(
+    fn what_did_not_change_keeps_its_arc_whatever_else_does(
         batches in prop::collection::vec(prop::collection::vec(change_strategy(), 1..6), 1..12),
     ) {
         let mut store = store(&SERVICES);
@@ -140,6 +150,11 @@ proptest! {
             for of in SERVICES {
                 if let (Some(a), Some(b)) = (before.endpoints(&name(of)), after.endpoints(&name(of))) {
                     prop_assert_eq!(Arc::ptr_eq(a, b), a == b);
+                }
+                for port in [80, 81] {
+                    let policy = |snapshot: &Snapshot| snapshot.backend_policy(&name(of), port);
+                    let (a, b) = (policy(&before), policy(&after));
+                    prop_assert_eq!(Arc::ptr_eq(&a, &b), a == b);
                 }
             }
         }
