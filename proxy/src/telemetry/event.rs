@@ -1,5 +1,7 @@
 //! Things that happen to connections rather than to requests, as one closed set of counters. It must not know who counts.
 
+use mesh_traffic::retry::Reason;
+
 /// Which way a connection goes, seen from the workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
@@ -71,11 +73,53 @@ pub enum Event {
     DrainForced,
     /// Deltas waited on a worker because the control thread was behind.
     FlushDelayed,
+    /// A request was sent again.
+    Retried,
+    /// A request that was sent again had a good answer in the end.
+    RetryHelped,
+    /// A failure that the policy names was not retried, or not once more.
+    RetryRefused(Reason),
+    /// A further attempt began before the earlier ones had an answer.
+    Hedged,
+    /// It had the first answer.
+    HedgeWon,
+    /// A copy of a request was sent to a mirror.
+    Mirrored,
+    /// A copy was not sent, because many are under way.
+    MirrorSkipped,
+    /// A copy was not sent, because its body is too large to be kept.
+    MirrorTooLarge,
+    /// A circuit breaker's bound refused a request.
+    CircuitOpen,
+    /// A rate limit refused a request.
+    RateLimited,
+    /// A key of a rate limit had no room and shared the bucket of the overflow.
+    RateKeyOverflow,
+    /// The bound on what the workload works on at once refused a request.
+    Shed,
+    /// A request waited for its turn at the workload.
+    Queued,
+    /// A request was held up on purpose.
+    FaultDelay,
+    /// A request was failed on purpose.
+    FaultAbort,
+    /// A body was larger than its policy allows.
+    BodyTooLarge,
+    /// Outlier detection leaves an endpoint alone.
+    EndpointEjected,
+    /// An endpoint that was left alone came back.
+    EndpointReturned,
+    /// The probes of an endpoint fail.
+    EndpointUnhealthy,
+    /// The probes of an endpoint succeed again.
+    EndpointRecovered,
+    /// A request was balanced over all endpoints, because too few are usable.
+    HealthDisregarded,
 }
 
 impl Event {
     /// Every event, in the order of its index.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 49] = [
         Self::PlaintextRefused,
         Self::PlaintextAccepted,
         Self::HandshakeFailed(HandshakeFailure::NoCertificate),
@@ -96,6 +140,35 @@ impl Event {
         Self::UnknownHostPassed,
         Self::DrainForced,
         Self::FlushDelayed,
+        Self::Retried,
+        Self::RetryHelped,
+        Self::RetryRefused(Reason::NotNamed),
+        Self::RetryRefused(Reason::Attempts),
+        Self::RetryRefused(Reason::NotRepeatable),
+        Self::RetryRefused(Reason::BodyGone),
+        Self::RetryRefused(Reason::OuterRetries),
+        Self::RetryRefused(Reason::Pushback),
+        Self::RetryRefused(Reason::Deadline),
+        Self::RetryRefused(Reason::Budget),
+        Self::RetryRefused(Reason::CircuitOpen),
+        Self::Hedged,
+        Self::HedgeWon,
+        Self::Mirrored,
+        Self::MirrorSkipped,
+        Self::MirrorTooLarge,
+        Self::CircuitOpen,
+        Self::RateLimited,
+        Self::RateKeyOverflow,
+        Self::Shed,
+        Self::Queued,
+        Self::FaultDelay,
+        Self::FaultAbort,
+        Self::BodyTooLarge,
+        Self::EndpointEjected,
+        Self::EndpointReturned,
+        Self::EndpointUnhealthy,
+        Self::EndpointRecovered,
+        Self::HealthDisregarded,
     ];
 
     /// The label's value.
@@ -130,6 +203,35 @@ impl Event {
             Self::UnknownHostPassed => (17, "unknown_host_passed"),
             Self::DrainForced => (18, "drain_forced"),
             Self::FlushDelayed => (19, "flush_delayed"),
+            Self::Retried => (20, "retried"),
+            Self::RetryHelped => (21, "retry_helped"),
+            Self::RetryRefused(Reason::NotNamed) => (22, "retry_refused_not_named"),
+            Self::RetryRefused(Reason::Attempts) => (23, "retry_refused_attempts"),
+            Self::RetryRefused(Reason::NotRepeatable) => (24, "retry_refused_not_repeatable"),
+            Self::RetryRefused(Reason::BodyGone) => (25, "retry_refused_body_gone"),
+            Self::RetryRefused(Reason::OuterRetries) => (26, "retry_refused_outer_retries"),
+            Self::RetryRefused(Reason::Pushback) => (27, "retry_refused_pushback"),
+            Self::RetryRefused(Reason::Deadline) => (28, "retry_refused_deadline"),
+            Self::RetryRefused(Reason::Budget) => (29, "retry_refused_budget"),
+            Self::RetryRefused(Reason::CircuitOpen) => (30, "retry_refused_circuit_open"),
+            Self::Hedged => (31, "hedged"),
+            Self::HedgeWon => (32, "hedge_won"),
+            Self::Mirrored => (33, "mirrored"),
+            Self::MirrorSkipped => (34, "mirror_skipped"),
+            Self::MirrorTooLarge => (35, "mirror_too_large"),
+            Self::CircuitOpen => (36, "circuit_open"),
+            Self::RateLimited => (37, "rate_limited"),
+            Self::RateKeyOverflow => (38, "rate_key_overflow"),
+            Self::Shed => (39, "shed"),
+            Self::Queued => (40, "queued"),
+            Self::FaultDelay => (41, "fault_delay"),
+            Self::FaultAbort => (42, "fault_abort"),
+            Self::BodyTooLarge => (43, "body_too_large"),
+            Self::EndpointEjected => (44, "endpoint_ejected"),
+            Self::EndpointReturned => (45, "endpoint_returned"),
+            Self::EndpointUnhealthy => (46, "endpoint_unhealthy"),
+            Self::EndpointRecovered => (47, "endpoint_recovered"),
+            Self::HealthDisregarded => (48, "health_disregarded"),
         }
     }
 }
