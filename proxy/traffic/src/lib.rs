@@ -6,7 +6,6 @@ pub mod breaker;
 pub mod concurrency;
 pub mod deadline;
 pub mod fault;
-pub mod guard;
 pub mod hash;
 pub mod health;
 pub mod hedge;
