@@ -31,6 +31,12 @@ pub(crate) enum Command {
     Demo,
     /// Measure our proxy beside Envoy, nginx and `HAProxy`: CPU a request, latency, memory.
     Bench(BenchArgs),
+    /// Send hostile input to a running proxy, or to a mesh of our own: what must be refused reaches no upstream.
+    Hostile(HostileArgs),
+    /// Run h2spec, the gRPC interop cases and the WebSocket cases through sidecars.
+    Suites(SuitesArgs),
+    /// Put mixed load on a mesh for long and change its configuration all the time.
+    Soak(SoakArgs),
 }
 
 #[derive(Debug, Args)]
@@ -73,6 +79,69 @@ pub(crate) struct BenchArgs {
     /// Write charts (SVG) into this folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) charts: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct HostileArgs {
+    /// A running proxy; without it a mesh is started on loopback.
+    #[arg(long, value_name = "IP:PORT", requires = "recorder")]
+    pub(crate) address: Option<String>,
+    /// Where the suite listens as the service behind that proxy.
+    #[arg(long, value_name = "IP:PORT", requires = "address")]
+    pub(crate) recorder: Option<String>,
+    /// What requests call that service (Host).
+    #[arg(long, value_name = "HOST", requires = "address")]
+    pub(crate) host: Option<String>,
+    /// The proxy's process: its memory is bounded too.
+    #[arg(long, value_name = "PID", requires = "address")]
+    pub(crate) pid: Option<u32>,
+    /// `inbound`, `outbound` or `gateway` only.
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Option<String>,
+    /// Only rows whose name begins so; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) row: Vec<String>,
+    /// `text`, or `json` for one JSON object as the last line but one.
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) output: Option<String>,
+    /// This `meshctl` instead of the release build.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) meshctl: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct SuitesArgs {
+    /// `h2spec`, `grpc`, `websocket`; all when none is named.
+    #[arg(value_name = "SUITE", value_parser = ["h2spec", "grpc", "websocket"])]
+    pub(crate) suites: Vec<String>,
+    /// Only cases whose name begins so; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) row: Vec<String>,
+    /// `text`, or `json` for one JSON object as the last line but one.
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) output: Option<String>,
+    /// Autobahn's `wstest` (needs Python 2.7): its cases too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) autobahn: Option<PathBuf>,
+    /// This `meshctl` instead of the release build.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) meshctl: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct SoakArgs {
+    /// Minutes of load.
+    #[arg(long, default_value_t = 30)]
+    pub(crate) minutes: u64,
+    /// Changes of the configuration in a second.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) changes_per_second: u32,
+    /// `text`, or `json` for one JSON object as the last line but one.
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) output: Option<String>,
+    /// This `meshctl` instead of the release build.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) meshctl: Option<PathBuf>,
 }
 
 impl From<GenArgs> for generate::Request {

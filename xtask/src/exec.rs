@@ -78,6 +78,13 @@ impl Program {
         if status.success() { Ok(()) } else { bail!("`{}` failed: {status}", self.shown) }
     }
 
+    /// Runs it with our own output as its output, and says its exit code.
+    pub(crate) fn code(mut self) -> Result<i32> {
+        let child = self.command.spawn().with_context(|| format!("start `{}`", self.shown))?;
+        let status = self.wait(child)?;
+        status.code().with_context(|| format!("`{}` was ended: {status}", self.shown))
+    }
+
     /// Runs it and keeps what it prints, whatever its exit code is.
     pub(crate) fn capture(mut self) -> Result<Captured> {
         let folder = tempfile::tempdir().context("make a folder for output")?;

@@ -10,6 +10,7 @@ mod exec;
 mod generate;
 mod links;
 mod screen;
+mod suites;
 mod tidy;
 
 use std::process::ExitCode;
@@ -40,6 +41,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::BookTest => e2e::book_test(&workspace, &e2e::Binaries::build(&workspace)?)?,
         Command::RealSoftware => e2e::real_software(&workspace, &e2e::Binaries::build(&workspace)?)?,
         Command::Bench(args) => bench::run(&workspace, &args)?,
+        Command::Hostile(args) => suites::hostile(&workspace, &args)?,
+        Command::Suites(args) => suites::suites(&workspace, &args)?,
+        Command::Soak(args) => suites::soak(&workspace, &args)?,
         Command::Demo => e2e::demo(&workspace, &e2e::Binaries::build(&workspace)?)?,
     };
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -1,0 +1,114 @@
+//! `cargo xtask hostile`, `suites` and `soak`: builds `meshctl`, `mesh-suites` and the programs of others that it needs, and runs
+//! `mesh-suites`, which knows the rest.
+
+mod tools;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::cli::{HostileArgs, SoakArgs, SuitesArgs};
+use crate::config::{Workspace, cargo};
+use crate::e2e::Binaries;
+use crate::exec::Program;
+use crate::screen;
+
+pub(crate) use self::tools::go_problem;
+
+const BUILD: Duration = Duration::from_mins(20);
+/// The promise is three minutes; a proxy that refuses nothing takes longer, since every row then waits.
+const HOSTILE: Duration = Duration::from_mins(10);
+const SUITES: Duration = Duration::from_mins(15);
+/// Beyond the minutes of load: start, end, and what a machine that does other things adds.
+const SOAK_EXTRA: Duration = Duration::from_mins(5);
+
+/// False when a row failed.
+pub(crate) fn hostile(workspace: &Workspace, args: &HostileArgs) -> Result<bool> {
+    let mut program = program(workspace, "hostile", HOSTILE)?;
+    let texts = [
+        ("--address", &args.address),
+        ("--recorder", &args.recorder),
+        ("--host", &args.host),
+        ("--role", &args.role),
+        ("--output", &args.output),
+    ];
+    for (option, value) in texts {
+        program = with(program, option, value.as_ref());
+    }
+    program = with(program, "--pid", args.pid.map(|pid| pid.to_string()).as_ref());
+    program = args.row.iter().fold(program, |program, row| with(program, "--row", Some(row)));
+    if args.address.is_none() {
+        program = program.arg("--meshctl").arg(meshctl(workspace, args.meshctl.as_ref())?);
+    }
+    fine(program)
+}
+
+/// False when a case failed.
+pub(crate) fn suites(workspace: &Workspace, args: &SuitesArgs) -> Result<bool> {
+    let is_wanted = |name: &str| args.suites.is_empty() || args.suites.iter().any(|suite| suite == name);
+    let mut program = program(workspace, "suites", SUITES)?.args(&args.suites);
+    if is_wanted("h2spec") {
+        program = program.arg("--h2spec").arg(tools::h2spec(workspace)?);
+    }
+    if is_wanted("grpc") {
+        program = program.arg("--grpc-client").arg(tools::grpc_client(workspace)?);
+        program = program.arg("--grpc-server").arg(tools::grpc_server(workspace)?);
+    }
+    if let Some(wstest) = &args.autobahn {
+        program = program.arg("--autobahn").arg(wstest);
+    }
+    program = with(program, "--output", args.output.as_ref());
+    program = args.row.iter().fold(program, |program, row| with(program, "--row", Some(row)));
+    fine(program.arg("--meshctl").arg(meshctl(workspace, args.meshctl.as_ref())?))
+}
+
+/// False when an error was not explained or memory grew.
+pub(crate) fn soak(workspace: &Workspace, args: &SoakArgs) -> Result<bool> {
+    let limit = Duration::from_secs(args.minutes * 60) + SOAK_EXTRA;
+    let mut program = program(workspace, "soak", limit)?;
+    program = with(program, "--minutes", Some(&args.minutes.to_string()));
+    program = with(program, "--changes-per-second", Some(&args.changes_per_second.to_string()));
+    program = with(program, "--output", args.output.as_ref());
+    fine(program.arg("--meshctl").arg(meshctl(workspace, args.meshctl.as_ref())?))
+}
+
+fn with(program: Program, option: &str, value: Option<&String>) -> Program {
+    match value {
+        Some(value) => program.arg(option).arg(value),
+        None => program,
+    }
+}
+
+/// `mesh-suites` with the profile of the tests: what it measures is others.
+fn program(workspace: &Workspace, command: &str, limit: Duration) -> Result<Program> {
+    screen::line("   building mesh-suites");
+    Program::new(cargo(), BUILD)
+        .args(["build", "--locked", "--profile", "ci", "--package", "mesh-suites"])
+        .dir(&workspace.root)
+        .env("CARGO_TARGET_DIR", &workspace.target)
+        .env("CARGO_INCREMENTAL", "0")
+        .run()
+        .context("build mesh-suites")?;
+    let program = workspace.target.join("ci/mesh-suites");
+    Ok(Program::new(program, limit).dir(&workspace.root).arg(command))
+}
+
+fn meshctl(workspace: &Workspace, given: Option<&PathBuf>) -> Result<PathBuf> {
+    match given {
+        Some(path) => std::path::absolute(path).with_context(|| format!("find {}", path.display())),
+        None => {
+            screen::line("   building meshctl");
+            Ok(Binaries::build(workspace)?.meshctl)
+        }
+    }
+}
+
+/// Rows that failed are exit code 1 and were printed; anything else that is not 0 is an error.
+fn fine(program: Program) -> Result<bool> {
+    match program.code()? {
+        0 => Ok(true),
+        1 => Ok(false),
+        code => anyhow::bail!("mesh-suites ended with exit code {code}"),
+    }
+}

@@ -1,0 +1,81 @@
+//! Programs of others that the suites run, built from Go modules into the user's cache. Their versions, and the checksums of all
+//! that they are built from, are in `xtask/suites/go/go.mod` and `go.sum`, and nowhere else.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::config::{Workspace, find_program};
+use crate::exec::Program;
+use crate::screen;
+
+/// The first build brings some forty modules and compiles them.
+const BUILD: Duration = Duration::from_mins(20);
+/// What go.mod asks for.
+const GO: (u32, u32) = (1, 26);
+
+pub(super) fn h2spec(workspace: &Workspace) -> Result<PathBuf> {
+    built(workspace, "h2spec", "github.com/summerwind/h2spec/cmd/h2spec")
+}
+
+pub(super) fn grpc_client(workspace: &Workspace) -> Result<PathBuf> {
+    built(workspace, "grpc-interop-client", "google.golang.org/grpc/interop/client")
+}
+
+pub(super) fn grpc_server(workspace: &Workspace) -> Result<PathBuf> {
+    built(workspace, "grpc-interop-server", "google.golang.org/grpc/interop/server")
+}
+
+/// Why Go programs cannot be built here, if so. Debian's Go is too old, and a toolchain is nothing that we install by ourselves.
+pub(crate) fn go_problem() -> Option<String> {
+    let (major, minor) = GO;
+    let missing = format!("the suites need Go {major}.{minor} or newer (https://go.dev/doc/install)");
+    let Some(go) = go() else { return Some(format!("{missing}; there is no `go` in PATH")) };
+    let printed = Program::new(go, Duration::from_mins(1)).arg("version").output().unwrap_or_default();
+    match version(&printed) {
+        Some(found) if found >= GO => None,
+        Some((major, minor)) => Some(format!("{missing}; this one is {major}.{minor}")),
+        None => Some(format!("{missing}; `go version` says `{}`", printed.trim())),
+    }
+}
+
+fn go() -> Option<PathBuf> {
+    let usual = Path::new("/usr/local/go/bin/go");
+    find_program("go").or_else(|| usual.is_file().then(|| usual.to_path_buf()))
+}
+
+/// `go version go1.26.8 linux/amd64`
+fn version(printed: &str) -> Option<(u32, u32)> {
+    let mut parts = printed.split_ascii_whitespace().nth(2)?.strip_prefix("go")?.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// Go itself knows what is up to date, so it is asked each time.
+fn built(workspace: &Workspace, name: &str, package: &str) -> Result<PathBuf> {
+    if let Some(problem) = go_problem() {
+        bail!("{problem}");
+    }
+    let program = workspace.tools().join("go").join(name);
+    screen::line(&format!("   building {name}"));
+    Program::new(go().context("no `go` in PATH")?, BUILD)
+        .args(["build", "-mod=readonly", "-o"])
+        .arg(&program)
+        .arg(package)
+        .dir(&workspace.root.join("xtask/suites/go"))
+        .run()
+        .with_context(|| format!("build {name}"))?;
+    Ok(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gos_version_is_read() {
+        assert_eq!(version("go version go1.26.8 linux/amd64"), Some((1, 26)));
+        assert_eq!(version("go version devel +abc"), None);
+        assert_eq!(version(""), None);
+    }
+}

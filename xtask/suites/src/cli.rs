@@ -1,0 +1,130 @@
+//! The command line. Only names and help; no behaviour.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Long tests of running proxies.
+#[derive(Debug, Parser)]
+#[command(name = "mesh-suites", disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Hostile input: what must be refused reaches no upstream, bystanders are served, memory stays in its bounds
+    Hostile(Hostile),
+    /// What standards and other implementations check: h2spec, gRPC interop, WebSocket
+    Suites(Suites),
+    /// Mixed load for long, with the configuration changed all the time
+    Soak(Soak),
+}
+
+/// Which proxy, which rows.
+#[derive(Debug, Args)]
+pub(crate) struct Hostile {
+    /// A running proxy; without it a mesh is started on loopback
+    #[arg(long, value_name = "IP:PORT", requires = "recorder")]
+    pub(crate) address: Option<SocketAddr>,
+    /// Where the suite listens as the service behind that proxy: it must be configured to send everything there
+    #[arg(long, value_name = "IP:PORT", requires = "address")]
+    pub(crate) recorder: Option<SocketAddr>,
+    /// What the requests call the service (Host)
+    #[arg(long, value_name = "HOST", default_value = "recorder.suites")]
+    pub(crate) host: String,
+    /// The proxy's process: its memory is bounded too
+    #[arg(long, value_name = "PID", requires = "address")]
+    pub(crate) pid: Option<u32>,
+    /// This role only; all where a mesh is started, else `outbound`
+    #[arg(long, value_enum)]
+    pub(crate) role: Option<Role>,
+    /// Only rows whose name begins so; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) row: Vec<String>,
+    /// How results are printed
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    /// `meshctl`, for a mesh of our own
+    #[arg(long, value_name = "FILE", required_unless_present = "address")]
+    pub(crate) meshctl: Option<PathBuf>,
+}
+
+/// Where in the mesh the proxy stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Before the service: the mesh port
+    Inbound,
+    /// Beside the client: a destination port and the HTTP proxy port
+    Outbound,
+    /// At the edge; until there are gateways, their listener is the destination port of a sidecar
+    Gateway,
+}
+
+/// Which suites.
+#[derive(Debug, Args)]
+pub(crate) struct Suites {
+    /// These only; all when none is named
+    #[arg(value_enum, value_name = "SUITE")]
+    pub(crate) suites: Vec<Suite>,
+    /// Only cases whose name begins so; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) row: Vec<String>,
+    /// How results are printed
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    /// `meshctl`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) meshctl: PathBuf,
+    /// The program h2spec
+    #[arg(long, value_name = "FILE")]
+    pub(crate) h2spec: Option<PathBuf>,
+    /// The gRPC interop client
+    #[arg(long, value_name = "FILE")]
+    pub(crate) grpc_client: Option<PathBuf>,
+    /// The gRPC interop server
+    #[arg(long, value_name = "FILE")]
+    pub(crate) grpc_server: Option<PathBuf>,
+    /// Autobahn's `wstest`, to run its cases through the sidecars too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) autobahn: Option<PathBuf>,
+}
+
+/// A suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Suite {
+    /// HTTP/2, 145 cases on a port that is HTTP/2 only
+    H2spec,
+    /// gRPC interop, 17 cases through two sidecars
+    Grpc,
+    /// WebSocket through two sidecars
+    Websocket,
+}
+
+/// How long, how much.
+#[derive(Debug, Args)]
+pub(crate) struct Soak {
+    /// Minutes of load
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) minutes: u64,
+    /// Changes of the configuration in a second
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) changes_per_second: u32,
+    /// How results are printed
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    /// `meshctl`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) meshctl: PathBuf,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Text,
+    /// One JSON object as the last line but one
+    Json,
+}

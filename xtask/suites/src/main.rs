@@ -1,0 +1,53 @@
+//! Long tests of running proxies, as `cargo xtask hostile`, `suites` and `soak` run them. This file only puts them together; each
+//! suite knows what it expects, and none of them knows how a proxy does it.
+
+mod bystander;
+mod cli;
+mod h2raw;
+mod hostile;
+mod mesh;
+mod process;
+mod raw;
+mod recorder;
+mod report;
+mod screen;
+mod way;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            screen::line(&format!("error: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// On one thread: what was started ends with the values that are dropped here, also after Ctrl-C.
+fn run(cli: Cli) -> Result<ExitCode> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("make a runtime")?;
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        tokio::select! {
+            code = Box::pin(suite(&cli)) => code,
+            stopped = tokio::signal::ctrl_c() => {
+                stopped.context("wait for Ctrl-C")?;
+                anyhow::bail!("interrupted")
+            }
+        }
+    })
+}
+
+async fn suite(cli: &Cli) -> Result<ExitCode> {
+    match &cli.command {
+        Command::Hostile(args) => hostile::run(args).await,
+        Command::Suites(_) | Command::Soak(_) => anyhow::bail!("not there yet"),
+    }
+}

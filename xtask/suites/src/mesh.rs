@@ -1,0 +1,147 @@
+//! A mesh on loopback as users run it: a certificate authority, a controller with a folder of YAML, and sidecars that join
+//! with one-time tokens. It must not know what is tested with it.
+
+pub(crate) mod objects;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use mesh_identity::{Credential, ExpectedServer, Identity, ObtainConfig, obtain};
+use mesh_lifecycle::tasks::Tasks;
+use mesh_model::spiffe::{SpiffeId, TrustDomain};
+use rustls::ClientConfig;
+use tempfile::TempDir;
+
+use self::objects::{NAMESPACE, TRUST_DOMAIN};
+use crate::process::{Process, free_address};
+
+const SYSTEM: &str = "amime-system";
+
+/// Authority and controller.
+#[derive(Debug)]
+pub(crate) struct Mesh {
+    program: PathBuf,
+    ca: SocketAddr,
+    controller: SocketAddr,
+    socket: PathBuf,
+    roots: PathBuf,
+    objects: PathBuf,
+    control: Vec<Process>,
+    folder: TempDir,
+}
+
+impl Mesh {
+    /// Starts both and waits until they take connections.
+    pub(crate) async fn start(program: &Path, objects: &str) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("mesh-suites").tempdir().context("make a folder")?;
+        let here = folder.path();
+        let mut mesh = Self {
+            program: program.to_path_buf(),
+            ca: free_address()?,
+            controller: free_address()?,
+            socket: here.join("ca.sock"),
+            roots: here.join("ca/root.pem"),
+            objects: here.join("objects"),
+            control: Vec::new(),
+            folder,
+        };
+        std::fs::create_dir_all(&mesh.objects).context("make the folder of objects")?;
+        mesh.write("base.yaml", objects)?;
+        let args = format!(
+            "__ca serve --listen {} --metrics {} --admin-socket {} --state-dir {} --trust-domain {TRUST_DOMAIN}",
+            mesh.ca,
+            free_address()?,
+            mesh.socket.display(),
+            mesh.folder.path().join("ca").display(),
+        );
+        let mut authority = mesh.process("mesh-ca", &args)?;
+        authority.listens(mesh.ca).await?;
+        mesh.control.push(authority);
+        let token = mesh.token(SYSTEM, "mesh-controller")?;
+        let args = format!(
+            "__controller serve --config-dir {} --listen {} --metrics {} --ca {} --ca-roots {} --join-token-file {}",
+            mesh.objects.display(),
+            mesh.controller,
+            free_address()?,
+            mesh.ca,
+            mesh.roots.display(),
+            token.display(),
+        );
+        let mut controller = mesh.process("mesh-controller", &args)?;
+        controller.listens(mesh.controller).await?;
+        mesh.control.push(controller);
+        Ok(mesh)
+    }
+
+    /// Files and logs.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The process ids of authority and controller.
+    pub(crate) fn control(&self) -> Vec<u32> {
+        self.control.iter().map(Process::pid).collect()
+    }
+
+    /// Writes objects, at once as the controller sees it: a reader finds the old text or the new one.
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
+        let (hidden, path) = (self.objects.join(format!(".{name}.new")), self.objects.join(name));
+        std::fs::write(&hidden, text).with_context(|| format!("write {}", hidden.display()))?;
+        std::fs::rename(&hidden, &path).with_context(|| format!("write {}", path.display()))
+    }
+
+    /// Starts the sidecar of a workload; `listeners` are its options (`--outbound …`, `--inbound …`).
+    pub(crate) fn sidecar(&self, workload: &str, listeners: &str) -> Result<Process> {
+        let token = self.token(NAMESPACE, workload)?;
+        let args = format!(
+            "__proxy sidecar --namespace {NAMESPACE} --workload {workload} --controller {} --ca {} --ca-roots {} \
+            --join-token-file {} {listeners}",
+            self.controller,
+            self.ca,
+            self.roots.display(),
+            token.display(),
+        );
+        self.process(&format!("sidecar-{workload}"), &args)
+    }
+
+    /// An identity of this mesh, as any workload gets it.
+    pub(crate) async fn member(&self, account: &str, tasks: &Tasks) -> Result<Identity> {
+        let wanted = ObtainConfig {
+            ca: self.ca,
+            ca_roots: self.roots.clone(),
+            credential: Credential::JoinTokenFile(self.token(NAMESPACE, account)?),
+            ca_identity: None,
+            ttl: None,
+        };
+        Box::pin(obtain(wanted, tasks)).await.context("get a certificate")
+    }
+
+    fn process(&self, name: &str, args: &str) -> Result<Process> {
+        // None of the paths has a space: they lie in a folder that we made.
+        let words: Vec<&str> = args.split_ascii_whitespace().collect();
+        Process::start(self.folder.path(), name, &self.program, &words)
+    }
+
+    /// A file with a one-time token.
+    fn token(&self, namespace: &str, account: &str) -> Result<PathBuf> {
+        let mut command = Command::new(&self.program);
+        command.args(["__ca", "token", "--namespace", namespace, "--service-account", account]);
+        let made = command.arg("--admin-socket").arg(&self.socket).stdin(Stdio::null()).output();
+        let made = made.context("ask for a join token")?;
+        if !made.status.success() {
+            bail!("no join token for {account}: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        let path = self.folder.path().join(format!("{namespace}-{account}.token"));
+        std::fs::write(&path, made.stdout).with_context(|| format!("write {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// How a member connects to the sidecar of the workload `server`, for one of the mesh's protocols (`amime/h1`).
+pub(crate) fn to_member(identity: &Identity, server: &str, alpn: &[u8]) -> Result<Arc<ClientConfig>> {
+    let server = SpiffeId::new(TrustDomain::new(TRUST_DOMAIN)?, NAMESPACE, server)?;
+    Ok(identity.client_config(ExpectedServer::Exactly(server), &[alpn]))
+}
