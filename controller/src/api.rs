@@ -9,6 +9,8 @@ pub mod check;
 pub mod crds;
 pub mod gateway;
 pub mod lower;
+pub mod scalars;
+pub mod traffic;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use mesh_model::name::Name;
 
 pub use amime::{MeshConfig, Workload};
 pub use gateway::{GrpcRoute, HttpRoute};
+pub use traffic::TrafficPolicy;
 
 /// The kinds that the controller reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,11 +41,13 @@ pub enum Kind {
     MeshConfig,
     /// `amime.io/v1alpha1 Workload`.
     Workload,
+    /// `amime.io/v1alpha1 TrafficPolicy`.
+    TrafficPolicy,
 }
 
 impl Kind {
     /// Every kind, with its `apiVersion` and `kind`.
-    pub const ALL: [(Self, &'static str, &'static str); 7] = [
+    pub const ALL: [(Self, &'static str, &'static str); 8] = [
         (Self::Service, "v1", "Service"),
         (Self::EndpointSlice, "discovery.k8s.io/v1", "EndpointSlice"),
         (Self::Namespace, "v1", "Namespace"),
@@ -50,6 +55,7 @@ impl Kind {
         (Self::GrpcRoute, "gateway.networking.k8s.io/v1", "GRPCRoute"),
         (Self::MeshConfig, "amime.io/v1alpha1", "MeshConfig"),
         (Self::Workload, "amime.io/v1alpha1", "Workload"),
+        (Self::TrafficPolicy, "amime.io/v1alpha1", "TrafficPolicy"),
     ];
 
     /// As an object's `kind` says it.
@@ -62,6 +68,7 @@ impl Kind {
             Self::GrpcRoute => "GRPCRoute",
             Self::MeshConfig => "MeshConfig",
             Self::Workload => "Workload",
+            Self::TrafficPolicy => "TrafficPolicy",
         }
     }
 
@@ -69,9 +76,12 @@ impl Kind {
     pub fn scope(self) -> Scope {
         match self {
             Self::Namespace | Self::MeshConfig => Scope::Cluster,
-            Self::Service | Self::EndpointSlice | Self::HttpRoute | Self::GrpcRoute | Self::Workload => {
-                Scope::Namespaced
-            }
+            Self::Service
+            | Self::EndpointSlice
+            | Self::HttpRoute
+            | Self::GrpcRoute
+            | Self::Workload
+            | Self::TrafficPolicy => Scope::Namespaced,
         }
     }
 }
@@ -135,6 +145,8 @@ pub enum Object {
     MeshConfig(Arc<MeshConfig>),
     /// A Workload.
     Workload(Arc<Workload>),
+    /// A TrafficPolicy.
+    TrafficPolicy(Arc<TrafficPolicy>),
 }
 
 impl Object {
@@ -148,6 +160,7 @@ impl Object {
             Self::GrpcRoute(o) => &o.metadata,
             Self::MeshConfig(o) => &o.metadata,
             Self::Workload(o) => &o.metadata,
+            Self::TrafficPolicy(o) => &o.metadata,
         }
     }
 }

@@ -2,9 +2,12 @@
 //! result. It must not know streams, files or the wire.
 //!
 //! [`settings`] fills in the MeshConfig's defaults, [`services`] and [`endpoints`] follow selectors and slices, [`routes`]
-//! resolves parents and backends.
+//! resolves parents and backends, [`policies`] attaches policies and settles their conflicts, [`own`] turns endpoints round: what
+//! each workload serves.
 
 pub mod endpoints;
+pub mod own;
+pub mod policies;
 pub mod routes;
 pub mod services;
 pub mod settings;
@@ -13,11 +16,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh_model::endpoint::Endpoints;
-use mesh_model::name::ServiceName;
+use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::route::Route;
-use mesh_model::service::Service;
+use mesh_model::service::{OwnServices, Service};
 use mesh_model::settings::MeshSettings;
 use mesh_model::spiffe::TrustDomain;
+use mesh_model::traffic::TrafficPolicy;
 
 use crate::api::ObjectKey;
 use crate::index::Index;
@@ -32,6 +36,10 @@ pub struct Compiled {
     pub services: BTreeMap<ServiceName, (Service, Endpoints)>,
     /// Routes, ordered by id.
     pub routes: Vec<Arc<Route>>,
+    /// Policies that count somewhere, ordered by name, each with the targets where it does.
+    pub policies: Vec<Arc<TrafficPolicy>>,
+    /// What each workload serves; those that serve nothing are not there.
+    pub own: BTreeMap<WorkloadName, OwnServices>,
     /// What is to be said about each object.
     pub objects: BTreeMap<ObjectKey, ObjectReport>,
 }
@@ -50,6 +58,11 @@ impl Reports {
         report.resource = resource;
     }
 
+    /// It goes to proxies as this resource.
+    fn carried_by(&mut self, key: &ObjectKey, resource: String) {
+        self.objects.entry(key.clone()).or_default().resource = Some(resource);
+    }
+
     /// Something is to be said about it.
     pub fn say(&mut self, key: &ObjectKey, condition: Condition) {
         self.objects.entry(key.clone()).or_default().conditions.push(condition);
@@ -62,13 +75,15 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
     let mesh = settings::compile(index, trust_domain, &mut reports);
     let services = services::compile(index, &mesh, &mut reports);
     let routes = routes::compile(index, &services, &mut reports);
+    let policies = policies::compile(index, &services, &mut reports);
     for (key, entry) in index.namespaces.store.iter() {
         reports.object(key, &entry.origin, None);
     }
     for (key, entry) in index.workloads.store.iter() {
         reports.object(key, &entry.origin, None);
     }
-    Compiled { mesh, services, routes, objects: reports.objects }
+    let own = own::compile(&services, &mut reports);
+    Compiled { mesh, services, routes, policies, own, objects: reports.objects }
 }
 
 #[cfg(test)]

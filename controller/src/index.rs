@@ -2,6 +2,7 @@
 //! It must not know files (`sources`) or what objects make together (`compile`).
 
 pub mod namespaces;
+pub mod policies;
 pub mod routes;
 pub mod services;
 pub mod settings;
@@ -47,6 +48,8 @@ pub struct Index {
     pub settings: settings::Settings,
     /// Workloads.
     pub workloads: workloads::Workloads,
+    /// TrafficPolicies.
+    pub policies: policies::Policies,
     revision: u64,
     time_ms: u64,
 }
@@ -83,6 +86,7 @@ impl Index {
             Object::GrpcRoute(object) => self.routes.grpc.apply(key, object, origin),
             Object::MeshConfig(object) => self.settings.store.apply(key, object, origin),
             Object::Workload(object) => self.workloads.store.apply(key, object, origin),
+            Object::TrafficPolicy(object) => self.policies.traffic.apply(key, object, origin),
         }
     }
 
@@ -95,6 +99,7 @@ impl Index {
             Kind::GrpcRoute => self.routes.grpc.delete(key),
             Kind::MeshConfig => self.settings.store.delete(key),
             Kind::Workload => self.workloads.store.delete(key),
+            Kind::TrafficPolicy => self.policies.traffic.delete(key),
         }
     }
 }

@@ -37,8 +37,8 @@ fn compiled(name: &str) -> String {
                 let (workload, zone) = (&endpoint.workload, &endpoint.zone);
                 writeln!(
                     text,
-                    "    {} {:?} {workload:?} `{zone}` {:?}",
-                    endpoint.address, endpoint.transport, endpoint.state
+                    "    {} {:?} {workload:?} `{zone}` {:?} weight {} priority {}",
+                    endpoint.address, endpoint.transport, endpoint.state, endpoint.weight, endpoint.priority
                 )
                 .unwrap();
             }
@@ -46,6 +46,19 @@ fn compiled(name: &str) -> String {
     }
     for route in &compiled.routes {
         write_route(&mut text, route);
+    }
+    for policy in &compiled.policies {
+        writeln!(text, "\n{} created {} from {}", policy.resource_name(), policy.created, policy.origin)
+            .unwrap();
+        for target in &policy.targets {
+            writeln!(text, "  target {target:?}").unwrap();
+        }
+    }
+    for (workload, own) in &compiled.own {
+        writeln!(text, "\nworkload {workload}").unwrap();
+        for port in &own.ports {
+            writeln!(text, "  {} is {}:{}", port.address, port.service, port.port).unwrap();
+        }
     }
     writeln!(text, "\nobjects").unwrap();
     for (key, report) in &compiled.objects {
@@ -65,6 +78,12 @@ fn write_route(text: &mut String, route: &Route) {
     }
     for rule in &route.rules {
         writeln!(text, "  rule {:?} {:?}", rule.name, rule.timeouts).unwrap();
+        if let Some(retry) = &rule.retry {
+            writeln!(text, "    {retry:?}").unwrap();
+        }
+        if let Some(session) = &rule.session {
+            writeln!(text, "    {session:?}").unwrap();
+        }
         for m in &rule.matches {
             writeln!(text, "    match {:?} {:?}", m.target, m.headers).unwrap();
         }
@@ -104,6 +123,16 @@ fn endpoints_from_slices() {
 #[test]
 fn what_is_not_supported_answers_500() {
     insta::assert_snapshot!(compiled("unsupported"));
+}
+
+#[test]
+fn rules_with_mirrors_scripts_retries_and_sessions() {
+    insta::assert_snapshot!(compiled("routes"));
+}
+
+#[test]
+fn policies_find_their_targets_and_settle_their_conflicts() {
+    insta::assert_snapshot!(compiled("policies"));
 }
 
 #[test]

@@ -143,6 +143,14 @@ pub struct WorkloadSpec {
     /// Whether it has a sidecar: mTLS with its identity. Absent: yes.
     #[serde(default = "yes")]
     pub mesh: bool,
+    /// Its share of requests relative to the other endpoints of a Service. Absent: 1.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub weight: u32,
+    /// Endpoints of priority 0 are used first; those of higher numbers take what they cannot. Absent: 0.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 127))]
+    pub priority: u32,
 }
 
 /// A port of a workload.
@@ -178,6 +186,10 @@ impl WorkloadSpec {
     pub fn account<'a>(&'a self, name: &'a str) -> &'a str {
         self.service_account.as_deref().unwrap_or(name)
     }
+}
+
+fn one() -> u32 {
+    1
 }
 
 fn yes() -> bool {

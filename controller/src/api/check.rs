@@ -8,6 +8,11 @@ use super::{Fault, Object, ObjectKey, Scope};
 use crate::api::amime::{MeshConfig, Workload};
 use crate::api::gateway::ParentRef;
 
+/// The largest weight of a workload.
+const MAX_WORKLOAD_WEIGHT: u32 = 10_000;
+/// The largest number of a priority.
+const MAX_PRIORITY: u32 = 127;
+
 /// Every fault of this object; empty when it is good.
 pub fn check(key: &ObjectKey, object: &Object) -> Vec<Fault> {
     let mut findings = Findings::default();
@@ -29,6 +34,9 @@ pub fn check(key: &ObjectKey, object: &Object) -> Vec<Fault> {
         Object::EndpointSlice(slice) => check_slice(slice, &mut findings),
         Object::MeshConfig(config) => check_mesh_config(key, config, &mut findings),
         Object::Workload(workload) => check_workload(workload, &mut findings),
+        Object::TrafficPolicy(policy) => {
+            findings.faults.append(&mut lower::traffic::lower(policy).1.faults);
+        }
         Object::Namespace(_) => {}
     }
     findings.faults
@@ -132,7 +140,10 @@ fn check_workload(workload: &Workload, findings: &mut Findings) {
     {
         findings.fault("spec.serviceAccount", error.to_string());
     }
-    let ports = &workload.spec.ports;
+    let spec = &workload.spec;
+    lower::scalars::number(spec.weight, "spec.weight", 1..=MAX_WORKLOAD_WEIGHT, findings);
+    lower::scalars::number(spec.priority, "spec.priority", 0..=MAX_PRIORITY, findings);
+    let ports = &spec.ports;
     for (index, port) in ports.iter().enumerate() {
         if port.port == 0 {
             findings.fault(format!("spec.ports[{index}].port"), "0 is not a port; use 1 to 65535");

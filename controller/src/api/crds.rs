@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-use super::{MeshConfig, Workload};
+use super::{MeshConfig, TrafficPolicy, Workload};
 
 /// Why a CRD could not be written as text.
 #[derive(Debug, thiserror::Error)]
@@ -16,12 +16,13 @@ pub struct CrdError {
 
 /// Every CRD: its file name and its YAML.
 pub fn crds() -> Result<Vec<(String, String)>, CrdError> {
-    [MeshConfig::crd(), Workload::crd()].into_iter().map(|crd| file(&crd)).collect()
+    [MeshConfig::crd(), Workload::crd(), TrafficPolicy::crd()].into_iter().map(|crd| file(&crd)).collect()
 }
 
 fn file(crd: &CustomResourceDefinition) -> Result<(String, String), CrdError> {
     let name = crd.metadata.name.clone().unwrap_or_default();
     let yaml = serde_saphyr::to_string(crd).map_err(|source| CrdError { name: name.clone(), source })?;
-    let head = "# Generated from controller/src/api/amime.rs by `mesh-controller crds --out deploy/crds`. Do not edit.\n";
+    let head =
+        "# Generated from controller/src/api by `mesh-controller crds --out deploy/crds`. Do not edit.\n";
     Ok((format!("{name}.yaml"), format!("{head}{yaml}")))
 }

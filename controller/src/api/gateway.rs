@@ -1,5 +1,5 @@
 //! HTTPRoute and GRPCRoute of the Gateway API (`gateway.networking.k8s.io/v1`), as far as the model covers them. Parts that
-//! the mesh does not do yet are kept as plain values, so that their presence can be reported and never passes unnoticed.
+//! the mesh does not do are kept as plain values, so that their presence can be reported and never passes unnoticed.
 //!
 //! It must not know the rules between fields (`check`, `lower`). Source: Gateway API v1.6, specification of HTTPRoute and
 //! GRPCRoute.
@@ -7,6 +7,8 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde_json::Value;
+
+use super::traffic::SessionPersistence;
 
 /// An HTTPRoute.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -31,6 +33,8 @@ pub struct HttpRouteSpec {
     /// In order.
     #[serde(default)]
     pub rules: Vec<HttpRule>,
+    /// Whether default Gateways take the route too. Of no effect for routes of Services.
+    pub use_default_gateways: Option<Value>,
 }
 
 /// A GRPCRoute.
@@ -56,6 +60,8 @@ pub struct GrpcRouteSpec {
     /// In order.
     #[serde(default)]
     pub rules: Vec<GrpcRule>,
+    /// Whether default Gateways take the route too. Of no effect for routes of Services.
+    pub use_default_gateways: Option<Value>,
 }
 
 /// What a route is attached to.
@@ -90,10 +96,10 @@ pub struct HttpRule {
     pub backend_refs: Vec<BackendRef>,
     /// Limits.
     pub timeouts: Option<RuleTimeouts>,
-    /// Not done yet.
-    pub retry: Option<Value>,
-    /// Not done yet.
-    pub session_persistence: Option<Value>,
+    /// When a request is sent again.
+    pub retry: Option<RuleRetry>,
+    /// Keeps a client on one endpoint.
+    pub session_persistence: Option<SessionPersistence>,
 }
 
 /// A rule of a GRPCRoute.
@@ -108,8 +114,8 @@ pub struct GrpcRule {
     pub filters: Vec<RouteFilter>,
     /// Where calls go.
     pub backend_refs: Vec<BackendRef>,
-    /// Not done yet.
-    pub session_persistence: Option<Value>,
+    /// Keeps a client on one endpoint.
+    pub session_persistence: Option<SessionPersistence>,
 }
 
 /// Limits of a rule, as GEP-2257 durations.
@@ -120,6 +126,18 @@ pub struct RuleTimeouts {
     pub request: Option<String>,
     /// For one attempt at a backend.
     pub backend_request: Option<String>,
+}
+
+/// When a request of a rule is sent again. Source: GEP-1731.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Default)]
+#[serde(default)]
+pub struct RuleRetry {
+    /// HTTP statuses that are retried.
+    pub codes: Vec<u16>,
+    /// Attempts after the first one.
+    pub attempts: Option<i64>,
+    /// The least pause between attempts.
+    pub backoff: Option<String>,
 }
 
 /// One match of an HTTP rule.
@@ -217,14 +235,68 @@ pub struct RouteFilter {
     pub request_redirect: Option<RequestRedirect>,
     /// For `URLRewrite`.
     pub url_rewrite: Option<UrlRewriteFilter>,
-    /// Not done yet.
-    pub request_mirror: Option<Value>,
-    /// Not done yet.
-    pub cors: Option<Value>,
-    /// Not done yet.
+    /// For `RequestMirror`.
+    pub request_mirror: Option<RequestMirror>,
+    /// For `CORS`.
+    pub cors: Option<CorsFilter>,
+    /// Not done: the rule answers 500.
     pub external_auth: Option<Value>,
-    /// Not done yet.
+    /// Not done: the rule answers 500.
     pub extension_ref: Option<Value>,
+}
+
+/// Sends a copy of a share of the requests elsewhere. Source: GEP-3171.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestMirror {
+    /// Where the copies go.
+    pub backend_ref: ObjectRef,
+    /// Of a hundred requests; absent: all, unless there is a fraction.
+    pub percent: Option<i64>,
+    /// The share as a fraction.
+    pub fraction: Option<Fraction>,
+}
+
+/// A share.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Fraction {
+    /// How many.
+    pub numerator: i64,
+    /// Of how many; absent: 100.
+    pub denominator: Option<i64>,
+}
+
+/// A reference to something that takes requests.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ObjectRef {
+    /// Absent: the core group.
+    pub group: Option<String>,
+    /// Absent: `Service`.
+    pub kind: Option<String>,
+    /// The name.
+    pub name: String,
+    /// Absent: the route's own.
+    pub namespace: Option<String>,
+    /// Needed for a Service.
+    pub port: Option<u16>,
+}
+
+/// Which scripts of which origins may call. Source: GEP-1767.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CorsFilter {
+    /// `*`, or `SCHEME://HOST[:PORT]` with `*` in the host for any labels.
+    pub allow_origins: Vec<String>,
+    /// Absent: no.
+    pub allow_credentials: Option<bool>,
+    /// Beside GET, HEAD and POST.
+    pub allow_methods: Vec<String>,
+    /// Request headers.
+    pub allow_headers: Vec<String>,
+    /// Response headers.
+    pub expose_headers: Vec<String>,
+    /// Seconds; absent: 5.
+    pub max_age: Option<i64>,
 }
 
 /// Header changes.

@@ -3,14 +3,25 @@
 //! It must not know other objects: what a backend refers to is found out in `compile`. The same functions serve [`super::check`]
 //! (which keeps the faults) and `compile` (which keeps the result), so that the two cannot disagree.
 
+mod cors;
 pub mod filters;
 pub mod matches;
+pub mod scalars;
+pub mod session;
+pub mod traffic;
 
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use mesh_model::duration;
-use mesh_model::route::{Filter, Match, Timeouts};
+use mesh_model::route::{Filter, Match, RuleRetry, Timeouts};
+use mesh_model::traffic::{Ppm, SessionPersistence};
 
 use super::Fault;
-use super::gateway::{BackendRef, GrpcRoute, GrpcRule, HttpRoute, HttpRule, PathKind, RuleTimeouts};
+use super::gateway::{
+    BackendRef, GrpcRoute, GrpcRule, HttpRoute, HttpRule, PathKind, RuleRetry as GivenRetry, RuleTimeouts,
+};
+use super::scalars::DurationText;
 
 /// The largest weight of a backend. Source: HTTPRoute specification, `BackendRef.weight`.
 pub const MAX_WEIGHT: i64 = 1_000_000;
@@ -18,6 +29,11 @@ pub const MAX_WEIGHT: i64 = 1_000_000;
 const MAX_LIST: usize = 16;
 /// Matches of a rule. Source: as above.
 const MAX_MATCHES: usize = 64;
+
+/// Statuses that a rule retries.
+const MAX_CODES: usize = 32;
+/// Attempts after the first one; more is never meant.
+const MAX_ATTEMPTS: i64 = 100;
 
 /// What lowering collects besides its result.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -54,18 +70,43 @@ pub struct LoweredRule {
     /// Never empty.
     pub matches: Vec<Match>,
     /// In order.
-    pub filters: Vec<Filter>,
+    pub filters: Vec<LoweredFilter>,
     /// Limits.
     pub timeouts: Timeouts,
+    /// When a request is sent again.
+    pub retry: Option<RuleRetry>,
+    /// Keeps a client on one endpoint.
+    pub session: Option<SessionPersistence>,
     /// The backends, not resolved.
     pub backends: Vec<LoweredBackend>,
     /// What is wrong with it.
     pub findings: Findings,
 }
 
-/// A backend reference with its own filters.
+/// A filter as far as it can be known without other objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoweredBackend {
+pub enum LoweredFilter {
+    /// As it is.
+    Ready(Filter),
+    /// Sends copies elsewhere.
+    Mirror {
+        /// Where.
+        reference: Reference,
+        /// Of how many requests.
+        share: Ppm,
+    },
+}
+
+impl LoweredFilter {
+    /// Whether it answers with a redirect.
+    pub fn redirects(&self) -> bool {
+        matches!(self, Self::Ready(Filter::Redirect(_)))
+    }
+}
+
+/// A reference to what takes requests, not resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
     /// The path of the reference.
     pub field: String,
     /// Group, empty for the core group.
@@ -78,88 +119,127 @@ pub struct LoweredBackend {
     pub name: String,
     /// Needed for a Service.
     pub port: Option<u16>,
+}
+
+/// A backend reference with its own filters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoweredBackend {
+    /// To what.
+    pub reference: Reference,
     /// Relative to the others.
     pub weight: u32,
     /// For this backend alone.
-    pub filters: Vec<Filter>,
+    pub filters: Vec<LoweredFilter>,
     /// Filters of it that the mesh does not do: its share gets 500.
     pub unsupported: Vec<Fault>,
 }
 
 /// All rules of an HTTPRoute. A route without rules has one that fits everything.
 pub fn http_rules(route: &HttpRoute) -> Vec<LoweredRule> {
-    match route.spec.rules.as_slice() {
-        [] => vec![http_rule(&HttpRule::default(), "spec.rules[0]")],
-        rules => {
-            rules.iter().enumerate().map(|(i, rule)| http_rule(rule, &format!("spec.rules[{i}]"))).collect()
-        }
-    }
+    let default = [HttpRule::default()];
+    let rules = if route.spec.rules.is_empty() { &default } else { route.spec.rules.as_slice() };
+    let one = |(i, rule): (usize, &HttpRule)| {
+        let owner = owner("httproute", &route.metadata, rule.name.as_deref(), i);
+        http_rule(rule, &format!("spec.rules[{i}]"), &owner)
+    };
+    rules.iter().enumerate().map(one).collect()
 }
 
 /// All rules of a GRPCRoute. A route without rules has one that fits everything.
 pub fn grpc_rules(route: &GrpcRoute) -> Vec<LoweredRule> {
-    match route.spec.rules.as_slice() {
-        [] => vec![grpc_rule(&GrpcRule::default(), "spec.rules[0]")],
-        rules => {
-            rules.iter().enumerate().map(|(i, rule)| grpc_rule(rule, &format!("spec.rules[{i}]"))).collect()
-        }
-    }
+    let default = [GrpcRule::default()];
+    let rules = if route.spec.rules.is_empty() { &default } else { route.spec.rules.as_slice() };
+    let one = |(i, rule): (usize, &GrpcRule)| {
+        let owner = owner("grpcroute", &route.metadata, rule.name.as_deref(), i);
+        grpc_rule(rule, &format!("spec.rules[{i}]"), &owner)
+    };
+    rules.iter().enumerate().map(one).collect()
 }
 
-fn http_rule(rule: &HttpRule, at: &str) -> LoweredRule {
+/// What a rule is told apart by for as long as it is there: its name, else its place.
+fn owner(kind: &str, metadata: &ObjectMeta, name: Option<&str>, index: usize) -> String {
+    let (namespace, route) = (metadata.namespace.as_deref(), metadata.name.as_deref());
+    let rule = name.map_or_else(|| index.to_string(), ToOwned::to_owned);
+    format!("{kind}/{}/{}#{rule}", namespace.unwrap_or_default(), route.unwrap_or_default())
+}
+
+fn http_rule(rule: &HttpRule, at: &str, owner: &str) -> LoweredRule {
     let mut findings = Findings::default();
     findings.limit(&format!("{at}.matches"), rule.matches.len(), MAX_MATCHES);
     let matches = matches::http(&rule.matches, &format!("{at}.matches"), &mut findings);
     let filters =
         filters::lower(&rule.filters, &format!("{at}.filters"), filters::Family::Http, &mut findings);
     check_prefix_rewrite(rule, &filters, at, &mut findings);
-    let redirects = filters.iter().any(|f| matches!(f, Filter::Redirect(_)));
-    if redirects && !rule.backend_refs.is_empty() {
+    if filters.iter().any(LoweredFilter::redirects) && !rule.backend_refs.is_empty() {
         findings.fault(
             format!("{at}.backendRefs"),
             "not allowed beside a RequestRedirect filter; remove one of the two",
         );
     }
-    for (part, present) in
-        [("retry", rule.retry.is_some()), ("sessionPersistence", rule.session_persistence.is_some())]
-    {
-        if present {
-            findings.unsupported(format!("{at}.{part}"), "not supported by this version of the mesh");
-        }
-    }
     let backends = backends(&rule.backend_refs, at, filters::Family::Http, &mut findings);
     let timeouts = timeouts(rule.timeouts.as_ref(), at, &mut findings);
-    LoweredRule { name: rule.name.clone(), matches, filters, timeouts, backends, findings }
+    let retry = rule.retry.as_ref().map(|it| retry(it, &format!("{at}.retry"), &mut findings));
+    let session = session(rule.session_persistence.as_ref(), at, owner, &mut findings);
+    LoweredRule { name: rule.name.clone(), matches, filters, timeouts, retry, session, backends, findings }
 }
 
-fn grpc_rule(rule: &GrpcRule, at: &str) -> LoweredRule {
+fn grpc_rule(rule: &GrpcRule, at: &str, owner: &str) -> LoweredRule {
     let mut findings = Findings::default();
     findings.limit(&format!("{at}.matches"), rule.matches.len(), MAX_MATCHES);
     let matches = matches::grpc(&rule.matches, &format!("{at}.matches"), &mut findings);
     let filters =
         filters::lower(&rule.filters, &format!("{at}.filters"), filters::Family::Grpc, &mut findings);
-    if rule.session_persistence.is_some() {
-        findings.unsupported(format!("{at}.sessionPersistence"), "not supported by this version of the mesh");
-    }
     let backends = backends(&rule.backend_refs, at, filters::Family::Grpc, &mut findings);
+    let session = session(rule.session_persistence.as_ref(), at, owner, &mut findings);
     LoweredRule {
         name: rule.name.clone(),
         matches,
         filters,
         timeouts: Timeouts::default(),
+        retry: None,
+        session,
         backends,
         findings,
     }
 }
 
+fn session(
+    given: Option<&super::traffic::SessionPersistence>,
+    at: &str,
+    owner: &str,
+    findings: &mut Findings,
+) -> Option<SessionPersistence> {
+    given.map(|it| session::lower(it, &format!("{at}.sessionPersistence"), owner, findings))
+}
+
+/// Source: GEP-1731.
+fn retry(it: &GivenRetry, at: &str, findings: &mut Findings) -> RuleRetry {
+    findings.limit(&format!("{at}.codes"), it.codes.len(), MAX_CODES);
+    for (index, code) in it.codes.iter().enumerate() {
+        scalars::number(*code, &format!("{at}.codes[{index}]"), 400..=599, findings);
+    }
+    let mut statuses = it.codes.clone();
+    statuses.sort_unstable();
+    statuses.dedup();
+    let attempts =
+        scalars::optional_number(it.attempts, &format!("{at}.attempts"), 0..=MAX_ATTEMPTS, findings);
+    let backoff = it.backoff.as_deref().map(DurationText::from);
+    let bounds = Duration::ZERO..=scalars::HOUR;
+    RuleRetry {
+        statuses,
+        attempts: attempts.and_then(|attempts| u32::try_from(attempts).ok()),
+        backoff: scalars::optional(backoff.as_ref(), &format!("{at}.backoff"), bounds, findings),
+    }
+}
+
 /// Replacing a prefix means something only where the rule has exactly one match, by prefix. Source: HTTPRoute specification,
 /// `HTTPPathModifier.replacePrefixMatch`.
-fn check_prefix_rewrite(rule: &HttpRule, filters: &[Filter], at: &str, findings: &mut Findings) {
+fn check_prefix_rewrite(rule: &HttpRule, filters: &[LoweredFilter], at: &str, findings: &mut Findings) {
     use mesh_model::route::PathRewrite::Prefix;
     let replaces = filters.iter().any(|filter| match filter {
-        Filter::Redirect(redirect) => matches!(redirect.path, Some(Prefix(_))),
-        Filter::Rewrite(rewrite) => matches!(rewrite.path, Some(Prefix(_))),
-        Filter::RequestHeaders(_) | Filter::ResponseHeaders(_) | Filter::Mirror(_) | Filter::Cors(_) => false,
+        LoweredFilter::Ready(Filter::Redirect(redirect)) => matches!(redirect.path, Some(Prefix(_))),
+        LoweredFilter::Ready(Filter::Rewrite(rewrite)) => matches!(rewrite.path, Some(Prefix(_))),
+        LoweredFilter::Ready(_) | LoweredFilter::Mirror { .. } => false,
     });
     let by_prefix = match rule.matches.as_slice() {
         [] => true,
@@ -196,17 +276,24 @@ fn backends(
         // Filters of a backend that the mesh does not do cost that backend's share only.
         let mut own = Findings::default();
         let filters = filters::lower(&backend.filters, &format!("{field}.filters"), family, &mut own);
-        if filters.iter().any(|f| matches!(f, Filter::Redirect(_))) {
-            own.unsupported(format!("{field}.filters"), "RequestRedirect is not supported on a backend");
+        for (name, there) in [
+            ("RequestRedirect", filters.iter().any(LoweredFilter::redirects)),
+            ("CORS", filters.iter().any(|f| matches!(f, LoweredFilter::Ready(Filter::Cors(_))))),
+        ] {
+            if there {
+                own.unsupported(format!("{field}.filters"), format!("{name} is not supported on a backend"));
+            }
         }
         findings.faults.append(&mut own.faults);
         lowered.push(LoweredBackend {
-            field,
-            group: backend.group.clone().unwrap_or_default(),
-            kind: backend.kind.clone().unwrap_or_else(|| "Service".to_owned()),
-            namespace: backend.namespace.clone(),
-            name: backend.name.clone(),
-            port: backend.port,
+            reference: Reference {
+                field,
+                group: backend.group.clone().unwrap_or_default(),
+                kind: backend.kind.clone().unwrap_or_else(|| "Service".to_owned()),
+                namespace: backend.namespace.clone(),
+                name: backend.name.clone(),
+                port: backend.port,
+            },
             weight: u32::try_from(weight.clamp(0, MAX_WEIGHT)).unwrap_or(0),
             filters,
             unsupported: own.unsupported,

@@ -115,8 +115,8 @@ fn from_workload(
         workload: Some(name.clone()),
         zone: workload.spec.zone.clone().unwrap_or_default(),
         state: EndpointState::Ready,
-        weight: 1,
-        priority: 0,
+        weight: workload.spec.weight.max(1),
+        priority: workload.spec.priority,
     }
 }
 
@@ -179,8 +179,8 @@ fn from_slice(
                     zone: zone.or_else(|| workload.spec.zone.clone()).unwrap_or_default(),
                     workload: Some(name),
                     state,
-                    weight: 1,
-                    priority: 0,
+                    weight: workload.spec.weight.max(1),
+                    priority: workload.spec.priority,
                 }
             }
         });

@@ -6,6 +6,7 @@
 //!   that Service themselves (GEP-1294; the conformance test MeshConsumerRoute relies on it). So there is nothing that a
 //!   grant could hide, and a missing Service may be told as such.
 //! - A rule without backends goes to the parent itself (GEP-1686), where that is one Service and one port.
+//! - A mirror that leads nowhere is told and gets no copies; requests themselves go on (HTTPRequestMirrorFilter.backendRef).
 //! - What the mesh does not do makes its rule (or its backend's share) answer 500, never pass as if it were not there.
 
 use std::collections::BTreeMap;
@@ -14,11 +15,11 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use mesh_model::endpoint::Endpoints;
 use mesh_model::name::ServiceName;
-use mesh_model::route::{Backend, BackendTarget, Filter, ParentRef, Route, RouteId, RouteKind, Rule};
+use mesh_model::route::{Backend, BackendTarget, Filter, Mirror, ParentRef, Route, RouteId, RouteKind, Rule};
 use mesh_model::service::Service;
 
 use super::Reports;
-use crate::api::lower::{self, LoweredBackend, LoweredRule};
+use crate::api::lower::{self, LoweredBackend, LoweredFilter, LoweredRule, Reference};
 use crate::api::{ObjectKey, gateway};
 use crate::index::Index;
 use crate::status::{Condition, ConditionType};
@@ -91,11 +92,7 @@ impl Source<'_> {
         for condition in conditions {
             reports.say(self.key, condition);
         }
-        let created = self
-            .metadata
-            .creation_timestamp
-            .as_ref()
-            .map_or(0, |time| u64::try_from(time.0.as_second()).unwrap_or(0));
+        let created = created(self.metadata);
         let origin = self.origin.to_string();
         (!parents.is_empty()).then(|| Arc::new(Route { id, parents, rules, created, origin }))
     }
@@ -186,7 +183,7 @@ impl Source<'_> {
         services: &Services,
         conditions: &mut Vec<Condition>,
     ) -> Rule {
-        let (mut filters, mut backends) = (rule.filters.clone(), Vec::new());
+        let (mut filters, mut backends) = (Vec::new(), Vec::new());
         if let Some(first) = rule.findings.unsupported.first() {
             for fault in &rule.findings.unsupported {
                 let message = format!("{}; requests of this rule get 500", fault.message);
@@ -197,16 +194,15 @@ impl Source<'_> {
                     message,
                 ));
             }
-            filters.clear();
             let target =
                 BackendTarget::Invalid { reference: first.field.clone(), reason: first.message.clone() };
             backends.push(Backend { target, weight: 1, filters: Vec::new() });
         } else {
+            filters = self.filters(&rule.filters, services, conditions);
             for backend in &rule.backends {
                 backends.push(self.backend(backend, services, conditions));
             }
-            let redirects = filters.iter().any(|filter| matches!(filter, Filter::Redirect(_)));
-            if backends.is_empty() && !redirects {
+            if backends.is_empty() && !rule.filters.iter().any(LoweredFilter::redirects) {
                 backends.extend(own.cloned());
             }
         }
@@ -216,9 +212,27 @@ impl Source<'_> {
             filters,
             backends,
             timeouts: rule.timeouts,
-            retry: None,
-            session: None,
+            retry: rule.retry.clone(),
+            session: rule.session.clone(),
         }
+    }
+
+    fn filters(
+        &self,
+        filters: &[LoweredFilter],
+        services: &Services,
+        conditions: &mut Vec<Condition>,
+    ) -> Vec<Filter> {
+        let one = |filter: &LoweredFilter| match filter {
+            LoweredFilter::Ready(filter) => filter.clone(),
+            LoweredFilter::Mirror { reference, share } => {
+                let target = self.target(reference, services).unwrap_or_else(|invalid| {
+                    self.invalid(reference, invalid, "nothing is copied there", conditions)
+                });
+                Filter::Mirror(Mirror { target, share: *share })
+            }
+        };
+        filters.iter().map(one).collect()
     }
 
     fn backend(
@@ -227,57 +241,82 @@ impl Source<'_> {
         services: &Services,
         conditions: &mut Vec<Condition>,
     ) -> Backend {
-        let namespace = backend.namespace.as_deref().unwrap_or(&self.key.namespace);
-        let target = target(backend, namespace, services).unwrap_or_else(|invalid| {
-            let (kind, share) = (invalid.condition, "its share of requests gets 500");
-            let message = format!("{}; {share}", invalid.message);
-            conditions.push(Condition::failed(kind, invalid.reason, invalid.field, message));
-            let port = backend.port.map(|port| format!(":{port}")).unwrap_or_default();
-            let reference = format!("{} {namespace}/{}{port}", backend.kind, backend.name);
-            BackendTarget::Invalid { reference, reason: format!("{}: {}", invalid.reason, invalid.message) }
+        let reference = &backend.reference;
+        let target = supported(backend).and_then(|()| self.target(reference, services));
+        let target = target.unwrap_or_else(|invalid| {
+            self.invalid(reference, invalid, "its share of requests gets 500", conditions)
         });
-        Backend { target, weight: backend.weight, filters: backend.filters.clone() }
+        let filters = match &target {
+            BackendTarget::Service { .. } => self.filters(&backend.filters, services, conditions),
+            BackendTarget::Invalid { .. } => Vec::new(),
+        };
+        Backend { target, weight: backend.weight, filters }
+    }
+
+    /// Says that a reference leads nowhere and what that means, and gives what takes its place.
+    fn invalid(
+        &self,
+        reference: &Reference,
+        invalid: Invalid,
+        meaning: &str,
+        conditions: &mut Vec<Condition>,
+    ) -> BackendTarget {
+        let message = format!("{}; {meaning}", invalid.message);
+        conditions.push(Condition::failed(invalid.condition, invalid.reason, invalid.field, message));
+        let port = reference.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let shown = format!("{} {}/{}{port}", reference.kind, self.namespace(reference), reference.name);
+        let reason = format!("{}: {}", invalid.reason, invalid.message);
+        BackendTarget::Invalid { reference: shown, reason }
+    }
+
+    fn namespace<'a>(&'a self, reference: &'a Reference) -> &'a str {
+        reference.namespace.as_deref().unwrap_or(&self.key.namespace)
+    }
+
+    fn target(&self, reference: &Reference, services: &Services) -> Result<BackendTarget, Invalid> {
+        let refs = |reason, part: &str, message: String| {
+            let field = format!("{}.{part}", reference.field);
+            Invalid { condition: ConditionType::ResolvedRefs, reason, field, message }
+        };
+        if !matches!(reference.group.as_str(), "" | "core") || reference.kind != "Service" {
+            let group =
+                if reference.group.is_empty() { String::new() } else { format!("{}/", reference.group) };
+            return Err(refs(
+                "InvalidKind",
+                "kind",
+                format!("a backend of kind {group}{} is not supported; only Service is", reference.kind),
+            ));
+        }
+        let Some(port) = reference.port else {
+            return Err(refs(
+                "BackendNotFound",
+                "port",
+                "the reference has no port, which a Service needs".to_owned(),
+            ));
+        };
+        let name = ServiceName::new(self.namespace(reference), &reference.name)
+            .map_err(|error| refs("BackendNotFound", "name", error.to_string()))?;
+        match services.get(&name) {
+            None => Err(refs("BackendNotFound", "name", format!("there is no Service {name}"))),
+            Some((service, _)) if service.port(port).is_none() => {
+                Err(refs("BackendNotFound", "port", format!("Service {name} has no port {port}")))
+            }
+            Some(_) => Ok(BackendTarget::Service { service: name, port }),
+        }
     }
 }
 
-fn target(backend: &LoweredBackend, namespace: &str, services: &Services) -> Result<BackendTarget, Invalid> {
-    let refs = |reason, part: &str, message: String| {
-        let field = format!("{}.{part}", backend.field);
-        Invalid { condition: ConditionType::ResolvedRefs, reason, field, message }
-    };
-    if !matches!(backend.group.as_str(), "" | "core") || backend.kind != "Service" {
-        let group = if backend.group.is_empty() { String::new() } else { format!("{}/", backend.group) };
-        return Err(refs(
-            "InvalidKind",
-            "kind",
-            format!("a backend of kind {group}{} is not supported; only Service is", backend.kind),
-        ));
-    }
-    if let Some(fault) = backend.unsupported.first() {
-        let (field, message) = (fault.field.clone(), fault.message.clone());
-        return Err(Invalid {
-            condition: ConditionType::Accepted,
-            reason: "UnsupportedValue",
-            field,
-            message,
-        });
-    }
-    let Some(port) = backend.port else {
-        return Err(refs(
-            "BackendNotFound",
-            "port",
-            "the reference has no port, which a Service needs".to_owned(),
-        ));
-    };
-    let name = ServiceName::new(namespace, &backend.name)
-        .map_err(|error| refs("BackendNotFound", "name", error.to_string()))?;
-    match services.get(&name) {
-        None => Err(refs("BackendNotFound", "name", format!("there is no Service {name}"))),
-        Some((service, _)) if service.port(port).is_none() => {
-            Err(refs("BackendNotFound", "port", format!("Service {name} has no port {port}")))
-        }
-        Some(_) => Ok(BackendTarget::Service { service: name, port }),
-    }
+/// Fails where a backend has filters that the mesh does not do.
+fn supported(backend: &LoweredBackend) -> Result<(), Invalid> {
+    let Some(fault) = backend.unsupported.first() else { return Ok(()) };
+    let (field, message) = (fault.field.clone(), fault.message.clone());
+    Err(Invalid { condition: ConditionType::Accepted, reason: "UnsupportedValue", field, message })
+}
+
+/// When an object was made, Unix seconds; 0 where nobody says.
+pub(super) fn created(metadata: &ObjectMeta) -> u64 {
+    let time = metadata.creation_timestamp.as_ref();
+    time.map_or(0, |time| u64::try_from(time.0.as_second()).unwrap_or(0))
 }
 
 /// A reference that leads nowhere.

@@ -228,6 +228,7 @@ fn parse(kind: Kind, node: &Node) -> Result<(Object, Vec<String>), Fault> {
         Kind::GrpcRoute => one(node, Object::GrpcRoute),
         Kind::MeshConfig => one(node, Object::MeshConfig),
         Kind::Workload => one(node, Object::Workload),
+        Kind::TrafficPolicy => one(node, Object::TrafficPolicy),
     }
 }
 
@@ -242,6 +243,7 @@ fn fill_namespace(object: &mut Object, key: &ObjectKey) {
         Object::HttpRoute(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::GrpcRoute(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::Workload(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
+        Object::TrafficPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::Namespace(_) | Object::MeshConfig(_) => {}
     }
 }

@@ -322,6 +322,7 @@ fn same(a: &Object, b: &Object) -> bool {
         (Object::GrpcRoute(a), Object::GrpcRoute(b)) => a == b,
         (Object::MeshConfig(a), Object::MeshConfig(b)) => a == b,
         (Object::Workload(a), Object::Workload(b)) => a == b,
+        (Object::TrafficPolicy(a), Object::TrafficPolicy(b)) => a == b,
         (
             Object::Service(_)
             | Object::EndpointSlice(_)
@@ -329,7 +330,8 @@ fn same(a: &Object, b: &Object) -> bool {
             | Object::HttpRoute(_)
             | Object::GrpcRoute(_)
             | Object::MeshConfig(_)
-            | Object::Workload(_),
+            | Object::Workload(_)
+            | Object::TrafficPolicy(_),
             _,
         ) => false,
     }

@@ -97,6 +97,51 @@ fn each_fault_of_an_http_rule_is_told_with_its_field() {
 }
 
 #[test]
+fn each_fault_of_mirrors_scripts_retries_and_sessions_is_told_with_its_field() {
+    let table = [
+        (
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: b, port: 80}, percent: 101}}]}",
+            "spec.rules[0].filters[0].requestMirror.percent: 101 of 100 is not a share; use 0 to all of at least 1",
+        ),
+        (
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: b, port: 80}, fraction: {numerator: 1, denominator: 0}}}]}",
+            "spec.rules[0].filters[0].requestMirror.fraction: 1 of 0 is not a share; use 0 to all of at least 1",
+        ),
+        (
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: b, port: 80}, percent: 1, fraction: {numerator: 1}}}]}",
+            "spec.rules[0].filters[0].requestMirror.fraction: `percent` says the share too; remove one of the two",
+        ),
+        (
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {port: 80}}}]}",
+            "spec.rules[0].filters[0].requestMirror.backendRef: missing field `name`",
+        ),
+        (
+            "{filters: [{type: CORS, cors: {allowOrigins: [example.com]}}]}",
+            "spec.rules[0].filters[0].cors.allowOrigins[0]: `example.com` is not an origin; write `*`, or http:// or https:// and a host with or without port",
+        ),
+        (
+            "{filters: [{type: CORS, cors: {allowMethods: ['*', GET]}}]}",
+            "spec.rules[0].filters[0].cors.allowMethods: `*` stands alone; remove it or the others",
+        ),
+        (
+            "{filters: [{type: CORS, cors: {maxAge: 0}}]}",
+            "spec.rules[0].filters[0].cors.maxAge: 0 is not a number of seconds above 0",
+        ),
+        ("{filters: [{type: CORS}]}", "spec.rules[0].filters[0].cors: is missing though `type` asks for it"),
+        ("{retry: {codes: [200]}}", "spec.rules[0].retry.codes[0]: 200 is out of bounds; use 400 to 599"),
+        ("{retry: {attempts: -1}}", "spec.rules[0].retry.attempts: -1 is out of bounds; use 0 to 100"),
+        ("{retry: {on: [5xx]}}", "spec.rules[0].retry.on: HTTPRoute has no such field"),
+        (
+            "{sessionPersistence: {type: Cookie, cookieConfig: {lifetimeType: Permanent}}}",
+            "spec.rules[0].sessionPersistence.absoluteTimeout: is needed for a permanent cookie",
+        ),
+    ];
+    for (rule, fault) in table {
+        assert_eq!(http(rule), [fault], "{rule}");
+    }
+}
+
+#[test]
 fn a_duration_that_is_none_is_refused_and_zero_is_no_limit() {
     assert_eq!(http("{timeouts: {request: 1.5s}}").len(), 1);
     assert_eq!(http("{timeouts: {request: 0s, backendRequest: 5s}}"), Vec::<String>::new());
@@ -148,6 +193,14 @@ fn services_slices_and_our_own_kinds_are_checked() {
         (
             "{apiVersion: amime.io/v1alpha1, kind: Workload, metadata: {name: w}, spec: {address: 127.0.0.1, ports: [{port: 0}]}}",
             "spec.ports[0].port: 0 is not a port; use 1 to 65535",
+        ),
+        (
+            "{apiVersion: amime.io/v1alpha1, kind: Workload, metadata: {name: w}, spec: {address: 127.0.0.1, weight: 0}}",
+            "spec.weight: 0 is out of bounds; use 1 to 10000",
+        ),
+        (
+            "{apiVersion: amime.io/v1alpha1, kind: Workload, metadata: {name: w}, spec: {address: 127.0.0.1, priority: 128}}",
+            "spec.priority: 128 is out of bounds; use 0 to 127",
         ),
     ];
     for (yaml, fault) in table {

@@ -2,11 +2,12 @@
 //! reported, and what it belongs to answers 500 (HTTPRoute specification, `HTTPRouteFilter`).
 
 use mesh_model::route::{Filter, HeaderEdit, PathRewrite, Redirect, UrlRewrite};
+use mesh_model::traffic::Ppm;
 
-use super::matches::check_header_name;
-use super::{Findings, MAX_LIST};
+use super::matches::{check_header_name, check_header_value};
+use super::{Findings, LoweredFilter, MAX_LIST, Reference, cors};
 use crate::api::gateway::{
-    HeaderModifier, HeaderValue, PathModifier, PathModifierKind, RequestRedirect, RouteFilter,
+    HeaderModifier, HeaderValue, PathModifier, PathModifierKind, RequestMirror, RequestRedirect, RouteFilter,
     UrlRewriteFilter,
 };
 
@@ -20,7 +21,12 @@ pub enum Family {
 }
 
 /// Lowers a list of filters.
-pub fn lower(filters: &[RouteFilter], at: &str, family: Family, findings: &mut Findings) -> Vec<Filter> {
+pub fn lower(
+    filters: &[RouteFilter],
+    at: &str,
+    family: Family,
+    findings: &mut Findings,
+) -> Vec<LoweredFilter> {
     findings.limit(at, filters.len(), MAX_LIST);
     let mut lowered = Vec::with_capacity(filters.len());
     for (index, filter) in filters.iter().enumerate() {
@@ -39,8 +45,16 @@ pub fn lower(filters: &[RouteFilter], at: &str, family: Family, findings: &mut F
     lowered
 }
 
-fn one(filter: &RouteFilter, at: &str, family: Family, findings: &mut Findings) -> Option<Filter> {
-    match (filter.kind.as_str(), family) {
+fn one(filter: &RouteFilter, at: &str, family: Family, findings: &mut Findings) -> Option<LoweredFilter> {
+    let filter = match (filter.kind.as_str(), family) {
+        ("RequestMirror", _) => {
+            let it = needed(filter.request_mirror.as_ref(), at, "requestMirror", findings)?;
+            return Some(mirror(it, &format!("{at}.requestMirror"), findings));
+        }
+        ("CORS", Family::Http) => {
+            let it = needed(filter.cors.as_ref(), at, "cors", findings)?;
+            Some(Filter::Cors(cors::lower(it, &format!("{at}.cors"), findings)))
+        }
         ("RequestHeaderModifier", _) => {
             let edit =
                 needed(filter.request_header_modifier.as_ref(), at, "requestHeaderModifier", findings)?;
@@ -70,7 +84,46 @@ fn one(filter: &RouteFilter, at: &str, family: Family, findings: &mut Findings) 
             );
             None
         }
+    };
+    filter.map(LoweredFilter::Ready)
+}
+
+fn mirror(it: &RequestMirror, at: &str, findings: &mut Findings) -> LoweredFilter {
+    let backend = &it.backend_ref;
+    if backend.port == Some(0) {
+        findings.fault(format!("{at}.backendRef.port"), "0 is not a port; use 1 to 65535");
     }
+    let reference = Reference {
+        field: format!("{at}.backendRef"),
+        group: backend.group.clone().unwrap_or_default(),
+        kind: backend.kind.clone().unwrap_or_else(|| "Service".to_owned()),
+        namespace: backend.namespace.clone(),
+        name: backend.name.clone(),
+        port: backend.port,
+    };
+    LoweredFilter::Mirror { reference, share: mirror_share(it, at, findings) }
+}
+
+/// All requests, where nothing is written.
+fn mirror_share(it: &RequestMirror, at: &str, findings: &mut Findings) -> Ppm {
+    let (part, numerator, denominator) = match (it.percent, &it.fraction) {
+        (None, None) => return Ppm(1_000_000),
+        (Some(percent), None) => ("percent", percent, 100),
+        (None, Some(fraction)) => ("fraction", fraction.numerator, fraction.denominator.unwrap_or(100)),
+        (Some(_), Some(_)) => {
+            findings.fault(format!("{at}.fraction"), "`percent` says the share too; remove one of the two");
+            return Ppm(0);
+        }
+    };
+    if denominator < 1 || !(0..=denominator).contains(&numerator) {
+        findings.fault(
+            format!("{at}.{part}"),
+            format!("{numerator} of {denominator} is not a share; use 0 to all of at least 1"),
+        );
+        return Ppm(0);
+    }
+    let share = i128::from(numerator) * 1_000_000 / i128::from(denominator);
+    Ppm(u32::try_from(share).unwrap_or(1_000_000))
 }
 
 fn needed<'a, T>(part: Option<&'a T>, at: &str, name: &str, findings: &mut Findings) -> Option<&'a T> {
@@ -86,13 +139,7 @@ fn header_edit(edit: &HeaderModifier, at: &str, findings: &mut Findings) -> Head
         let pair = |(i, header): (usize, &HeaderValue)| {
             let at = format!("{at}.{part}[{i}]");
             check_header_name(&header.name, &format!("{at}.name"), findings);
-            if header.value.len() > 4096 || header.value.bytes().any(|b| b < 0x20 && b != b'\t' || b == 0x7f)
-            {
-                findings.fault(
-                    format!("{at}.value"),
-                    "is not a header value: over 4096 bytes, or with control characters",
-                );
-            }
+            check_header_value(&header.value, &format!("{at}.value"), findings);
             (header.name.to_ascii_lowercase(), header.value.clone())
         };
         list.iter().enumerate().map(pair).collect::<Vec<_>>()

@@ -8,7 +8,8 @@ use crate::api::gateway::{
 };
 
 /// Methods that HTTPRoute knows. Source: HTTPRoute specification, `HTTPMethod`.
-const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+pub(super) const METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// Matches of an HTTP rule; none becomes one that fits everything.
 pub fn http(matches: &[HttpMatch], at: &str, findings: &mut Findings) -> Vec<Match> {
@@ -145,6 +146,13 @@ fn text_match(kind: ValueKind, value: &str, field: &str, findings: &mut Findings
 fn regex_fault(value: &str, reason: &str) -> String {
     let last = reason.lines().last().unwrap_or(reason);
     format!("`{value}` is not a usable expression: {}", last.strip_prefix("error: ").unwrap_or(last))
+}
+
+/// A header value is visible text, blanks and tabs (RFC 9110, section 5.5), and not too long.
+pub(super) fn check_header_value(value: &str, field: &str, findings: &mut Findings) {
+    if value.len() > 4096 || value.bytes().any(|b| b < 0x20 && b != b'\t' || b == 0x7f) {
+        findings.fault(field, "is not a header value: over 4096 bytes, or with control characters");
+    }
 }
 
 /// A header name must be a token (RFC 9110, section 5.6.2).

@@ -1,0 +1,212 @@
+//! Policies of the model: targets resolved, conflicts settled. It must not know endpoints or what a setting does.
+//!
+//! Decisions, with their source:
+//! - A policy is attached to objects of its own namespace only: a target has no namespace (GEP-713, direct attachment).
+//! - A target that is not there is told; the policy takes effect at it once it is there.
+//! - Of several policies on one target the oldest counts there, then the first by name; the others are told who won (GEP-713,
+//!   conflict resolution). It is the function of the model that decides, [`effective::winner`], and a loser's target does not
+//!   go to proxies: a policy is shown as programmed only where it counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mesh_model::endpoint::Endpoints;
+use mesh_model::name::ServiceName;
+use mesh_model::route::{RouteId, RouteKind};
+use mesh_model::service::Service;
+use mesh_model::traffic::{PolicyTarget, TrafficPolicy, effective};
+
+use super::Reports;
+use super::routes::created;
+use crate::api::lower;
+use crate::api::traffic::{TargetKind, TargetRef};
+use crate::api::{Kind, ObjectKey};
+use crate::index::Index;
+use crate::status::{Condition, ConditionType};
+
+type Services = BTreeMap<ServiceName, (Service, Endpoints)>;
+
+/// A policy, and for each of its targets the field that names it.
+struct Attached<'a> {
+    key: &'a ObjectKey,
+    policy: Arc<TrafficPolicy>,
+    fields: Vec<String>,
+}
+
+/// Compiles every policy that counts at some target.
+pub fn compile(index: &Index, services: &Services, reports: &mut Reports) -> Vec<Arc<TrafficPolicy>> {
+    let mut attached = Vec::new();
+    for (key, entry) in index.policies.traffic.iter() {
+        let Some(name) = key.model_name() else { continue };
+        let (settings, _) = lower::traffic::lower(&entry.object);
+        reports.object(key, &entry.origin, None);
+        let (mut targets, mut fields) = (Vec::new(), Vec::new());
+        for (at, reference) in entry.object.spec.target_refs.iter().enumerate() {
+            let field = format!("spec.targetRefs[{at}]");
+            match target(index, services, &key.namespace, reference) {
+                // By number and by name the same port may be there twice.
+                Ok(target) if targets.contains(&target) => {}
+                Ok(target) => {
+                    targets.push(target);
+                    fields.push(field);
+                }
+                Err((part, message)) => reports.say(
+                    key,
+                    Condition::failed(
+                        ConditionType::Accepted,
+                        "TargetNotFound",
+                        format!("{field}.{part}"),
+                        message,
+                    ),
+                ),
+            }
+        }
+        let policy = TrafficPolicy {
+            name,
+            targets,
+            created: created(&entry.object.metadata),
+            origin: entry.origin.to_string(),
+            settings,
+        };
+        attached.push(Attached { key, policy: Arc::new(policy), fields });
+    }
+    settle(&attached, reports)
+}
+
+/// Takes from each policy the targets where another one counts.
+fn settle(attached: &[Attached<'_>], reports: &mut Reports) -> Vec<Arc<TrafficPolicy>> {
+    let mut at: BTreeMap<TargetKey<'_>, Vec<Arc<TrafficPolicy>>> = BTreeMap::new();
+    for one in attached {
+        for target in &one.policy.targets {
+            at.entry(TargetKey::of(target)).or_default().push(Arc::clone(&one.policy));
+        }
+    }
+    let mut settled = Vec::new();
+    for Attached { key, policy, fields } in attached {
+        let mut kept = Vec::new();
+        for (target, field) in policy.targets.iter().zip(fields) {
+            let others = at.get(&TargetKey::of(target)).map(Vec::as_slice).unwrap_or_default();
+            match effective::winner(others, target) {
+                Some(winner) if winner.name != policy.name => {
+                    let why = if winner.created < policy.created { "older" } else { "first by name" };
+                    let message = format!(
+                        "TrafficPolicy {} is attached to {} too and counts there, since it is {why}; merge the two or remove one of the targets",
+                        winner.name,
+                        shown(target)
+                    );
+                    reports.say(
+                        key,
+                        Condition::failed(ConditionType::Accepted, "Conflicted", field.clone(), message),
+                    );
+                }
+                _ => kept.push(target.clone()),
+            }
+        }
+        if kept.is_empty() {
+            continue;
+        }
+        reports.carried_by(key, policy.resource_name());
+        settled.push(if kept.len() == policy.targets.len() {
+            Arc::clone(policy)
+        } else {
+            Arc::new(TrafficPolicy { targets: kept, ..TrafficPolicy::clone(policy) })
+        });
+    }
+    settled
+}
+
+/// A target as something that can be ordered.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum TargetKey<'a> {
+    Service(&'a ServiceName, Option<u16>),
+    Route(&'a RouteId, Option<&'a str>),
+}
+
+impl<'a> TargetKey<'a> {
+    fn of(target: &'a PolicyTarget) -> Self {
+        match target {
+            PolicyTarget::Service { service, port } => Self::Service(service, *port),
+            PolicyTarget::Route { route, rule } => Self::Route(route, rule.as_deref()),
+        }
+    }
+}
+
+fn shown(target: &PolicyTarget) -> String {
+    match target {
+        PolicyTarget::Service { service, port: None } => format!("Service {service}"),
+        PolicyTarget::Service { service, port: Some(port) } => format!("port {port} of Service {service}"),
+        PolicyTarget::Route { route, rule: None } => route.to_string(),
+        PolicyTarget::Route { route, rule: Some(rule) } => format!("rule `{rule}` of {route}"),
+    }
+}
+
+/// What a reference means, or which part of it leads nowhere and why.
+fn target(
+    index: &Index,
+    services: &Services,
+    namespace: &str,
+    reference: &TargetRef,
+) -> Result<PolicyTarget, (&'static str, String)> {
+    let (kind, object) = match reference.kind {
+        TargetKind::Service => return service_target(services, namespace, reference),
+        TargetKind::HttpRoute => (RouteKind::Http, Kind::HttpRoute),
+        TargetKind::GrpcRoute => (RouteKind::Grpc, Kind::GrpcRoute),
+    };
+    let key = ObjectKey::new(object, namespace, &reference.name);
+    let rules = match kind {
+        RouteKind::Http => index.routes.http.find(&key).map(|entry| {
+            entry.object.spec.rules.iter().filter_map(|rule| rule.name.as_deref()).collect::<Vec<_>>()
+        }),
+        RouteKind::Grpc => index.routes.grpc.find(&key).map(|entry| {
+            entry.object.spec.rules.iter().filter_map(|rule| rule.name.as_deref()).collect::<Vec<_>>()
+        }),
+    };
+    let (Some(rules), Some(name)) = (rules, key.model_name()) else {
+        return Err(("name", format!("there is no {key}; the policy takes effect once there is")));
+    };
+    let rule = reference.section_name.clone();
+    if let Some(rule) = &rule
+        && !rules.contains(&rule.as_str())
+    {
+        return Err((
+            "sectionName",
+            format!("{key} has no rule named `{rule}`; the policy takes effect once it has"),
+        ));
+    }
+    Ok(PolicyTarget::Route { route: RouteId { kind, name }, rule })
+}
+
+fn service_target(
+    services: &Services,
+    namespace: &str,
+    reference: &TargetRef,
+) -> Result<PolicyTarget, (&'static str, String)> {
+    let found =
+        ServiceName::new(namespace, &reference.name).ok().and_then(|name| services.get_key_value(&name));
+    let Some((name, (service, _))) = found else {
+        let message = format!(
+            "there is no Service {namespace}/{}; the policy takes effect once there is",
+            reference.name
+        );
+        return Err(("name", message));
+    };
+    let port = match (&reference.section_name, reference.port) {
+        (Some(section), _) => match service.ports.iter().find(|port| port.name == *section) {
+            Some(port) => Some(port.port),
+            None => {
+                let message = format!(
+                    "Service {name} has no port named `{section}`; the policy takes effect once it has"
+                );
+                return Err(("sectionName", message));
+            }
+        },
+        (None, Some(port)) if service.port(port).is_none() => {
+            return Err((
+                "port",
+                format!("Service {name} has no port {port}; the policy takes effect once it has"),
+            ));
+        }
+        (None, port) => port,
+    };
+    Ok(PolicyTarget::Service { service: name.clone(), port })
+}

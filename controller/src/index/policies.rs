@@ -1,0 +1,11 @@
+//! Policies. It must not know what they are attached to.
+
+use super::store::Store;
+use crate::api::TrafficPolicy;
+
+/// Policies by name.
+#[derive(Debug, Default)]
+pub struct Policies {
+    /// TrafficPolicies.
+    pub traffic: Store<TrafficPolicy>,
+}
