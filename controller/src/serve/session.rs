@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use mesh_model::name::ServiceName;
+use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::spiffe::SpiffeId;
 use mesh_proto::config::v1::{Ack, Destination, Hello, Subscribe, Watermark};
 
@@ -80,6 +80,8 @@ pub struct Proxy {
 #[derive(Debug)]
 pub struct Session {
     proxy: Proxy,
+    /// Whose services `own` tells; none if the proxy's name cannot be a workload's.
+    workload: Option<WorkloadName>,
     destinations: BTreeSet<ServiceName>,
     /// What the proxy asked for that cannot be the name of a service; answered as unknown.
     impossible: Vec<Destination>,
@@ -105,6 +107,7 @@ impl Session {
             (held.name.into(), Told { version: held.version.into(), nonce: 0, answer: Answer::InForce })
         };
         let mut session = Self {
+            workload: WorkloadName::new(&proxy.namespace, &proxy.workload).ok(),
             proxy,
             destinations: BTreeSet::new(),
             impossible: Vec::new(),
@@ -198,7 +201,9 @@ impl Session {
     /// What to tell the proxy, if there is anything (or an answer is owed). It counts as told.
     pub fn next_update(&mut self, snapshot: &Snapshot, now_ms: u64) -> Option<Outgoing> {
         let mut wanted: BTreeMap<&Arc<str>, &Arc<Resource>> = BTreeMap::new();
-        wanted.insert(&snapshot.mesh().name, snapshot.mesh());
+        for always in [snapshot.mesh(), snapshot.own(self.workload.as_ref())] {
+            wanted.insert(&always.name, always);
+        }
         let mut unknown = std::mem::take(&mut self.impossible);
         for service in &self.destinations {
             let known = snapshot.closure(service, &self.proxy.namespace, |resource| {
@@ -301,8 +306,10 @@ impl Session {
 
     /// Says of each resource that it uses whether the version of `snapshot` is in force.
     pub fn holdings(&self, snapshot: &Snapshot, mut say: impl FnMut(&Arc<str>, Holding)) {
+        let own = snapshot.own(self.workload.as_ref());
         for (name, told) in &self.told {
-            let current = snapshot.resource(name).is_some_and(|resource| resource.version == told.version);
+            let resource = if *name == own.name { Some(own) } else { snapshot.resource(name) };
+            let current = resource.is_some_and(|resource| resource.version == told.version);
             say(
                 name,
                 if current && told.answer == Answer::InForce { Holding::InForce } else { Holding::Behind },

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mesh_model::name::ServiceName;
-use mesh_model::route::{BackendTarget, Route};
+use mesh_model::name::{ServiceName, WorkloadName};
+use mesh_model::route::{BackendTarget, Filter, Route, RouteId};
+use mesh_model::service::OwnServices;
+use mesh_model::traffic::PolicyTarget;
 use mesh_proto::convert::{self, ModelResource};
 use prost::Message;
 
@@ -28,6 +30,7 @@ struct Entry {
     service: Arc<Resource>,
     endpoints: Arc<Resource>,
     routes: Vec<AttachedRoute>,
+    policies: Vec<Arc<Resource>>,
 }
 
 #[derive(Debug, Clone)]
@@ -35,6 +38,7 @@ struct AttachedRoute {
     resource: Arc<Resource>,
     namespace: Arc<str>,
     backends: Arc<[ServiceName]>,
+    policies: Arc<[Arc<Resource>]>,
 }
 
 /// Everything at one revision.
@@ -47,6 +51,10 @@ pub struct Snapshot {
     resources: HashMap<Arc<str>, Arc<Resource>>,
     mesh: Arc<Resource>,
     services: BTreeMap<ServiceName, Entry>,
+    /// What each workload serves. They share a name, so they are not among the others.
+    own: BTreeMap<WorkloadName, Arc<Resource>>,
+    /// Of workloads that serve nothing.
+    serves_nothing: Arc<Resource>,
 }
 
 /// Whether a snapshot says anything that the one before did not.
@@ -67,10 +75,26 @@ impl Snapshot {
         for (name, (service, endpoints)) in &compiled.services {
             let service = builder.encode(&ModelResource::Service(service.clone()));
             let endpoints = builder.encode(&ModelResource::Endpoints(endpoints.clone()));
-            services.insert(name.clone(), Entry { service, endpoints, routes: Vec::new() });
+            let entry = Entry { service, endpoints, routes: Vec::new(), policies: Vec::new() };
+            services.insert(name.clone(), entry);
+        }
+        let mut of_routes: BTreeMap<&RouteId, Vec<Arc<Resource>>> = BTreeMap::new();
+        for policy in &compiled.policies {
+            let resource = builder.encode(&ModelResource::Policy((**policy).clone()));
+            for target in &policy.targets {
+                let policies = match target {
+                    PolicyTarget::Service { service, .. } => {
+                        services.get_mut(service).map(|entry| &mut entry.policies)
+                    }
+                    PolicyTarget::Route { route, .. } => Some(of_routes.entry(route).or_default()),
+                };
+                if let Some(policies) = policies {
+                    policies.push(Arc::clone(&resource));
+                }
+            }
         }
         for route in &compiled.routes {
-            let attached = builder.route(route);
+            let attached = builder.route(route, of_routes.remove(&route.id).unwrap_or_default());
             let mut parents: Vec<&ServiceName> = route.parents.iter().map(|parent| &parent.service).collect();
             parents.sort_unstable();
             parents.dedup();
@@ -80,10 +104,19 @@ impl Snapshot {
                 }
             }
         }
+        let serves_nothing = own(None, &OwnServices::default());
+        let known = |workload| before.and_then(|before| before.own.get(workload));
+        let own: BTreeMap<WorkloadName, Arc<Resource>> = compiled
+            .own
+            .iter()
+            .map(|(workload, services)| (workload.clone(), own(known(workload), services)))
+            .collect();
         let Builder { resources, reused, .. } = builder;
-        let same = before.is_some_and(|before| before.resources.len() == resources.len())
-            && reused == resources.len();
-        (Self { revision, time_ms, resources, mesh, services }, if same { News::None } else { News::Some })
+        let same = before.is_some_and(|before| {
+            before.resources.len() == resources.len() && reused == resources.len() && before.own == own
+        });
+        let snapshot = Self { revision, time_ms, resources, mesh, services, own, serves_nothing };
+        (snapshot, if same { News::None } else { News::Some })
     }
 
     /// The resource of that name.
@@ -101,14 +134,19 @@ impl Snapshot {
         self.resources.is_empty()
     }
 
+    /// What that workload serves.
+    pub fn own(&self, workload: Option<&WorkloadName>) -> &Arc<Resource> {
+        workload.and_then(|workload| self.own.get(workload)).unwrap_or(&self.serves_nothing)
+    }
+
     /// The settings of the mesh.
     pub fn mesh(&self) -> &Arc<Resource> {
         &self.mesh
     }
 
     /// Calls `visit` for all that a client in `namespace` needs to call `service`: the service, its endpoints, its routes (the
-    /// service's own namespace's, and the client's: GEP-1294), and services and endpoints of their backends. `false`: there
-    /// is no such service.
+    /// service's own namespace's, and the client's: GEP-1294), services and endpoints of their backends and mirrors, and the
+    /// policies of all of them. `false`: there is no such service.
     #[must_use]
     pub fn closure<'a>(
         &'a self,
@@ -117,20 +155,43 @@ impl Snapshot {
         mut visit: impl FnMut(&'a Arc<Resource>),
     ) -> bool {
         let Some(entry) = self.services.get(service) else { return false };
-        visit(&entry.service);
-        visit(&entry.endpoints);
+        entry.visit(&mut visit);
         let seen = |route: &&AttachedRoute| {
             &*route.namespace == service.0.namespace() || &*route.namespace == namespace
         };
         for route in entry.routes.iter().filter(seen) {
             visit(&route.resource);
+            route.policies.iter().for_each(&mut visit);
             for backend in route.backends.iter().filter_map(|backend| self.services.get(backend)) {
-                visit(&backend.service);
-                visit(&backend.endpoints);
+                backend.visit(&mut visit);
             }
         }
         true
     }
+}
+
+impl Entry {
+    fn visit<'a>(&'a self, visit: &mut impl FnMut(&'a Arc<Resource>)) {
+        visit(&self.service);
+        visit(&self.endpoints);
+        self.policies.iter().for_each(visit);
+    }
+}
+
+/// What a workload serves, as it was encoded before if that is the same.
+fn own(known: Option<&Arc<Resource>>, services: &OwnServices) -> Arc<Resource> {
+    let model = ModelResource::Own(services.clone());
+    let version = model.version();
+    match known.filter(|known| *known.version == *version) {
+        Some(known) => Arc::clone(known),
+        None => Arc::new(encode(&model, version)),
+    }
+}
+
+fn encode(model: &ModelResource, version: String) -> Resource {
+    let mut wire = convert::encode(model);
+    wire.version.clone_from(&version);
+    Resource { name: model.name().into(), version: version.into(), bytes: wire.encode_to_vec().into() }
 }
 
 struct Builder<'a> {
@@ -148,32 +209,48 @@ impl Builder<'_> {
                 self.reused += 1;
                 Arc::clone(known)
             }
-            None => {
-                let mut wire = convert::encode(model);
-                wire.version.clone_from(&version);
-                Arc::new(Resource {
-                    name: name.into(),
-                    version: version.into(),
-                    bytes: wire.encode_to_vec().into(),
-                })
-            }
+            None => Arc::new(encode(model, version)),
         };
         self.resources.insert(Arc::clone(&resource.name), Arc::clone(&resource));
         resource
     }
 
-    fn route(&mut self, route: &Route) -> AttachedRoute {
-        let targets =
-            route.rules.iter().flat_map(|rule| &rule.backends).filter_map(|backend| match &backend.target {
-                BackendTarget::Service { service, .. } => Some(service.clone()),
-                BackendTarget::Invalid { .. } => None,
-            });
-        let mut backends: Vec<ServiceName> = targets.collect();
-        backends.sort_unstable();
-        backends.dedup();
+    fn route(&mut self, route: &Route, policies: Vec<Arc<Resource>>) -> AttachedRoute {
         let resource = self.encode(&ModelResource::Route(route.clone()));
-        AttachedRoute { resource, namespace: route.id.name.namespace().into(), backends: backends.into() }
+        AttachedRoute {
+            resource,
+            namespace: route.id.name.namespace().into(),
+            backends: backends(route).into(),
+            policies: policies.into(),
+        }
     }
+}
+
+/// Every service that requests of a route, or copies of them, may go to.
+fn backends(route: &Route) -> Vec<ServiceName> {
+    let service = |target: &BackendTarget| match target {
+        BackendTarget::Service { service, .. } => Some(service.clone()),
+        BackendTarget::Invalid { .. } => None,
+    };
+    let mirror = |filter: &Filter| match filter {
+        Filter::Mirror(mirror) => service(&mirror.target),
+        Filter::RequestHeaders(_)
+        | Filter::ResponseHeaders(_)
+        | Filter::Redirect(_)
+        | Filter::Rewrite(_)
+        | Filter::Cors(_) => None,
+    };
+    let mut services = Vec::new();
+    for rule in &route.rules {
+        services.extend(rule.filters.iter().filter_map(mirror));
+        for backend in &rule.backends {
+            services.extend(service(&backend.target));
+            services.extend(backend.filters.iter().filter_map(mirror));
+        }
+    }
+    services.sort_unstable();
+    services.dedup();
+    services
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ async fn a_subscription_brings_everything_and_an_edit_brings_one_route() {
             "endpoints/shop/web",
             "httproute/shop/web",
             "mesh",
+            "own",
             "service/shop/v1",
             "service/shop/v2",
             "service/shop/web"
@@ -94,7 +95,7 @@ async fn a_proxy_that_comes_back_with_all_it_needs_is_sent_nothing() {
 async fn subscriptions_change_while_the_stream_is_open() {
     let world = World::new(SHOP).await;
     let mut proxy = world.proxy("client", &[]).await;
-    assert_eq!(names(&proxy.update().await.resources), ["mesh"]);
+    assert_eq!(names(&proxy.update().await.resources), ["mesh", "own"]);
     proxy.subscribe(&["v1", "nobody"], &[]).await;
     let update = proxy.update().await;
     assert_eq!(names(&update.resources), ["endpoints/shop/v1", "service/shop/v1"]);
@@ -125,6 +126,71 @@ async fn a_route_to_a_missing_service_gives_its_share_an_invalid_backend_and_say
         (told.reason.as_str(), told.field.as_str()),
         ("BackendNotFound", "spec.rules[0].backendRefs[1].name")
     );
+}
+
+#[tokio::test]
+async fn a_policy_arrives_is_edited_and_goes_and_a_bad_edit_keeps_the_last_good_form() {
+    let policy = "
+---
+apiVersion: amime.io/v1alpha1
+kind: TrafficPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  targetRefs: [{kind: Service, name: web}]
+  rateLimits: [{name: all, requests: 5}]
+";
+    let world = World::new(&format!("{SHOP}{policy}")).await;
+    let mut proxy = world.proxy("client", &["web"]).await;
+    let first = proxy.update().await;
+    let found = first.resources.iter().find(|resource| resource.name == "trafficpolicy/shop/web").unwrap();
+    let Ok(convert::ModelResource::Policy(read)) = convert::decode(found.clone()) else {
+        panic!("no policy")
+    };
+    assert_eq!(read.settings.rate_limits.unwrap()[0].requests, 5);
+    proxy.ack(first.nonce, vec![]).await;
+    world
+        .sync_until("programmed 1 of 1", |sync| {
+            let policy = object(sync, "TrafficPolicy shop/web")?;
+            ((policy.programmed, policy.programmed_of) == (1, 1)).then_some(())
+        })
+        .await;
+
+    world.edit(&format!("{SHOP}{}", policy.replace("requests: 5", "requests: 0")));
+    let told = world
+        .sync_until("the fault", |sync| condition(sync, "TrafficPolicy shop/web", "Accepted", false).cloned())
+        .await;
+    assert_eq!(told.field, "spec.rateLimits[0].requests");
+    assert_eq!(
+        told.message,
+        "all.yaml:26: 0 is out of bounds; use 1 to 1000000000; the last good form stays in force"
+    );
+    let mut other = world.proxy("other", &["web"]).await;
+    assert!(names(&other.update().await.resources).contains(&"trafficpolicy/shop/web"), "still there");
+
+    world.edit(&format!("{SHOP}{}", policy.replace("requests: 5", "requests: 6")));
+    let second = proxy.update().await;
+    assert_eq!(names(&second.resources), ["trafficpolicy/shop/web"]);
+    world.edit(SHOP);
+    assert_eq!(proxy.update().await.removed, ["trafficpolicy/shop/web"]);
+}
+
+#[tokio::test]
+async fn a_proxy_is_told_what_its_own_workload_serves() {
+    let world = World::new(SHOP).await;
+    let own = |resources: Vec<mesh_proto::config::v1::Resource>| {
+        let own = resources.into_iter().find(|resource| resource.name == "own")?;
+        let Ok(convert::ModelResource::Own(own)) = convert::decode(own) else { panic!("no own services") };
+        let line =
+            |port: &mesh_model::service::OwnPort| format!("{} {}:{}", port.address, port.service, port.port);
+        Some(own.ports.iter().map(line).collect::<Vec<_>>())
+    };
+    let mut proxy = Proxy::open(world.channel("shop", "web"), "shop", "web-1", &[], vec![]).await;
+    let first = own(proxy.update().await.resources).unwrap();
+    assert_eq!(first, ["127.7.0.1:15006 shop/v1:80", "127.7.0.1:15006 shop/web:80"]);
+    world.edit(&SHOP.replace("selector: {app: web, v: '1'}", "selector: {app: web, v: '3'}"));
+    assert_eq!(own(proxy.update().await.resources).unwrap(), ["127.7.0.1:15006 shop/web:80"]);
+    let mut client = world.proxy("client", &[]).await;
+    assert_eq!(own(client.update().await.resources).unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -193,7 +259,7 @@ async fn somebody_else_is_refused_and_told_who_is_needed() {
     let mut named = Proxy::open(world.channel("shop", "web-1"), "shop", "web-1", &[], vec![]).await;
     assert_eq!(named.end().await.code(), Code::PermissionDenied);
     let mut right = Proxy::open(world.channel("shop", "web"), "shop", "web-1", &[], vec![]).await;
-    assert_eq!(names(&right.update().await.resources), ["mesh"]);
+    assert_eq!(names(&right.update().await.resources), ["mesh", "own"]);
     let mut meshctl = mesh_proto::inspect::v1::inspect_service_client::InspectServiceClient::new(
         world.channel("shop", "meshctl"),
     );

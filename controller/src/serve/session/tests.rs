@@ -3,6 +3,7 @@
 use mesh_proto::config::v1::{Held, Reject};
 
 use super::*;
+use crate::serve::snapshot::News;
 use crate::serve::snapshot::tests::{SHOP, snapshot};
 
 fn proxy(namespace: &str) -> Proxy {
@@ -50,13 +51,40 @@ fn a_proxy_is_told_what_it_needs_and_then_only_what_changes() {
     let mut session = session(&["web"]);
     assert_eq!(
         next(&mut session, &first),
-        "1 +endpoints/shop/v1 +endpoints/shop/v2 +endpoints/shop/web +httproute/shop/web +mesh +service/shop/v1 +service/shop/v2 +service/shop/web"
+        "1 +endpoints/shop/v1 +endpoints/shop/v2 +endpoints/shop/web +httproute/shop/web +mesh +own +service/shop/v1 +service/shop/v2 +service/shop/web"
     );
     assert_eq!(next(&mut session, &first), "");
     let (edited, _) = snapshot(&SHOP.replace("weight: 90", "weight: 50"), 2, Some(&first));
     assert_eq!(next(&mut session, &edited), "2 +httproute/shop/web");
     ack(&mut session, 2);
     assert_eq!((session.sent_revision(), session.acked_revision()), (2, 2));
+}
+
+#[test]
+fn a_proxy_is_told_what_its_workload_serves_and_when_that_changes() {
+    let workload = "
+---
+{apiVersion: amime.io/v1alpha1, kind: Workload, metadata: {name: client, namespace: shop, labels: {app: LABEL}}, spec: {address: 127.7.0.9, ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: own, namespace: shop}, spec: {selector: {app: client}, ports: [{port: 80}]}}
+";
+    let yaml = format!("{SHOP}{workload}");
+    let (first, _) = snapshot(&yaml.replace("LABEL", "client"), 1, None);
+    let mut session = session(&[]);
+    assert_eq!(next(&mut session, &first), "1 +mesh +own");
+    ack(&mut session, 1);
+    let mut in_force = Vec::new();
+    session.holdings(&first, |name, holding| in_force.push((name.to_string(), holding == Holding::InForce)));
+    in_force.sort_unstable();
+    assert_eq!(in_force, [("mesh".to_owned(), true), ("own".to_owned(), true)]);
+    let (moved, news) = snapshot(&yaml.replace("LABEL", "other"), 2, Some(&first));
+    assert_eq!(news, News::Some);
+    assert_eq!(next(&mut session, &moved), "2 +own");
+    let (back, _) = snapshot(&yaml.replace("LABEL", "client"), 3, Some(&moved));
+    assert_eq!(next(&mut session, &back), "3 +own");
+    let (same, news) = snapshot(&yaml.replace("LABEL", "client"), 4, Some(&back));
+    assert_eq!((next(&mut session, &same), news), (String::new(), News::None));
+    assert_eq!(next(&mut self::session(&[]), &moved), "1 +mesh +own", "who serves nothing is told so");
 }
 
 #[test]
@@ -89,9 +117,10 @@ fn a_proxy_that_holds_everything_gets_an_empty_answer() {
     let (snapshot, _) = snapshot(SHOP, 1, None);
     let mut first = session(&["v1"]);
     next(&mut first, &snapshot);
-    let held = ["mesh", "service/shop/v1", "endpoints/shop/v1"].map(|name| Held {
+    let own = snapshot.own(None).version.to_string();
+    let held = ["mesh", "own", "service/shop/v1", "endpoints/shop/v1"].map(|name| Held {
         name: name.into(),
-        version: snapshot.resource(name).unwrap().version.to_string(),
+        version: snapshot.resource(name).map_or(own.clone(), |resource| resource.version.to_string()),
     });
     let stale = Held { name: "service/shop/gone".into(), version: "x".into() };
     let hello = |held: Vec<Held>| Hello { held, destinations: vec![destination("v1")], ..Hello::default() };
@@ -122,7 +151,7 @@ fn every_subscription_is_answered() {
 fn an_unknown_destination_is_told_once_and_comes_when_it_exists() {
     let (nothing, _) = snapshot("# none\n", 1, None);
     let mut session = session(&["web"]);
-    assert_eq!(next(&mut session, &nothing), "1 +mesh ?shop/web");
+    assert_eq!(next(&mut session, &nothing), "1 +mesh +own ?shop/web");
     assert_eq!(next(&mut session, &nothing), "");
     session.subscribe(Subscribe { add: vec![destination("web")], remove: vec![], sequence: 2 }).unwrap();
     assert_eq!(next(&mut session, &nothing), "2 ?shop/web", "asked again, told again");
@@ -137,7 +166,7 @@ fn an_unknown_destination_is_told_once_and_comes_when_it_exists() {
 fn what_cannot_be_a_name_is_unknown() {
     let (nothing, _) = snapshot("# none\n", 1, None);
     let mut session = session(&["No_Name"]);
-    assert_eq!(next(&mut session, &nothing), "1 +mesh ?shop/No_Name");
+    assert_eq!(next(&mut session, &nothing), "1 +mesh +own ?shop/No_Name");
 }
 
 #[test]

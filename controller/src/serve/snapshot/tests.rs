@@ -76,6 +76,61 @@ fn a_client_gets_the_service_its_routes_and_their_backends() {
     assert_eq!(closure(&snapshot, "nobody", "shop"), None);
 }
 
+/// A policy for each target, `NAME: TARGET`.
+fn policies(targets: &[(&str, &str)]) -> String {
+    let one = |(name, target): &(&str, &str)| {
+        format!(
+            "---\n{{apiVersion: amime.io/v1alpha1, kind: TrafficPolicy, metadata: {{name: {name}, namespace: shop}}, \
+             spec: {{targetRefs: [{target}], timeouts: {{request: 1s}}}}}}\n"
+        )
+    };
+    targets.iter().map(one).collect()
+}
+
+#[test]
+fn a_client_gets_the_policies_on_all_that_it_uses_and_no_others() {
+    let targets = [
+        ("web", "{kind: Service, name: web}"),
+        ("route", "{kind: HTTPRoute, name: web}"),
+        ("v1", "{kind: Service, name: v1, port: 80}"),
+        ("lone", "{kind: Service, name: lone}"),
+    ];
+    let lone = "---\n{apiVersion: v1, kind: Service, metadata: {name: lone, namespace: shop}, spec: {ports: [{port: 80}]}}\n";
+    let (snapshot, _) = snapshot(&format!("{SHOP}{lone}{}", policies(&targets)), 1, None);
+    let policies_of = |service: &str, namespace: &str| {
+        let names = closure(&snapshot, service, namespace).unwrap();
+        names.into_iter().filter(|name| name.starts_with("trafficpolicy/")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        policies_of("web", "shop"),
+        ["trafficpolicy/shop/route", "trafficpolicy/shop/v1", "trafficpolicy/shop/web"]
+    );
+    assert_eq!(policies_of("v1", "shop"), ["trafficpolicy/shop/v1"]);
+    assert_eq!(policies_of("v2", "shop"), Vec::<String>::new());
+    assert_eq!(policies_of("lone", "shop"), ["trafficpolicy/shop/lone"]);
+}
+
+#[test]
+fn the_services_that_copies_go_to_are_told_too() {
+    let yaml = SHOP.replace(
+        "rules: [{backendRefs: [{name: v1, namespace: shop, port: 80}]}]",
+        "rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: v2, namespace: shop, port: 80}}}], \
+         backendRefs: [{name: v1, namespace: shop, port: 80}]}]",
+    );
+    let (snapshot, _) = snapshot(&yaml, 1, None);
+    assert!(closure(&snapshot, "web", "bank").unwrap().contains(&"endpoints/shop/v2".to_owned()));
+}
+
+#[test]
+fn a_policy_is_the_same_where_only_its_place_in_the_file_differs() {
+    let policy = policies(&[("web", "{kind: Service, name: web}")]);
+    let (first, _) = snapshot(&format!("{SHOP}{policy}"), 1, None);
+    let (moved, news) = snapshot(&format!("{SHOP}\n\n{policy}"), 2, Some(&first));
+    assert_eq!(news, News::None);
+    let (_, news) = snapshot(&format!("{SHOP}{}", policy.replace("1s", "2s")), 3, Some(&moved));
+    assert_eq!(news, News::Some);
+}
+
 #[test]
 fn what_is_the_same_is_the_same_bytes() {
     let (first, news) = snapshot(SHOP, 1, None);
