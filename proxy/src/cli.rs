@@ -39,6 +39,9 @@ pub struct Sidecar {
     /// Name of the workload; its identity has the same name
     #[arg(long)]
     workload: String,
+    /// Zone of the workload: endpoints in it are preferred; without it, that of the workload's own endpoints
+    #[arg(long, default_value = "", hide_default_value = true)]
+    zone: String,
     /// Address of the controller
     #[arg(long, value_name = "IP:PORT")]
     controller: SocketAddr,
@@ -130,6 +133,7 @@ impl Sidecar {
             anyhow::bail!("there is nothing to carry: give --inbound, --outbound or --outbound-proxy");
         }
         let config = Config {
+            zone: self.zone,
             inbound: self.inbound,
             outbound_proxy: self.outbound_proxy,
             outbound: self.outbound,

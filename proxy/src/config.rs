@@ -12,6 +12,8 @@ pub struct Config {
     pub namespace: String,
     /// Name of the workload, for reports.
     pub workload: String,
+    /// Zone of the workload; empty: that of its own endpoints, if they have one.
+    pub zone: String,
     /// Mesh ports: what arrives at `listen` is for the application at `app`.
     pub inbound: Vec<InboundListener>,
     /// The HTTP proxy port of the application (`HTTP_PROXY`).
@@ -38,6 +40,7 @@ impl Config {
         Self {
             namespace: namespace.to_owned(),
             workload: workload.to_owned(),
+            zone: String::new(),
             inbound: Vec::new(),
             outbound_proxy: None,
             outbound: Vec::new(),

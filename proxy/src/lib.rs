@@ -1,7 +1,7 @@
 //! The data plane of Amime: a sidecar that carries the requests of one workload.
 //!
 //! A request enters through [`inbound`] or [`outbound`], each one plain async pipeline over [`http`], [`tcp`] and [`tls`]. What
-//! they decide comes from `mesh-model`, [`balance`], [`detect`] and the snapshot in [`state`]. Configuration enters through
+//! they decide comes from `mesh-model`, [`mesh_traffic`], [`detect`] and the snapshot in [`state`]. Configuration enters through
 //! [`xds`], records leave through [`telemetry`]. [`app`] puts it all together. Arrows point down the list only.
 
 pub mod cli;
@@ -21,7 +21,6 @@ pub mod telemetry;
 pub mod tls;
 pub mod xds;
 
-pub mod balance;
 pub mod config;
 pub mod detect;
 pub mod state;

@@ -6,6 +6,7 @@
 mod backends;
 mod call;
 mod destination;
+mod health;
 mod opaque;
 mod plan;
 
@@ -46,7 +47,7 @@ impl Outbound {
             limits: worker.config.limits,
             tasks: worker.upstreams.clone(),
         });
-        let backends = Backends::new(connector, worker.config.limits.foreign_hosts);
+        let backends = Backends::new(connector, &worker.config.zone, worker.config.limits.foreign_hosts);
         Rc::new(Self { worker: Rc::clone(worker), backends, own })
     }
 
@@ -112,7 +113,19 @@ impl Outbound {
 
     /// Closes connections that have not been used for long and forgets what is gone.
     pub fn sweep(&self) {
-        self.backends.sweep(&self.worker.snapshot());
+        let telemetry = &self.worker.telemetry;
+        self.backends.sweep(&self.worker.snapshot(), |decided| {
+            let events = [
+                (decided.ejected(), Event::EndpointEjected),
+                (decided.returned, Event::EndpointReturned),
+                (decided.unhealthy, Event::EndpointUnhealthy),
+                (decided.recovered, Event::EndpointRecovered),
+                (decided.panicked, Event::HealthDisregarded),
+            ];
+            for (times, event) in events {
+                telemetry.count_many(event, times);
+            }
+        });
     }
 
     /// Closes connections that are not in use.

@@ -1,16 +1,23 @@
-//! The balancers and connections of one worker, one balancer per service port, one upstream per address and identity.
+//! The backends of one worker: for each port of a service its balancer, breaker, retry budget and probes; and one upstream per address
+//! and identity, whichever services lead there. It must not know requests.
+
+mod backend;
+
+pub(super) use backend::{Backend, Picked};
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+
+use mesh_model::endpoint::{Endpoint, Transport};
+use mesh_model::name::ServiceName;
+use mesh_traffic::balance::{Ask, Counts};
+use smallvec::SmallVec;
 use std::time::Instant;
 
-use mesh_model::endpoint::{Endpoint, Endpoints, Transport};
-use mesh_model::name::ServiceName;
-
-use crate::balance::{Balancer, Slot};
+use super::health;
 use crate::http::{Connector, Fault, Upstream};
 use crate::state::Snapshot;
 use crate::telemetry::Failure;
@@ -19,56 +26,86 @@ use crate::telemetry::Failure;
 #[derive(Debug)]
 pub(super) struct Backends {
     connector: Rc<Connector>,
-    balancers: RefCell<HashMap<(ServiceName, u16), Entry>>,
+    /// Where this proxy is; empty: what the controller says of the workload's own endpoints.
+    zone: String,
+    backends: RefCell<HashMap<ServiceName, SmallVec<[(u16, Rc<Backend>); 1]>>>,
     /// One per address and identity, whichever services lead there.
     upstreams: RefCell<HashMap<(SocketAddr, Transport), Weak<Upstream>>>,
     /// Hosts outside the mesh, kept for their connections.
     foreign: RefCell<HashMap<SocketAddr, Rc<Upstream>>>,
     foreign_bound: usize,
+    probes: Rc<health::Places>,
 }
-
-#[derive(Debug)]
-struct Entry {
-    source: Arc<Endpoints>,
-    balancer: Balancer<Rc<Upstream>>,
-}
-
-/// An endpoint with its connections.
-pub(super) type Picked = Rc<Slot<Rc<Upstream>>>;
 
 impl Backends {
-    pub(super) fn new(connector: Rc<Connector>, foreign_bound: usize) -> Self {
+    pub(super) fn new(connector: Rc<Connector>, zone: &str, foreign_bound: usize) -> Self {
         Self {
             connector,
-            balancers: RefCell::default(),
+            zone: zone.to_owned(),
+            backends: RefCell::default(),
             upstreams: RefCell::default(),
             foreign: RefCell::default(),
             foreign_bound,
+            probes: health::Places::new(),
         }
     }
 
-    /// Picks an endpoint of the service's port that is not among `tried`.
+    /// That port of a service, with the endpoints and the policy of the snapshot. `None`: nothing is known about the service's
+    /// endpoints. Take it once a request; it stays what it is through changes of the configuration.
+    pub(super) fn backend(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        service: &ServiceName,
+        port: u16,
+    ) -> Option<Rc<Backend>> {
+        let found = self.backends.borrow().get(service).and_then(|ports| {
+            ports.iter().find(|(of, _)| *of == port).map(|(_, backend)| Rc::clone(backend))
+        });
+        let backend = match found {
+            Some(backend) => backend,
+            None => {
+                snapshot.endpoints(service)?;
+                let backend = Backend::new(service, port, fastrand::u64(..));
+                let mut backends = self.backends.borrow_mut();
+                backends.entry(service.clone()).or_default().push((port, Rc::clone(&backend)));
+                backend
+            }
+        };
+        if !backend.is_of(snapshot) {
+            snapshot.endpoints(service)?;
+            let zone = self.own_zone(snapshot);
+            backend.follow(snapshot, zone, |endpoint| self.upstream(endpoint));
+        }
+        if backend.wants_probes() {
+            health::start(&backend, &self.connector.tasks, &self.probes);
+        }
+        Some(backend)
+    }
+
+    /// Picks an endpoint of the service's port that is not among `tried`, without key or session.
     pub(super) fn pick(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Arc<Snapshot>,
         service: &ServiceName,
         port: u16,
         tried: &[SocketAddr],
         random: impl FnMut(usize) -> usize,
     ) -> Option<Picked> {
-        let endpoints = snapshot.endpoints(service)?;
-        let now = Instant::now();
-        let mut balancers = self.balancers.borrow_mut();
-        let entry = balancers.entry((service.clone(), port)).or_insert_with(|| {
-            let mut balancer = Balancer::default();
-            balancer.update(endpoints.port(port), now, |endpoint| self.upstream(endpoint));
-            Entry { source: Arc::clone(endpoints), balancer }
-        });
-        if !Arc::ptr_eq(&entry.source, endpoints) {
-            entry.balancer.update(endpoints.port(port), now, |endpoint| self.upstream(endpoint));
-            entry.source = Arc::clone(endpoints);
+        let backend = self.backend(snapshot, service, port)?;
+        backend.pick(&Ask::new(Instant::now(), tried), random).ok()
+    }
+
+    /// The zone of the workload's own endpoints, unless this proxy was told where it is.
+    fn own_zone<'a>(&'a self, snapshot: &'a Snapshot) -> &'a str {
+        if !self.zone.is_empty() {
+            return &self.zone;
         }
-        entry.balancer.pick(now, tried, random)
+        let zones = snapshot.own().ports.iter().filter_map(|own| {
+            let endpoints = snapshot.endpoints(&own.service)?.port(own.port);
+            let endpoint = endpoints.iter().find(|endpoint| endpoint.address == own.address)?;
+            Some(endpoint.zone.as_str())
+        });
+        zones.into_iter().find(|zone| !zone.is_empty()).unwrap_or_default()
     }
 
     fn upstream(&self, endpoint: &Endpoint) -> Rc<Upstream> {
@@ -102,9 +139,16 @@ impl Backends {
         Ok(upstream)
     }
 
-    /// Closes what has not been used for long and forgets services that the snapshot has no more.
-    pub(super) fn sweep(&self, snapshot: &Snapshot) {
-        self.balancers.borrow_mut().retain(|(service, _), _| snapshot.endpoints(service).is_some());
+    /// Closes what has not been used for long and forgets services that the snapshot has no more. `decided` gets what balancing decided
+    /// since the last sweep.
+    pub(super) fn sweep(&self, snapshot: &Snapshot, mut decided: impl FnMut(&Counts)) {
+        let now = Instant::now();
+        self.backends.borrow_mut().retain(|service, ports| {
+            for (_, backend) in ports.iter() {
+                decided(&backend.sweep(now));
+            }
+            snapshot.endpoints(service).is_some()
+        });
         self.upstreams.borrow_mut().retain(|_, upstream| {
             upstream.upgrade().is_some_and(|up| {
                 up.sweep();

@@ -24,7 +24,7 @@ pub(crate) const MAX_SPANS: usize = 2_000;
 const IDLE_FLUSHES: u32 = 60;
 
 /// What a worker counted since its last flush.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct WorkerDelta {
     pub(crate) series: Vec<(SeriesKey, SeriesDelta)>,
     pub(crate) events: [u64; Event::ALL.len()],
@@ -33,6 +33,21 @@ pub(crate) struct WorkerDelta {
     pub(crate) spans: Vec<SpanRecord>,
     pub(crate) spans_dropped: u64,
     pub(crate) overflows: u64,
+}
+
+impl Default for WorkerDelta {
+    fn default() -> Self {
+        Self {
+            series: Vec::new(),
+            // Longer arrays have no default of their own.
+            events: [0; Event::ALL.len()],
+            opened: [0; 2],
+            closed: [0; 2],
+            spans: Vec::new(),
+            spans_dropped: 0,
+            overflows: 0,
+        }
+    }
 }
 
 /// What was added to one series.
@@ -65,13 +80,13 @@ pub struct WorkerSeed {
 impl WorkerSeed {
     /// To be called on the worker's own thread.
     pub fn build(self) -> WorkerTelemetry {
-        WorkerTelemetry { cells: Rc::new(Cells { limit: MAX_SERIES, ..Cells::default() }), seed: self }
+        WorkerTelemetry { cells: Rc::new(Cells::new(MAX_SERIES)), seed: self }
     }
 
     /// With another bound on series.
     #[cfg(test)]
     pub(crate) fn build_with_limit(self, limit: usize) -> WorkerTelemetry {
-        WorkerTelemetry { cells: Rc::new(Cells { limit, ..Cells::default() }), seed: self }
+        WorkerTelemetry { cells: Rc::new(Cells::new(limit)), seed: self }
     }
 }
 
@@ -82,7 +97,7 @@ pub struct WorkerTelemetry {
     seed: WorkerSeed,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Cells {
     limit: usize,
     series: RefCell<HashMap<SeriesKey, Rc<SeriesCell>>>,
@@ -93,6 +108,22 @@ struct Cells {
     closed: [Cell<u64>; 2],
     spans: RefCell<Vec<SpanRecord>>,
     spans_dropped: Cell<u64>,
+}
+
+impl Cells {
+    fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            series: RefCell::default(),
+            overflow: RefCell::default(),
+            overflows: Cell::default(),
+            events: [const { Cell::new(0) }; Event::ALL.len()],
+            opened: Default::default(),
+            closed: Default::default(),
+            spans: RefCell::default(),
+            spans_dropped: Cell::default(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -168,8 +199,13 @@ impl WorkerTelemetry {
 
     /// Counts an event.
     pub fn count(&self, event: Event) {
+        self.count_many(event, 1);
+    }
+
+    /// As often as that.
+    pub fn count_many(&self, event: Event, times: u64) {
         if let Some(cell) = self.cells.events.get(event.index()) {
-            add(cell, 1);
+            add(cell, times);
         }
     }
 

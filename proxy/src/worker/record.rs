@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use mesh_model::name::{ServiceName, WorkloadName};
+use mesh_traffic::balance::InFlight;
 
 use super::Worker;
-use crate::balance::InFlight;
 use crate::http::{BodyEnd, Headers, Kind, Observer, RequestHead, Response};
 use crate::telemetry::{AppProtocol, Failure, Security, SeriesKey, Side, SpanRecord};
 use crate::trace::{TraceContext, sampled_by_id};

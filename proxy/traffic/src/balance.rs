@@ -213,6 +213,14 @@ impl<T: Clone> Balancer<T> {
         self.shared.changed.set(true);
     }
 
+    /// This proxy is in that zone; empty: zones do not count.
+    pub fn set_zone(&mut self, zone: &str) {
+        if self.own_zone != zone {
+            zone.clone_into(&mut self.own_zone);
+            self.shared.changed.set(true);
+        }
+    }
+
     /// The policy in force.
     pub fn policy(&self) -> &Arc<BackendPolicy> {
         &self.policy

@@ -64,6 +64,12 @@ impl Probes {
         self.verdict
     }
 
+    /// A probe could not be sent, for reasons that say nothing about the endpoint: it is left out.
+    pub fn skipped(&mut self, check: &HealthCheck, now: Instant, random: f64) {
+        let jitter = 0.9 + 0.2 * random.clamp(0.0, 1.0);
+        self.due = now + check.interval.max(LEAST_INTERVAL).mul_f64(jitter);
+    }
+
     /// A probe ended. Gives the verdict if it is a new one.
     pub fn ended(
         &mut self,
@@ -72,8 +78,7 @@ impl Probes {
         now: Instant,
         random: f64,
     ) -> Option<Verdict> {
-        let jitter = 0.9 + 0.2 * random.clamp(0.0, 1.0);
-        self.due = now + check.interval.max(LEAST_INTERVAL).mul_f64(jitter);
+        self.skipped(check, now, random);
         let (other, needed) = match (self.verdict, probed) {
             (Verdict::Unknown, Probed::Passed) => (Verdict::Healthy, 1),
             (Verdict::Unknown, Probed::Failed) => (Verdict::Unhealthy, 1),
