@@ -6,6 +6,7 @@
 //!
 //! Source: Gateway API v1.6 (HTTPRoute, GRPCRoute), GEP-1294 (Service as parent), GEP-2257 (durations).
 
+pub mod cors;
 pub mod edit;
 pub mod matching;
 mod precedence;
