@@ -5,8 +5,8 @@
 
 use crate::bytes::hex;
 use crate::fields::is_forbidden_trailer;
-use crate::line::{Line, Lines};
-use crate::message::{Field, Limits, Span, Underscores};
+use crate::line::{self, Line, Lines};
+use crate::message::{Field, Limits, Span};
 use crate::refusal::{Reason, Refusal};
 
 /// Reads the content of one message.
@@ -188,9 +188,7 @@ impl Chunked {
                         return Err(Reason::TrailersTooLarge.into());
                     }
                     let name = field.name.of(buf);
-                    if self.limits.underscores == Underscores::Refuse && name.contains(&b'_') {
-                        return Err(Reason::Underscore.into());
-                    }
+                    line::check_name(name, self.limits.underscores)?;
                     if !is_forbidden_trailer(name) {
                         self.trailers.push(field);
                     }

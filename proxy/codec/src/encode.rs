@@ -7,7 +7,7 @@ mod number;
 
 use crate::bytes::{HOST, TARGET};
 use crate::connection::is_upgrade;
-use crate::fields::{is_forbidden_trailer, is_hop_by_hop, is_name, is_value};
+use crate::fields::{is_forbidden_trailer, is_hop_by_hop, is_lookalike, is_name, is_value};
 use crate::known::Known;
 use crate::message::{Framing, Version};
 use http::StatusCode;
@@ -46,8 +46,8 @@ pub enum Unwritable {
     /// Not `host[:port]`.
     #[error("the authority is not of the form host[:port]")]
     Authority,
-    /// Not a token.
-    #[error("a field's name is not a token")]
+    /// Not a token, or one that looks like a field that frames.
+    #[error("a field's name is not a token, or looks like Content-Length or Transfer-Encoding")]
     Name,
     /// With CR, LF, NUL or another control byte.
     #[error("a field's value holds a control byte")]
@@ -192,7 +192,7 @@ fn write_lines<'a>(
         if !is_ours_to_send(name) {
             continue;
         }
-        if !is_name(name) {
+        if !is_name(name) || is_lookalike(name) {
             return Err(Unwritable::Name);
         }
         if !is_value(value) {

@@ -1,12 +1,19 @@
 //! What names and values of fields may be, and which fields are of one hop only or have no place in trailers. Used for both codecs.
 
 use crate::bytes::{TOKEN, value_run};
-use crate::known::Known;
+use crate::known::{self, Known};
 
 /// Whether it is a field name: a token (RFC 9110 section 5.1).
 #[inline]
 pub fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && TOKEN.has_all(name)
+}
+
+/// Whether a name differs from Content-Length or Transfer-Encoding in punctuation or digits only. A message that holds such a field is refused:
+/// some servers take it for the field itself.
+#[inline]
+pub fn is_lookalike(name: &[u8]) -> bool {
+    known::is_lookalike(name)
 }
 
 /// Whether it can be a field's value: no control byte but HTAB (RFC 9110 section 5.5). White space at the ends is no concern here.

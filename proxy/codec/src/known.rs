@@ -42,3 +42,14 @@ impl Known {
         if name.eq_ignore_ascii_case(text) { known } else { Self::Other }
     }
 }
+
+/// Whether a name other than theirs has the letters of a field that frames. Some servers take such a name for the field itself: those
+/// that hand fields on as variables (`Content_Length`), or that drop what is no letter.
+#[inline]
+pub(crate) fn is_lookalike(name: &[u8]) -> bool {
+    const FRAMING: [&[u8]; 2] = [b"contentlength", b"transferencoding"];
+    let letters = || name.iter().filter(|byte| byte.is_ascii_alphabetic()).map(u8::to_ascii_lowercase);
+    name.len() >= 13
+        && Known::of(name) == Known::Other
+        && FRAMING.iter().any(|framing| letters().eq(framing.iter().copied()))
+}

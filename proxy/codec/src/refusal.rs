@@ -60,6 +60,7 @@ reasons! {
     EmptyName 400 "empty_name" "a field has no name (RFC 9110 section 5.1)",
     NameByte 400 "name_byte" "a field's name holds a byte that is not of a token (RFC 9110 section 5.1)",
     ValueByte 400 "value_byte" "a field's value holds a control byte (RFC 9110 section 5.5)",
+    Lookalike 400 "lookalike" "a field's name differs from Content-Length or Transfer-Encoding in punctuation or digits only, as `Content_Length`",
     Underscore 400 "underscore" "a field's name holds an underscore, which is refused here",
     HeadTooLarge 431 "head_too_large" "the head is larger than the limit (RFC 6585 section 5)",
     TooManyFields 431 "too_many_fields" "there are more fields than the limit (RFC 6585 section 5)",

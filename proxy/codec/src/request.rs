@@ -10,7 +10,7 @@ use crate::canonical;
 use crate::connection::{Connection, is_upgrade, names_h2c};
 use crate::framing::Content;
 use crate::known::Known;
-use crate::line::{Line, Lines};
+use crate::line::{self, Line, Lines};
 use crate::message::{Field, Form, Framing, Limits, RequestLine, Span, Underscores, Version};
 use crate::refusal::{Reason, Refusal};
 use target::Target;
@@ -130,10 +130,8 @@ impl Facts {
     fn take(&mut self, buf: &[u8], field: Field, underscores: Underscores) -> Result<bool, Reason> {
         let (name, value) = (field.name.of(buf), field.value);
         match Known::of(name) {
-            Known::Other | Known::ProxyAuthenticate => {
-                if underscores == Underscores::Refuse && name.contains(&b'_') {
-                    return Err(Reason::Underscore);
-                }
+            Known::Other => {
+                line::check_name(name, underscores)?;
                 return Ok(true);
             }
             Known::Host => {
@@ -157,7 +155,11 @@ impl Facts {
                 self.expects = true;
             }
             Known::Te => self.trailers |= names_trailers(value.of(buf)),
-            Known::KeepAlive | Known::Http2Settings | Known::ProxyConnection | Known::ProxyAuthorization => {}
+            Known::KeepAlive
+            | Known::Http2Settings
+            | Known::ProxyConnection
+            | Known::ProxyAuthenticate
+            | Known::ProxyAuthorization => {}
         }
         Ok(false)
     }

@@ -9,7 +9,7 @@ use crate::bytes::value_run;
 use crate::connection::{Connection, is_upgrade};
 use crate::framing::Content;
 use crate::known::Known;
-use crate::line::{Line, Lines};
+use crate::line::{self, Line, Lines};
 use crate::message::{Field, Framing, Limits, ResponseLine, Span, Underscores, Version};
 use crate::refusal::{Reason, Refusal};
 
@@ -118,10 +118,8 @@ impl Facts {
     fn take(&mut self, buf: &[u8], field: Field, underscores: Underscores) -> Result<bool, Reason> {
         let (name, value) = (field.name.of(buf), field.value);
         match Known::of(name) {
-            Known::Other | Known::Host | Known::Expect | Known::ProxyAuthorization => {
-                if underscores == Underscores::Refuse && name.contains(&b'_') {
-                    return Err(Reason::Underscore);
-                }
+            Known::Other | Known::Expect => {
+                line::check_name(name, underscores)?;
                 return Ok(true);
             }
             Known::ContentLength => self.content.take_length(value.of(buf))?,
@@ -133,10 +131,12 @@ impl Facts {
                 }
             }
             Known::Te
+            | Known::Host
             | Known::KeepAlive
             | Known::Http2Settings
             | Known::ProxyConnection
-            | Known::ProxyAuthenticate => {}
+            | Known::ProxyAuthenticate
+            | Known::ProxyAuthorization => {}
         }
         Ok(false)
     }
