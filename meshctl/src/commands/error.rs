@@ -150,7 +150,7 @@ fn json(failure: Failure) -> Value {
 }
 
 /// Source: gRPC core documentation, "Status codes".
-pub(super) fn grpc_name(status: u8) -> &'static str {
+pub(crate) fn grpc_name(status: u8) -> &'static str {
     const NAMES: [&str; 17] = [
         "OK",
         "CANCELLED",

@@ -1,15 +1,22 @@
 //! Running text: lines of a width, and the commands that stand between back ticks in it. Pure.
 
-/// Breaks at blanks so that no line is longer than `width` characters, unless a single word is.
+/// Breaks at blanks so that no line is longer than `width` characters, unless a single word is. A number keeps its `%`.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
+    let mut words: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
+        match words.last_mut() {
+            Some(number) if word.starts_with('%') => number.extend([" ", word]),
+            _ => words.push(word.to_owned()),
+        }
+    }
+    for word in words {
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
                 line.push(' ');
-                line.push_str(word);
+                line.push_str(&word);
             }
-            _ => lines.push(word.to_owned()),
+            _ => lines.push(word),
         }
     }
     lines
@@ -29,6 +36,7 @@ mod tests {
         assert_eq!(wrap("aa bb  cc\ndd", 5), ["aa bb", "cc dd"]);
         assert_eq!(wrap("a loooong b", 4), ["a", "loooong", "b"]);
         assert_eq!(wrap(" ", 4), [""; 0]);
+        assert_eq!(wrap("up to 10 %, or 5 %", 7), ["up to", "10 %,", "or 5 %"]);
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Objects {
 
     /// Every policy.
     pub(crate) fn policies(&self) -> &[Arc<TrafficPolicy>] {
-        &[]
+        &self.compiled.policies
     }
 
     /// `PATH:LINE` of an object.

@@ -12,6 +12,7 @@ use mesh_model::traffic::{
 };
 
 use super::words::{count, kib, per_cent, protocol};
+use crate::commands::error::grpc_name;
 
 /// A setting in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +81,9 @@ fn retries(retries: &Retries) -> String {
         return "none, not even of connects that fail".to_owned();
     }
     let mut on: Vec<String> = retries.on.iter().map(|on| retry_on(*on).to_owned()).collect();
-    on.extend(retries.statuses.iter().map(u16::to_string));
-    on.extend(retries.grpc_statuses.iter().map(|status| format!("grpc {status}")));
+    let said = |status: &u16| retries.on.iter().any(|on| covers(*on, *status));
+    on.extend(retries.statuses.iter().filter(|status| !said(status)).map(u16::to_string));
+    on.extend(retries.grpc_statuses.iter().map(|status| format!("gRPC {}", grpc_name(*status))));
     let mut parts = vec![format!("{} on {}", more(retries.attempts), on.join(", "))];
     let unseen = |on: &RetryOn| matches!(on, RetryOn::ConnectFailure | RetryOn::RefusedStream);
     let only_unseen =
@@ -117,6 +119,15 @@ fn retry_on(on: RetryOn) -> &'static str {
     }
 }
 
+/// Whether a status is among those of a kind of failure.
+fn covers(on: RetryOn, status: u16) -> bool {
+    match on {
+        RetryOn::GatewayError => matches!(status, 502..=504),
+        RetryOn::ServerError => matches!(status, 500..=599),
+        RetryOn::ConnectFailure | RetryOn::RefusedStream | RetryOn::Reset | RetryOn::AttemptTimeout => false,
+    }
+}
+
 fn hedging(hedging: &Hedging) -> String {
     format!(
         "{}, each {} after the one before; the first answer counts",
@@ -139,7 +150,7 @@ fn fault(fault: &Fault) -> String {
             parts.push(format!("{} are answered {status}", per_cent(share)))
         }
         Some((Abort::Grpc(status), share)) => {
-            parts.push(format!("{} are answered grpc-status {status}", per_cent(share)))
+            parts.push(format!("{} are answered gRPC {}", per_cent(share), grpc_name(status)))
         }
         None => {}
     }

@@ -29,6 +29,11 @@ impl Source {
         let at = if self.at.is_empty() { String::new() } else { format!(", {}", self.at) };
         format!("{} of {}{at}", self.field, self.object)
     }
+
+    /// `FIELD, PATH:LINE`, where the object is clear.
+    pub(crate) fn short(&self) -> String {
+        if self.at.is_empty() { self.field.clone() } else { format!("{}, {}", self.field, self.at) }
+    }
 }
 
 impl<'a> Sources<'a> {

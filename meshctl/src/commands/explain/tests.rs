@@ -72,7 +72,7 @@ fn no_rule_that_fits_is_a_failure_with_its_code() {
 #[test]
 fn routes_of_the_callers_namespace_replace_those_of_the_service() {
     let (text, fine) = world(ROUTES).ask("http://reviews.shop/other", &[], "lab");
-    assert!(text.contains("  taken         httproute/lab/mine#0"), "{text}");
+    assert!(text.contains("  taken         httproute/lab/mine#0:"), "{text}");
     assert!(flat(&text).contains("reviews: the caller's namespace lab has routes of its own"), "{text}");
     assert!(fine, "{text}");
 }
@@ -80,7 +80,7 @@ fn routes_of_the_callers_namespace_replace_those_of_the_service() {
 #[test]
 fn a_grpc_call_is_routed_by_service_and_method() {
     let (text, fine) = world(ROUTES).ask("grpc://cart:9000/shop.Cart/Get", &[], "shop");
-    assert!(text.contains("  taken         grpcroute/shop/cart#0 service shop.Cart, method Get"), "{text}");
+    assert!(text.contains("  taken         grpcroute/shop/cart#0: service shop.Cart, method Get"), "{text}");
     assert!(fine, "{text}");
     let (text, fine) = world(ROUTES).ask("grpc://cart:9000/shop.Cart/Put", &[], "shop");
     assert!(text.contains("the mesh answers 404 no_route") && !fine, "{text}");

@@ -177,8 +177,12 @@ fn route(page: &mut Page, routing: &Routing, sources: &Sources<'_>) {
     for considered in &routing.considered {
         let (name, tone) = if considered.taken { ("taken", Tone::Good) } else { ("not", Tone::Plain) };
         let why = if considered.why.is_empty() { String::new() } else { format!(": {}", considered.why) };
-        page.line(name, &format!("{} {}{why}", considered.label, words::matching(&considered.matched)), tone);
-        page.from(&sources.field(&considered.label, &considered.field).words());
+        page.line(
+            name,
+            &format!("{}: {}{why}", considered.label, words::matching(&considered.matched)),
+            tone,
+        );
+        page.from(&sources.field(&considered.label, &considered.field).short());
     }
     for (route, why) in &routing.ignored {
         page.line("ignored", &format!("{}: {why}", route.id), Tone::Faint);
@@ -187,7 +191,7 @@ fn route(page: &mut Page, routing: &Routing, sources: &Sources<'_>) {
     let Some(taken) = &routing.taken else { return };
     for (at, filter) in taken.rule.filters.iter().enumerate() {
         page.line(if at == 0 { "filters" } else { "" }, &words::filter(filter), Tone::Plain);
-        page.from(&sources.field(&taken.label, &format!("filters[{at}]")).words());
+        page.from(&sources.field(&taken.label, &format!("filters[{at}]")).short());
     }
 }
 
@@ -205,7 +209,7 @@ fn backends(page: &mut Page, routing: &Routing, sources: &Sources<'_>) {
         let (what, tone) = backend(target);
         page.line(&share, &what, tone);
         if let (Some(field), Some(taken)) = (&target.field, &routing.taken) {
-            page.from(&sources.field(&taken.label, field).words());
+            page.from(&sources.field(&taken.label, field).short());
         }
         for filter in &target.backend.filters {
             page.line("", &words::filter(filter), Tone::Plain);
