@@ -164,9 +164,9 @@ impl Default for Limits {
 }
 
 /// Bytes of a request head; more is answered 431. With [`HEADERS`] the bound on what one peer may make us hold.
-pub const HEAD_BYTES: usize = 64 * 1024;
+pub const HEAD_BYTES: usize = 60 * 1024;
 
-/// Header lines of a request; more is answered 431. It is hyper's own bound without an allocation per request.
+/// Header lines of a request; more is answered 431.
 pub const HEADERS: usize = 100;
 
 /// Connect attempts a request makes, each at another endpoint while there is one.

@@ -120,13 +120,13 @@ impl Worker {
             ServeEnd::Closed => {}
             ServeEnd::Idle => self.telemetry.count(Event::IdleTimeout),
             ServeEnd::HeadTimeout => self.telemetry.count(Event::HeadTimeout),
-            ServeEnd::HeadTooLarge => self.telemetry.count(Event::HeadTooLarge),
-            ServeEnd::Failed(error) => {
-                tracing::debug!(%error, "a client's connection ended");
-                if error.is_parse() {
-                    self.telemetry.count(Event::ProtocolError);
-                }
+            ServeEnd::Refused(bad) if bad.status() == 431 => self.telemetry.count(Event::HeadTooLarge),
+            ServeEnd::Refused(_) => self.telemetry.count(Event::ProtocolError),
+            ServeEnd::Protocol(error) => {
+                tracing::debug!(%error, "a client did not keep to HTTP/2");
+                self.telemetry.count(Event::ProtocolError);
             }
+            ServeEnd::Broken(error) => tracing::debug!(%error, "a client's connection broke"),
         }
     }
 

@@ -70,6 +70,14 @@ pub(super) fn spawn(number: usize, seed: Seed) -> Result<(), StartError> {
 }
 
 async fn serve(seed: Seed) {
+    tokio::select! {
+        biased;
+        () = work(seed) => {}
+        () = crate::http::sweeper() => {}
+    }
+}
+
+async fn work(seed: Seed) {
     let Seed { config, identity, discovery, telemetry, sockets, own, stop, ended } = seed;
     let worker = Worker::new(config, discovery, telemetry.build());
     let listeners = Tasks::new();

@@ -257,6 +257,13 @@ impl Body {
         }
     }
 
+    /// Passes an interim answer on to whoever sends this body.
+    pub(super) fn interim(&self, status: ::http::StatusCode, headers: &Headers) {
+        if let Content::Http1(body) = &self.content {
+            body.interim(status, headers);
+        }
+    }
+
     /// Whether it is known that nothing more comes.
     pub fn is_end_stream(&self) -> bool {
         self.content.is_end()

@@ -3,16 +3,17 @@
 //!
 //! Sources: RFC 9112 section 3.2 (request target and Host), RFC 9113 section 8.3.1 (pseudo headers).
 
+mod http2;
 #[cfg(test)]
 mod tests;
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::Method;
 use http::uri::PathAndQuery;
-use http::{Method, Uri, Version};
+use mesh_http1::{Reason, Refusal, RequestLine};
 use mesh_model::authority;
 use mesh_model::head::HeadView;
 
-use super::{Headers, hygiene};
+use super::Headers;
 use crate::telemetry::AppProtocol;
 
 /// Which codec carries a message.
@@ -71,123 +72,79 @@ pub struct RequestHead {
     /// HTTP or gRPC.
     pub kind: Kind,
     /// The protocol that the client asks to change to (RFC 9110 section 7.8), as `websocket`.
-    pub upgrade: Option<HeaderValue>,
+    pub upgrade: Option<String>,
 }
 
-/// Why a request's head is refused, with 400.
+/// Why a request's head is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadHead {
-    /// HTTP/1.1 without `Host`.
-    #[error("there is no Host header (RFC 9112 section 3.2)")]
-    NoHost,
-    /// More than one `Host`, or one that differs from `:authority`.
-    #[error("there are different hosts (RFC 9112 section 3.2, RFC 9113 section 8.3.1)")]
+    /// It breaks a rule that both codecs have.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// `Host` differs from `:authority`.
+    #[error("there are different hosts (RFC 9113 section 8.3.1)")]
     Hosts,
-    /// The host is no `host[:port]`.
-    #[error("the host is not of the form host[:port]")]
-    Authority,
-    /// A scheme that the mesh does not carry in the clear.
-    #[error("the scheme of the URL is not http; use CONNECT for https")]
-    Scheme,
+    /// A field of one hop, which HTTP/2 does not have.
+    #[error("there is a field of HTTP/1 connections (RFC 9113 section 8.2.2)")]
+    HopByHop,
+    /// A pseudo header is missing or makes no sense.
+    #[error("the pseudo headers are not those of a request (RFC 9113 section 8.3.1)")]
+    Pseudo,
+}
+
+impl BadHead {
+    /// The status that it is answered with.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Refused(refusal) => refusal.status(),
+            Self::Hosts | Self::HopByHop | Self::Pseudo => 400,
+        }
+    }
+}
+
+impl From<Refusal> for BadHead {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
 }
 
 impl RequestHead {
-    /// Validates and takes apart what a codec parsed.
-    pub(super) fn build(parts: ::http::request::Parts) -> Result<Self, BadHead> {
-        let ::http::request::Parts { method, uri, version, mut headers, .. } = parts;
-        let wire = if version == Version::HTTP_2 { Wire::Http2 } else { Wire::Http1 };
-        let form = match (&method, uri.authority(), wire) {
-            (&Method::CONNECT, ..) => Form::Connect,
-            (_, Some(_), Wire::Http1) => Form::Absolute,
-            _ => Form::Origin,
-        };
-        if form == Form::Absolute && uri.scheme_str() != Some("http") {
-            return Err(BadHead::Scheme);
+    /// From a head of HTTP/1 that was read from the start of `buf`.
+    pub(super) fn from_http1(
+        line: &RequestLine,
+        buf: &[u8],
+        fields: &[mesh_http1::Field],
+    ) -> Result<Self, Refusal> {
+        let target = line.target(buf)?;
+        // The codec has checked it; `*` and the nothing of CONNECT are told by the form.
+        let target = PathAndQuery::try_from(target.as_ref()).unwrap_or_else(|_| PathAndQuery::from_static("/"));
+        let authority = line.host(buf)?.into_owned();
+        let method =
+            Method::from_bytes(line.method.of(buf)).map_err(|_| Refusal::from(Reason::Method))?;
+        let head = buf.get(..line.len).unwrap_or_default();
+        let mut headers = Headers::from_lines(head, fields.iter().copied());
+        if line.trailers_ok {
+            headers.append("te", b"trailers").expect("a field of ours");
         }
-        let authority = authority(&uri, &headers, wire, form, version)?;
-        headers.remove(header::HOST);
-        let upgrade = hygiene::requested_upgrade(&headers, wire);
-        hygiene::remove_hop_by_hop(&mut headers);
-        hygiene::join_cookies(&mut headers);
+        let form = match line.form {
+            mesh_http1::Form::Authority => Form::Connect,
+            mesh_http1::Form::Absolute => Form::Absolute,
+            mesh_http1::Form::Origin | mesh_http1::Form::Asterisk => Form::Origin,
+        };
+        let upgrade = line.upgrade.map(|span| String::from_utf8_lossy(span.of(buf)).into_owned());
         let kind = kind_of(&headers);
-        let empty = || PathAndQuery::from_static("/");
-        let target = uri.into_parts().path_and_query.unwrap_or_else(empty);
-        let headers = Headers::from_map(headers);
-        Ok(Self { method, target, authority, headers, wire, form, kind, upgrade })
+        Ok(Self { method, target, authority, headers, wire: Wire::Http1, form, kind, upgrade })
     }
 
     /// A header's value as text, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get_str(name)
     }
-
-    /// The head as `wire` wants it. `authority` is sent where it is not empty.
-    pub(super) fn into_request<B>(self, wire: Wire, body: B) -> ::http::Request<B> {
-        let mut request = ::http::Request::new(body);
-        *request.method_mut() = self.method;
-        *request.headers_mut() = self.headers.into_map();
-        let headers = request.headers_mut();
-        match wire {
-            Wire::Http1 => {
-                if let Ok(host) = HeaderValue::try_from(&self.authority) {
-                    headers.insert(header::HOST, host);
-                }
-                if let Some(protocol) = self.upgrade {
-                    headers.insert(header::UPGRADE, protocol);
-                    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-                }
-                *request.version_mut() = Version::HTTP_11;
-                *request.uri_mut() = Uri::from(self.target);
-            }
-            Wire::Http2 => {
-                *request.version_mut() = Version::HTTP_2;
-                *request.uri_mut() = absolute(&self.authority, self.target);
-            }
-        }
-        request
-    }
-}
-
-/// `http://authority/path`, from which the HTTP/2 codec takes the pseudo headers.
-fn absolute(authority: &str, target: PathAndQuery) -> Uri {
-    let mut parts = ::http::uri::Parts::default();
-    parts.scheme = Some(::http::uri::Scheme::HTTP);
-    parts.authority = authority.parse().ok().or_else(|| "localhost".parse().ok());
-    parts.path_and_query = Some(target);
-    Uri::from_parts(parts).unwrap_or_default()
-}
-
-/// The one authority of a request. The request line counts more than `Host` (RFC 9112 section 3.2.2).
-fn authority(
-    uri: &Uri,
-    headers: &HeaderMap,
-    wire: Wire,
-    form: Form,
-    version: Version,
-) -> Result<String, BadHead> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
-        return Err(BadHead::Hosts);
-    }
-    let host = host.map(|value| value.to_str().map_err(|_| BadHead::Authority)).transpose()?;
-    let named = uri.authority().map(http::uri::Authority::as_str);
-    if wire == Wire::Http1 && form != Form::Connect && host.is_none() && version == Version::HTTP_11 {
-        return Err(BadHead::NoHost);
-    }
-    if wire == Wire::Http2 && named.zip(host).is_some_and(|(named, host)| !named.eq_ignore_ascii_case(host)) {
-        return Err(BadHead::Hosts);
-    }
-    let text = named.or(host).unwrap_or_default();
-    if !text.is_empty() {
-        authority::Authority::parse(text).map_err(|_| BadHead::Authority)?;
-    }
-    Ok(text.to_owned())
 }
 
 /// gRPC by its content type; gRPC-Web is plain HTTP, its trailers are in the body.
-fn kind_of(headers: &HeaderMap) -> Kind {
-    let media = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+pub(super) fn kind_of(headers: &Headers) -> Kind {
+    let media = headers.get("content-type").unwrap_or_default();
     match media.strip_prefix(b"application/grpc") {
         Some([] | [b'+' | b';' | b' ', ..]) => Kind::Grpc,
         _ => Kind::Http,

@@ -7,6 +7,7 @@ mod tests;
 use std::cell::RefCell;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use mesh_http1::{Field, Span, fields};
 
 /// The fields.
 #[derive(Clone)]
@@ -21,27 +22,7 @@ enum Form {
 /// Lines over one piece of text. Both vectors come from the worker's pool and go back to it.
 struct Text {
     bytes: Vec<u8>,
-    lines: Vec<Line>,
-}
-
-/// Where a line's name and value are.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Line {
-    pub(super) name: Range,
-    pub(super) value: Range,
-}
-
-/// A piece of the text.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Range {
-    pub(super) start: u32,
-    pub(super) end: u32,
-}
-
-impl Range {
-    fn of(self, bytes: &[u8]) -> &[u8] {
-        bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
-    }
+    lines: Vec<Field>,
 }
 
 /// A name or value that no message can carry.
@@ -68,7 +49,7 @@ impl Headers {
     }
 
     /// These lines over `bytes`, which are copied. The caller has checked them.
-    pub(super) fn from_lines(bytes: &[u8], lines: impl Iterator<Item = Line>) -> Self {
+    pub(super) fn from_lines(bytes: &[u8], lines: impl Iterator<Item = Field>) -> Self {
         let mut text = Text::take();
         text.bytes.extend_from_slice(bytes);
         text.lines.extend(lines);
@@ -235,11 +216,10 @@ fn map_name(name: &str) -> Result<HeaderName, BadField> {
 
 /// RFC 9110 sections 5.1 and 5.5, without the bytes above 127 in names.
 fn check<'a>(name: &str, value: &'a [u8]) -> Result<Checked<'a>, BadField> {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(token) {
+    if !fields::is_name(name.as_bytes()) {
         return Err(BadField::Name);
     }
-    if !value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..)) {
+    if !fields::is_value(value) {
         return Err(BadField::Value);
     }
     Ok(Checked(value))
@@ -255,7 +235,7 @@ const POOLED: usize = 256;
 /// A text that grew beyond this is not kept, bytes.
 const POOLED_BYTES: usize = 8 * 1024;
 
-type Parts = (Vec<u8>, Vec<Line>);
+type Parts = (Vec<u8>, Vec<Field>);
 
 thread_local! {
     static POOL: RefCell<Vec<Parts>> = const { RefCell::new(Vec::new()) };
@@ -274,13 +254,13 @@ impl Text {
     fn push(&mut self, name: &str, value: &[u8]) {
         let name = self.write(name.as_bytes());
         let value = self.write(value);
-        self.lines.push(Line { name, value });
+        self.lines.push(Field { name, value });
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Range {
+    fn write(&mut self, bytes: &[u8]) -> Span {
         let start = offset(self.bytes.len());
         self.bytes.extend_from_slice(bytes);
-        Range { start, end: offset(self.bytes.len()) }
+        Span { start, end: offset(self.bytes.len()) }
     }
 
     fn remove_where(&mut self, mut unwanted: impl FnMut(&[u8]) -> bool) -> bool {

@@ -11,9 +11,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::header::{CONNECTION, HeaderValue};
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mesh_lifecycle::tasks::Tasks;
@@ -21,7 +20,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 pub(super) use self::watch::Active;
 use self::watch::{Verdict, Watch};
-use super::upgrade::{Metered, Moved};
+use super::h1;
+use super::metered::{Metered, Moved};
 use super::upstream::LocalExecutor;
 use super::body::Content;
 use super::{BadHead, Body, RequestHead, Response, Upgrade, Wire};
@@ -65,15 +65,13 @@ pub enum ServeEnd {
     Idle,
     /// A head took too long.
     HeadTimeout,
-    /// A head was too large.
-    HeadTooLarge,
-    /// The client did not keep to HTTP, or broke off.
-    Failed(hyper::Error),
+    /// A head was refused.
+    Refused(BadHead),
+    /// The client did not keep to HTTP.
+    Protocol(Box<dyn std::error::Error>),
+    /// The connection broke.
+    Broken(std::io::Error),
 }
-
-/// How long idle connections of HTTP/1 are kept when the end is near: a request that is on its way meets an open connection, and
-/// its answer says `Connection: close`.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// Bytes a peer may send on one stream of HTTP/2 before we have passed them on: the bound on what one stream makes us hold.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -88,41 +86,26 @@ pub async fn serve<H: Handler>(
     handler: Rc<H>,
     options: &ServerOptions,
 ) -> ServeEnd {
-    let moved = Arc::new(Moved::default());
-    let watch = Watch::new(Arc::clone(&moved), wire, options.timeouts);
-    let io = TokioIo::new(Metered::new(stream, moved));
-    let service = service_fn(|request| answer(Rc::clone(&handler), request, Rc::clone(&watch)));
     match wire {
-        Wire::Http1 => {
-            let connection = http1().serve_connection(io, service).with_upgrades();
-            let mut connection = pin!(connection);
-            let poll = |cx: &mut Context<'_>, act: Act| {
-                if act == Act::EndGracefully {
-                    connection.as_mut().graceful_shutdown();
-                }
-                connection.as_mut().poll(cx)
-            };
-            drive(poll, &watch, options, LINGER).await
-        }
-        Wire::Http2 => {
-            let connection = http2(options).serve_connection(io, service);
-            let mut connection = pin!(connection);
-            let poll = |cx: &mut Context<'_>, act: Act| {
-                if act == Act::EndGracefully {
-                    connection.as_mut().graceful_shutdown();
-                }
-                connection.as_mut().poll(cx)
-            };
-            drive(poll, &watch, options, Duration::ZERO).await
-        }
+        Wire::Http1 => h1::serve(stream, handler, options).await,
+        Wire::Http2 => Box::pin(serve_http2(stream, handler, options)).await,
     }
 }
 
-fn http1() -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    // A client may end its side after the request (half-close) and still wants the answer.
-    builder.half_close(true).max_header_size(HEAD_BYTES).max_buf_size(2 * HEAD_BYTES).auto_date_header(false);
-    builder
+async fn serve_http2<H: Handler>(stream: Stream, handler: Rc<H>, options: &ServerOptions) -> ServeEnd {
+    let moved = Arc::new(Moved::default());
+    let watch = Watch::new(Arc::clone(&moved), Wire::Http2, options.timeouts);
+    let io = TokioIo::new(Metered::new(stream, moved));
+    let service = service_fn(|request| answer(Rc::clone(&handler), request, Rc::clone(&watch)));
+    let connection = http2(options).serve_connection(io, service);
+    let mut connection = pin!(connection);
+    let poll = |cx: &mut Context<'_>, act: Act| {
+        if act == Act::EndGracefully {
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    };
+    drive(poll, &watch, options, Duration::ZERO).await
 }
 
 fn http2(options: &ServerOptions) -> http2::Builder<LocalExecutor> {
@@ -192,8 +175,7 @@ async fn drive(
 fn ended(result: hyper::Result<()>) -> ServeEnd {
     match result {
         Ok(()) => ServeEnd::Closed,
-        Err(error) if error.is_parse_too_large() => ServeEnd::HeadTooLarge,
-        Err(error) => ServeEnd::Failed(error),
+        Err(error) => ServeEnd::Protocol(Box::new(error)),
     }
 }
 
@@ -203,17 +185,12 @@ async fn answer<H: Handler>(
     watch: Rc<Watch>,
 ) -> Result<::http::Response<Body>, Infallible> {
     let active = watch.begin();
-    let mut request = request;
-    let upgrade = Upgrade(hyper::upgrade::on(&mut request));
     let (parts, incoming) = request.into_parts();
     let body = Body::new(Content::Peer(incoming, None));
-    let request = Request { head: RequestHead::build(parts), body, upgrade };
+    let request = Request { head: RequestHead::from_http2(parts), body, upgrade: Upgrade::none() };
     let Response { status, headers, body } = handler.handle(request).await;
     let mut response = ::http::Response::new(body.held(active));
     *response.status_mut() = status;
     *response.headers_mut() = headers.into_map();
-    if watch.is_ending() && watch.wire() == Wire::Http1 && !response.headers().contains_key(CONNECTION) {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
     Ok(response)
 }

@@ -1,112 +1,67 @@
 //! A connection that changes its protocol: after 101, or after 200 to CONNECT, what is left of it is a plain stream.
 
 use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 
+use super::upstream::Open;
 use crate::net::Stream;
 
 /// The stream that a message's connection will become, if it does.
 #[derive(Debug)]
-pub struct Upgrade(pub(super) OnUpgrade);
+pub struct Upgrade(State);
+
+#[derive(Debug)]
+enum State {
+    /// The message asks for no change.
+    None,
+    /// The other side of the codec sends it once the answer is written.
+    Waits(oneshot::Receiver<Stream>),
+    /// It is there, with its place under the bound on connections.
+    Ready(Box<(Stream, Option<Open>)>),
+}
+
+/// Gives the stream to its [`Upgrade`].
+pub(super) type Change = oneshot::Sender<Stream>;
 
 impl Upgrade {
+    /// Of a message that asks for none.
+    pub(super) fn none() -> Self {
+        Self(State::None)
+    }
+
+    /// To come.
+    pub(super) fn waits() -> (Self, Change) {
+        let (change, waits) = oneshot::channel();
+        (Self(State::Waits(waits)), change)
+    }
+
+    /// There already.
+    pub(super) fn ready(stream: Stream, place: Option<Open>) -> Self {
+        Self(State::Ready(Box::new((stream, place))))
+    }
+
     /// Waits for the change. Without one it fails.
-    pub async fn stream(self, deadline: Duration) -> io::Result<Stream> {
-        let upgraded = tokio::time::timeout(deadline, self.0).await?.map_err(io::Error::other)?;
-        Ok(unwrap(upgraded))
-    }
-}
-
-/// The very stream that the codec was given, where it can be had back (HTTP/1).
-fn unwrap(upgraded: Upgraded) -> Stream {
-    match upgraded.downcast::<TokioIo<Metered>>() {
-        Ok(parts) => parts.io.into_inner().stream.rewound(&parts.read_buf),
-        Err(upgraded) => Stream::tunnel(Box::new(TokioIo::new(upgraded))),
-    }
-}
-
-/// Bytes that moved on a connection. Atomic only because the codec wants streams that could move to another thread.
-#[derive(Debug, Default)]
-pub(super) struct Moved {
-    read: AtomicU64,
-    written: AtomicU64,
-}
-
-impl Moved {
-    pub(super) fn read(&self) -> u64 {
-        self.read.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn total(&self) -> u64 {
-        self.read().wrapping_add(self.written.load(Ordering::Relaxed))
-    }
-}
-
-/// What the codec reads and writes: the stream, with a count of the bytes for the deadlines.
-#[derive(Debug)]
-pub(super) struct Metered {
-    stream: Stream,
-    moved: Arc<Moved>,
-}
-
-impl Metered {
-    pub(super) fn new(stream: Stream, moved: Arc<Moved>) -> Self {
-        Self { stream, moved }
-    }
-
-    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(count)) = &result {
-            self.moved.written.fetch_add(*count as u64, Ordering::Relaxed);
+    pub async fn stream(self, deadline: Duration) -> io::Result<Changed> {
+        match self.0 {
+            State::None => Err(io::Error::other("the message asked for no change of protocol")),
+            State::Ready(ready) => {
+                let (stream, place) = *ready;
+                Ok(Changed { stream, _place: place })
+            }
+            State::Waits(waits) => {
+                let stream = tokio::time::timeout(deadline, waits).await?.map_err(io::Error::other)?;
+                Ok(Changed { stream, _place: None })
+            }
         }
-        result
     }
 }
 
-impl AsyncRead for Metered {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.moved.read.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
-        result
-    }
-}
-
-impl AsyncWrite for Metered {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wrote(result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wrote(result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+/// A stream that was a connection of HTTP, with its place under the bound.
+#[derive(Debug)]
+pub struct Changed {
+    /// The stream.
+    pub stream: Stream,
+    _place: Option<Open>,
 }

@@ -3,26 +3,23 @@
 
 mod connect;
 mod h2;
-mod lease;
 
 pub use connect::{Connector, Unreached};
-pub(super) use h2::LocalExecutor;
-pub use lease::UpstreamResponse;
-pub(super) use lease::Held;
-use lease::{Lease, SendFailure};
+pub(super) use h2::{LocalExecutor, Used};
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use mesh_model::endpoint::Transport;
 use tokio::time::Instant;
 
 use self::h2::{Shared, SharedState};
-use super::upgrade::{Metered, Moved};
-use super::{Body, BodyError, RequestHead, Wire};
+use super::deadline::{self, Limit};
+use super::h1::{self, Exchange, Gone};
+use super::{Body, BodyError, RequestHead, Response, Upgrade, Wire};
 use crate::net::Stream;
 use crate::telemetry::{Failure, Security};
 use crate::tls::Alpn;
@@ -80,21 +77,24 @@ pub struct Upstream {
 }
 
 /// A connection of HTTP/1 that waits for its next request.
+#[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: h1::Idle,
     since: Instant,
 }
 
-/// A connection of HTTP/1, and its place under the bound.
+/// The answer of an upstream.
 #[derive(Debug)]
-struct Connection {
-    sender: http1::SendRequest<Body>,
-    _open: Open,
+pub struct UpstreamResponse {
+    /// The answer; its body is still to come, and gives the connection back at its end.
+    pub response: Response,
+    /// What the connection becomes, if the answer is 101.
+    pub upgrade: Option<Upgrade>,
 }
 
 /// A place under the bound on connections; dropping it gives it back.
 #[derive(Debug)]
-struct Open(Rc<Cell<usize>>);
+pub(super) struct Open(Rc<Cell<usize>>);
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -135,21 +135,8 @@ impl Upstream {
         Ok((stream, Place { _open: open }))
     }
 
-    /// A connection on which a request can be sent now: one that waits, or a new one.
-    async fn lease(self: &Rc<Self>, wire: Wire) -> Result<Lease, Unreached> {
-        match wire {
-            Wire::Http1 => match self.take_idle() {
-                Some(connection) => Ok(Lease::http1(Rc::clone(self), connection)),
-                None => {
-                    self.connect_http1().await.map(|connection| Lease::http1(Rc::clone(self), connection))
-                }
-            },
-            Wire::Http2 => self.shared_connection().await.map(Lease::http2),
-        }
-    }
-
-    /// Sends a request on one of the connections and waits for the head of the answer. When a connection turns out to be closed
-    /// before anything left, the next one is taken.
+    /// Sends a request and waits for the head of the answer. When a connection turns out to be closed before anything left, the next
+    /// one is taken.
     pub async fn exchange(
         self: &Rc<Self>,
         wire: Wire,
@@ -157,17 +144,50 @@ impl Upstream {
         body: Body,
         deadline: Instant,
     ) -> Result<UpstreamResponse, ExchangeFailure> {
-        let mut body = body;
+        match wire {
+            Wire::Http1 => self.exchange_http1(head, body, deadline).await,
+            Wire::Http2 => Box::pin(self.exchange_http2(head, body, deadline)).await,
+        }
+    }
+
+    async fn exchange_http1(
+        self: &Rc<Self>,
+        head: RequestHead,
+        body: Body,
+        deadline: Instant,
+    ) -> Result<UpstreamResponse, ExchangeFailure> {
+        let (mut head, mut body) = (head, body);
+        let mut limit = Limit::at(deadline);
         for _ in 0..STALE {
-            let lease = match tokio::time::timeout_at(deadline, self.lease(wire)).await {
-                Ok(Ok(lease)) => lease,
-                Ok(Err(why)) => return Err(ExchangeFailure::Unreached(why, Box::new((head, body)))),
-                Err(_) => return Err(ExchangeFailure::failed(Failure::RequestTimeout)),
+            let idle = match poll_fn(|cx| Poll::Ready(self.take_idle(cx))).await {
+                Some(idle) => idle,
+                None => match tokio::time::timeout_at(deadline, Box::pin(self.connect_http1())).await {
+                    Ok(Ok(idle)) => idle,
+                    Ok(Err(why)) => return Err(ExchangeFailure::Unreached(why, Box::new((head, body)))),
+                    Err(_) => return Err(ExchangeFailure::failed(Failure::RequestTimeout)),
+                },
             };
-            match lease.send(head.clone().into_request(wire, body), deadline).await {
-                Ok(response) => return Ok(response),
-                Err(SendFailure::Failed(failure)) => return Err(ExchangeFailure::failed(failure)),
-                Err(SendFailure::Unsent(back)) => body = back.into_body(),
+            let mut exchange = match Exchange::begin(Rc::clone(self), idle, head, body) {
+                Ok(exchange) => exchange,
+                Err((error, idle)) => {
+                    tracing::debug!(%error, "a request cannot be written");
+                    self.put_idle(idle);
+                    return Err(ExchangeFailure::failed(Failure::BadRequest));
+                }
+            };
+            match poll_fn(|cx| answer_or_limit(&mut exchange, &mut limit, cx)).await {
+                Some(Ok(line)) => {
+                    let (response, upgrade) = exchange.answer(&line);
+                    return Ok(UpstreamResponse { response, upgrade });
+                }
+                None => return Err(ExchangeFailure::failed(Failure::RequestTimeout)),
+                Some(Err(gone)) => match exchange.failed(gone) {
+                    h1::Failed::Unsent(back) => (head, body) = *back,
+                    h1::Failed::Body(error) => return Err(ExchangeFailure::Body(error)),
+                    h1::Failed::Upstream { failure, seen, back } => {
+                        return Err(ExchangeFailure::Failed { failure, seen, back });
+                    }
+                },
             }
         }
         Err(ExchangeFailure::Unreached(
@@ -177,41 +197,25 @@ impl Upstream {
     }
 
     /// The connection that was used last, as the others may then become old enough to be closed.
-    fn take_idle(&self) -> Option<Connection> {
+    fn take_idle(&self, cx: &mut Context<'_>) -> Option<h1::Idle> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(at) =
-            idle.iter().rposition(|one| one.connection.sender.is_ready() || one.connection.sender.is_closed())
-        {
-            let one = idle.remove(at);
-            if !one.connection.sender.is_closed() && one.since.elapsed() < self.connector.timeouts.pool_idle {
+        while let Some(mut one) = idle.pop() {
+            let age = deadline::now().saturating_duration_since(one.since);
+            if age < self.connector.timeouts.pool_idle && one.connection.is_good(cx) {
                 return Some(one.connection);
             }
         }
         None
     }
 
-    fn put_idle(&self, connection: Connection) {
-        if !connection.sender.is_closed() {
-            self.idle.borrow_mut().push(Idle { connection, since: Instant::now() });
-        }
+    pub(super) fn put_idle(&self, connection: h1::Idle) {
+        self.idle.borrow_mut().push(Idle { connection, since: deadline::now() });
     }
 
-    async fn connect_http1(&self) -> Result<Connection, Unreached> {
+    async fn connect_http1(&self) -> Result<h1::Idle, Unreached> {
         let open = self.take_place()?;
         let stream = self.connector.open(self.address, &self.transport, Alpn::Http1).await?;
-        let io = TokioIo::new(Metered::new(stream, std::sync::Arc::new(Moved::default())));
-        let (sender, driver) = http1::Builder::new()
-            .max_buf_size(2 * crate::config::HEAD_BYTES)
-            .max_header_size(crate::config::HEAD_BYTES)
-            .handshake(io)
-            .await
-            .map_err(|error| Unreached::Protocol(error.to_string()))?;
-        self.connector.tasks.spawn_local("http/1 upstream", async move {
-            if let Err(error) = driver.with_upgrades().await {
-                tracing::debug!(%error, "upstream connection ended");
-            }
-        });
-        Ok(Connection { sender, _open: open })
+        Ok(h1::Idle::new(stream, open))
     }
 
     fn take_place(&self) -> Result<Open, Unreached> {
@@ -257,9 +261,11 @@ impl Upstream {
     /// Closes what has not been used for long; called now and then.
     pub fn sweep(&self) {
         let limit = self.connector.timeouts.pool_idle;
-        self.idle
-            .borrow_mut()
-            .retain(|one| !one.connection.sender.is_closed() && one.since.elapsed() < limit);
+        let now = Instant::now();
+        self.idle.borrow_mut().retain_mut(|one| {
+            let age = now.saturating_duration_since(one.since);
+            age < limit && one.connection.is_good(&mut Context::from_waker(Waker::noop()))
+        });
         let mut shared = self.shared.borrow_mut();
         if matches!(&*shared, SharedState::Ready(one) if one.is_closed() || one.is_unused_for(limit)) {
             *shared = SharedState::None;
@@ -275,6 +281,17 @@ impl Upstream {
     /// Whether nothing is open.
     pub fn is_unused(&self) -> bool {
         self.open.get() == 0 && matches!(&*self.shared.borrow(), SharedState::None)
+    }
+}
+
+fn answer_or_limit(
+    exchange: &mut Exchange,
+    limit: &mut Limit,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<mesh_http1::ResponseLine, Gone>>> {
+    match exchange.poll_answer(cx) {
+        Poll::Ready(answer) => Poll::Ready(Some(answer)),
+        Poll::Pending => limit.poll(cx).map(|()| None),
     }
 }
 

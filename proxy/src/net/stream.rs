@@ -20,6 +20,7 @@ enum Io {
     TlsServer(Box<server::TlsStream<Stream>>),
     TlsClient(Box<client::TlsStream<Stream>>),
     Tunnel(Box<dyn Duplex>),
+    Closed,
 }
 
 /// A connection, of whatever transport, that can be peeked.
@@ -79,13 +80,27 @@ impl Stream {
         limited.read_buf(&mut self.peeked).await
     }
 
+    /// A stream that has ended, to be left where one was taken.
+    pub fn closed() -> Self {
+        Self::new(Io::Closed)
+    }
+
+    /// Waits until there is something to read, without reading it. `None`: this kind of stream cannot tell.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Option<Poll<io::Result<()>>> {
+        match &self.io {
+            _ if !self.peeked.is_empty() => Some(Poll::Ready(Ok(()))),
+            Io::Tcp(stream) => Some(stream.poll_read_ready(cx)),
+            Io::TlsServer(_) | Io::TlsClient(_) | Io::Tunnel(_) | Io::Closed => None,
+        }
+    }
+
     /// The peer's address, where there is one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         match &self.io {
             Io::Tcp(stream) => stream.peer_addr().ok(),
             Io::TlsServer(stream) => stream.get_ref().0.peer_addr(),
             Io::TlsClient(stream) => stream.get_ref().0.peer_addr(),
-            Io::Tunnel(_) => None,
+            Io::Tunnel(_) | Io::Closed => None,
         }
     }
 }
@@ -96,6 +111,7 @@ impl std::fmt::Debug for Stream {
             Io::Tcp(_) => "tcp",
             Io::TlsServer(_) | Io::TlsClient(_) => "tls",
             Io::Tunnel(_) => "tunnel",
+            Io::Closed => "closed",
         };
         write!(f, "Stream({kind}, {} peeked)", self.peeked.len())
     }
@@ -112,6 +128,7 @@ impl AsyncRead for Io {
             Self::TlsServer(io) => Pin::new(io.as_mut()).poll_read(cx, buf),
             Self::TlsClient(io) => Pin::new(io.as_mut()).poll_read(cx, buf),
             Self::Tunnel(io) => Pin::new(io.as_mut()).poll_read(cx, buf),
+            Self::Closed => Poll::Ready(Ok(())),
         }
     }
 }
@@ -145,6 +162,7 @@ impl AsyncWrite for Stream {
             Io::TlsServer(io) => Pin::new(io.as_mut()).poll_write(cx, buf),
             Io::TlsClient(io) => Pin::new(io.as_mut()).poll_write(cx, buf),
             Io::Tunnel(io) => Pin::new(io.as_mut()).poll_write(cx, buf),
+            Io::Closed => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
@@ -158,6 +176,7 @@ impl AsyncWrite for Stream {
             Io::TlsServer(io) => Pin::new(io.as_mut()).poll_write_vectored(cx, bufs),
             Io::TlsClient(io) => Pin::new(io.as_mut()).poll_write_vectored(cx, bufs),
             Io::Tunnel(io) => Pin::new(io.as_mut()).poll_write_vectored(cx, bufs),
+            Io::Closed => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
@@ -167,6 +186,7 @@ impl AsyncWrite for Stream {
             Io::TlsServer(io) => io.is_write_vectored(),
             Io::TlsClient(io) => io.is_write_vectored(),
             Io::Tunnel(io) => io.is_write_vectored(),
+            Io::Closed => false,
         }
     }
 
@@ -176,6 +196,7 @@ impl AsyncWrite for Stream {
             Io::TlsServer(io) => Pin::new(io.as_mut()).poll_flush(cx),
             Io::TlsClient(io) => Pin::new(io.as_mut()).poll_flush(cx),
             Io::Tunnel(io) => Pin::new(io.as_mut()).poll_flush(cx),
+            Io::Closed => Poll::Ready(Ok(())),
         }
     }
 
@@ -185,6 +206,7 @@ impl AsyncWrite for Stream {
             Io::TlsServer(io) => Pin::new(io.as_mut()).poll_shutdown(cx),
             Io::TlsClient(io) => Pin::new(io.as_mut()).poll_shutdown(cx),
             Io::Tunnel(io) => Pin::new(io.as_mut()).poll_shutdown(cx),
+            Io::Closed => Poll::Ready(Ok(())),
         }
     }
 }

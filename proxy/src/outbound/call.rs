@@ -214,7 +214,7 @@ impl Call {
                 let permit = Rc::clone(&self.permit);
                 self.outbound.worker.connections.spawn_local("connect tunnel", async move {
                     match client.stream(outbound.worker.config.timeouts.head).await {
-                        Ok(stream) => outbound.carry(stream, Rc::new(host), permit).await,
+                        Ok(client) => outbound.carry(client.stream, Rc::new(host), permit).await,
                         Err(error) => tracing::debug!(%error, "a CONNECT tunnel did not open"),
                     }
                 });

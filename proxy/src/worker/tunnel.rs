@@ -39,7 +39,9 @@ impl Worker {
             let mut record = record;
             let deadline = worker.config.timeouts.head;
             match tokio::try_join!(client.stream(deadline), server.stream(deadline)) {
-                Ok((mut client, mut server)) => worker.carry(record, &mut client, &mut server).await,
+                Ok((mut client, mut server)) => {
+                    worker.carry(record, &mut client.stream, &mut server.stream).await;
+                }
                 Err(error) => {
                     tracing::debug!(%error, "a connection did not change its protocol");
                     record.failure(Failure::UpstreamReset);

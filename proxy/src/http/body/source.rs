@@ -9,7 +9,8 @@ use hyper::body::Incoming;
 
 use super::{BodyError, Frame, Polled};
 use crate::http::Headers;
-use crate::http::upstream::Held;
+use crate::http::h1::{RequestBody, ResponseBody};
+use crate::http::upstream::Used;
 
 /// Gives the pieces of a body.
 pub trait Source {
@@ -29,7 +30,9 @@ pub trait Source {
 pub(in crate::http) enum Content {
     Empty,
     Bytes(Bytes),
-    Peer(Incoming, Option<Held>),
+    Http1(RequestBody),
+    Http1Answer(Box<ResponseBody>),
+    Peer(Incoming, Option<Used>),
     Source(Box<dyn Source>),
 }
 
@@ -41,12 +44,14 @@ impl Content {
                 let bytes = std::mem::take(bytes);
                 Poll::Ready((!bytes.is_empty()).then_some(Ok(Frame::Data(bytes))))
             }
+            Self::Http1(body) => body.poll_frame(cx),
+            Self::Http1Answer(body) => body.poll_frame(cx),
             Self::Source(source) => source.poll_frame(cx),
             Self::Peer(incoming, held) => {
                 let polled = Pin::new(&mut *incoming).poll_frame(cx).map(|frame| Some(frame?.map(own)));
                 let polled = polled.map(|frame| frame.map(|frame| frame.map_err(|_| BodyError::Sender)));
                 if matches!(polled, Poll::Ready(None | Some(Ok(_)))) && incoming.is_end_stream() {
-                    held.take().map(Held::release);
+                    drop(held.take());
                 }
                 polled
             }
@@ -58,6 +63,8 @@ impl Content {
             Self::Empty => true,
             Self::Bytes(bytes) => bytes.is_empty(),
             Self::Peer(incoming, _) => incoming.is_end_stream(),
+            Self::Http1(body) => body.is_end(),
+            Self::Http1Answer(body) => body.is_end(),
             Self::Source(source) => source.is_end(),
         }
     }
@@ -67,6 +74,8 @@ impl Content {
             Self::Empty => Some(0),
             Self::Bytes(bytes) => Some(bytes.len() as u64),
             Self::Peer(incoming, _) => incoming.size_hint().exact(),
+            Self::Http1(body) => body.left(),
+            Self::Http1Answer(body) => body.left(),
             Self::Source(source) => source.left(),
         }
     }

@@ -1,87 +1,98 @@
-//! Facts about the canonical head.
+//! Facts about the canonical head, from and to both codecs.
 
 use http::Request;
+use mesh_http1::Limits;
 use mesh_model::head::HeadView;
 
-use super::{BadHead, Form, Kind, RequestHead, Wire};
+use super::{BadHead, Form, Kind, RequestHead};
 
-fn build(request: http::request::Builder) -> Result<RequestHead, BadHead> {
-    RequestHead::build(request.body(()).unwrap().into_parts().0)
+fn http1(text: &str) -> Result<RequestHead, BadHead> {
+    let mut fields = vec![];
+    let line = mesh_http1::request(text.as_bytes(), &Limits::default(), &mut fields)?.expect("a whole head");
+    Ok(RequestHead::from_http1(&line, text.as_bytes(), &fields)?)
+}
+
+fn http2(request: http::request::Builder) -> Result<RequestHead, BadHead> {
+    RequestHead::from_http2(request.version(http::Version::HTTP_2).body(()).unwrap().into_parts().0)
+}
+
+fn names(head: &RequestHead) -> Vec<&str> {
+    head.headers.iter().map(|(name, _)| name).collect()
 }
 
 #[test]
-fn hop_by_hop_headers_are_taken_off_with_those_that_connection_names() {
-    let head = build(
-        Request::get("/a?b=1")
-            .header("host", "x")
-            .header("connection", "close, x-one, content-length")
-            .header("x-one", "1")
-            .header("keep-alive", "5")
-            .header("te", "trailers, gzip")
-            .header("proxy-authorization", "secret")
-            .header("x-two", "2"),
+fn fields_of_one_hop_are_taken_off_with_those_that_connection_names() {
+    let head = http1(
+        "GET /a?b=1 HTTP/1.1\r\nhost: x\r\nconnection: close, x-one\r\nx-one: 1\r\nkeep-alive: 5\r\n\
+         te: trailers\r\nproxy-authorization: secret\r\nX-Two: 2\r\n\r\n",
     )
     .unwrap();
-    let names: Vec<_> = head.headers.iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["x-two", "te"]);
+    assert_eq!(names(&head), ["X-Two", "te"]);
     assert_eq!(head.header("te"), Some("trailers"));
     assert_eq!((head.path(), head.query(), head.authority()), ("/a", Some("b=1"), "x"));
 }
 
 #[test]
 fn the_request_line_counts_more_than_host() {
-    let head = build(Request::get("http://one:80/a").header("host", "two")).unwrap();
-    assert_eq!(
-        (head.form, head.authority.as_str(), HeadView::authority(&head)),
-        (Form::Absolute, "one:80", "one")
-    );
-    let sent = head.into_request(Wire::Http1, ());
-    assert_eq!(sent.uri(), "/a");
-    assert_eq!(sent.headers()["host"], "one:80");
+    let head = http1("GET http://One:80/a HTTP/1.1\r\nhost: two\r\n\r\n").unwrap();
+    assert_eq!((head.form, head.authority.as_str()), (Form::Absolute, "one"));
+    assert_eq!(head.target, "/a");
 }
 
 #[test]
-fn ambiguous_hosts_are_refused() {
-    let two = Request::get("/").header("host", "a").header("host", "b");
-    assert_eq!(build(two).unwrap_err(), BadHead::Hosts);
-    assert_eq!(build(Request::get("/")).unwrap_err(), BadHead::NoHost);
-    let h2 = Request::get("http://a/").version(http::Version::HTTP_2).header("host", "b");
-    assert_eq!(build(h2).unwrap_err(), BadHead::Hosts);
-    assert_eq!(build(Request::get("/").header("host", "a b")).unwrap_err(), BadHead::Authority);
-    assert_eq!(build(Request::get("/").header("host", "u@a")).unwrap_err(), BadHead::Authority);
-    assert_eq!(build(Request::get("https://a/")).unwrap_err(), BadHead::Scheme);
+fn ambiguous_hosts_are_refused_by_both_codecs() {
+    for text in ["host: a\r\nhost: b", "x: y", "host: a b", "host: u@a"] {
+        let bad = http1(&format!("GET / HTTP/1.1\r\n{text}\r\n\r\n")).unwrap_err();
+        assert_eq!(bad.status(), 400, "{text}: {bad}");
+    }
+    assert_eq!(http2(Request::get("http://a/").header("host", "b")).unwrap_err(), BadHead::Hosts);
+    assert!(http2(Request::get("http://a/").header("host", "A:80")).is_ok());
+    let two = Request::get("http://a/").header("host", "a").header("host", "a");
+    assert!(http2(two).is_err());
+    assert!(http2(Request::get("/")).is_err());
+}
+
+#[test]
+fn http2_has_no_fields_of_one_hop() {
+    for (name, value) in [("connection", "x"), ("te", "gzip"), ("upgrade", "websocket"), ("transfer-encoding", "chunked")] {
+        let bad = http2(Request::get("http://a/").header(name, value)).unwrap_err();
+        assert_eq!(bad, BadHead::HopByHop, "{name}");
+    }
+    assert!(http2(Request::get("http://a/").header("te", "trailers")).is_ok());
+}
+
+#[test]
+fn a_path_is_the_same_from_both_codecs() {
+    for (raw, want) in [("/a/../b", "/b"), ("//a//b", "/a/b"), ("/%61", "/a"), ("/a?x=/../y", "/a?x=/../y")] {
+        let one = http1(&format!("GET {raw} HTTP/1.1\r\nhost: a\r\n\r\n")).unwrap();
+        let two = http2(Request::get(format!("http://a{raw}"))).unwrap();
+        assert_eq!((one.target.as_str(), two.target.as_str()), (want, want), "{raw}");
+    }
+    for raw in ["/..", "/a%2fb", "/a%5cb", "/%00"] {
+        assert!(http1(&format!("GET {raw} HTTP/1.1\r\nhost: a\r\n\r\n")).is_err(), "{raw}");
+        assert!(http2(Request::get(format!("http://a{raw}"))).is_err(), "{raw}");
+    }
 }
 
 #[test]
 fn cookie_crumbs_become_one_header() {
-    let head = build(
-        Request::get("http://a/")
-            .version(http::Version::HTTP_2)
-            .header("cookie", "a=1")
-            .header("cookie", "b=2"),
-    );
+    let head = http2(Request::get("http://a/").header("cookie", "a=1").header("cookie", "b=2"));
     assert_eq!(head.unwrap().header("cookie"), Some("a=1; b=2"));
 }
 
 #[test]
-fn an_upgrade_is_kept_apart_and_written_again_for_http1_only() {
-    let ask = || {
-        Request::get("/").header("host", "a").header("connection", "Upgrade").header("upgrade", "websocket")
-    };
-    let head = build(ask()).unwrap();
-    assert!(head.headers.is_empty());
-    let sent = head.clone().into_request(Wire::Http1, ());
-    assert_eq!(
-        (&sent.headers()["connection"], &sent.headers()["upgrade"]),
-        (&"upgrade".parse().unwrap(), &"websocket".parse().unwrap())
-    );
-    let sent = head.into_request(Wire::Http2, ());
-    assert!(!sent.headers().contains_key("upgrade"));
-    let h2c = Request::get("/")
-        .header("host", "a")
-        .header("connection", "upgrade, http2-settings")
-        .header("upgrade", "h2c");
-    assert_eq!(build(h2c).unwrap().upgrade, None);
+fn an_upgrade_is_kept_apart_and_is_an_extended_connect_in_http2() {
+    let head = http1(
+        "GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: k\r\n\r\n",
+    )
+    .unwrap();
+    assert_eq!((head.upgrade.as_deref(), names(&head)), (Some("websocket"), vec!["sec-websocket-key"]));
+    let sent = head.to_http2(None);
+    assert_eq!((sent.method(), sent.uri().path(), sent.headers().len()), (&http::Method::CONNECT, "/ws", 0));
+    let back = RequestHead::from_http2(sent.into_parts().0).unwrap();
+    assert_eq!((back.method.as_str(), back.upgrade.as_deref()), ("GET", Some("websocket")));
+    let h2c = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: a\r\n\r\n";
+    assert_eq!(http1(h2c).unwrap().upgrade, None);
 }
 
 #[test]
@@ -92,7 +103,7 @@ fn grpc_is_known_by_its_content_type() {
         ("application/grpc-web", Kind::Http),
         ("application/json", Kind::Http),
     ] {
-        let head = build(Request::post("/").header("host", "a").header("content-type", media)).unwrap();
+        let head = http2(Request::post("http://a/").header("content-type", media)).unwrap();
         assert_eq!(head.kind, kind, "{media}");
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::config::Timeouts;
 use crate::http::Wire;
-use crate::http::upgrade::Moved;
+use crate::http::metered::Moved;
 
 /// What is to be done about a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,10 +67,6 @@ impl Watch {
     /// How often to look: a deadline is met at most this late.
     pub(super) fn period(&self) -> Duration {
         (self.timeouts.head.min(self.timeouts.idle) / 2).max(Duration::from_millis(10))
-    }
-
-    pub(super) fn wire(&self) -> Wire {
-        self.wire
     }
 
     /// A request has begun.

@@ -17,10 +17,12 @@ use mesh_lifecycle::tasks::Tasks;
 use mesh_model::endpoint::Transport;
 use tokio::time::Instant;
 
-use super::{Connector, Unreached};
+use super::{Connector, ExchangeFailure, Unreached, Upstream, UpstreamResponse};
 use crate::config::HEAD_BYTES;
-use crate::http::Body;
-use crate::http::upgrade::{Metered, Moved};
+use crate::http::body::Content;
+use crate::http::{Body, Headers, RequestHead, Response};
+use crate::telemetry::Failure;
+use crate::http::metered::{Metered, Moved};
 use crate::tls::Alpn;
 
 /// Runs the codec's futures on this worker, owned by a set of tasks.
@@ -66,7 +68,7 @@ pub(super) struct Slot {
 }
 
 /// Counts a request as in flight until dropped.
-pub struct Used(Rc<Usage>);
+pub(in crate::http) struct Used(Rc<Usage>);
 
 impl Drop for Used {
     fn drop(&mut self) {
@@ -134,4 +136,65 @@ async fn connect(
         sender,
         usage: Rc::new(Usage { in_flight: Cell::new(0), last_end: Cell::new(Instant::now()) }),
     })
+}
+
+impl Upstream {
+    /// As [`Upstream::exchange`], on the one connection of HTTP/2.
+    pub(super) async fn exchange_http2(
+        self: &Rc<Self>,
+        head: RequestHead,
+        body: Body,
+        deadline: Instant,
+    ) -> Result<UpstreamResponse, ExchangeFailure> {
+        let mut body = body;
+        for _ in 0..super::STALE {
+            let mut slot = match tokio::time::timeout_at(deadline, self.shared_connection()).await {
+                Ok(Ok(slot)) => slot,
+                Ok(Err(why)) => return Err(ExchangeFailure::Unreached(why, Box::new((head, body)))),
+                Err(_) => return Err(ExchangeFailure::failed(Failure::RequestTimeout)),
+            };
+            let request = head.to_http2(None).map(|()| body);
+            match tokio::time::timeout_at(deadline, slot.sender.try_send_request(request)).await {
+                Err(_) => return Err(ExchangeFailure::failed(Failure::RequestTimeout)),
+                Ok(Ok(response)) => {
+                    let (parts, incoming) = response.into_parts();
+                    let used = (!http_body::Body::is_end_stream(&incoming)).then_some(slot.used);
+                    let body = Body::new(Content::Peer(incoming, used));
+                    let headers = Headers::from_map(parts.headers);
+                    let response = Response { status: parts.status, headers, body };
+                    return Ok(UpstreamResponse { response, upgrade: None });
+                }
+                Ok(Err(mut error)) => match error.take_message() {
+                    Some(back) => body = back.into_body(),
+                    None => {
+                        tracing::debug!(error = %error.error(), "no answer from upstream");
+                        return Err(ExchangeFailure::failed(failure_of(error.error())));
+                    }
+                },
+            }
+        }
+        Err(ExchangeFailure::Unreached(
+            Unreached::Refused("it closes every connection at once".into()),
+            Box::new((head, body)),
+        ))
+    }
+}
+
+fn failure_of(error: &hyper::Error) -> Failure {
+    // With TLS 1.3 the server refuses our certificate only after our side of the handshake is done.
+    let refused = sources(error).any(|source| {
+        let inner = source.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        inner.is_some_and(|inner| matches!(inner.downcast_ref(), Some(rustls::Error::AlertReceived(_))))
+    });
+    if refused {
+        Failure::TlsFailed
+    } else if error.is_parse() {
+        Failure::UpstreamProtocol
+    } else {
+        Failure::UpstreamReset
+    }
+}
+
+fn sources<'a>(error: &'a hyper::Error) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(error), |error| error.source())
 }
