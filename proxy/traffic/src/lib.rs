@@ -4,7 +4,6 @@
 pub mod balance;
 pub mod breaker;
 pub mod concurrency;
-pub mod cors;
 pub mod deadline;
 pub mod fault;
 pub mod hash;
