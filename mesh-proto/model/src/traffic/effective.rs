@@ -132,7 +132,11 @@ pub fn request_policy(
         hedging: levels.first("hedging", |s| &s.hedging),
         fault: levels.first("fault", |s| &s.fault),
         direct_response: levels.first("directResponse", |s| &s.direct_response),
-        bodies: levels.first("bodies", |s| &s.bodies),
+        // Two fields of the object; the first one that is written stands for both.
+        bodies: levels
+            .first("requestBodyLimit", |s| &s.bodies)
+            .filter(|bodies| bodies.value.request.is_some())
+            .or_else(|| levels.first("responseBodyLimit", |s| &s.bodies)),
         session: levels.first("sessionPersistence", |s| &s.session),
         rate_limits: levels.first("rateLimits", |s| &s.rate_limits),
     };
@@ -147,7 +151,7 @@ pub fn backend_policy(policies: &[Arc<TrafficPolicy>], service: &ServiceName, po
     let levels = Levels::of(policies, service, port, None);
     let default = BackendPolicy::default();
     BackendPolicy {
-        balancing: levels.first("balancing", |s| &s.balancing).unwrap_or(default.balancing),
+        balancing: levels.first("loadBalancer", |s| &s.balancing).unwrap_or(default.balancing),
         circuit_breaker: levels
             .first("circuitBreaker", |s| &s.circuit_breaker)
             .unwrap_or(default.circuit_breaker),

@@ -98,7 +98,7 @@ fn fields_are_looked_up_one_by_one() {
         [policy("wide", on_service(None), wide), policy("narrow", on_route(None), request_timeout(3))];
     let found = of_rule(&policies, &named_route(), 0);
     assert_eq!(found.timeouts.origin.to_string(), "trafficpolicy/shop/narrow spec.timeouts");
-    assert_eq!(found.bodies.unwrap().origin.to_string(), "trafficpolicy/shop/wide spec.bodies");
+    assert_eq!(found.bodies.unwrap().origin.to_string(), "trafficpolicy/shop/wide spec.requestBodyLimit");
     assert_eq!(found.retries.unwrap().origin.to_string(), "default");
 }
 
@@ -224,7 +224,10 @@ fn settings_of_a_backend_come_from_its_service_alone() {
         let found = backend_policy(&policies, &cart(), port);
         assert_eq!(found.balancing.value.max_requests_per_endpoint, Some(expected));
         assert_eq!(found.retry_budget.value.share, Ppm(expected));
-        assert_eq!(found.balancing.origin.to_string(), format!("trafficpolicy/shop/{origin} spec.balancing"));
+        assert_eq!(
+            found.balancing.origin.to_string(),
+            format!("trafficpolicy/shop/{origin} spec.loadBalancer")
+        );
     }
 }
 
