@@ -5,6 +5,7 @@
 //! object that need no other object into model types.
 
 pub mod amime;
+pub mod backend_policy;
 pub mod check;
 pub mod crds;
 pub mod gateway;
@@ -21,6 +22,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use mesh_model::name::Name;
 
 pub use amime::{MeshConfig, Workload};
+pub use backend_policy::XBackendTrafficPolicy;
 pub use gateway::{GrpcRoute, HttpRoute};
 pub use traffic::TrafficPolicy;
 
@@ -43,11 +45,13 @@ pub enum Kind {
     Workload,
     /// `amime.io/v1alpha1 TrafficPolicy`.
     TrafficPolicy,
+    /// `gateway.networking.x-k8s.io/v1alpha1 XBackendTrafficPolicy`.
+    XBackendTrafficPolicy,
 }
 
 impl Kind {
     /// Every kind, with its `apiVersion` and `kind`.
-    pub const ALL: [(Self, &'static str, &'static str); 8] = [
+    pub const ALL: [(Self, &'static str, &'static str); 9] = [
         (Self::Service, "v1", "Service"),
         (Self::EndpointSlice, "discovery.k8s.io/v1", "EndpointSlice"),
         (Self::Namespace, "v1", "Namespace"),
@@ -56,6 +60,7 @@ impl Kind {
         (Self::MeshConfig, "amime.io/v1alpha1", "MeshConfig"),
         (Self::Workload, "amime.io/v1alpha1", "Workload"),
         (Self::TrafficPolicy, "amime.io/v1alpha1", "TrafficPolicy"),
+        (Self::XBackendTrafficPolicy, "gateway.networking.x-k8s.io/v1alpha1", "XBackendTrafficPolicy"),
     ];
 
     /// As an object's `kind` says it.
@@ -69,6 +74,7 @@ impl Kind {
             Self::MeshConfig => "MeshConfig",
             Self::Workload => "Workload",
             Self::TrafficPolicy => "TrafficPolicy",
+            Self::XBackendTrafficPolicy => "XBackendTrafficPolicy",
         }
     }
 
@@ -81,7 +87,8 @@ impl Kind {
             | Self::HttpRoute
             | Self::GrpcRoute
             | Self::Workload
-            | Self::TrafficPolicy => Scope::Namespaced,
+            | Self::TrafficPolicy
+            | Self::XBackendTrafficPolicy => Scope::Namespaced,
         }
     }
 }
@@ -147,6 +154,8 @@ pub enum Object {
     Workload(Arc<Workload>),
     /// A TrafficPolicy.
     TrafficPolicy(Arc<TrafficPolicy>),
+    /// An XBackendTrafficPolicy.
+    XBackendTrafficPolicy(Arc<XBackendTrafficPolicy>),
 }
 
 impl Object {
@@ -161,6 +170,7 @@ impl Object {
             Self::MeshConfig(o) => &o.metadata,
             Self::Workload(o) => &o.metadata,
             Self::TrafficPolicy(o) => &o.metadata,
+            Self::XBackendTrafficPolicy(o) => &o.metadata,
         }
     }
 }

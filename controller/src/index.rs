@@ -48,7 +48,7 @@ pub struct Index {
     pub settings: settings::Settings,
     /// Workloads.
     pub workloads: workloads::Workloads,
-    /// TrafficPolicies.
+    /// TrafficPolicies and XBackendTrafficPolicies.
     pub policies: policies::Policies,
     revision: u64,
     time_ms: u64,
@@ -87,6 +87,7 @@ impl Index {
             Object::MeshConfig(object) => self.settings.store.apply(key, object, origin),
             Object::Workload(object) => self.workloads.store.apply(key, object, origin),
             Object::TrafficPolicy(object) => self.policies.traffic.apply(key, object, origin),
+            Object::XBackendTrafficPolicy(object) => self.policies.backend.apply(key, object, origin),
         }
     }
 
@@ -100,6 +101,7 @@ impl Index {
             Kind::MeshConfig => self.settings.store.delete(key),
             Kind::Workload => self.workloads.store.delete(key),
             Kind::TrafficPolicy => self.policies.traffic.delete(key),
+            Kind::XBackendTrafficPolicy => self.policies.backend.delete(key),
         }
     }
 }

@@ -53,6 +53,9 @@ fn compiled(name: &str) -> String {
         for target in &policy.targets {
             writeln!(text, "  target {target:?}").unwrap();
         }
+        if let Some(budget) = &policy.settings.retry_budget {
+            writeln!(text, "  {budget:?}").unwrap();
+        }
     }
     for (workload, own) in &compiled.own {
         writeln!(text, "\nworkload {workload}").unwrap();

@@ -35,7 +35,16 @@ pub fn check(key: &ObjectKey, object: &Object) -> Vec<Fault> {
         Object::MeshConfig(config) => check_mesh_config(key, config, &mut findings),
         Object::Workload(workload) => check_workload(workload, &mut findings),
         Object::TrafficPolicy(policy) => {
+            let prefix = lower::backend_policy::PREFIX;
+            if key.name.starts_with(prefix) {
+                let message =
+                    format!("begins with `{prefix}`, which the mesh needs itself; choose another one");
+                findings.fault("metadata.name", message);
+            }
             findings.faults.append(&mut lower::traffic::lower(policy).1.faults);
+        }
+        Object::XBackendTrafficPolicy(policy) => {
+            findings.faults.append(&mut lower::backend_policy::lower(policy).2.faults);
         }
         Object::Namespace(_) => {}
     }

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use mesh_model::endpoint::Endpoints;
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::service::{OwnPort, OwnServices, Service};
-use mesh_proto::convert::bounds;
 
 use super::Reports;
 use crate::api::{Kind, ObjectKey};
 use crate::status::{Condition, ConditionType};
+
+/// Addresses of a workload that a proxy takes, each for one port of a service.
+pub(crate) const MAX_OWN: usize = 1_024;
 
 /// Every workload that serves something. One that serves more than a proxy takes gets the first ones, and it is said of it.
 pub fn compile(
@@ -33,13 +35,13 @@ pub fn compile(
     for (workload, own) in &mut own {
         own.ports.sort_unstable();
         own.ports.dedup();
-        if own.ports.len() > bounds::OWN {
+        if own.ports.len() > MAX_OWN {
             let message = format!(
                 "serves {} ports of Services, its proxy keeps the policies of the first {}; select it with fewer Services",
                 own.ports.len(),
-                bounds::OWN
+                MAX_OWN
             );
-            own.ports.truncate(bounds::OWN);
+            own.ports.truncate(MAX_OWN);
             let key = ObjectKey::new(Kind::Workload, workload.0.namespace(), workload.0.name());
             reports.say(
                 &key,

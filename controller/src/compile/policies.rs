@@ -5,16 +5,17 @@
 //! - A target that is not there is told; the policy takes effect at it once it is there.
 //! - Of several policies on one target the oldest counts there, then the first by name; the others are told who won (GEP-713,
 //!   conflict resolution). It is the function of the model that decides, [`effective::winner`], and a loser's target does not
-//!   go to proxies: a policy is shown as programmed only where it counts.
+//!   go to proxies: a policy is shown as programmed only where it counts. Policies of both kinds compete.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use mesh_model::endpoint::Endpoints;
-use mesh_model::name::ServiceName;
+use mesh_model::name::{Name, ServiceName};
 use mesh_model::route::{RouteId, RouteKind};
 use mesh_model::service::Service;
-use mesh_model::traffic::{PolicyTarget, TrafficPolicy, effective};
+use mesh_model::traffic::{PolicyTarget, TrafficPolicy, TrafficSettings, effective};
 
 use super::Reports;
 use super::routes::created;
@@ -39,38 +40,65 @@ pub fn compile(index: &Index, services: &Services, reports: &mut Reports) -> Vec
     for (key, entry) in index.policies.traffic.iter() {
         let Some(name) = key.model_name() else { continue };
         let (settings, _) = lower::traffic::lower(&entry.object);
-        reports.object(key, &entry.origin, None);
+        let source = Source { key, origin: &entry.origin, metadata: &entry.object.metadata, name };
+        let targets = entry.object.spec.target_refs.iter().enumerate();
+        attached.push(source.attach(targets, settings, index, services, reports));
+    }
+    for (key, entry) in index.policies.backend.iter() {
+        let Ok(name) = lower::backend_policy::model_name(&key.namespace, &key.name) else { continue };
+        let (settings, targets, findings) = lower::backend_policy::lower(&entry.object);
+        let source = Source { key, origin: &entry.origin, metadata: &entry.object.metadata, name };
+        let targets = targets.iter().map(|(at, target)| (*at, target));
+        attached.push(source.attach(targets, settings, index, services, reports));
+        for fault in findings.unsupported {
+            let condition =
+                Condition::failed(ConditionType::Accepted, "InvalidKind", fault.field, fault.message);
+            reports.say(key, condition);
+        }
+    }
+    settle(&attached, reports)
+}
+
+/// A policy object of either kind.
+struct Source<'a> {
+    key: &'a ObjectKey,
+    origin: &'a Arc<str>,
+    metadata: &'a ObjectMeta,
+    name: Name,
+}
+
+impl<'a> Source<'a> {
+    fn attach<'t>(
+        self,
+        references: impl Iterator<Item = (usize, &'t TargetRef)>,
+        settings: TrafficSettings,
+        index: &Index,
+        services: &Services,
+        reports: &mut Reports,
+    ) -> Attached<'a> {
+        reports.object(self.key, self.origin, None);
         let (mut targets, mut fields) = (Vec::new(), Vec::new());
-        for (at, reference) in entry.object.spec.target_refs.iter().enumerate() {
+        for (at, reference) in references {
             let field = format!("spec.targetRefs[{at}]");
-            match target(index, services, &key.namespace, reference) {
+            match target(index, services, &self.key.namespace, reference) {
                 // By number and by name the same port may be there twice.
                 Ok(target) if targets.contains(&target) => {}
                 Ok(target) => {
                     targets.push(target);
                     fields.push(field);
                 }
-                Err((part, message)) => reports.say(
-                    key,
-                    Condition::failed(
-                        ConditionType::Accepted,
-                        "TargetNotFound",
-                        format!("{field}.{part}"),
-                        message,
-                    ),
-                ),
+                Err((part, message)) => {
+                    let field = format!("{field}.{part}");
+                    let condition =
+                        Condition::failed(ConditionType::Accepted, "TargetNotFound", field, message);
+                    reports.say(self.key, condition);
+                }
             }
         }
-        let policy = TrafficPolicy {
-            name,
-            targets,
-            created: created(&entry.object.metadata),
-            origin: entry.origin.to_string(),
-            settings,
-        };
-        attached.push(Attached { key, policy: Arc::new(policy), fields });
+        let (created, origin) = (created(self.metadata), self.origin.to_string());
+        let policy = TrafficPolicy { name: self.name, targets, created, origin, settings };
+        Attached { key: self.key, policy: Arc::new(policy), fields }
     }
-    settle(&attached, reports)
 }
 
 /// Takes from each policy the targets where another one counts.
@@ -89,9 +117,10 @@ fn settle(attached: &[Attached<'_>], reports: &mut Reports) -> Vec<Arc<TrafficPo
             match effective::winner(others, target) {
                 Some(winner) if winner.name != policy.name => {
                     let why = if winner.created < policy.created { "older" } else { "first by name" };
+                    let winner = attached.iter().find(|other| other.policy.name == winner.name);
+                    let winner = winner.map(|winner| winner.key.to_string()).unwrap_or_default();
                     let message = format!(
-                        "TrafficPolicy {} is attached to {} too and counts there, since it is {why}; merge the two or remove one of the targets",
-                        winner.name,
+                        "{winner} is attached to {} too and counts there, since it is {why}; merge the two or remove one of the targets",
                         shown(target)
                     );
                     reports.say(

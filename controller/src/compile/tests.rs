@@ -85,3 +85,72 @@ spec: {parentRefs: [{group: '', kind: Service, name: web}], rules: [{backendRefs
     let both = compiled(&format!("{}---{route}", WEB.replace("TARGET", "80")));
     assert!(matches!(target(&both), BackendTarget::Service { port: 80, .. }));
 }
+
+#[test]
+fn a_workload_that_serves_too_much_gets_the_first_and_is_told() {
+    let services = |count: usize| {
+        let one = |n: usize| {
+            format!(
+                "---\n{{apiVersion: v1, kind: Service, metadata: {{name: s{n:04}, namespace: shop}}, spec: {{selector: {{app: web}}, ports: [{{port: 80}}]}}}}\n"
+            )
+        };
+        let workload = "{apiVersion: amime.io/v1alpha1, kind: Workload, metadata: {name: web, namespace: shop, labels: {app: web}}, spec: {address: 127.0.0.9, ports: [{port: 80}]}}\n";
+        workload.to_owned() + &(0..count).map(one).collect::<String>()
+    };
+    assert_eq!(own::MAX_OWN, mesh_proto::convert::bounds::OWN, "as much as a proxy takes");
+    let report = |compiled: &Compiled| {
+        compiled
+            .objects
+            .values()
+            .find(|report| !report.conditions.is_empty())
+            .map(|report| report.conditions[0].clone())
+    };
+    let full = compiled(&services(own::MAX_OWN));
+    assert_eq!((full.own.values().next().unwrap().ports.len(), report(&full)), (own::MAX_OWN, None));
+    let over = compiled(&services(own::MAX_OWN + 1));
+    let ports = &over.own.values().next().unwrap().ports;
+    assert_eq!(
+        (ports.len(), ports.last().unwrap().service.to_string()),
+        (own::MAX_OWN, "shop/s1023".to_owned())
+    );
+    assert_eq!(report(&over).unwrap().reason, "TooManyServices");
+}
+
+const SERVICE: &str =
+    "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {ports: [{port: 80}]}}\n";
+
+fn policy(name: &str, created: &str, target: &str) -> String {
+    format!(
+        "---\n{{apiVersion: amime.io/v1alpha1, kind: TrafficPolicy, metadata: {{name: {name}, namespace: shop, creationTimestamp: '{created}'}}, \
+         spec: {{targetRefs: [{target}], timeouts: {{request: 1s}}}}}}\n"
+    )
+}
+
+#[test]
+fn a_policy_takes_effect_when_its_target_comes_and_when_the_winner_goes() {
+    let (old, new) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
+    let in_force = |yaml: &str| {
+        let compiled = compiled(yaml);
+        compiled.policies.iter().map(|policy| policy.name.name().to_owned()).collect::<Vec<_>>()
+    };
+    let target = "{kind: Service, name: web}";
+    let (first, second) = (policy("z", old, target), policy("a", new, target));
+    assert_eq!(in_force(&first), Vec::<String>::new());
+    assert_eq!(in_force(&format!("{SERVICE}{first}")), ["z"]);
+    assert_eq!(in_force(&format!("{SERVICE}{first}{second}")), ["z"], "the older one");
+    assert_eq!(in_force(&format!("{SERVICE}{second}")), ["a"]);
+    let port = policy("a", new, "{kind: Service, name: web, port: 80}");
+    assert_eq!(in_force(&format!("{SERVICE}{first}{port}")), ["a", "z"], "a port is another target");
+}
+
+#[test]
+fn settings_of_one_policy_never_come_from_another_one() {
+    let compiled = compiled(&format!(
+        "{SERVICE}{}{}",
+        policy("z", "2026-01-01T00:00:00Z", "{kind: Service, name: web}"),
+        policy("a", "2026-01-02T00:00:00Z", "{kind: Service, name: web}")
+            .replace("timeouts: {request: 1s}", "retries: {attempts: 5}")
+    ));
+    assert_eq!(compiled.policies.len(), 1);
+    assert!(compiled.policies[0].settings.retries.is_none());
+}

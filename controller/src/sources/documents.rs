@@ -229,6 +229,7 @@ fn parse(kind: Kind, node: &Node) -> Result<(Object, Vec<String>), Fault> {
         Kind::MeshConfig => one(node, Object::MeshConfig),
         Kind::Workload => one(node, Object::Workload),
         Kind::TrafficPolicy => one(node, Object::TrafficPolicy),
+        Kind::XBackendTrafficPolicy => one(node, Object::XBackendTrafficPolicy),
     }
 }
 
@@ -244,6 +245,7 @@ fn fill_namespace(object: &mut Object, key: &ObjectKey) {
         Object::GrpcRoute(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::Workload(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::TrafficPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
+        Object::XBackendTrafficPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::Namespace(_) | Object::MeshConfig(_) => {}
     }
 }

@@ -323,6 +323,7 @@ fn same(a: &Object, b: &Object) -> bool {
         (Object::MeshConfig(a), Object::MeshConfig(b)) => a == b,
         (Object::Workload(a), Object::Workload(b)) => a == b,
         (Object::TrafficPolicy(a), Object::TrafficPolicy(b)) => a == b,
+        (Object::XBackendTrafficPolicy(a), Object::XBackendTrafficPolicy(b)) => a == b,
         (
             Object::Service(_)
             | Object::EndpointSlice(_)
@@ -331,7 +332,8 @@ fn same(a: &Object, b: &Object) -> bool {
             | Object::GrpcRoute(_)
             | Object::MeshConfig(_)
             | Object::Workload(_)
-            | Object::TrafficPolicy(_),
+            | Object::TrafficPolicy(_)
+            | Object::XBackendTrafficPolicy(_),
             _,
         ) => false,
     }

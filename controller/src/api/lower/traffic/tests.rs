@@ -395,3 +395,52 @@ fn a_session_without_a_name_gets_one_that_stays_and_differs_by_policy() {
     assert_eq!(name(&first), "amime-session-5fee1286");
     assert_ne!(name(&first), name(&first.replace("name: p", "name: q")));
 }
+
+#[test]
+fn a_policy_may_not_have_the_name_of_another_kind() {
+    let named = on_service("timeouts: {request: 1s}").replace("name: p", "name: xbackendtrafficpolicy.p");
+    assert_eq!(
+        faults(&named),
+        [
+            "metadata.name: begins with `xbackendtrafficpolicy.`, which the mesh needs itself; choose another one"
+        ]
+    );
+}
+
+#[test]
+fn faults_of_the_gateway_apis_policy_are_told() {
+    let policy = |spec: &str| {
+        format!(
+            "{{apiVersion: gateway.networking.x-k8s.io/v1alpha1, kind: XBackendTrafficPolicy, metadata: {{name: p, namespace: shop}}, spec: {spec}}}"
+        )
+    };
+    let on =
+        |rest: &str| policy(&format!("{{targetRefs: [{{group: '', kind: Service, name: web}}], {rest}}}"));
+    let table = [
+        (policy("{targetRefs: []}"), "spec.targetRefs: is empty; name a Service"),
+        (
+            on("retryConstraint: {budget: {percent: 101}}"),
+            "spec.retryConstraint.budget.percent: 101 is out of bounds; use 0 to 100",
+        ),
+        (
+            on("retryConstraint: {budget: {interval: 2h}}"),
+            "spec.retryConstraint.budget.interval: `2h` is out of bounds; use 1s to 1h",
+        ),
+        (
+            on("retryConstraint: {minRetryRate: {count: 0}}"),
+            "spec.retryConstraint.minRetryRate.count: 0 is out of bounds; use 1 to 1000000",
+        ),
+        (
+            on("sessionPersistence: {type: Header, cookieConfig: {}}"),
+            "spec.sessionPersistence.cookieConfig: is for type Cookie; remove it or the type",
+        ),
+        (on("retry: {}"), "spec.retry: XBackendTrafficPolicy has no such field"),
+    ];
+    for (yaml, fault) in table {
+        assert_eq!(faults(&yaml), [fault], "{yaml}");
+    }
+    assert_eq!(
+        faults(&on("retryConstraint: {}, sessionPersistence: {sessionName: s}")),
+        Vec::<String>::new()
+    );
+}
