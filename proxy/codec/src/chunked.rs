@@ -5,6 +5,7 @@
 
 use crate::bytes::hex;
 use crate::fields::is_forbidden_trailer;
+use crate::known::Known;
 use crate::line::{self, Line, Lines};
 use crate::message::{Field, Limits, Span};
 use crate::refusal::{Reason, Refusal};
@@ -188,7 +189,7 @@ impl Chunked {
                         return Err(Reason::TrailersTooLarge.into());
                     }
                     let name = field.name.of(buf);
-                    line::check_name(name, self.limits.underscores)?;
+                    line::check_name(Known::of(name), name, self.limits.underscores)?;
                     if !is_forbidden_trailer(name) {
                         self.trailers.push(field);
                     }

@@ -57,6 +57,15 @@ impl Connection {
     /// Reads all options, and takes the fields that they name off `fields`.
     pub(crate) fn apply(&self, buf: &[u8], fields: &mut Vec<Field>) -> Result<Options, Reason> {
         let mut read = Options::default();
+        // What nearly every client sends, or nothing.
+        match self.lines.first().filter(|_| self.count == 1).map(|line| line.of(buf)) {
+            Some(b"keep-alive" | b"Keep-Alive") => {
+                read.keep_alive = true;
+                return Ok(read);
+            }
+            None if self.count == 0 => return Ok(read),
+            _ => {}
+        }
         let mut nominates = false;
         for (at, option) in self.options(buf).enumerate() {
             if at == OPTIONS || !TOKEN.has_all(option) {

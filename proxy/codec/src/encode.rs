@@ -7,7 +7,7 @@ mod number;
 
 use crate::bytes::{HOST, TARGET};
 use crate::connection::is_upgrade;
-use crate::fields::{is_forbidden_trailer, is_hop_by_hop, is_lookalike, is_name, is_value};
+use crate::fields::{is_forbidden_trailer, is_name, is_value};
 use crate::known::Known;
 use crate::message::{Framing, Version};
 use http::StatusCode;
@@ -149,7 +149,7 @@ pub fn chunk_head(out: &mut Vec<u8>, len: usize) {
 pub fn last_chunk<'a>(out: &mut Vec<u8>, trailers: impl Iterator<Item = Pair<'a>>) -> Result<(), Unwritable> {
     let start = out.len();
     out.extend_from_slice(b"0\r\n");
-    let rest = write_lines(out, trailers, |name| !is_forbidden_trailer(name));
+    let rest = write_lines(out, trailers, |_, name| !is_forbidden_trailer(name));
     finish(out, start, rest)
 }
 
@@ -177,8 +177,8 @@ fn write_status(out: &mut Vec<u8>, status: u16) -> Result<(), Unwritable> {
 }
 
 fn write_fields<'a>(out: &mut Vec<u8>, fields: impl Iterator<Item = Pair<'a>>) -> Result<(), Unwritable> {
-    write_lines(out, fields, |name| {
-        !is_hop_by_hop(name) && !matches!(Known::of(name), Known::Host | Known::ContentLength)
+    write_lines(out, fields, |known, _| {
+        !known.is_hop_by_hop() && !matches!(known, Known::Host | Known::ContentLength)
     })
 }
 
@@ -186,18 +186,21 @@ fn write_fields<'a>(out: &mut Vec<u8>, fields: impl Iterator<Item = Pair<'a>>) -
 fn write_lines<'a>(
     out: &mut Vec<u8>,
     fields: impl Iterator<Item = Pair<'a>>,
-    is_ours_to_send: impl Fn(&[u8]) -> bool,
+    is_sent: impl Fn(Known, &[u8]) -> bool,
 ) -> Result<(), Unwritable> {
     for (name, value) in fields {
-        if !is_ours_to_send(name) {
+        let known = Known::of(name);
+        if !is_sent(known, name) {
             continue;
         }
-        if !is_name(name) || is_lookalike(name) {
+        if !is_name(name) || known.is_lookalike(name) {
             return Err(Unwritable::Name);
         }
         if !is_value(value) {
             return Err(Unwritable::Value);
         }
+        // Once for all four parts of the line.
+        out.reserve(name.len() + value.len() + 4);
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
         out.extend_from_slice(value);

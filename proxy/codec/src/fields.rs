@@ -1,7 +1,7 @@
 //! What names and values of fields may be, and which fields are of one hop only or have no place in trailers. Used for both codecs.
 
 use crate::bytes::{TOKEN, value_run};
-use crate::known::{self, Known};
+use crate::known::Known;
 
 /// Whether it is a field name: a token (RFC 9110 section 5.1).
 #[inline]
@@ -13,7 +13,7 @@ pub fn is_name(name: &[u8]) -> bool {
 /// some servers take it for the field itself.
 #[inline]
 pub fn is_lookalike(name: &[u8]) -> bool {
-    known::is_lookalike(name)
+    Known::of(name).is_lookalike(name)
 }
 
 /// Whether it can be a field's value: no control byte but HTAB (RFC 9110 section 5.5). White space at the ends is no concern here.
@@ -26,18 +26,7 @@ pub fn is_value(value: &[u8]) -> bool {
 /// what of it is end to end is [`crate::RequestLine::trailers_ok`].
 #[inline]
 pub fn is_hop_by_hop(name: &[u8]) -> bool {
-    match Known::of(name) {
-        Known::Te
-        | Known::Upgrade
-        | Known::Connection
-        | Known::KeepAlive
-        | Known::Http2Settings
-        | Known::ProxyConnection
-        | Known::TransferEncoding
-        | Known::ProxyAuthenticate
-        | Known::ProxyAuthorization => true,
-        Known::Other | Known::Host | Known::Expect | Known::ContentLength => false,
-    }
+    Known::of(name).is_hop_by_hop()
 }
 
 /// Whether a field has no place in trailers: it frames, routes, authenticates, modifies the request or says how to read the content

@@ -41,15 +41,32 @@ impl Known {
         };
         if name.eq_ignore_ascii_case(text) { known } else { Self::Other }
     }
-}
 
-/// Whether a name other than theirs has the letters of a field that frames. Some servers take such a name for the field itself: those
-/// that hand fields on as variables (`Content_Length`), or that drop what is no letter.
-#[inline]
-pub(crate) fn is_lookalike(name: &[u8]) -> bool {
-    const FRAMING: [&[u8]; 2] = [b"contentlength", b"transferencoding"];
-    let letters = || name.iter().filter(|byte| byte.is_ascii_alphabetic()).map(u8::to_ascii_lowercase);
-    name.len() >= 13
-        && Known::of(name) == Known::Other
-        && FRAMING.iter().any(|framing| letters().eq(framing.iter().copied()))
+    /// Whether it concerns one connection only (RFC 9110 section 7.6.1).
+    #[inline]
+    pub(crate) fn is_hop_by_hop(self) -> bool {
+        match self {
+            Self::Te
+            | Self::Upgrade
+            | Self::Connection
+            | Self::KeepAlive
+            | Self::Http2Settings
+            | Self::ProxyConnection
+            | Self::TransferEncoding
+            | Self::ProxyAuthenticate
+            | Self::ProxyAuthorization => true,
+            Self::Other | Self::Host | Self::Expect | Self::ContentLength => false,
+        }
+    }
+
+    /// Whether `name`, which is this one, is not but has the letters of a field that frames. Some servers take such a name for the
+    /// field itself: those that hand fields on as variables (`Content_Length`), or that drop what is no letter.
+    #[inline]
+    pub(crate) fn is_lookalike(self, name: &[u8]) -> bool {
+        const FRAMING: [&[u8]; 2] = [b"contentlength", b"transferencoding"];
+        let letters = || name.iter().filter(|byte| byte.is_ascii_alphabetic()).map(u8::to_ascii_lowercase);
+        name.len() >= 13
+            && self == Self::Other
+            && FRAMING.iter().any(|framing| letters().eq(framing.iter().copied()))
+    }
 }

@@ -4,17 +4,17 @@
 //! Source: RFC 9112 sections 2.2 and 5.
 
 use crate::bytes::{self, TOKEN, find_lf};
-use crate::known::is_lookalike;
+use crate::known::Known;
 use crate::message::{Field, Span, Underscores};
 use crate::refusal::{Reason, Refusal};
 
-/// Refuses names of forwarded fields that another server could take for a different field.
+/// Refuses a name, which is `known`, that another server could take for that of a different field.
 #[inline]
-pub(crate) fn check_name(name: &[u8], underscores: Underscores) -> Result<(), Reason> {
+pub(crate) fn check_name(known: Known, name: &[u8], underscores: Underscores) -> Result<(), Reason> {
     if underscores == Underscores::Refuse && name.contains(&b'_') {
         return Err(Reason::Underscore);
     }
-    if is_lookalike(name) { Err(Reason::Lookalike) } else { Ok(()) }
+    if known.is_lookalike(name) { Err(Reason::Lookalike) } else { Ok(()) }
 }
 
 /// A buffer that is read line by line, up to a limit.

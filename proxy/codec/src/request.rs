@@ -131,7 +131,7 @@ impl Facts {
         let (name, value) = (field.name.of(buf), field.value);
         match Known::of(name) {
             Known::Other => {
-                line::check_name(name, underscores)?;
+                line::check_name(Known::Other, name, underscores)?;
                 return Ok(true);
             }
             Known::Host => {

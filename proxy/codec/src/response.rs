@@ -119,7 +119,7 @@ impl Facts {
         let (name, value) = (field.name.of(buf), field.value);
         match Known::of(name) {
             Known::Other | Known::Expect => {
-                line::check_name(name, underscores)?;
+                line::check_name(Known::Other, name, underscores)?;
                 return Ok(true);
             }
             Known::ContentLength => self.content.take_length(value.of(buf))?,

@@ -62,11 +62,12 @@ fn is_exception(buf: &[u8], line: &crate::RequestLine, fields: &[Field]) -> bool
     let is_far = |field: &Field| {
         let name = field.name.of(buf).to_ascii_lowercase();
         let letters: Vec<u8> = name.iter().copied().filter(u8::is_ascii_alphabetic).collect();
+        let framing: [&[u8]; 2] = [b"contentlength", b"transferencoding"];
         let without = |at: usize| [&letters[..at], &letters[at + 1..]].concat();
-        let has_more = (0..letters.len())
-            .map(without)
-            .any(|letters| letters == b"contentlength" || letters == b"transferencoding");
-        has_more || (name.len() >= 14 && letters.len() < 13)
+        framing.iter().any(|framing| {
+            (letters.len() < framing.len() && framing.starts_with(&letters))
+                || (0..letters.len()).any(|at| without(at) == *framing)
+        })
     };
     // Visible ASCII that no URI may hold; it is encoded on the way.
     let is_encoded = line.path.of(buf).iter().any(|byte| b"\"<>\\^`{|}[]".contains(byte));
