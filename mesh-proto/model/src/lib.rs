@@ -8,6 +8,7 @@
 pub mod authority;
 pub mod duration;
 pub mod endpoint;
+pub mod explain;
 pub mod failure;
 pub mod head;
 pub mod name;

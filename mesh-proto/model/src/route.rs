@@ -63,6 +63,22 @@ pub struct Route {
     pub origin: String,
 }
 
+impl Route {
+    /// Where copies of its requests go, with repetitions.
+    pub fn mirrors(&self) -> impl Iterator<Item = &BackendTarget> {
+        let of_rules = self.rules.iter().flat_map(|rule| &rule.filters);
+        let backends = self.rules.iter().flat_map(|rule| &rule.backends);
+        of_rules.chain(backends.flat_map(|backend| &backend.filters)).filter_map(|filter| match filter {
+            Filter::Mirror(mirror) => Some(&mirror.target),
+            Filter::RequestHeaders(_)
+            | Filter::ResponseHeaders(_)
+            | Filter::Redirect(_)
+            | Filter::Rewrite(_)
+            | Filter::Cors(_) => None,
+        })
+    }
+}
+
 /// What a route is attached to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ParentRef {

@@ -2,7 +2,8 @@
 //!
 //! A table of routes comes into force when the endpoints of every service it sends requests to are here (or were refused,
 //! so that waiting is in vain); until then the former table stays, and so do the endpoints that only the former table
-//! needs. A destination that never had a table in force is not there yet.
+//! needs. A destination that never had a table in force is not there yet. Mirrors are not waited for: without endpoints nothing is
+//! copied, and no caller notices.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -285,7 +286,8 @@ impl Store {
                     continue;
                 };
                 let own = in_force.is_empty().then_some(name);
-                let needed = in_force.backends().filter_map(|backend| match backend {
+                let mirrors = in_force.routes().iter().flat_map(|route| route.mirrors());
+                let needed = in_force.backends().chain(mirrors).filter_map(|backend| match backend {
                     BackendTarget::Service { service, .. } => Some(service),
                     BackendTarget::Invalid { .. } => None,
                 });

@@ -10,18 +10,55 @@ use smallvec::SmallVec;
 use super::{GrpcMatch, Match, PathMatch, Target, TextMatch, ValueMatch};
 use crate::head::HeadView;
 
+/// A condition of a match that a request does not meet. Indices are those of the match's lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misfit<'a> {
+    /// The path.
+    Path(&'a PathMatch),
+    /// gRPC service and method.
+    Call(&'a GrpcMatch),
+    /// The method.
+    Method(&'a str),
+    /// A query parameter.
+    Query(usize, &'a ValueMatch),
+    /// A header.
+    Header(usize, &'a ValueMatch),
+}
+
 impl Match {
     /// Whether every part fits.
     pub fn fits<H: HeadView + ?Sized>(&self, request: &H) -> bool {
-        let target = match &self.target {
+        self.misfits(request).next().is_none()
+    }
+
+    /// The conditions that the request does not meet: path or call, method, query, headers. Each is looked at only when it is
+    /// asked for.
+    pub fn misfits<'a, H: HeadView + ?Sized>(
+        &'a self,
+        request: &'a H,
+    ) -> impl Iterator<Item = Misfit<'a>> + 'a {
+        let (target, method, query) = match &self.target {
             Target::Http { path, method, query } => {
-                path.fits(request.path())
-                    && method.as_deref().is_none_or(|wanted| wanted == request.method())
-                    && firsts(query).all(|wanted| query_fits(wanted, request.query().unwrap_or_default()))
+                let path = (!path.fits(request.path())).then_some(Misfit::Path(path));
+                (path, method.as_deref(), query.as_slice())
             }
-            Target::Grpc(call) => call.fits(request.path()),
+            Target::Grpc(call) => {
+                ((!call.fits(request.path())).then_some(Misfit::Call(call)), None, Default::default())
+            }
         };
-        target && firsts(&self.headers).all(|wanted| header_fits(wanted, request))
+        let method = method.filter(|wanted| *wanted != request.method()).map(Misfit::Method);
+        let query = firsts(query)
+            .filter(|(_, wanted)| {
+                let text = request.query().unwrap_or_default();
+                !query_value(&wanted.name, text).is_some_and(|value| wanted.value.fits(&value))
+            })
+            .map(|(at, wanted)| Misfit::Query(at, wanted));
+        let headers = firsts(&self.headers)
+            .filter(|(_, wanted)| {
+                !header_value(&wanted.name, request).is_some_and(|value| wanted.value.fits(&value))
+            })
+            .map(|(at, wanted)| Misfit::Header(at, wanted));
+        target.into_iter().chain(method).chain(query).chain(headers)
     }
 }
 
@@ -81,35 +118,33 @@ impl TextMatch {
 
 /// The conditions that count: of several with one name only the first does.
 /// Source: HTTPHeaderMatch.name and HTTPQueryParamMatch.name, "subsequent entries … MUST be ignored".
-pub(super) fn firsts(all: &[ValueMatch]) -> impl Iterator<Item = &ValueMatch> {
-    all.iter()
-        .enumerate()
-        .filter(|(at, one)| !all.iter().take(*at).any(|other| other.name == one.name))
-        .map(|(_, one)| one)
+pub(super) fn firsts(all: &[ValueMatch]) -> impl Iterator<Item = (usize, &ValueMatch)> {
+    all.iter().enumerate().filter(|(at, one)| !all.iter().take(*at).any(|other| other.name == one.name))
 }
 
-/// A header's values are compared as one, joined with `,` in order (RFC 9110 section 5.3). A missing header never fits.
-fn header_fits<H: HeadView + ?Sized>(wanted: &ValueMatch, request: &H) -> bool {
-    let mut joined: SmallVec<[u8; 128]> = SmallVec::new();
-    let mut present = false;
-    request.header_values(&wanted.name, &mut |value| {
-        if present {
+/// What conditions on a header look at: its values as one, joined with `,` in order (RFC 9110 section 5.3). `None`: a missing header,
+/// which never fits. `name` is lower case.
+pub fn header_value<H: HeadView + ?Sized>(name: &str, request: &H) -> Option<SmallVec<[u8; 128]>> {
+    let mut joined: Option<SmallVec<[u8; 128]>> = None;
+    request.header_values(name, &mut |value| match &mut joined {
+        Some(joined) => {
             joined.push(b',');
+            joined.extend_from_slice(value);
         }
-        present = true;
-        joined.extend_from_slice(value);
+        None => joined = Some(value.into()),
     });
-    present && wanted.value.fits(&joined)
+    joined
 }
 
-/// The first parameter with that name counts; a parameter without `=` has an empty value; a missing one never fits.
-fn query_fits(wanted: &ValueMatch, query: &str) -> bool {
+/// What conditions on a query parameter look at: the decoded value of the first one with that name. A parameter without `=` has an
+/// empty value. `None`: a missing one, which never fits.
+pub fn query_value<'a>(wanted: &str, query: &'a str) -> Option<Cow<'a, [u8]>> {
     query
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .find(|(name, _)| *decoded(name) == *wanted.name.as_bytes())
-        .is_some_and(|(_, value)| wanted.value.fits(&decoded(value)))
+        .find(|(name, _)| *decoded(name) == *wanted.as_bytes())
+        .map(|(_, value)| decoded(value))
 }
 
 /// Undoes the encoding of forms: `+` is a space, `%41` is `A`. A `%` without two hexadecimal digits stays as it is.

@@ -97,47 +97,53 @@ impl RouteTable {
         routes: &[Arc<Route>],
         policies: &[Arc<TrafficPolicy>],
     ) -> Self {
-        let attached = |namespace: &str| -> Vec<&Arc<Route>> {
-            routes
-                .iter()
-                .filter(|route| route.id.name.namespace() == namespace && is_parent(route, service, port))
-                .collect()
-        };
-        let mut chosen = attached(client_namespace);
-        if chosen.is_empty() {
-            chosen = attached(service.0.namespace());
-        }
-        if chosen.iter().any(|route| route.id.kind == RouteKind::Grpc) {
-            chosen.retain(|route| route.id.kind == RouteKind::Grpc);
-        }
-        let mut table = Self { routes: chosen.into_iter().cloned().collect(), ..Self::default() };
+        let in_force = standing(service, port, client_namespace, routes)
+            .filter(|(_, standing)| *standing == Standing::InForce)
+            .map(|(route, _)| Arc::clone(route));
+        let mut table = Self { routes: in_force.collect(), ..Self::default() };
         table.default_policy = Arc::new(request_policy(policies, service, port, None));
         table.fill(|route, rule, label| request_policy(policies, service, port, Some((route, rule, label))));
         table
     }
 
-    /// Sorts all matches of `routes` into the table.
+    /// Takes all rules and matches of `routes` into the table.
     fn fill(&mut self, policy: impl Fn(&Route, &Rule, &str) -> RequestPolicy) {
-        let mut entries = Vec::new();
         for route in &self.routes {
             for (index, rule) in route.rules.iter().enumerate() {
                 let label = rule.name.clone().unwrap_or_else(|| index.to_string());
                 let label: Arc<str> = format!("{}#{label}", route.id).into();
-                let at = self.rules.len();
                 let policy = Arc::new(policy(route, rule, &label));
                 self.rules.push(TableRule { route: Arc::clone(route), index, label, policy });
-                entries.extend(rule.matches.iter().enumerate().map(|(match_index, one)| {
-                    (Specificity::of(one), route, index, one, Entry { rule: at, match_index })
-                }));
             }
         }
-        entries.sort_by(|a, b| compare((a.0, a.1, a.2, a.4.match_index), (b.0, b.1, b.2, b.4.match_index)));
-        for (_, _, _, one, entry) in entries {
-            match whole_path(one) {
+        for (entry, path) in self.entries() {
+            match path {
                 Some(path) => self.exact.entry(path).or_default().push(entry),
                 None => self.rest.push(entry),
             }
         }
+    }
+
+    /// All matches, what wins first, each with the one path that can fit, if there is only one.
+    fn entries(&self) -> Vec<(Entry, Option<Box<str>>)> {
+        let rules = self.rules.iter().enumerate();
+        let mut entries: Vec<_> = rules
+            .filter_map(|(at, rule)| Some((at, rule, rule.rule()?)))
+            .flat_map(|(at, of, rule)| {
+                rule.matches.iter().enumerate().map(move |(match_index, one)| {
+                    let key = (Specificity::of(one), of.route.as_ref(), of.index, match_index);
+                    (key, one, Entry { rule: at, match_index })
+                })
+            })
+            .collect();
+        entries.sort_by(|a, b| compare(a.0, b.0));
+        entries.into_iter().map(|(_, one, entry)| (entry, whole_path(one))).collect()
+    }
+
+    /// All matches in the order in which they win: of those that fit a request, [`Self::decide`] takes the first one. For
+    /// explanations: it sorts anew.
+    pub fn in_order(&self) -> impl Iterator<Item = Chosen<'_>> {
+        self.entries().into_iter().filter_map(|(entry, _)| self.chosen(entry))
     }
 
     /// Whether no route is attached: then the service itself is the backend.
@@ -188,7 +194,7 @@ impl RouteTable {
         &self.routes
     }
 
-    /// Every backend of every rule, with repetitions.
+    /// Every backend of every rule, with repetitions. Mirrors are not among them: see [`Route::mirrors`].
     pub fn backends(&self) -> impl Iterator<Item = &BackendTarget> {
         self.routes
             .iter()
@@ -196,6 +202,57 @@ impl RouteTable {
             .flat_map(|rule| &rule.backends)
             .map(|backend| &backend.target)
     }
+}
+
+/// Whether a route counts for clients in a namespace, and if not, why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// It counts.
+    InForce,
+    /// It names the service as parent, but another port of it.
+    OtherPort,
+    /// It is in a namespace that is neither the service's nor the client's.
+    OtherNamespace,
+    /// It is of the service's namespace, and the client's namespace has routes of its own for the service.
+    HiddenByConsumer,
+    /// It is an HTTPRoute, and a GRPCRoute counts.
+    HiddenByGrpc,
+}
+
+/// The standing of every route that names the service as parent. The rules are those of [`RouteTable::build`].
+pub fn standing<'a>(
+    service: &ServiceName,
+    port: u16,
+    client_namespace: &str,
+    routes: &'a [Arc<Route>],
+) -> impl Iterator<Item = (&'a Arc<Route>, Standing)> {
+    let of_service: Vec<&Arc<Route>> =
+        routes.iter().filter(|route| route.parents.iter().any(|p| p.service == *service)).collect();
+    let attached = |namespace: &str, route: &Route| {
+        route.id.name.namespace() == namespace && is_parent(route, service, port)
+    };
+    let consumer = of_service.iter().any(|route| attached(client_namespace, route));
+    let counts = if consumer { client_namespace } else { service.0.namespace() };
+    let grpc = of_service.iter().any(|route| route.id.kind == RouteKind::Grpc && attached(counts, route));
+    let standings: Vec<_> = of_service
+        .into_iter()
+        .map(|route| {
+            let namespace = route.id.name.namespace();
+            let standing = if namespace != service.0.namespace() && namespace != client_namespace {
+                Standing::OtherNamespace
+            } else if !is_parent(route, service, port) {
+                Standing::OtherPort
+            } else if namespace != counts {
+                Standing::HiddenByConsumer
+            } else if grpc && route.id.kind == RouteKind::Http {
+                Standing::HiddenByGrpc
+            } else {
+                Standing::InForce
+            };
+            (route, standing)
+        })
+        .collect();
+    standings.into_iter()
 }
 
 /// Whether the route is attached to that port of the service.

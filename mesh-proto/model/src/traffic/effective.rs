@@ -40,6 +40,30 @@ pub struct RequestPolicy {
     pub rate_limits: Option<Sourced<Vec<RateLimit>>>,
 }
 
+impl RequestPolicy {
+    /// Every setting that is in force, by the name of its field, with who says so.
+    pub fn origins(&self) -> Vec<(&'static str, &Origin)> {
+        let Self { timeouts, retries, hedging, fault, direct_response, bodies, session, rate_limits } = self;
+        [
+            Some(("timeouts", &timeouts.origin)),
+            origin("retries", retries.as_ref()),
+            origin("hedging", hedging.as_ref()),
+            origin("fault", fault.as_ref()),
+            origin("directResponse", direct_response.as_ref()),
+            origin("bodies", bodies.as_ref()),
+            origin("sessionPersistence", session.as_ref()),
+            origin("rateLimits", rate_limits.as_ref()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+fn origin<'a, T>(field: &'static str, setting: Option<&'a Sourced<T>>) -> Option<(&'static str, &'a Origin)> {
+    setting.map(|setting| (field, &setting.origin))
+}
+
 impl Default for RequestPolicy {
     fn default() -> Self {
         Self {
@@ -74,6 +98,35 @@ pub struct BackendPolicy {
     pub protocol: Option<Sourced<Protocol>>,
     /// A bound on what the workload works on at once, for the workload's proxy to keep.
     pub concurrency: Option<Sourced<AdaptiveConcurrency>>,
+}
+
+impl BackendPolicy {
+    /// Every setting that is in force, by the name of its field, with who says so.
+    pub fn origins(&self) -> Vec<(&'static str, &Origin)> {
+        let Self {
+            balancing,
+            circuit_breaker,
+            retry_budget,
+            outlier,
+            health_check,
+            connect_timeout,
+            protocol,
+            concurrency,
+        } = self;
+        [
+            Some(("loadBalancer", &balancing.origin)),
+            Some(("circuitBreaker", &circuit_breaker.origin)),
+            Some(("retryBudget", &retry_budget.origin)),
+            Some(("outlierDetection", &outlier.origin)),
+            origin("healthCheck", health_check.as_ref()),
+            origin("connectTimeout", connect_timeout.as_ref()),
+            origin("protocol", protocol.as_ref()),
+            origin("concurrency", concurrency.as_ref()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
 }
 
 impl Default for BackendPolicy {
@@ -199,17 +252,25 @@ impl<'a> Levels<'a> {
         Self(levels.map(|policy| policy.map(Arc::as_ref)))
     }
 
-    /// The first one that says something about a field, and where.
+    /// The first one that says something about a setting, which is this field of the object, and where.
     fn first<T: Clone + 'a>(
         &self,
-        field: &str,
+        field: &'static str,
         of: impl Fn(&'a TrafficSettings) -> &'a Option<T>,
     ) -> Option<Sourced<T>> {
-        self.0.iter().flatten().find_map(|policy| {
-            let value = of(&policy.settings).clone()?;
-            let origin = Origin::Object { object: policy.resource_name(), field: format!("spec.{field}") };
-            Some(Sourced { value, origin })
-        })
+        self.first_named(of, |_| field)
+    }
+
+    /// The same for a setting whose field depends on what it says.
+    fn first_named<T: Clone + 'a>(
+        &self,
+        of: impl Fn(&'a TrafficSettings) -> &'a Option<T>,
+        field: impl FnOnce(&T) -> &'static str,
+    ) -> Option<Sourced<T>> {
+        let (policy, value) =
+            self.0.iter().flatten().find_map(|policy| Some((policy, of(&policy.settings).clone()?)))?;
+        let field = format!("spec.{}", field(&value));
+        Some(Sourced { value, origin: Origin::Object { object: policy.resource_name(), field } })
     }
 }
 
