@@ -1,10 +1,14 @@
 //! The way in: from the mesh port to the application. Who calls is known from the certificate alone, never from a header. It must
-//! not know routes: those are the caller's side.
+//! not know backends: those are the caller's side; of routes and policies it keeps what protects the workload.
 //!
-//! accept → peek → mutual TLS and peer identity → serve by ALPN → forward to the application → record.
+//! accept → peek → mutual TLS and peer identity → serve by ALPN → rate limits → turn → forward to the application → record.
 
 mod call;
+mod gate;
+mod limit;
+mod own;
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use mesh_identity::Identity;
@@ -13,9 +17,11 @@ use mesh_model::settings::MtlsMode;
 use mesh_model::spiffe::SpiffeId;
 
 use self::call::Call;
+use self::limit::Buckets;
+use self::own::{Own, Served};
 use crate::config::InboundListener;
 use crate::detect::Sniff;
-use crate::http::{self, Connector, Upstream, Wire};
+use crate::http::{self, Connector, RequestHead, Upstream, Wire};
 use crate::net::{Accepted, Stream};
 use crate::tcp::{self, First, Opening};
 use crate::telemetry::{AppProtocol, Direction, Event, Failure, Security, Side};
@@ -29,6 +35,9 @@ pub struct Inbound {
     worker: Rc<Worker>,
     tls: tls::Server,
     app: Rc<Upstream>,
+    listen: SocketAddr,
+    own: Own,
+    buckets: Buckets,
 }
 
 /// What the first bytes allow.
@@ -52,6 +61,9 @@ impl Inbound {
             worker: Rc::clone(worker),
             tls: tls::Server::new(identity),
             app: Upstream::new(listener.app, Transport::Plain, connector),
+            listen: listener.listen,
+            own: Own::default(),
+            buckets: Buckets::default(),
         })
     }
 
@@ -173,6 +185,12 @@ impl Inbound {
                 record.failure(unreached.failure());
             }
         }
+    }
+
+    /// The own service that a request is for, if anything is configured for it here.
+    fn served(&self, head: &RequestHead) -> Option<Rc<Served>> {
+        let namespace = &self.worker.config.namespace;
+        self.own.served(&self.worker.snapshot(), self.listen, namespace, &head.authority)
     }
 
     fn record(&self, protocol: AppProtocol, peer: Option<&SpiffeId>) -> Record {

@@ -3,14 +3,23 @@
 //! accept → detect → discover → route → filters → backend → balance → connect → forward → record. A request enters by a listener for
 //! one destination or by the HTTP proxy port. It must not know certificates or sockets.
 
+mod affinity;
+mod answer;
+mod attempts;
 mod backends;
 mod call;
 mod destination;
+mod foreign;
 mod health;
+mod idle;
+mod limits;
+mod mirror;
 mod opaque;
 mod plan;
+mod supply;
+mod wire;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use mesh_identity::Identity;
@@ -27,13 +36,21 @@ use crate::tls::Clients;
 use crate::worker::Worker;
 
 /// A connection's place under the bound, shared by what it becomes.
-type Permit = Rc<tokio::sync::OwnedSemaphorePermit>;
+type Permit = Rc<Caller>;
+
+/// Who connected.
+#[derive(Debug)]
+struct Caller {
+    address: IpAddr,
+    _permit: tokio::sync::OwnedSemaphorePermit,
+}
 
 /// The way out of one worker.
 #[derive(Debug)]
 pub struct Outbound {
     worker: Rc<Worker>,
     backends: Backends,
+    mirrors: mirror::UnderWay,
     /// Our own listeners: a request for one of them would come back to us for ever.
     own: Vec<SocketAddr>,
 }
@@ -48,7 +65,7 @@ impl Outbound {
             tasks: worker.upstreams.clone(),
         });
         let backends = Backends::new(connector, &worker.config.zone, worker.config.limits.foreign_hosts);
-        Rc::new(Self { worker: Rc::clone(worker), backends, own })
+        Rc::new(Self { worker: Rc::clone(worker), backends, mirrors: mirror::UnderWay::default(), own })
     }
 
     /// Serves a connection to a listener that stands for one destination, on a task of its own.
@@ -56,7 +73,8 @@ impl Outbound {
         let this = Rc::clone(self);
         self.worker.connections.spawn_local("outbound", async move {
             let _open = this.worker.open(Direction::Outbound);
-            this.carry(accepted.stream, host, Rc::new(accepted.permit)).await;
+            let caller = Caller { address: accepted.peer.ip(), _permit: accepted.permit };
+            this.carry(accepted.stream, host, Rc::new(caller)).await;
         });
     }
 
@@ -65,7 +83,8 @@ impl Outbound {
         let this = Rc::clone(self);
         self.worker.connections.spawn_local("outbound proxy", async move {
             let _open = this.worker.open(Direction::Outbound);
-            let Accepted { mut stream, permit, .. } = accepted;
+            let Accepted { mut stream, peer, permit } = accepted;
+            let permit = Caller { address: peer.ip(), _permit: permit };
             let timeouts = &this.worker.config.timeouts;
             // Clients may connect ahead of need, so the first byte has as long as an idle connection.
             match tcp::opening(&mut stream, timeouts.idle, timeouts.head).await {
@@ -105,7 +124,7 @@ impl Outbound {
     }
 
     async fn http(self: &Rc<Self>, stream: Stream, wire: Wire, host: Option<Rc<Host>>, permit: Permit) {
-        let call = Rc::new(Call::new(Rc::clone(self), host, permit));
+        let call = Rc::new(Call { outbound: Rc::clone(self), host, permit });
         let options = self.worker.server_options();
         let end = http::serve(stream, wire, call, &options).await;
         self.worker.served(&end);

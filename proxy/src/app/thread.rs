@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use super::listeners::Sockets;
-use crate::config::Config;
+use crate::config::{Config, InboundListener};
 use crate::inbound::Inbound;
 use crate::net::{self, Accepted};
 use crate::outbound::{Host, Outbound};
@@ -114,7 +114,9 @@ fn listen(
     }
     let mut all = Vec::new();
     for (socket, listener) in sockets.inbound.into_iter().zip(&config.inbound) {
-        let inbound = Inbound::new(worker, identity, *listener);
+        // The port that it really is, where any was asked for.
+        let listen = socket.local_addr().unwrap_or(listener.listen);
+        let inbound = Inbound::new(worker, identity, InboundListener { listen, ..*listener });
         all.push(Rc::clone(&inbound));
         accept(worker, listeners, socket, move |accepted| inbound.serve(accepted));
     }

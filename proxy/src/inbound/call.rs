@@ -1,16 +1,23 @@
-//! One HTTP connection on the mesh port, and each of its requests on the way to the application.
+//! One HTTP connection on the mesh port, and each of its requests on the way to the application: one line a phase.
 
 use std::rc::Rc;
+use std::time::Duration;
 
+use http::StatusCode;
 use mesh_model::name::WorkloadName;
 use mesh_model::spiffe::SpiffeId;
+use mesh_traffic::deadline;
+use mesh_traffic::retry::{UNSEEN, chain};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::Inbound;
+use super::gate::{self, Turn, Wait};
+use super::limit::Told;
+use super::own::Served;
 use crate::http::{
-    Body, ExchangeFailure, Fault, Handler, Headers, Kind, Request, RequestHead, Response, Upgrade, UpstreamResponse,
-    Wire, response_to,
+    Body, ExchangeFailure, Fault, Handler, Headers, Kind, Request, RequestHead, Response, Upgrade,
+    UpstreamResponse, Wire, response_to,
 };
 use crate::telemetry::{AppProtocol, Event, Failure};
 use crate::worker::record::Record;
@@ -30,6 +37,16 @@ pub(super) struct Call {
 const IDENTITY_HEADERS: [&str; 4] =
     ["x-forwarded-client-cert", "l5d-client-id", "x-envoy-peer-metadata", "x-envoy-peer-metadata-id"];
 
+/// Headers of our own that a proxy of the mesh may send and the application may hand on.
+const OF_PEERS: [&str; 2] = [chain::ATTEMPT, deadline::TIMEOUT_MS];
+
+/// A request that is not answered by the application.
+struct Refused {
+    fault: Fault,
+    /// Whether nothing of it reached the application.
+    unseen: bool,
+}
+
 impl Call {
     pub(super) fn new(inbound: Rc<Inbound>, peer: Option<SpiffeId>, wire: Wire, permit: Permit) -> Self {
         Self { inbound, peer, wire, permit }
@@ -39,16 +56,23 @@ impl Call {
     async fn forward(&self, mut head: RequestHead, body: Body, client: Upgrade) -> Response {
         let kind = head.kind;
         let mut record = self.inbound.record(AppProtocol::from(kind), self.peer.as_ref());
-        strip_identity(&mut head.headers);
+        strip(&mut head.headers, self.peer.as_ref());
         Self::trace(&mut record, &mut head);
         let body = body.counted(record.bytes_in());
-        match self.send(&mut record, head, body).await {
+        let served = self.inbound.served(&head);
+        let told = served.as_deref().and_then(|served| self.limit(served, &head));
+        let answer = match told.as_ref().and_then(|told| told.refused.clone()) {
+            Some(fault) => Err(Refused { fault, unseen: false }),
+            None => self.in_turn(served.as_deref(), head, body).await,
+        };
+        let mut response = match answer {
             Ok(answer) => self.answer(record, answer, client, kind),
-            Err(fault) => {
-                record.failure(fault.failure);
-                record.attach(response_to(&fault, kind), kind)
-            }
+            Err(refused) => refuse(record, &refused, kind),
+        };
+        if let Some(told) = &told {
+            told.write(&mut response.headers);
         }
+        response
     }
 
     fn trace(record: &mut Record, head: &mut RequestHead) {
@@ -58,12 +82,50 @@ impl Call {
             .expect("hexadecimal digits and hyphens are a value");
     }
 
-    async fn send(
+    /// What the rate limits of the called service say.
+    fn limit(&self, served: &Served, head: &RequestHead) -> Option<Told> {
+        let table = served.limits.as_deref()?;
+        self.inbound.buckets.ask(table, head, self.peer.as_ref(), &self.inbound.worker.telemetry)
+    }
+
+    /// Sends the request when it is its turn.
+    async fn in_turn(
         &self,
-        record: &mut Record,
+        served: Option<&Served>,
         head: RequestHead,
         body: Body,
-    ) -> Result<UpstreamResponse, Fault> {
+    ) -> Result<UpstreamResponse, Refused> {
+        let Some(gate) = served.and_then(|served| served.gate.as_ref()) else {
+            return self.send(head, body).await;
+        };
+        let turn = self.turn(gate, &head).await?;
+        let answer = self.send(head, body).await?;
+        turn.answered();
+        Ok(answer)
+    }
+
+    async fn turn(&self, gate: &Rc<gate::Gate>, head: &RequestHead) -> Result<Turn, Refused> {
+        let telemetry = &self.inbound.worker.telemetry;
+        match gate.turn(patience(head)).await {
+            Ok((turn, wait)) => {
+                if wait == Wait::Some {
+                    telemetry.count(Event::Queued);
+                }
+                Ok(turn)
+            }
+            Err(why) => {
+                telemetry.count(Event::Shed);
+                let why = match why {
+                    gate::Refused::Full => "the queue for more is full",
+                    gate::Refused::Late => "this one waited in vain",
+                };
+                let text = format!("the workload takes {} requests at once, and {why}", gate.limit());
+                Err(Refused { fault: Fault::new(Failure::Shed, text), unseen: true })
+            }
+        }
+    }
+
+    async fn send(&self, head: RequestHead, body: Body) -> Result<UpstreamResponse, Refused> {
         let app = &self.inbound.app;
         let wire = if head.upgrade.is_some() { Wire::Http1 } else { self.wire };
         let deadline = Instant::now() + self.inbound.worker.config.timeouts.tunnel_idle;
@@ -71,27 +133,29 @@ impl Call {
             Ok(answer) => Ok(answer),
             Err(ExchangeFailure::Unreached(why, _)) => {
                 let failure = why.failure();
-                let telemetry = &self.inbound.worker.telemetry;
-                telemetry.count(if failure == Failure::Overload {
+                self.inbound.worker.telemetry.count(if failure == Failure::Overload {
                     Event::Overload
                 } else {
                     Event::ConnectFailed
                 });
-                record.failure(failure);
-                Err(Fault::new(failure, format!("the application does not take the request: {why}")))
+                let text = format!("the application does not take the request: {why}");
+                Err(Refused { fault: Fault::new(failure, text), unseen: true })
             }
-            Err(ExchangeFailure::Failed { failure, .. }) => Err(Fault::new(
-                failure,
-                format!("the application at {} broke off before it answered", app.address()),
-            )),
+            Err(ExchangeFailure::Failed { failure, .. }) => {
+                let text = format!("the application at {} broke off before it answered", app.address());
+                Err(Refused { fault: Fault::new(failure, text), unseen: false })
+            }
             Err(ExchangeFailure::Body(error)) => {
-                Err(Fault::new(Failure::BadRequest, format!("the request broke off: {error}")))
+                let text = format!("the request broke off: {error}");
+                Err(Refused { fault: Fault::new(Failure::BadRequest, text), unseen: false })
             }
         }
     }
 
     fn answer(&self, mut record: Record, answer: UpstreamResponse, client: Upgrade, kind: Kind) -> Response {
-        let UpstreamResponse { response, upgrade } = answer;
+        let UpstreamResponse { mut response, upgrade } = answer;
+        // Only a proxy can know it; an application that says so would have requests repeated that it has seen.
+        response.headers.remove(UNSEEN);
         match upgrade {
             Some(server) => {
                 record.head(&response, kind);
@@ -113,13 +177,31 @@ impl Handler for Call {
             Err(bad) => {
                 let mut record = self.inbound.record(AppProtocol::Http, self.peer.as_ref());
                 record.failure(Failure::BadRequest);
-                record.attach(
-                    response_to(&Fault::new(Failure::BadRequest, bad.to_string()), Kind::Http),
-                    Kind::Http,
-                )
+                let mut response = response_to(&Fault::new(Failure::BadRequest, bad.to_string()), Kind::Http);
+                response.status = StatusCode::from_u16(bad.status()).unwrap_or(StatusCode::BAD_REQUEST);
+                record.attach(response, Kind::Http)
             }
         }
     }
+}
+
+fn refuse(mut record: Record, refused: &Refused, kind: Kind) -> Response {
+    let failure = refused.fault.failure;
+    record.failure(failure);
+    let mut response = response_to(&refused.fault, kind);
+    if refused.unseen {
+        response.headers.set(UNSEEN, failure.code().as_bytes()).expect("codes are letters");
+    }
+    record.attach(response, kind)
+}
+
+/// How long a request waits for its turn: never for longer than its caller does.
+fn patience(head: &RequestHead) -> Duration {
+    let callers = match head.kind {
+        Kind::Grpc => head.header("grpc-timeout").and_then(deadline::grpc),
+        Kind::Http => head.header(deadline::TIMEOUT_MS).and_then(deadline::mesh),
+    };
+    callers.map_or(gate::LONGEST, |callers| callers.min(gate::LONGEST))
 }
 
 /// The workload that an identity stands for: outside Kubernetes they have the same name.
@@ -127,6 +209,20 @@ pub(super) fn workload(identity: &SpiffeId) -> Option<WorkloadName> {
     WorkloadName::new(identity.namespace(), identity.service_account()).ok()
 }
 
-fn strip_identity(headers: &mut Headers) {
-    headers.remove_where(|name| name.starts_with("x-mesh-") || IDENTITY_HEADERS.contains(&name));
+/// Takes off what only the mesh may say. A peer with a certificate of the mesh is a proxy, whose attempts and deadlines are believed.
+fn strip(headers: &mut Headers, peer: Option<&SpiffeId>) {
+    headers.remove_where(|name| {
+        (name.starts_with("x-mesh-") && !(peer.is_some() && OF_PEERS.contains(&name)))
+            || IDENTITY_HEADERS.contains(&name)
+    });
+    if peer.is_some() {
+        return;
+    }
+    let Some(state) = headers.get_str("tracestate").filter(|state| state.contains("mesh=")) else { return };
+    match chain::unmarked(state) {
+        Some(left) => headers.set("tracestate", left.as_bytes()).expect("a part of a value is a value"),
+        None => {
+            headers.remove("tracestate");
+        }
+    }
 }

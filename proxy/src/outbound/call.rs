@@ -1,95 +1,118 @@
-//! One HTTP connection of the application, and each of its requests on the way to a backend.
+//! One HTTP connection of the application, and each of its requests on the way to a backend: one line a phase.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use http::{Method, StatusCode};
-use mesh_model::name::ServiceName;
-use mesh_model::route::edit::edit_headers;
-use mesh_model::route::{HeaderEdit, Timeouts};
-use mesh_model::service::Protocol;
+use mesh_traffic::fault;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
+use super::affinity::{self, Affinity};
+use super::attempts::{self, Answered, Errand};
+use super::backends::Backend;
 use super::destination::Found;
-use super::plan::{Outcome, Plan, plan};
-use super::{Host, Outbound, Permit};
-use crate::config::CONNECT_ATTEMPTS;
-use crate::http::{
-    Body, BodyError, ExchangeFailure, Fault, Handler, HeaderEdits, Kind, Request, RequestHead, Response, Unreached,
-    Upgrade, UpstreamResponse, Wire, response_to,
-};
+use super::limits::Limits;
+use super::plan::{self, Outcome, Plan};
+use super::{Host, Outbound, Permit, answer, foreign, mirror, wire};
+use crate::http::{Body, Fault, Handler, Kind, Request, RequestHead, Response, Upgrade};
 use crate::telemetry::{AppProtocol, Event, Failure, Side};
 use crate::worker::record::Record;
 
 /// A connection. `host` is its destination; on the HTTP proxy port each request names its own.
 pub(super) struct Call {
-    outbound: Rc<Outbound>,
-    host: Option<Rc<Host>>,
-    permit: Permit,
+    pub(super) outbound: Rc<Outbound>,
+    pub(super) host: Option<Rc<Host>>,
+    pub(super) permit: Permit,
 }
 
-/// A request on its way.
-struct Sending {
+/// A request whose head was accepted.
+struct Checked {
     head: RequestHead,
     body: Body,
-    deadline: Deadline,
-}
-
-/// When a request must have been answered, and whether a rule says so.
-#[derive(Clone, Copy)]
-struct Deadline {
-    at: Instant,
-    /// Only a rule's timeout ends a body; the other one is for the head alone.
-    body: Option<Instant>,
+    upgrade: Upgrade,
 }
 
 impl Call {
-    pub(super) fn new(outbound: Rc<Outbound>, host: Option<Rc<Host>>, permit: Permit) -> Self {
-        Self { outbound, host, permit }
-    }
-
     /// The phases of a request.
-    async fn forward(&self, record: &mut Record, request: Checked) -> Result<Answer, Fault> {
-        let Checked { mut head, body } = request;
-        let host = self.host(&head)?;
-        Self::trace(record, &mut head);
-        let found = self.outbound.discover(&host).await?;
-        match found {
-            Found::Foreign => {
-                let deadline = self.deadline(record, Timeouts::default());
-                let answer = self.send_foreign(record, &host, Sending { head, body, deadline }).await?;
-                Ok(Answer::Upstream(Box::new(answer), Vec::new(), deadline.body))
+    async fn forward(&self, mut record: Record, mut request: Checked) -> Response {
+        let kind = request.head.kind;
+        let host = match self.host(&request.head) {
+            Ok(host) => host,
+            Err(fault) => return self.fail(record, &fault, kind),
+        };
+        trace(&mut record, &mut request.head);
+        match self.outbound.discover(&host).await {
+            Err(fault) => self.fail(record, &fault, kind),
+            Ok(Found::Foreign) => {
+                let Checked { head, body, upgrade } = request;
+                Box::pin(foreign::forward(self, record, &host, head, body, upgrade)).await
             }
-            Found::Service { destination, port } => {
-                let service = destination.service.name.clone();
+            Ok(Found::Service { destination, port }) => {
+                let service = &destination.service.name;
                 record.service(service.clone(), port);
                 let table = destination.table(port).map(AsRef::as_ref);
-                let plan = plan(table, &service, port, &mut head, self.outbound.worker.random());
-                self.carry_out(record, plan, head, body).await
+                let snapshot = self.outbound.worker.snapshot();
+                let keeps = |policy: &_, head: &_, service: &_, port| {
+                    affinity::token(policy, head)
+                        .is_some_and(|token| affinity::locate(&snapshot, service, port, &token).is_some())
+                };
+                let random = self.outbound.worker.random();
+                let plan = plan::plan(table, service, port, &mut request.head, random, keeps);
+                if let Some(label) = plan.label {
+                    record.route(label);
+                }
+                self.carry_out(record, plan, request).await
             }
         }
     }
 
-    async fn carry_out(
-        &self,
-        record: &mut Record,
-        plan: Plan,
-        head: RequestHead,
-        body: Body,
-    ) -> Result<Answer, Fault> {
-        if let Some(label) = &plan.label {
-            record.route(label);
+    async fn carry_out(&self, mut record: Record, plan: Plan<'_>, request: Checked) -> Response {
+        let Checked { head, body, upgrade } = request;
+        let (kind, policy) = (head.kind, plan.policy);
+        if let Some(response) = self.inject(&plan, &head).await {
+            return self.own(record, &plan, response, kind, Some(Failure::FaultInjected));
         }
-        let deadline = self.deadline(record, plan.timeouts);
-        match plan.outcome {
-            Outcome::Fault(fault) => Err(fault),
-            Outcome::Redirect(answer) => Ok(Answer::Redirect(answer.status, answer.location, plan.response)),
-            Outcome::Backend { service, port } => {
-                let answer = self.send(record, &service, port, Sending { head, body, deadline }).await?;
-                Ok(Answer::Upstream(Box::new(answer), plan.response, deadline.body))
+        let (service, port) = match &plan.outcome {
+            Outcome::Fault(fault) => return self.fail(record, fault, kind),
+            Outcome::Redirect(to) => {
+                return self.own(record, &plan, answer::redirect(to), kind, None);
             }
+            Outcome::Preflight(fields) => return record.attach(answer::preflight(fields.clone()), kind),
+            Outcome::Backend { .. } if policy.direct_response.is_some() => {
+                let direct =
+                    policy.direct_response.as_ref().map(|direct| answer::direct(&direct.value, kind));
+                return self.own(
+                    record,
+                    &plan,
+                    direct.unwrap_or_else(|| Response::new(StatusCode::OK)),
+                    kind,
+                    None,
+                );
+            }
+            Outcome::Backend { service, port } => (*service, *port),
+        };
+        let body = match self.bounded(&plan, body) {
+            Ok(body) => self.mirrored(&plan, &head, body),
+            Err(fault) => return self.fail(record, &fault, kind),
+        };
+        let snapshot = self.outbound.worker.snapshot();
+        let Some(backend) = self.outbound.backends.backend(&snapshot, service, port) else {
+            let text = format!("nothing is known about the endpoints of service {service}");
+            return self.fail(record, &Fault::new(Failure::NoEndpoints, text), kind);
+        };
+        let errand = Errand {
+            outbound: &self.outbound,
+            backend: &backend,
+            service,
+            port,
+            policy,
+            limits: self.limits(&record, &plan, &head),
+            affinity: self.affinity(&backend, port, &plan, &head),
+            wire: wire::upstream(&head, wire::declared(&snapshot, service, port)),
+        };
+        match attempts::send(&errand, &mut record, head, body).await {
+            Ok(answered) => self.answer(record, &errand, plan, answered, upgrade, kind),
+            Err(fault) => self.fail(record, &fault, kind),
         }
     }
 
@@ -101,102 +124,103 @@ impl Call {
         }
     }
 
-    fn trace(record: &mut Record, head: &mut RequestHead) {
-        let context = record.trace(head);
-        head.headers
-            .set("traceparent", context.header().as_bytes())
-            .expect("hexadecimal digits and hyphens are a value");
-    }
-
-    fn deadline(&self, record: &Record, timeouts: Timeouts) -> Deadline {
-        let limit = [timeouts.request, timeouts.backend_request]
-            .into_iter()
-            .flatten()
-            .filter(|limit| *limit > Duration::ZERO)
-            .min();
-        let started = Instant::from_std(record.started());
-        match limit {
-            Some(limit) => Deadline { at: started + limit, body: Some(started + limit) },
-            None => Deadline { at: started + self.outbound.worker.config.timeouts.tunnel_idle, body: None },
-        }
-    }
-
-    /// Balance, connect, forward. Another endpoint is tried while nothing of the request has left.
-    async fn send(
-        &self,
-        record: &mut Record,
-        service: &ServiceName,
-        port: u16,
-        sending: Sending,
-    ) -> Result<UpstreamResponse, Fault> {
+    /// Faults on purpose: a pause, an answer in place of the backend's, or both.
+    async fn inject(&self, plan: &Plan<'_>, head: &RequestHead) -> Option<Response> {
+        let fault = plan.policy.fault.as_ref()?;
         let worker = &self.outbound.worker;
-        let snapshot = worker.snapshot();
-        let declared =
-            snapshot.service(service).and_then(|service| service.port(port)).and_then(|port| port.protocol);
-        let wire = upstream_wire(&sending.head, declared);
-        let deadline = sending.deadline.at;
-        let (mut head, mut body) = (sending.head, sending.body);
-        let mut tried = SmallVec::<[SocketAddr; CONNECT_ATTEMPTS]>::new();
-        let mut last = None;
-        while tried.len() < CONNECT_ATTEMPTS {
-            let random = |n| worker.random_below(n);
-            let Some(slot) = self.outbound.backends.pick(&snapshot, service, port, &tried, random) else {
-                break;
-            };
-            record.destination(slot.endpoint.workload.clone(), slot.payload.security());
-            let in_flight = slot.load.begin(std::time::Instant::now());
-            match slot.payload.exchange(wire, head, body, deadline).await {
-                Ok(answer) => {
-                    slot.load.connected();
-                    record.answered(Some(in_flight));
-                    return Ok(answer);
-                }
-                Err(ExchangeFailure::Unreached(why, back)) => {
-                    self.outbound.unreached(&why);
-                    if !matches!(why, Unreached::Bound) {
-                        slot.load.connect_failed(std::time::Instant::now());
-                    }
-                    tried.push(slot.endpoint.address);
-                    (head, body) = *back;
-                    last = Some(why);
-                }
-                Err(ExchangeFailure::Failed { failure, .. }) => {
-                    return Err(broke_off(failure, slot.endpoint.address));
-                }
-                Err(ExchangeFailure::Body(error)) => return Err(body_broke_off(error)),
-            }
+        let injected =
+            worker.with_random(|rng| fault::inject(&fault.value, |name| head.headers.get(name), rng));
+        if let Some(delay) = injected.delay {
+            worker.telemetry.count(Event::FaultDelay);
+            tokio::time::sleep(delay).await;
         }
-        Err(not_reached(service, port, last))
+        let abort = injected.abort?;
+        worker.telemetry.count(Event::FaultAbort);
+        Some(answer::abort(abort, &fault.origin, head.kind))
     }
 
-    async fn send_foreign(
-        &self,
-        record: &mut Record,
-        host: &Host,
-        sending: Sending,
-    ) -> Result<UpstreamResponse, Fault> {
-        let wire = upstream_wire(&sending.head, None);
-        let (mut head, mut body) = (sending.head, sending.body);
-        let mut last = None;
-        for address in self.outbound.resolve(host).await?.into_iter().take(CONNECT_ATTEMPTS) {
-            let upstream = self.outbound.backends.foreign(address)?;
-            match upstream.exchange(wire, head, body, sending.deadline.at).await {
-                Ok(answer) => {
-                    record.answered(None);
-                    return Ok(answer);
-                }
-                Err(ExchangeFailure::Unreached(why, back)) => {
-                    self.outbound.unreached(&why);
-                    (head, body) = *back;
-                    last = Some(why);
-                }
-                Err(ExchangeFailure::Failed { failure, .. }) => return Err(broke_off(failure, address)),
-                Err(ExchangeFailure::Body(error)) => return Err(body_broke_off(error)),
-            }
+    /// The request's body within the policy's bound.
+    fn bounded(&self, plan: &Plan<'_>, body: Body) -> Result<Body, Fault> {
+        let Some(bodies) = &plan.policy.bodies else { return Ok(body) };
+        let Some(max) = bodies.value.request else { return Ok(body) };
+        if let Some(size) = body.size_hint().filter(|size| *size > max) {
+            self.outbound.worker.telemetry.count(Event::BodyTooLarge);
+            let text = format!("the request's body has {size} bytes, and {} allows {max}", bodies.origin);
+            return Err(Fault::new(Failure::RequestTooLarge, text));
         }
-        let failure = last.as_ref().map_or(Failure::ConnectFailed, Unreached::failure);
-        let why = last.map(|why| format!(": {why}")).unwrap_or_default();
-        Err(Fault::new(failure, format!("{host} outside the mesh cannot be reached{why}")))
+        Ok(if body.is_end_stream() { body } else { body.limited(max) })
+    }
+
+    /// Starts copies for the mirrors that get one of this request.
+    fn mirrored(&self, plan: &Plan<'_>, head: &RequestHead, body: Body) -> Body {
+        if plan.mirrors.is_empty() {
+            return body;
+        }
+        let mirrors = plan.mirrors.iter().copied();
+        let chosen: SmallVec<[_; 2]> =
+            self.outbound.worker.with_random(|rng| fault::copied(mirrors, rng).collect());
+        mirror::send(&self.outbound, chosen.into_iter(), plan.label, head, body)
+    }
+
+    fn limits(&self, record: &Record, plan: &Plan<'_>, head: &RequestHead) -> Limits {
+        let most = self.outbound.worker.config.timeouts.tunnel_idle;
+        Limits::of(plan.policy, head, Instant::from_std(record.started()), most)
+    }
+
+    fn affinity(&self, backend: &Backend, port: u16, plan: &Plan<'_>, head: &RequestHead) -> Affinity {
+        let mut found = Affinity::default();
+        if plan.policy.session.is_some() {
+            found.token = affinity::token(plan.policy, head);
+            found.sticky = found.token.and_then(|token| {
+                backend.find(|address| affinity::is_meant(&token, backend.service(), port, address))
+            });
+        }
+        affinity::hash(&mut found, &backend.policy(), head, self.permit.address, || {
+            self.outbound.worker.random()
+        });
+        found
+    }
+
+    fn answer(
+        &self,
+        record: Record,
+        errand: &Errand<'_>,
+        plan: Plan<'_>,
+        answered: Answered,
+        upgrade: Upgrade,
+        kind: Kind,
+    ) -> Response {
+        let finish = |response: &mut Response| answer::edit(response, &plan.response, plan.cors);
+        answer::upstream(
+            record,
+            errand,
+            answered,
+            answer::Client { upgrade, permit: Rc::clone(&self.permit), kind },
+            finish,
+        )
+    }
+
+    /// An answer of the mesh's own, with what the rule's filters want of answers.
+    fn own(
+        &self,
+        mut record: Record,
+        plan: &Plan<'_>,
+        mut response: Response,
+        kind: Kind,
+        failure: Option<Failure>,
+    ) -> Response {
+        answer::edit(&mut response, &plan.response, plan.cors.clone());
+        if let Some(failure) = failure {
+            record.failure(failure);
+        }
+        record.attach(response, kind)
+    }
+
+    pub(super) fn fail(&self, record: Record, fault: &Fault, kind: Kind) -> Response {
+        if fault.failure == Failure::Overload {
+            self.outbound.worker.telemetry.count(Event::Overload);
+        }
+        answer::fail(record, fault, kind)
     }
 
     /// `CONNECT`: a tunnel, which is served like a listener for that destination.
@@ -206,7 +230,7 @@ impl Call {
             Err(fault) => Err(fault),
         };
         match found {
-            Err(fault) => fail(record, &fault, head.kind),
+            Err(fault) => self.fail(record, &fault, head.kind),
             Ok(host) => {
                 // What goes through the tunnel has records of its own; this one would count it twice.
                 record.forget();
@@ -222,44 +246,13 @@ impl Call {
             }
         }
     }
-
-    fn answer(&self, mut record: Record, answer: Answer, client: Upgrade, kind: Kind) -> Response {
-        match answer {
-            Answer::Redirect(status, location, edits) => {
-                let mut response = Response::new(StatusCode::from_u16(status).unwrap_or(StatusCode::FOUND));
-                if let Err(error) = response.headers.set("location", location.as_bytes()) {
-                    tracing::debug!(%error, location, "a redirect without a location");
-                }
-                edit_response(&mut response, &edits);
-                record.attach(response, kind)
-            }
-            Answer::Upstream(answer, edits, until) => {
-                let UpstreamResponse { mut response, upgrade } = *answer;
-                edit_response(&mut response, &edits);
-                match upgrade {
-                    Some(server) => {
-                        record.head(&response, kind);
-                        self.outbound.worker.splice(record, client, server, Rc::clone(&self.permit));
-                        response.with_body(Body::empty())
-                    }
-                    None => {
-                        record.attach(response.map_body(|body| body.until(until)), kind)
-                    }
-                }
-            }
-        }
-    }
 }
 
-/// A request whose head was accepted.
-struct Checked {
-    head: RequestHead,
-    body: Body,
-}
-
-enum Answer {
-    Redirect(u16, String, Vec<HeaderEdit>),
-    Upstream(Box<UpstreamResponse>, Vec<HeaderEdit>, Option<Instant>),
+fn trace(record: &mut Record, head: &mut RequestHead) {
+    let context = record.trace(head);
+    head.headers
+        .set("traceparent", context.header().as_bytes())
+        .expect("hexadecimal digits and hyphens are a value");
 }
 
 impl Handler for Call {
@@ -270,68 +263,14 @@ impl Handler for Call {
         record.source(self.outbound.worker.own.clone());
         let head = match head {
             Ok(head) => head,
-            Err(bad) => return fail(record, &Fault::new(Failure::BadRequest, bad.to_string()), Kind::Http),
+            Err(bad) => {
+                return self.fail(record, &Fault::new(Failure::BadRequest, bad.to_string()), Kind::Http);
+            }
         };
         if head.method == Method::CONNECT {
             return self.connect(record, &head, upgrade).await;
         }
-        let kind = head.kind;
         let body = body.counted(record.bytes_in());
-        match self.forward(&mut record, Checked { head, body }).await {
-            Ok(answer) => self.answer(record, answer, upgrade, kind),
-            Err(fault) => {
-                if fault.failure == Failure::Overload {
-                    self.outbound.worker.telemetry.count(Event::Overload);
-                }
-                fail(record, &fault, kind)
-            }
-        }
-    }
-}
-
-fn fail(mut record: Record, fault: &Fault, kind: Kind) -> Response {
-    record.failure(fault.failure);
-    record.attach(response_to(fault, kind), kind)
-}
-
-fn edit_response(response: &mut Response, edits: &[HeaderEdit]) {
-    for edit in edits {
-        edit_headers(edit, &mut HeaderEdits::new(&mut response.headers));
-    }
-}
-
-/// Declared beats what the client speaks; an upgrade needs HTTP/1, gRPC needs HTTP/2.
-fn upstream_wire(head: &RequestHead, declared: Option<Protocol>) -> Wire {
-    match declared {
-        _ if head.upgrade.is_some() => Wire::Http1,
-        _ if head.kind == Kind::Grpc => Wire::Http2,
-        Some(Protocol::Http2 | Protocol::Grpc) => Wire::Http2,
-        Some(Protocol::Http1) => Wire::Http1,
-        Some(Protocol::Tcp | Protocol::Tls) | None => head.wire,
-    }
-}
-
-fn broke_off(failure: Failure, address: SocketAddr) -> Fault {
-    let what = match failure {
-        Failure::RequestTimeout => "did not answer in time",
-        Failure::TlsFailed => "refused our certificate",
-        _ => "broke off before it answered",
-    };
-    Fault::new(failure, format!("{address} {what}"))
-}
-
-fn body_broke_off(error: BodyError) -> Fault {
-    Fault::new(Failure::BadRequest, format!("the request broke off: {error}"))
-}
-
-fn not_reached(service: &ServiceName, port: u16, last: Option<Unreached>) -> Fault {
-    match last {
-        Some(why) => Fault::new(
-            why.failure(),
-            format!("no endpoint of service {service} port {port} can be reached; last: {why}"),
-        ),
-        None => {
-            Fault::new(Failure::NoEndpoints, format!("service {service} has no endpoint for port {port}"))
-        }
+        self.forward(record, Checked { head, body, upgrade }).await
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_traffic::balance::InFlight;
+use mesh_traffic::outlier;
 
 use super::Worker;
 use crate::http::{BodyEnd, Headers, Kind, Observer, RequestHead, Response};
@@ -30,6 +31,11 @@ pub struct Record {
     about: Option<Box<About>>,
     sampled: Option<TraceContext>,
     in_flight: Option<InFlight>,
+    /// Kept as long as the request is under way.
+    keep: Option<Box<dyn std::any::Any>>,
+    /// What it failed with if its body does not end in time: at that time, and before.
+    late: Option<(tokio::time::Instant, Failure)>,
+    attempts: u32,
     done: bool,
 }
 
@@ -66,6 +72,9 @@ impl Record {
             about: None,
             sampled: None,
             in_flight: None,
+            keep: None,
+            late: None,
+            attempts: 0,
             done: false,
         }
     }
@@ -120,6 +129,28 @@ impl Record {
     pub fn destination(&mut self, workload: Option<WorkloadName>, security: Security) {
         self.key.destination = workload;
         self.key.security = security;
+    }
+
+    /// An attempt goes there.
+    pub fn attempt(&mut self, workload: Option<WorkloadName>, security: Security) {
+        self.attempts += 1;
+        self.destination(workload, security);
+    }
+
+    /// What the body fails with if it has not ended by then; without a word from here it is the request's timeout. A body that times
+    /// out before was idle.
+    pub fn late(&mut self, by: Option<(tokio::time::Instant, Failure)>) {
+        self.late = by;
+    }
+
+    /// Keeps something until the end of the exchange.
+    pub fn keep(&mut self, what: impl std::any::Any) {
+        self.keep = Some(Box::new(what));
+    }
+
+    /// The counts of bytes that pass in both directions.
+    pub fn moved(&self) -> [Rc<Cell<u64>>; 2] {
+        [Rc::clone(&self.bytes_in), Rc::clone(&self.bytes_out)]
     }
 
     /// How the hop is secured.
@@ -178,6 +209,30 @@ impl Record {
         }
     }
 
+    fn lateness(&self) -> Failure {
+        match self.late {
+            Some((by, failure)) if tokio::time::Instant::now() >= by => failure,
+            _ => Failure::IdleTimeout,
+        }
+    }
+
+    /// How it went counts for the endpoint that answered.
+    fn tell_endpoint(&mut self) {
+        let Some(in_flight) = self.in_flight.take() else { return };
+        if self.key.protocol == AppProtocol::Tcp {
+            return;
+        }
+        let failed = match (self.key.failure, self.key.grpc_status) {
+            (Some(Failure::ResponseTooLarge | Failure::StreamTimeout), _) => false,
+            (Some(_), _) => true,
+            (None, Some(status)) => matches!(status, 2 | 4 | 13 | 14),
+            (None, None) => self.key.status >= 500,
+        };
+        let outcome = if failed { outlier::Outcome::Error } else { outlier::Outcome::Success };
+        let latency = self.first_byte.unwrap_or_default();
+        in_flight.load().record(outcome, latency, Instant::now());
+    }
+
     fn write(&mut self) {
         if std::mem::replace(&mut self.done, true) {
             return;
@@ -209,7 +264,9 @@ impl Record {
             path = about.path,
             status = key.status,
             failure = key.failure.map(Failure::code),
+            flag = key.failure.map(Failure::flag),
             route = key.route.as_deref(),
+            attempts = self.attempts,
             ms = duration.as_secs_f64() * 1e3,
             bytes_in = self.bytes_in.get(),
             bytes_out = self.bytes_out.get(),
@@ -253,10 +310,12 @@ impl Observer for Record {
     fn end(&mut self, end: BodyEnd) {
         match end {
             BodyEnd::Complete | BodyEnd::Dropped => {}
-            BodyEnd::Failed | BodyEnd::TooLarge => self.failure(Failure::UpstreamReset),
-            BodyEnd::TimedOut => self.failure(Failure::RequestTimeout),
+            BodyEnd::Failed => self.failure(Failure::UpstreamReset),
+            BodyEnd::TooLarge => self.failure(Failure::ResponseTooLarge),
+            BodyEnd::TimedOut => self.failure(self.lateness()),
         }
-        self.in_flight = None;
+        self.tell_endpoint();
+        self.keep = None;
         self.write();
     }
 }

@@ -42,7 +42,7 @@ pub fn copied<'a>(
 }
 
 /// Whether all these headers have exactly these values.
-pub(crate) fn fits<'a>(wanted: &[(String, String)], header: impl Fn(&str) -> Option<&'a [u8]>) -> bool {
+pub fn fits<'a>(wanted: &[(String, String)], header: impl Fn(&str) -> Option<&'a [u8]>) -> bool {
     wanted.iter().all(|(name, value)| header(name) == Some(value.as_bytes()))
 }
 

@@ -19,6 +19,10 @@ use mesh_model::traffic::{Backoff, Pushback, Retries, RetryMethods, RetryOn};
 
 use self::wish::Wish;
 
+/// Told by the called side's proxy where nothing of a request reached the application. Its value is the failure's code. A proxy takes it
+/// off what its application answers, and believes it from peers of the mesh alone.
+pub const UNSEEN: &str = "x-mesh-unseen";
+
 /// What kind of call it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {

@@ -1,6 +1,6 @@
 //! Facts about what becomes of a request. Matching itself is tested in the model.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use mesh_model::name::{Name, ServiceName};
 use mesh_model::route::table::RouteTable;
@@ -9,7 +9,7 @@ use mesh_model::route::{
     RouteId, RouteKind, Rule, Target, Timeouts, UrlRewrite,
 };
 
-use super::{Outcome, plan};
+use super::{Outcome, Plan, plan};
 use crate::http::{Form, Headers, Kind, RequestHead, Wire};
 use crate::telemetry::Failure;
 
@@ -61,36 +61,39 @@ fn table(filters: Vec<Filter>, backends: Vec<Backend>) -> RouteTable {
     RouteTable::build(&service("cart"), 80, "shop", &[Arc::new(route)], &[])
 }
 
-fn failure(outcome: &Outcome) -> Option<Failure> {
+static CART: LazyLock<ServiceName> = LazyLock::new(|| service("cart"));
+
+fn planned<'a>(table: Option<&'a RouteTable>, head: &mut RequestHead, random: u64) -> Plan<'a> {
+    plan(table, &CART, 80, head, random, |_, _, _, _| false)
+}
+
+fn failure(outcome: &Outcome<'_>) -> Option<Failure> {
     match outcome {
         Outcome::Fault(fault) => Some(fault.failure),
-        Outcome::Backend { .. } | Outcome::Redirect(_) => None,
+        Outcome::Backend { .. } | Outcome::Redirect(_) | Outcome::Preflight(_) => None,
     }
 }
 
 #[test]
 fn without_a_route_the_service_itself_is_the_backend() {
-    let plan = plan(None, &service("cart"), 80, &mut head("/x"), 0);
-    assert!(matches!(plan.outcome, Outcome::Backend { service: s, port: 80 } if s == service("cart")));
+    let plan = planned(None, &mut head("/x"), 0);
+    assert!(matches!(plan.outcome, Outcome::Backend { service: s, port: 80 } if *s == *CART));
     assert!(plan.label.is_none());
 }
 
 #[test]
 fn a_request_that_fits_no_rule_has_no_route() {
     let table = table(vec![], vec![backend(to("a"), 1)]);
-    assert_eq!(
-        failure(&plan(Some(&table), &service("cart"), 80, &mut head("/v2"), 0).outcome),
-        Some(Failure::NoRoute)
-    );
+    assert_eq!(failure(&planned(Some(&table), &mut head("/v2"), 0).outcome), Some(Failure::NoRoute));
 }
 
 #[test]
 fn an_invalid_backend_fails_its_share_only() {
     let invalid = BackendTarget::Invalid { reference: "gone".into(), reason: "there is none".into() };
     let table = table(vec![], vec![backend(to("a"), 1), backend(invalid, 1)]);
-    assert_eq!(failure(&plan(Some(&table), &service("cart"), 80, &mut head("/v1"), 0).outcome), None);
+    assert_eq!(failure(&planned(Some(&table), &mut head("/v1"), 0).outcome), None);
     assert_eq!(
-        failure(&plan(Some(&table), &service("cart"), 80, &mut head("/v1"), u64::MAX).outcome),
+        failure(&planned(Some(&table), &mut head("/v1"), u64::MAX).outcome),
         Some(Failure::BackendInvalid)
     );
 }
@@ -99,10 +102,7 @@ fn an_invalid_backend_fails_its_share_only() {
 fn a_rule_without_a_weight_has_no_backend() {
     for backends in [vec![], vec![backend(to("a"), 0)]] {
         let table = table(vec![], backends);
-        assert_eq!(
-            failure(&plan(Some(&table), &service("cart"), 80, &mut head("/v1"), 0).outcome),
-            Some(Failure::NoBackend)
-        );
+        assert_eq!(failure(&planned(Some(&table), &mut head("/v1"), 0).outcome), Some(Failure::NoBackend));
     }
 }
 
@@ -115,13 +115,13 @@ fn filters_edit_the_head_and_keep_response_edits_for_later() {
         vec![Filter::RequestHeaders(edit("1")), Filter::Rewrite(rewrite), Filter::ResponseHeaders(edit("2"))];
     let table = table(filters, vec![backend(to("a"), 1)]);
     let mut head = head("/v1/items?q=1");
-    let plan = plan(Some(&table), &service("cart"), 80, &mut head, 0);
+    let plan = planned(Some(&table), &mut head, 0);
     assert_eq!(
         (head.target.as_str(), head.authority.as_str(), head.header("x-a")),
         ("/v9/items?q=1", "new.host", Some("1"))
     );
-    assert_eq!(plan.response, [edit("2")]);
-    assert_eq!(plan.label.as_deref(), Some("httproute/shop/cart#0"));
+    assert_eq!(plan.response.as_slice(), [&edit("2")]);
+    assert_eq!(plan.label.map(|label| &**label), Some("httproute/shop/cart#0"));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_redirect_needs_no_backend() {
         status: 301,
     });
     let table = table(vec![filter], vec![]);
-    let plan = plan(Some(&table), &service("cart"), 80, &mut head("/v1?a=b"), 0);
+    let plan = planned(Some(&table), &mut head("/v1?a=b"), 0);
     assert!(
         matches!(plan.outcome, Outcome::Redirect(r) if r.status == 301 && r.location == "https://cart/v1?a=b")
     );

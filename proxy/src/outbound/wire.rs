@@ -1,0 +1,23 @@
+//! Which version of HTTP is spoken to a backend. It must not know how.
+
+use mesh_model::name::ServiceName;
+use mesh_model::service::Protocol;
+
+use crate::http::{Kind, RequestHead, Wire};
+use crate::state::Snapshot;
+
+/// What is declared for that port of a service.
+pub(super) fn declared(snapshot: &Snapshot, service: &ServiceName, port: u16) -> Option<Protocol> {
+    snapshot.service(service).and_then(|service| service.port(port)).and_then(|port| port.protocol)
+}
+
+/// Declared beats what the client speaks; an upgrade needs HTTP/1, gRPC needs HTTP/2.
+pub(super) fn upstream(head: &RequestHead, declared: Option<Protocol>) -> Wire {
+    match declared {
+        _ if head.upgrade.is_some() => Wire::Http1,
+        _ if head.kind == Kind::Grpc => Wire::Http2,
+        Some(Protocol::Http2 | Protocol::Grpc) => Wire::Http2,
+        Some(Protocol::Http1) => Wire::Http1,
+        Some(Protocol::Tcp | Protocol::Tls) | None => head.wire,
+    }
+}
