@@ -92,7 +92,7 @@ pub struct TrafficPolicySpec {
     pub session_persistence: Option<SessionPersistence>,
     /// Bounds on requests per time, each with its own buckets; all must let a request pass. In force at the called workload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub rate_limits: Option<Vec<RateLimit>>,
 
     /// Which endpoint is picked. For Services.

@@ -198,6 +198,7 @@ impl Default for RetryBudget {
 /// When an endpoint that fails is left alone. Errors are 5xx, resets, timeouts and failed connects, and of gRPC UNAVAILABLE,
 /// INTERNAL, UNKNOWN and DEADLINE_EXCEEDED.
 #[derive(schemars::JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[schemars(extend("x-kubernetes-validations" = [Rule::new("duration(self.baseEjectionTime) <= duration(self.maxEjectionTime)").message("baseEjectionTime is longer than maxEjectionTime")]))]
 #[serde(rename_all = "camelCase", default)]
 pub struct OutlierDetection {
     /// So many errors in a row. 0: not counted.

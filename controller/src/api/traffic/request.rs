@@ -106,6 +106,7 @@ pub enum RetryMethods {
 
 /// Pauses that double from `base` to `max`, each drawn between nothing and itself.
 #[derive(schemars::JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(extend("x-kubernetes-validations" = [Rule::new("duration(self.base) <= duration(self.max)").message("base is longer than max")]))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Backoff {
     /// The first pause, at most 1m.
@@ -210,6 +211,7 @@ fn plain_text() -> String {
 
 /// So many requests in so much time. A request beyond it is answered 429 (gRPC: RESOURCE_EXHAUSTED).
 #[derive(schemars::JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(extend("x-kubernetes-validations" = [Rule::new("!has(self.burst) || self.burst >= self.requests").message("burst is below requests")]))]
 #[serde(rename_all = "camelCase")]
 pub struct RateLimit {
     /// Its name, for answers' headers and metrics; unique within the policy.
