@@ -54,6 +54,7 @@ pub(crate) fn suites(workspace: &Workspace, args: &SuitesArgs) -> Result<bool> {
     if is_wanted("grpc") {
         program = program.arg("--grpc-client").arg(tools::grpc_client(workspace)?);
         program = program.arg("--grpc-server").arg(tools::grpc_server(workspace)?);
+        program = program.arg("--grpc-named").arg(tools::grpc_named(workspace)?);
     }
     if let Some(wstest) = &args.autobahn {
         program = program.arg("--autobahn").arg(wstest);

@@ -27,6 +27,10 @@ pub(super) fn grpc_server(workspace: &Workspace) -> Result<PathBuf> {
     built(workspace, "grpc-interop-server", "google.golang.org/grpc/interop/server")
 }
 
+pub(super) fn grpc_named(workspace: &Workspace) -> Result<PathBuf> {
+    built(workspace, "grpc-interop-named", "./named")
+}
+
 /// Why Go programs cannot be built here, if so. Debian's Go is too old, and a toolchain is nothing that we install by ourselves.
 pub(crate) fn go_problem() -> Option<String> {
     let (major, minor) = GO;

@@ -87,6 +87,9 @@ pub(crate) struct Suites {
     /// The gRPC interop server
     #[arg(long, value_name = "FILE")]
     pub(crate) grpc_server: Option<PathBuf>,
+    /// The gRPC interop server that says its name
+    #[arg(long, value_name = "FILE")]
+    pub(crate) grpc_named: Option<PathBuf>,
     /// Autobahn's `wstest`, to run its cases through the sidecars too
     #[arg(long, value_name = "FILE")]
     pub(crate) autobahn: Option<PathBuf>,

@@ -11,6 +11,7 @@ mod raw;
 mod recorder;
 mod report;
 mod screen;
+mod suites;
 mod way;
 
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
 async fn suite(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Hostile(args) => hostile::run(args).await,
-        Command::Suites(_) | Command::Soak(_) => anyhow::bail!("not there yet"),
+        Command::Suites(args) => suites::run(args).await,
+        Command::Soak(_) => anyhow::bail!("not there yet"),
     }
 }

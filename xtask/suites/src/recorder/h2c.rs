@@ -44,7 +44,7 @@ async fn answer(
 ) -> Result<()> {
     let (head, mut body) = request.into_parts();
     let message = noted(&head, number);
-    let tag = message.field(TAG).unwrap_or(b"ok").to_vec();
+    let tag = message.field(TAG).map_or_else(|| vec![b'x'; 256], <[u8]>::to_vec);
     let index = recorder.note(message);
     while let Some(part) = body.data().await {
         let part = part?;
@@ -66,7 +66,11 @@ async fn answer(
     if head.uri.path() == "/stall" {
         return std::future::pending().await;
     }
-    let mut stream = respond.send_response(Response::new(()), false)?;
+    let is_head = head.method == http::Method::HEAD;
+    let mut stream = respond.send_response(Response::new(()), is_head)?;
+    if is_head {
+        return Ok(());
+    }
     if head.uri.path() != LARGE_PATH {
         stream.send_data(tag.into(), true)?;
         return Ok(());

@@ -1,0 +1,53 @@
+//! The protocol suites: what standards, and the programs of others, say a proxy must do. They run through sidecars; what each
+//! suite expects is its own.
+
+mod grpc;
+mod h2spec;
+mod lab;
+mod websocket;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+use mesh_lifecycle::tasks::Tasks;
+use serde_json::json;
+
+use self::lab::Lab;
+use crate::cli::{Suite, Suites};
+use crate::report::{Outcome, Report};
+use crate::screen;
+
+/// Runs the suites that were asked for.
+pub(crate) async fn run(args: &Suites) -> Result<ExitCode> {
+    let (begin, tasks) = (Instant::now(), Tasks::new());
+    let is_wanted = |suite| args.suites.is_empty() || args.suites.contains(&suite);
+    let lab = Lab::start(args, &tasks).await?;
+    let mut report = Report::new("suites", args.output);
+    if is_wanted(Suite::H2spec) {
+        screen::line("\n── h2spec: a port that is HTTP/2 only");
+        let result = h2spec::run(&lab, args, &mut report).await;
+        told(&mut report, "h2spec", result);
+    }
+    if is_wanted(Suite::Grpc) {
+        screen::line("\n── gRPC interop: client, sidecar, mutual TLS, sidecar, server");
+        let result = grpc::run(&lab, args, &mut report).await;
+        told(&mut report, "grpc", result);
+    }
+    if is_wanted(Suite::Websocket) {
+        screen::line("\n── WebSocket: client, sidecar, mutual TLS, sidecar, server");
+        let result = websocket::run(&lab, args, &mut report).await;
+        told(&mut report, "websocket", result);
+    }
+    screen::line(&format!("suites: {} s", begin.elapsed().as_secs()));
+    let code = report.close(&json!({ "seconds": begin.elapsed().as_secs() }));
+    drop(lab);
+    Ok(code)
+}
+
+/// A suite that could not be run is a failed row of its own.
+fn told(report: &mut Report, suite: &str, result: Result<()>) {
+    if let Err(error) = result {
+        report.row(suite, "runs", "the suite", "it runs", &Outcome::failed(format!("{error:#}")));
+    }
+}
