@@ -126,6 +126,7 @@ impl Worker {
                 tracing::debug!(%error, "a client did not keep to HTTP/2");
                 self.telemetry.count(Event::ProtocolError);
             }
+            ServeEnd::Flooded => self.telemetry.count(Event::Flood),
             ServeEnd::Broken(error) => tracing::debug!(%error, "a client's connection broke"),
         }
     }

@@ -88,8 +88,6 @@ pub struct Body {
     counter: Option<Rc<Cell<u64>>>,
     observer: Option<Box<dyn Observer>>,
     bounds: Option<Box<Bounds>>,
-    /// Dropped with the body; makes the connection count it as in flight.
-    active: Option<super::server::Active>,
 }
 
 /// Bounds, which few bodies have.
@@ -147,7 +145,7 @@ impl Body {
     }
 
     pub(super) fn new(content: Content) -> Self {
-        Self { content, counter: None, observer: None, bounds: None, active: None }
+        Self { content, counter: None, observer: None, bounds: None }
     }
 
     /// Adds the bytes that pass to this counter.
@@ -189,12 +187,6 @@ impl Body {
 
     fn bounds(&mut self) -> &mut Bounds {
         self.bounds.get_or_insert_default()
-    }
-
-    /// Keeps the connection's request in flight until the body is dropped.
-    pub(super) fn held(mut self, active: super::server::Active) -> Self {
-        self.active = Some(active);
-        self
     }
 
     /// The next piece; `None` at the end. Cancel-safe.
@@ -259,8 +251,10 @@ impl Body {
 
     /// Passes an interim answer on to whoever sends this body.
     pub(super) fn interim(&self, status: ::http::StatusCode, headers: &Headers) {
-        if let Content::Http1(body) = &self.content {
-            body.interim(status, headers);
+        match &self.content {
+            Content::Http1(body) => body.interim(status, headers),
+            Content::Http2(body) => body.interim(status, headers),
+            Content::Empty | Content::Bytes(_) | Content::Http1Answer(_) | Content::Source(_) => {}
         }
     }
 

@@ -5,7 +5,7 @@ mod connect;
 mod h2;
 
 pub use connect::{Connector, Unreached};
-pub(super) use h2::{LocalExecutor, Used};
+pub(super) use h2::Used;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;

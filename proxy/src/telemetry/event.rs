@@ -73,6 +73,8 @@ pub enum Event {
     DrainForced,
     /// Deltas waited on a worker because the control thread was behind.
     FlushDelayed,
+    /// A peer sent more frames of HTTP/2 that carry nothing than it may, and was cut off.
+    Flood,
     /// A request was sent again.
     Retried,
     /// A request that was sent again had a good answer in the end.
@@ -119,7 +121,7 @@ pub enum Event {
 
 impl Event {
     /// Every event, in the order of its index.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::PlaintextRefused,
         Self::PlaintextAccepted,
         Self::HandshakeFailed(HandshakeFailure::NoCertificate),
@@ -169,6 +171,7 @@ impl Event {
         Self::EndpointUnhealthy,
         Self::EndpointRecovered,
         Self::HealthDisregarded,
+        Self::Flood,
     ];
 
     /// The label's value.
@@ -232,6 +235,7 @@ impl Event {
             Self::EndpointUnhealthy => (46, "endpoint_unhealthy"),
             Self::EndpointRecovered => (47, "endpoint_recovered"),
             Self::HealthDisregarded => (48, "health_disregarded"),
+            Self::Flood => (49, "flood"),
         }
     }
 }

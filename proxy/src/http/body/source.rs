@@ -1,16 +1,12 @@
 //! Where the pieces of a body come from. It must not know bounds or observers.
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::Body as _;
-use hyper::body::Incoming;
 
 use super::{BodyError, Frame, Polled};
-use crate::http::Headers;
 use crate::http::h1::{RequestBody, ResponseBody};
-use crate::http::upstream::Used;
+use crate::http::h2::PeerBody;
 
 /// Gives the pieces of a body.
 pub trait Source {
@@ -26,13 +22,13 @@ pub trait Source {
     }
 }
 
-/// What a body is made of.
+/// What a body is made of. An enum, so that a piece passes no dynamic dispatch except in the rare source of our own.
 pub(in crate::http) enum Content {
     Empty,
     Bytes(Bytes),
     Http1(RequestBody),
     Http1Answer(Box<ResponseBody>),
-    Peer(Incoming, Option<Used>),
+    Http2(Box<PeerBody>),
     Source(Box<dyn Source>),
 }
 
@@ -46,15 +42,8 @@ impl Content {
             }
             Self::Http1(body) => body.poll_frame(cx),
             Self::Http1Answer(body) => body.poll_frame(cx),
+            Self::Http2(body) => body.poll_frame(cx),
             Self::Source(source) => source.poll_frame(cx),
-            Self::Peer(incoming, held) => {
-                let polled = Pin::new(&mut *incoming).poll_frame(cx).map(|frame| Some(frame?.map(own)));
-                let polled = polled.map(|frame| frame.map(|frame| frame.map_err(|_| BodyError::Sender)));
-                if matches!(polled, Poll::Ready(None | Some(Ok(_)))) && incoming.is_end_stream() {
-                    drop(held.take());
-                }
-                polled
-            }
         }
     }
 
@@ -62,9 +51,9 @@ impl Content {
         match self {
             Self::Empty => true,
             Self::Bytes(bytes) => bytes.is_empty(),
-            Self::Peer(incoming, _) => incoming.is_end_stream(),
             Self::Http1(body) => body.is_end(),
             Self::Http1Answer(body) => body.is_end(),
+            Self::Http2(body) => body.is_end(),
             Self::Source(source) => source.is_end(),
         }
     }
@@ -73,9 +62,9 @@ impl Content {
         match self {
             Self::Empty => Some(0),
             Self::Bytes(bytes) => Some(bytes.len() as u64),
-            Self::Peer(incoming, _) => incoming.size_hint().exact(),
             Self::Http1(body) => body.left(),
             Self::Http1Answer(body) => body.left(),
+            Self::Http2(body) => body.left(),
             Self::Source(source) => source.left(),
         }
     }
@@ -83,40 +72,5 @@ impl Content {
     /// Whether a peer sends it.
     pub(super) fn is_foreign(&self) -> bool {
         !matches!(self, Self::Empty | Self::Bytes(_))
-    }
-}
-
-fn own(frame: http_body::Frame<Bytes>) -> Frame {
-    match frame.into_data() {
-        Ok(data) => Frame::Data(data),
-        Err(frame) => Frame::Trailers(Headers::from_map(frame.into_trailers().unwrap_or_default())),
-    }
-}
-
-/// For the codec underneath.
-impl http_body::Body for super::Body {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
-        self.poll_next(cx).map(|frame| {
-            frame.map(|frame| {
-                frame.map(|frame| match frame {
-                    Frame::Data(data) => http_body::Frame::data(data),
-                    Frame::Trailers(trailers) => http_body::Frame::trailers(trailers.into_map()),
-                })
-            })
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        super::Body::is_end_stream(self)
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        super::Body::size_hint(self).map_or_else(http_body::SizeHint::default, http_body::SizeHint::with_exact)
     }
 }

@@ -17,7 +17,7 @@ impl RequestHead {
     pub(in crate::http) fn from_http2(parts: Parts) -> Result<Self, BadHead> {
         let Parts { method, uri, mut headers, extensions, .. } = parts;
         check(&headers)?;
-        let protocol = extensions.get::<h2::ext::Protocol>().map(|protocol| protocol.as_str().to_owned());
+        let protocol = extensions.get::<::h2::ext::Protocol>().map(|protocol| protocol.as_str().to_owned());
         let authority = authority(&uri, &headers, method == Method::CONNECT && protocol.is_none())?;
         headers.remove(header::HOST);
         headers.remove(header::EXPECT);
@@ -48,7 +48,7 @@ impl RequestHead {
         }
         if let Some(protocol) = &self.upgrade {
             *request.method_mut() = Method::CONNECT;
-            request.extensions_mut().insert(h2::ext::Protocol::from(protocol.as_str()));
+            request.extensions_mut().insert(::h2::ext::Protocol::from(protocol.as_str()));
             // Proof of a handshake that HTTP/2 does not have (RFC 8441 section 5.1).
             headers.remove(header::SEC_WEBSOCKET_KEY);
             headers.remove(header::SEC_WEBSOCKET_ACCEPT);

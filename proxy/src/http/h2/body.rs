@@ -1,0 +1,265 @@
+//! Bodies on HTTP/2: reading one from a stream, and sending one on a stream with the codec's back-pressure.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use ::h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, StatusCode};
+use mesh_http1::fields;
+
+use super::server::Respond;
+use crate::http::body::{Polled, Source};
+use crate::http::upstream::Used;
+use crate::http::{Body, BodyError, Frame, Headers};
+
+/// What a peer sends on one stream.
+#[derive(Debug)]
+pub(in crate::http) struct PeerBody {
+    stream: RecvStream,
+    /// As `content-length` said.
+    left: Option<u64>,
+    data_ended: bool,
+    ended: bool,
+    /// The request that still goes out on the same stream, and the place on its connection.
+    request: Option<Box<(Sending, Option<Used>)>>,
+    /// Where interim answers go.
+    respond: Option<Respond>,
+    /// The client waits for 100 before it sends.
+    waits: bool,
+}
+
+impl PeerBody {
+    pub(super) fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
+        let ended = stream.is_end_stream();
+        let length = headers.get(http::header::CONTENT_LENGTH);
+        let left = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        Self { stream, left, data_ended: ended, ended, request: None, respond: None, waits: false }
+    }
+
+    /// Interim answers go here; `waits`: the client waits for 100.
+    pub(super) fn answered_by(mut self, respond: Respond, waits: bool) -> Self {
+        self.respond = Some(respond);
+        self.waits = waits && !self.ended;
+        self
+    }
+
+    /// Passes an interim answer on.
+    pub(in crate::http) fn interim(&self, status: StatusCode, headers: &Headers) {
+        let Some(respond) = &self.respond else { return };
+        if status == StatusCode::CONTINUE || status == StatusCode::SWITCHING_PROTOCOLS {
+            return;
+        }
+        let mut interim = http::Response::new(());
+        *interim.status_mut() = status;
+        *interim.headers_mut() = headers.clone().into_map();
+        if let Err(error) = respond.borrow_mut().send_informational(interim) {
+            tracing::debug!(%error, %status, "an interim answer was not sent");
+        }
+    }
+
+    /// Tells a client that waits for it to send.
+    fn go_on(&mut self) {
+        let Some(respond) = self.respond.as_ref().filter(|_| self.waits) else { return };
+        self.waits = false;
+        let mut interim = http::Response::new(());
+        *interim.status_mut() = StatusCode::CONTINUE;
+        if let Err(error) = respond.borrow_mut().send_informational(interim) {
+            tracing::debug!(%error, "100 was not sent");
+        }
+    }
+
+    /// Goes on with sending the request while the answer is read; the place is free again at the end.
+    pub(super) fn with_request(mut self, sending: Sending, used: Option<Used>) -> Self {
+        self.request = Some(Box::new((sending, used)));
+        self
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.request = None;
+    }
+}
+
+impl Source for PeerBody {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Polled {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if let Some(request) = &mut self.request {
+            // How that ends is told by the stream of the answer.
+            let _ = request.0.poll(cx);
+        }
+        self.go_on();
+        while !self.data_ended {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // Passed on at once: what is held besides is the window of the stream.
+                    let _ = self.stream.flow_control().release_capacity(data.len());
+                    if let Some(left) = &mut self.left {
+                        *left = left.saturating_sub(data.len() as u64);
+                    }
+                    if self.stream.is_end_stream() {
+                        self.data_ended = true;
+                        self.end();
+                    }
+                    if !data.is_empty() || self.ended {
+                        return Poll::Ready(Some(Ok(Frame::Data(data))));
+                    }
+                }
+                Some(Err(error)) => {
+                    // A server that needs no more of the request ends its answer with NO_ERROR (RFC 9113 section 8.1).
+                    let error = failure(&error);
+                    self.end();
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => self.data_ended = true,
+            }
+        }
+        let trailers = ready!(self.stream.poll_trailers(cx));
+        self.end();
+        Poll::Ready(match trailers {
+            Ok(Some(trailers)) => Some(Ok(Frame::Trailers(clean(trailers)))),
+            Ok(None) => None,
+            Err(error) => Some(Err(failure(&error))),
+        })
+    }
+
+    fn is_end(&self) -> bool {
+        self.ended
+    }
+
+    fn left(&self) -> Option<u64> {
+        if self.ended { Some(0) } else { self.left }
+    }
+}
+
+fn failure(error: &::h2::Error) -> BodyError {
+    if error.is_reset() && error.is_library() { BodyError::Protocol } else { BodyError::Sender }
+}
+
+/// Trailers without those that have no place there (RFC 9110 section 6.5.1).
+fn clean(trailers: HeaderMap) -> Headers {
+    let mut trailers = Headers::from_map(trailers);
+    trailers.remove_where(|name| fields::is_forbidden_trailer(name.as_bytes()));
+    trailers
+}
+
+/// A body on its way out.
+#[derive(Debug)]
+pub(in crate::http) struct Sending {
+    stream: SendStream<Bytes>,
+    body: Body,
+    /// What was taken from the body and waits for room.
+    piece: Bytes,
+    last: bool,
+    /// Whether a piece of the body was taken.
+    pub(super) consumed: bool,
+    done: bool,
+}
+
+/// Why a body was not sent to its end.
+#[derive(Debug)]
+pub(in crate::http) enum Unsent {
+    /// The body itself broke off; the stream was reset.
+    Body(BodyError),
+    /// The peer wants no more of it.
+    Peer,
+}
+
+impl Sending {
+    pub(super) fn new(stream: SendStream<Bytes>, body: Body, done: bool) -> Self {
+        Self { stream, body, piece: Bytes::new(), last: false, consumed: false, done }
+    }
+
+    /// The body, if nothing of it was read.
+    pub(super) fn into_body(self) -> Option<Body> {
+        let mut this = self;
+        (!this.consumed).then(|| std::mem::replace(&mut this.body, Body::empty()))
+    }
+
+    /// Passes an interim answer to the sender of the body.
+    pub(super) fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// Sends as much as goes; ready once all of it is the codec's.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
+        while !self.done {
+            if !self.piece.is_empty() {
+                ready!(self.send_piece(cx))?;
+                continue;
+            }
+            match self.body.poll_next(cx) {
+                Poll::Pending => {
+                    // The peer may lose interest meanwhile.
+                    return match self.stream.poll_reset(cx) {
+                        Poll::Ready(_) => self.deaf(),
+                        Poll::Pending => Poll::Pending,
+                    };
+                }
+                Poll::Ready(Some(Ok(Frame::Data(data)))) => {
+                    self.consumed = true;
+                    self.last = self.body.is_end_stream();
+                    self.piece = data;
+                    if self.piece.is_empty() && self.last {
+                        self.finish()?;
+                    }
+                }
+                Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
+                    self.consumed = true;
+                    self.done = true;
+                    if self.stream.send_trailers(trailers.into_map()).is_err() {
+                        return self.deaf();
+                    }
+                }
+                Poll::Ready(None) => self.finish()?,
+                Poll::Ready(Some(Err(error))) => {
+                    self.done = true;
+                    let reason = match error {
+                        BodyError::Deadline | BodyError::Idle | BodyError::TooLarge => Reason::CANCEL,
+                        BodyError::Sender | BodyError::Protocol => Reason::INTERNAL_ERROR,
+                    };
+                    self.stream.send_reset(reason);
+                    return Poll::Ready(Err(Unsent::Body(error)));
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn send_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
+        self.stream.reserve_capacity(self.piece.len());
+        let mut room = self.stream.capacity();
+        while room == 0 {
+            room = match ready!(self.stream.poll_capacity(cx)) {
+                Some(Ok(room)) => room,
+                Some(Err(_)) | None => return self.deaf(),
+            };
+        }
+        let part = self.piece.split_to(room.min(self.piece.len()));
+        let last = self.last && self.piece.is_empty();
+        self.done = last;
+        if self.stream.send_data(part, last).is_err() {
+            return self.deaf();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn finish(&mut self) -> Result<(), Unsent> {
+        self.done = true;
+        self.stream.send_data(Bytes::new(), true).map_err(|_| Unsent::Peer)
+    }
+
+    fn deaf(&mut self) -> Poll<Result<(), Unsent>> {
+        self.done = true;
+        Poll::Ready(Err(Unsent::Peer))
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if !self.done {
+            self.stream.send_reset(Reason::CANCEL);
+        }
+    }
+}

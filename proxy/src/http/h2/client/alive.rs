@@ -1,0 +1,51 @@
+//! Whether the other end of a connection is still there: a ping after some time of silence. It must not know which end we are.
+
+use std::task::{Context, Poll};
+
+use ::h2::{Ping, PingPong};
+
+use crate::config::Timeouts;
+use crate::http::deadline::Deadline;
+use crate::http::h2::meter::Gauge;
+
+/// Watches one connection.
+#[derive(Debug)]
+pub(in crate::http::h2) struct Alive {
+    ping: Option<PingPong>,
+    timeouts: Timeouts,
+    deadline: Deadline,
+    /// Bytes read at the last look.
+    read: u64,
+    asked: bool,
+}
+
+impl Alive {
+    pub(in crate::http::h2) fn new(ping: Option<PingPong>, timeouts: Timeouts) -> Self {
+        let mut deadline = Deadline::never();
+        deadline.set_after(timeouts.pool_idle);
+        Self { ping, timeouts, deadline, read: 0, asked: false }
+    }
+
+    /// Ready when the other end answers no more.
+    pub(in crate::http::h2) fn poll(&mut self, gauge: &Gauge, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(ping) = &mut self.ping else { return Poll::Pending };
+        if self.asked {
+            // Takes the answer off, so that there can be another question.
+            if ping.poll_pong(cx).is_ready() {
+                self.asked = false;
+                self.deadline.set_after(self.timeouts.pool_idle);
+            }
+        }
+        while self.deadline.poll(cx).is_ready() {
+            if std::mem::replace(&mut self.read, gauge.read()) != gauge.read() {
+                self.deadline.set_after(self.timeouts.pool_idle);
+            } else if self.asked {
+                return Poll::Ready(());
+            } else {
+                self.asked = ping.send_ping(Ping::opaque()).is_ok();
+                self.deadline.set_after(self.timeouts.head);
+            }
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,219 @@
+//! Frames that cost the peer nothing and us something: a meter around the bytes of one HTTP/2 connection. The codec answers or swallows
+//! PING, SETTINGS, PRIORITY and WINDOW_UPDATE for ever; here they have a rate. It must not know what the frames say.
+//!
+//! Source: RFC 9113 sections 4.1 (frame header) and 10.5 (denial of service).
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::http::deadline;
+use crate::net::Stream;
+
+/// Frames other than HEADERS, CONTINUATION and DATA with content that a peer may send each second.
+const RATE: f64 = 1000.0;
+
+/// How many of them at once.
+const BURST: f64 = 2000.0;
+
+/// What a peer can earn beyond the burst, by frames that carry something.
+const EARNED: f64 = 8000.0;
+
+/// Bytes that we write for which the peer may send one frame: a reader of large bodies sends window updates.
+const BYTES_EACH: f64 = 1024.0;
+
+/// The preface of a client (RFC 9113 section 3.4).
+const PREFACE: u32 = 24;
+
+/// What is known about a connection from outside of it.
+#[derive(Debug, Default)]
+pub(in crate::http) struct Gauge {
+    /// Bytes read.
+    read: Cell<u64>,
+    /// Bytes moved either way.
+    moved: Cell<u64>,
+    flooded: Cell<bool>,
+}
+
+impl Gauge {
+    pub(super) fn read(&self) -> u64 {
+        self.read.get()
+    }
+
+    pub(super) fn moved(&self) -> u64 {
+        self.moved.get()
+    }
+
+    /// Whether the peer sent more frames than it may. Nothing more is read from then on.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.flooded.get()
+    }
+}
+
+/// Tells frames apart as their bytes pass.
+#[derive(Debug)]
+struct Frames {
+    header: [u8; 9],
+    /// Bytes of the header that are there.
+    have: usize,
+    /// Bytes of the payload still to pass.
+    skip: u32,
+    tokens: f64,
+    since: Instant,
+}
+
+impl Frames {
+    fn new(skip: u32) -> Self {
+        Self { header: [0; 9], have: 0, skip, tokens: BURST, since: deadline::now() }
+    }
+
+    /// Takes bytes in; whether the peer is within its rate.
+    fn take(&mut self, bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if self.skip > 0 {
+                let count = (self.skip as usize).min(rest.len());
+                self.skip -= u32::try_from(count).unwrap_or(u32::MAX);
+                rest = rest.get(count..).unwrap_or_default();
+                continue;
+            }
+            let count = (9 - self.have).min(rest.len());
+            let (part, tail) = rest.split_at(count);
+            if let Some(place) = self.header.get_mut(self.have..self.have + count) {
+                place.copy_from_slice(part);
+            }
+            self.have += count;
+            rest = tail;
+            if self.have == 9 {
+                self.have = 0;
+                if !self.frame() {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn frame(&mut self) -> bool {
+        let [a, b, c, kind, flags, ..] = self.header;
+        self.skip = u32::from_be_bytes([0, a, b, c]);
+        let ends = flags & 1 == 1;
+        match kind {
+            // HEADERS and CONTINUATION have bounds of their own in the codec; so has small DATA.
+            1 | 9 => self.earn(1.0),
+            0 if self.skip > 0 || ends => self.earn(1.0),
+            _ => return self.spend(),
+        }
+        true
+    }
+
+    fn earn(&mut self, frames: f64) {
+        self.tokens = (self.tokens + frames).min(BURST + EARNED);
+    }
+
+    fn spend(&mut self) -> bool {
+        if self.tokens < 1.0 {
+            let now = deadline::now();
+            let passed = now.saturating_duration_since(self.since).as_secs_f64();
+            self.since = now;
+            self.tokens = (self.tokens + passed * RATE).min(BURST);
+        }
+        self.tokens -= 1.0;
+        self.tokens >= 0.0
+    }
+}
+
+/// The stream that the codec reads and writes.
+#[derive(Debug)]
+pub(super) struct Metered {
+    stream: Stream,
+    frames: Frames,
+    gauge: Rc<Gauge>,
+}
+
+impl Metered {
+    /// Of a client's connection, which begins with the preface.
+    pub(super) fn server(stream: Stream) -> (Self, Rc<Gauge>) {
+        Self::new(stream, PREFACE)
+    }
+
+    /// Of a connection to an upstream.
+    pub(super) fn client(stream: Stream) -> (Self, Rc<Gauge>) {
+        Self::new(stream, 0)
+    }
+
+    fn new(stream: Stream, skip: u32) -> (Self, Rc<Gauge>) {
+        let gauge = Rc::<Gauge>::default();
+        (Self { stream, frames: Frames::new(skip), gauge: Rc::clone(&gauge) }, gauge)
+    }
+
+    fn wrote(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = &result {
+            self.gauge.moved.set(self.gauge.moved.get() + *count as u64);
+            #[expect(clippy::cast_precision_loss, reason = "a write is far smaller than 2^52 bytes")]
+            self.frames.earn(*count as f64 / BYTES_EACH);
+        }
+        result
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.gauge.is_flooded() {
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        let result = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let fresh = buf.filled().get(before..).unwrap_or_default();
+        this.gauge.read.set(this.gauge.read.get() + fresh.len() as u64);
+        this.gauge.moved.set(this.gauge.moved.get() + fresh.len() as u64);
+        if !this.frames.take(fresh) {
+            this.gauge.flooded.set(true);
+            // The owner looks at the gauge after each turn; what was read of the flood is not passed on.
+            buf.set_filled(before);
+            return Poll::Pending;
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
