@@ -103,7 +103,8 @@ fn wrong_version(rest: &[u8]) -> Reason {
         {
             match (end, (major, minor)) {
                 ([b'\n', ..], _) => Reason::BareLf,
-                ([b'\r', b'\n', ..], (b'1', b'0' | b'1')) => Reason::RequestLine,
+                // Only a major version is something else; a minor one that was never given is no request line (the table's row: 400).
+                ([b'\r', b'\n', ..], (b'1', _)) => Reason::RequestLine,
                 ([b'\r', b'\n', ..], _) => Reason::Version,
                 ([b'\r', ..], _) => Reason::BareCr,
                 _ => Reason::RequestLine,

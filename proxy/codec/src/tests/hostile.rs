@@ -94,7 +94,7 @@ fn target_rows() -> Vec<Row> {
         ("`/a/../b`", line("GET /a/../b HTTP/1.1"), "GET /b @a"),
         ("raw 0x80 in the path", b"GET /\x80 HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), "400 target"),
         ("raw 0x01 in the path", b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), "400 target"),
-        ("version HTTP/1.2", line("GET / HTTP/1.2"), "505 version"),
+        ("version HTTP/1.2", line("GET / HTTP/1.2"), "400 request_line"),
         ("tab in the request line", line("GET\t/ HTTP/1.1"), "400 request_line"),
         ("double space in the request line", line("GET  / HTTP/1.1"), "400 request_line"),
     ]
