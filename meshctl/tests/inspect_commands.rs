@@ -63,6 +63,13 @@ async fn every_command_shows_the_shop_and_a_broken_object_is_a_finding() {
     let version = json(&home, &["version", "-o", "json"]);
     assert_eq!(version["proxies"][0]["count"], 8, "{version}");
 
+    // Without -f, of the objects of the mesh that runs.
+    let explained = json(&home, &["explain", "http://reviews/", "--from", "web.shop", "-o", "json"]);
+    assert_eq!(explained["result"]["kind"], "sent", "{explained}");
+    let canary = &explained["backends"][1];
+    assert_eq!((&canary["target"], &canary["weight"]), (&"shop/reviews-v2:80".into(), &10.into()));
+    assert!(canary["source"]["at"].as_str().unwrap().contains("reviews-route.yaml:"), "{canary}");
+
     assert_eq!(home.output(&["sync"]).status.code(), Some(0), "{}", text(&home, &["sync"]));
     let route = home.objects().join("reviews-route.yaml");
     let good = std::fs::read_to_string(&route).unwrap();

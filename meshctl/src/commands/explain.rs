@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::builder::NonEmptyStringValueParser;
+use mesh_model::failure::Failure;
 
 use super::Outcome;
 use crate::local::state::{self, FindError};
@@ -23,7 +24,7 @@ mod words;
 use answer::Answer;
 use caller::Caller;
 use objects::{Objects, Place};
-use question::Question;
+use question::{InvalidQuestion, Question};
 
 /// Arguments of `meshctl explain`.
 #[derive(Debug, clap::Args)]
@@ -70,7 +71,11 @@ pub(crate) fn run(args: &Args, mesh: &str) -> anyhow::Result<Outcome> {
         [url] => (None, url.as_str()),
         _ => bail!("name one request: METHOD? URL"),
     };
-    let question = Question::parse(method, url, &args.headers)?;
+    let question = match Question::parse(method, url, &args.headers) {
+        Ok(question) => question,
+        Err(InvalidQuestion::Refused(refusal)) => return refused(&refusal.to_string(), args.output),
+        Err(error) => return Err(error.into()),
+    };
     let objects = Objects::load(&places(&args.files, mesh)?)?;
     let caller =
         Caller::find(&objects.index, args.namespace.as_deref(), args.from.as_deref(), &objects.from)?;
@@ -80,6 +85,16 @@ pub(crate) fn run(args: &Args, mesh: &str) -> anyhow::Result<Outcome> {
         Format::Table => output::print(&view::text(&answer, Paint::stdout())),
     }
     Ok(if answer.is_fine() { Outcome::Fine } else { Outcome::Finding })
+}
+
+/// A request that the proxy answers before it looks at any object.
+fn refused(why: &str, format: Format) -> anyhow::Result<Outcome> {
+    let failure = Failure::BadRequest;
+    match format {
+        Format::Json => output::json(&json::refused(failure, why))?,
+        Format::Table => output::line(&view::refused(failure, why)),
+    }
+    Ok(Outcome::Finding)
 }
 
 /// What the user named, else the folder of the running mesh.

@@ -298,7 +298,7 @@ const REQUEST_TOO_LARGE: Facts = Facts {
     http: 413,
     grpc: grpc::RESOURCE_EXHAUSTED,
     meaning: "the request's body is larger than the policy allows",
-    cause: "`bodies.request` of a TrafficPolicy bounds the bodies of requests, and this one is larger.",
+    cause: "`requestBodyLimit` of a TrafficPolicy bounds the bodies of requests, and this one is larger.",
     remedy: "Send less at once, or raise the bound.",
 };
 
@@ -308,8 +308,8 @@ const RESPONSE_TOO_LARGE: Facts = Facts {
     http: 502,
     grpc: grpc::RESOURCE_EXHAUSTED,
     meaning: "the response's body is larger than the policy allows",
-    cause: "`bodies.response` of a TrafficPolicy bounds the bodies of responses. One that says beforehand \
-        how large it is is not passed on; any other is broken off at the bound.",
+    cause: "`responseBodyLimit` of a TrafficPolicy bounds the bodies of responses. One that says \
+        beforehand how large it is is not passed on; any other is broken off at the bound.",
     remedy: "Ask for less at once, or raise the bound.",
 };
 

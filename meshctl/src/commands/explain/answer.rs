@@ -6,20 +6,22 @@ use mesh_controller::api::{Kind, ObjectKey};
 use mesh_controller::status::Condition;
 use mesh_model::authority::{self, Candidates};
 use mesh_model::endpoint::Endpoint;
+use mesh_model::explain::{self, Effect, Explanation, Share, Verdict};
 use mesh_model::failure::Failure;
 use mesh_model::head::HeadView as _;
 use mesh_model::name::ServiceName;
-use mesh_model::route::edit::{self, RedirectAnswer};
-use mesh_model::route::table::{Chosen, RouteTable};
-use mesh_model::route::{Backend, BackendTarget, Filter, Match, Route, RouteKind, Rule};
+use mesh_model::route::cors::{CorsAnswer, Verdict as CorsVerdict};
+use mesh_model::route::edit::RedirectAnswer;
+use mesh_model::route::table::Standing;
+use mesh_model::route::{BackendTarget, Route, RouteKind};
 use mesh_model::service::{Protocol, ServicePort};
 use mesh_model::settings::OutboundMode;
-use mesh_model::traffic::effective::{BackendPolicy, RequestPolicy, backend_policy};
 use mesh_model::traffic::{PolicyTarget, TrafficPolicy};
 
 use super::caller::Caller;
 use super::objects::Objects;
 use super::question::Question;
+use super::words;
 
 /// DNS domain of services' long names, as the proxy has it.
 const CLUSTER_DOMAIN: &str = "cluster.local";
@@ -34,6 +36,8 @@ pub(crate) struct Answer<'a> {
     /// Routes of the destination; `None` where there is no service or no HTTP.
     pub(crate) routing: Option<Routing>,
     pub(crate) outcome: Outcome,
+    /// What else the caller will see.
+    pub(crate) notes: Vec<String>,
     /// Objects that have a say in it, in the order in which they do.
     pub(crate) concerned: Vec<Concerned>,
 }
@@ -49,53 +53,19 @@ pub(crate) enum Destination {
     Foreign { elsewhere: Vec<ServiceName> },
 }
 
-/// How the routes decide.
+/// How the routes decide, and where the request's shares go.
 #[derive(Debug)]
 pub(crate) struct Routing {
-    pub(crate) table: RouteTable,
-    /// Matches that were looked at, in that order, up to the one that is taken.
-    pub(crate) considered: Vec<Considered>,
-    /// Attached, but not for this caller, and why.
-    pub(crate) ignored: Vec<(Arc<Route>, String)>,
-    pub(crate) taken: Option<Taken>,
-    /// Settings in force for the request.
-    pub(crate) policy: Arc<RequestPolicy>,
-    /// Where it can go; weight 0 too.
-    pub(crate) backends: Vec<Target>,
+    pub(crate) explanation: Explanation,
+    /// The backends of the explanation with their endpoints.
+    pub(crate) targets: Vec<Target>,
 }
 
-/// A match that was looked at.
-#[derive(Debug, Clone)]
-pub(crate) struct Considered {
-    /// `httproute/NS/NAME#RULE`.
-    pub(crate) label: Arc<str>,
-    /// `spec.rules[0].matches[1]`.
-    pub(crate) field: String,
-    pub(crate) matched: Match,
-    pub(crate) taken: bool,
-    /// Why it does not fit; empty for the one that is taken.
-    pub(crate) why: String,
-}
-
-/// The rule that the request takes.
-#[derive(Debug, Clone)]
-pub(crate) struct Taken {
-    pub(crate) label: Arc<str>,
-    pub(crate) rule_index: usize,
-    pub(crate) match_index: usize,
-    pub(crate) rule: Rule,
-    pub(crate) matched: Match,
-}
-
-/// A backend with what is known of it.
+/// A backend with its endpoints.
 #[derive(Debug)]
 pub(crate) struct Target {
-    pub(crate) backend: Backend,
-    /// The field that names it; none where the service itself is the backend.
-    pub(crate) field: Option<String>,
+    pub(crate) share: Share,
     pub(crate) endpoints: Vec<Endpoint>,
-    /// None of an invalid one.
-    pub(crate) policy: Option<BackendPolicy>,
 }
 
 /// What comes of the request.
@@ -109,6 +79,8 @@ pub(crate) enum Outcome {
     Bytes,
     /// A redirect.
     Redirect(RedirectAnswer),
+    /// The CORS filter answers for the backend.
+    Preflight(CorsVerdict),
     /// An answer of a policy.
     Direct(u16),
     /// The mesh fails it.
@@ -140,7 +112,8 @@ impl<'a> Answer<'a> {
         };
         let outcome = outcome(objects, question, &destination, routing.as_ref());
         let concerned = concerned(objects, &destination, routing.as_ref());
-        Self { objects, question, caller, destination, routing, outcome, concerned }
+        let notes = routing.as_ref().map(cross_origin).unwrap_or_default();
+        Self { objects, question, caller, destination, routing, outcome, notes, concerned }
     }
 
     /// Whether the request is carried or answered as objects say, and all objects concerned are in force.
@@ -179,100 +152,35 @@ impl Routing {
         question: &Question,
         caller: &Caller,
     ) -> Self {
-        let (routes, policies) = (&objects.compiled.routes, objects.policies());
-        let table = RouteTable::build(service, port, &caller.namespace, routes, policies);
-        let taken = table.decide(question).map(|chosen| Taken::of(&chosen));
-        let policy = table
-            .decide(question)
-            .map_or_else(|| Arc::clone(table.default_policy()), |c| Arc::clone(c.policy()));
-        let backends: Vec<(Backend, Option<String>)> = match &taken {
-            Some(taken) => {
-                let field = |at| format!("spec.rules[{}].backendRefs[{at}]", taken.rule_index);
-                let backends = taken.rule.backends.iter().cloned().enumerate();
-                backends.map(|(at, backend)| (backend, Some(field(at)))).collect()
-            }
-            None if table.is_empty() => {
-                let target = BackendTarget::Service { service: service.clone(), port };
-                vec![(Backend { target, weight: 1, filters: Vec::new() }, None)]
-            }
-            None => Vec::new(),
+        let asked = explain::Question {
+            service,
+            port,
+            client_namespace: &caller.namespace,
+            routes: &objects.compiled.routes,
+            policies: &objects.compiled.policies,
         };
-        let backends =
-            backends.into_iter().map(|(backend, field)| Target::find(objects, backend, field)).collect();
-        let ignored = ignored(routes, &table, service, port, caller);
-        let considered = taken.iter().map(Considered::taken).collect();
-        Self { table, considered, ignored, taken, policy, backends }
+        let explanation = explain::explain(&asked, question);
+        let targets = explanation.backends.iter().map(|share| Target::find(objects, share)).collect();
+        Self { explanation, targets }
     }
 
-    /// What all weights add up to.
-    pub(crate) fn weights(&self) -> u64 {
-        self.backends.iter().map(|target| u64::from(target.backend.weight)).sum()
-    }
-}
-
-impl Considered {
-    fn taken(taken: &Taken) -> Self {
-        Self {
-            label: Arc::clone(&taken.label),
-            field: format!("spec.rules[{}].matches[{}]", taken.rule_index, taken.match_index),
-            matched: taken.matched.clone(),
-            taken: true,
-            why: String::new(),
-        }
-    }
-}
-
-impl Taken {
-    fn of(chosen: &Chosen<'_>) -> Self {
-        Self {
-            label: Arc::clone(chosen.label),
-            rule_index: chosen.rule_index,
-            match_index: chosen.match_index,
-            rule: chosen.rule().clone(),
-            matched: chosen.matched().clone(),
-        }
+    /// Every step of the filters of the rule.
+    fn effects(&self) -> impl Iterator<Item = &Effect> {
+        self.explanation.filters.iter().map(|step| &step.effect)
     }
 }
 
 impl Target {
-    fn find(objects: &Objects, backend: Backend, field: Option<String>) -> Self {
-        let (mut endpoints, mut policy) = (Vec::new(), None);
-        if let BackendTarget::Service { service, port } = &backend.target {
-            let known = objects.compiled.services.get(service);
-            endpoints = known.map(|(_, endpoints)| endpoints.port(*port).to_vec()).unwrap_or_default();
-            policy = Some(backend_policy(objects.policies(), service, *port));
-        }
-        Self { backend, field, endpoints, policy }
+    fn find(objects: &Objects, share: &Share) -> Self {
+        let endpoints = match &share.target {
+            BackendTarget::Service { service, port } => {
+                let known = objects.compiled.services.get(service);
+                known.map(|(_, endpoints)| endpoints.port(*port).to_vec()).unwrap_or_default()
+            }
+            BackendTarget::Invalid { .. } => Vec::new(),
+        };
+        Self { share: share.clone(), endpoints }
     }
-}
-
-/// Routes of the service that this caller's requests do not see.
-fn ignored(
-    routes: &[Arc<Route>],
-    table: &RouteTable,
-    service: &ServiceName,
-    port: u16,
-    caller: &Caller,
-) -> Vec<(Arc<Route>, String)> {
-    let names_it = |route: &&Arc<Route>| route.parents.iter().any(|parent| parent.service == *service);
-    let used = |route: &&Arc<Route>| !table.routes().iter().any(|other| other.id == route.id);
-    let grpc = table.routes().iter().any(|route| route.id.kind == RouteKind::Grpc);
-    let producer = service.0.namespace();
-    let why = |route: &Arc<Route>| {
-        let namespace = route.id.name.namespace();
-        let attached =
-            route.parents.iter().any(|p| p.service == *service && p.port.is_none_or(|wanted| wanted == port));
-        if !attached {
-            format!("it is attached to another port than {port}")
-        } else if namespace != caller.namespace && namespace != producer {
-            format!("it holds for callers in {namespace} only")
-        } else if grpc && route.id.kind == RouteKind::Http {
-            "a GRPCRoute is attached to the port, so HTTPRoutes do not count".to_owned()
-        } else {
-            format!("the caller's namespace {} has routes of its own for the service", caller.namespace)
-        }
-    };
-    routes.iter().filter(names_it).filter(used).map(|route| (Arc::clone(route), why(route))).collect()
 }
 
 fn outcome(
@@ -303,49 +211,48 @@ fn outcome(
         (Destination::Service { .. }, None) => return Outcome::Bytes,
         (Destination::Service { name, port }, Some(routing)) => (name, port, routing),
     };
-    if let Some(direct) = &routing.policy.direct_response {
-        return Outcome::Direct(direct.value.status);
-    }
-    let Some(taken) = &routing.taken else {
-        return if routing.table.is_empty() {
-            reached(question, routing, question.path.clone(), question.authority().to_owned())
-        } else {
-            failed(
-                Failure::NoRoute,
-                format!("routes are attached to {name} port {}, but no rule fits", port.port),
-            )
-        };
-    };
-    let (mut path, mut host) = (question.path.clone(), question.authority().to_owned());
-    for filter in &taken.rule.filters {
-        match filter {
-            Filter::Redirect(to) => {
-                let moved = question.with_path(&path);
-                return Outcome::Redirect(edit::redirect(to, &taken.matched, &moved, "http", port.port));
+    match &routing.explanation.verdict {
+        Verdict::NoRule => {
+            let why = format!("routes are attached to {name} port {}, but no rule fits", port.port);
+            failed(Failure::NoRoute, why)
+        }
+        Verdict::Preflight(CorsAnswer::Preflight { verdict, .. }) => Outcome::Preflight(*verdict),
+        Verdict::Redirect(answer) => Outcome::Redirect(answer.clone()),
+        Verdict::Service | Verdict::Backends | Verdict::NoBackend | Verdict::Preflight(_) => {
+            match &routing.explanation.policy.direct_response {
+                Some(direct) => Outcome::Direct(direct.value.status),
+                None => reached(question, routing),
             }
-            Filter::Rewrite(to) => {
-                if let Some(to) = &to.path {
-                    path = edit::rewrite_path(to, &taken.matched, &path);
-                }
-                if let Some(to) = &to.hostname {
-                    host.clone_from(to);
-                }
-            }
-            Filter::RequestHeaders(_) | Filter::ResponseHeaders(_) | Filter::Mirror(_) | Filter::Cors(_) => {}
         }
     }
-    reached(question, routing, path, host)
+}
+
+/// What CORS filters say to a request that goes on.
+fn cross_origin(routing: &Routing) -> Vec<String> {
+    let said = routing.effects().filter_map(|effect| match effect {
+        Effect::Cors(CorsAnswer::Actual { verdict: CorsVerdict::Allowed, .. }) => {
+            Some("a script of its origin may read the answer".to_owned())
+        }
+        Effect::Cors(CorsAnswer::Actual { verdict, .. }) => {
+            Some(format!("a script may not read the answer: {}", words::cors_verdict(*verdict)))
+        }
+        Effect::Cors(CorsAnswer::Preflight { .. } | CorsAnswer::NotCors)
+        | Effect::Forwarded { .. }
+        | Effect::Response
+        | Effect::Redirect(_)
+        | Effect::Mirrored(_) => None,
+    });
+    said.collect()
 }
 
 /// What comes of a request that may go to one of the backends.
-fn reached(question: &Question, routing: &Routing, path: String, authority: String) -> Outcome {
-    let usable: Vec<&Target> = routing.backends.iter().filter(|target| target.backend.weight > 0).collect();
+fn reached(question: &Question, routing: &Routing) -> Outcome {
+    let usable: Vec<&Target> = routing.targets.iter().filter(|target| target.share.weight > 0).collect();
     if usable.is_empty() {
         let why = "no backend of the rule has a weight above 0".to_owned();
         return Outcome::Failed { failure: Failure::NoBackend, why };
     }
-    let invalid = |target: &&&Target| matches!(target.backend.target, BackendTarget::Invalid { .. });
-    if usable.iter().filter(invalid).count() == usable.len() {
+    if usable.iter().all(|target| matches!(target.share.target, BackendTarget::Invalid { .. })) {
         let why = "no backend of the rule can be resolved".to_owned();
         return Outcome::Failed { failure: Failure::BackendInvalid, why };
     }
@@ -353,6 +260,12 @@ fn reached(question: &Question, routing: &Routing, path: String, authority: Stri
         let why = "no backend has an endpoint".to_owned();
         return Outcome::Failed { failure: Failure::NoEndpoints, why };
     }
+    let forwarded = routing.effects().filter_map(|effect| match effect {
+        Effect::Forwarded { path, authority, .. } => Some((path.clone(), authority.clone())),
+        Effect::Response | Effect::Redirect(_) | Effect::Cors(_) | Effect::Mirrored(_) => None,
+    });
+    let unchanged = || (question.path.clone(), question.authority().to_owned());
+    let (path, authority) = forwarded.last().unwrap_or_else(unchanged);
     let query = question.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
     Outcome::Sent { target: format!("{path}{query}"), authority }
 }
@@ -374,10 +287,14 @@ fn concerned(objects: &Objects, destination: &Destination, routing: Option<&Rout
     let mut keys: Vec<ObjectKey> = services.iter().map(service_key).collect();
     let mut routes = Vec::new();
     if let Some(routing) = routing {
-        routes.extend(routing.table.routes().iter().map(|route| route.id.clone()));
-        keys.extend(routing.table.routes().iter().map(|route| route_key(route)));
-        for target in &routing.backends {
-            if let BackendTarget::Service { service, .. } = &target.backend.target {
+        let in_force =
+            routing.explanation.routes.iter().filter(|(_, standing)| *standing == Standing::InForce);
+        for (route, _) in in_force {
+            routes.push(route.id.clone());
+            keys.push(route_key(route));
+        }
+        for target in &routing.targets {
+            if let BackendTarget::Service { service, .. } = &target.share.target {
                 keys.push(service_key(service));
                 services.push(service.clone());
             }
@@ -389,7 +306,7 @@ fn concerned(objects: &Objects, destination: &Destination, routing: Option<&Rout
             PolicyTarget::Route { route, .. } => routes.contains(route),
         })
     };
-    let policies = objects.policies().iter().filter(on);
+    let policies = objects.compiled.policies.iter().filter(on);
     keys.extend(
         policies.filter_map(|policy| objects.by_resource(&format!("trafficpolicy/{}", policy.name)).cloned()),
     );

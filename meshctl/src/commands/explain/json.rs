@@ -2,14 +2,17 @@
 
 use mesh_controller::status::Verdict;
 use mesh_model::endpoint::{EndpointState, Transport};
+use mesh_model::explain::{FilterStep, Looked};
+use mesh_model::failure::Failure;
 use mesh_model::head::HeadView as _;
 use mesh_model::route::BackendTarget;
+use mesh_model::route::cors::Verdict as CorsVerdict;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Concerned, Destination, Outcome, Routing, Target};
 use super::settings::{self, Row};
 use super::sources::{Source, Sources};
-use super::words;
+use super::{view, words};
 
 /// The whole answer. Fields are added, never changed.
 pub(crate) fn json(answer: &Answer<'_>) -> Value {
@@ -30,15 +33,31 @@ pub(crate) fn json(answer: &Answer<'_>) -> Value {
             "zone": answer.caller.zone,
         },
         "result": result(answer),
+        "notes": answer.notes,
         "destination": destination(&answer.destination),
         "route": answer.routing.as_ref().map(|routing| route(routing, &sources)),
         "backends": answer.routing.iter().flat_map(|routing| {
-            routing.backends.iter().map(|target| backend(target, routing, &sources))
+            routing.targets.iter().map(|target| backend(target, routing, &sources))
         }).collect::<Vec<_>>(),
-        "settings": answer.routing.as_ref().map(|routing| rows(&settings::of_request(&routing.policy), &sources)),
+        "settings": answer.routing.as_ref().map(|routing| rows(&settings::of_request(&routing.explanation.policy), &sources)),
         "objects": answer.concerned.iter().map(object).collect::<Vec<_>>(),
         "problems": answer.objects.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "fine": answer.is_fine(),
+    })
+}
+
+/// A request that is refused before any object is looked at.
+pub(crate) fn refused(failure: Failure, why: &str) -> Value {
+    json!({ "result": failed(failure, why), "fine": false })
+}
+
+fn failed(failure: Failure, why: &str) -> Value {
+    json!({
+        "kind": "failure",
+        "code": failure.code(),
+        "status": failure.http_status(),
+        "grpc_status": failure.grpc_status(),
+        "why": why,
     })
 }
 
@@ -50,14 +69,11 @@ fn result(answer: &Answer<'_>) -> Value {
         Outcome::Foreign => json!({ "kind": "leaves_the_mesh" }),
         Outcome::Bytes => json!({ "kind": "bytes" }),
         Outcome::Redirect(to) => json!({ "kind": "redirect", "status": to.status, "location": to.location }),
+        Outcome::Preflight(verdict) => {
+            json!({ "kind": "preflight", "allowed": *verdict == CorsVerdict::Allowed })
+        }
         Outcome::Direct(status) => json!({ "kind": "direct_response", "status": status }),
-        Outcome::Failed { failure, why } => json!({
-            "kind": "failure",
-            "code": failure.code(),
-            "status": failure.http_status(),
-            "grpc_status": failure.grpc_status(),
-            "why": why,
-        }),
+        Outcome::Failed { failure, why } => failed(*failure, why),
     }
 }
 
@@ -80,39 +96,48 @@ fn destination(destination: &Destination) -> Value {
 }
 
 fn route(routing: &Routing, sources: &Sources<'_>) -> Value {
-    let considered = routing.considered.iter().map(|one| {
-        json!({
-            "rule": &*one.label,
-            "match": words::matching(&one.matched),
-            "taken": one.taken,
-            "why": one.why,
-            "source": source(&sources.field(&one.label, &one.field)),
-        })
-    });
-    let ignored = routing
-        .ignored
-        .iter()
-        .map(|(route, why)| json!({ "route": route.id.to_string(), "why": why, "at": route.origin }));
-    let filters = routing.taken.iter().flat_map(|taken| {
-        taken.rule.filters.iter().enumerate().map(move |(at, filter)| {
-            json!({ "filter": words::filter(filter), "field": format!("spec.rules[{}].filters[{at}]", taken.rule_index) })
-        })
+    let explanation = &routing.explanation;
+    let ignored = explanation.routes.iter().filter_map(|(route, standing)| {
+        let why = words::standing(*standing, route)?;
+        Some(json!({ "route": route.id.to_string(), "why": why, "at": route.origin }))
     });
     json!({
-        "rule": routing.taken.as_ref().map(|taken| taken.label.to_string()),
-        "considered": considered.collect::<Vec<_>>(),
+        "taken": explanation.chosen.as_ref().map(|chosen| looked(chosen, sources)),
+        "not": explanation.passed.iter().map(|passed| looked(passed, sources)).collect::<Vec<_>>(),
+        "after": explanation.after,
         "ignored": ignored.collect::<Vec<_>>(),
-        "filters": filters.collect::<Vec<_>>(),
+        "filters": filters(&explanation.filters, explanation.chosen.as_ref(), sources),
     })
 }
 
+fn looked(looked: &Looked, sources: &Sources<'_>) -> Value {
+    let reasons = looked.reasons.iter().map(|reason| {
+        json!({ "why": reason.to_string(), "source": source(&sources.field(&looked.label, &reason.field)) })
+    });
+    json!({
+        "rule": &*looked.label,
+        "match": words::matching(&looked.matched),
+        "source": source(&sources.field(&looked.label, &view::field_of(looked))),
+        "reasons": reasons.collect::<Vec<_>>(),
+    })
+}
+
+fn filters(steps: &[FilterStep], of: Option<&Looked>, sources: &Sources<'_>) -> Value {
+    let steps = steps.iter().map(|step| {
+        let from = of.map(|looked| source(&sources.field(&looked.label, &step.field)));
+        json!({ "filter": words::filter(&step.filter), "source": from })
+    });
+    steps.collect()
+}
+
 fn backend(target: &Target, routing: &Routing, sources: &Sources<'_>) -> Value {
-    let invalid = match &target.backend.target {
+    let share = &target.share;
+    let invalid = match &share.target {
         BackendTarget::Invalid { reason, .. } => Some(reason),
         BackendTarget::Service { .. } => None,
     };
-    let label = routing.taken.as_ref().map(|taken| &*taken.label);
-    let field = target.field.as_deref();
+    let chosen = routing.explanation.chosen.as_ref();
+    let field = share.field.as_deref();
     let endpoints = target.endpoints.iter().map(|endpoint| {
         json!({
             "address": endpoint.address.to_string(),
@@ -125,14 +150,14 @@ fn backend(target: &Target, routing: &Routing, sources: &Sources<'_>) -> Value {
         })
     });
     json!({
-        "target": words::target(&target.backend.target),
-        "weight": target.backend.weight,
-        "of": routing.weights(),
+        "target": words::target(&share.target),
+        "weight": share.weight,
+        "share": share.share,
         "invalid": invalid,
-        "source": label.zip(field).map(|(label, field)| source(&sources.field(label, field))),
-        "filters": target.backend.filters.iter().map(words::filter).collect::<Vec<_>>(),
+        "source": chosen.zip(field).map(|(chosen, field)| source(&sources.field(&chosen.label, field))),
+        "filters": filters(&share.filters, chosen, sources),
         "endpoints": endpoints.collect::<Vec<_>>(),
-        "settings": target.policy.as_ref().map(|policy| rows(&settings::of_backend(policy), sources)),
+        "settings": share.policy.as_ref().map(|policy| rows(&settings::of_backend(policy), sources)),
     })
 }
 

@@ -13,7 +13,6 @@ use mesh_controller::sources::node::Node;
 use mesh_controller::sources::scan;
 use mesh_controller::sources::state::{Contents, DirState, Report};
 use mesh_model::spiffe::TrustDomain;
-use mesh_model::traffic::TrafficPolicy;
 
 /// The trust domain where no MeshConfig names one. Explanations do not depend on it, only identities do.
 const TRUST_DOMAIN: &str = "mesh.local";
@@ -96,11 +95,6 @@ impl Objects {
         let named = index.settings.find().and_then(|(_, entry)| entry.object.spec.trust_domain.clone());
         let compiled = compile(&index, &TrustDomain::new(named.as_deref().unwrap_or(TRUST_DOMAIN))?);
         Ok(Self { index, compiled, problems: state.reports(), from, texts })
-    }
-
-    /// Every policy.
-    pub(crate) fn policies(&self) -> &[Arc<TrafficPolicy>] {
-        &self.compiled.policies
     }
 
     /// `PATH:LINE` of an object.

@@ -1,6 +1,8 @@
 //! The request that is asked about: method, URL and headers from the command line as the canonical head that routes see.
 //! Pure. It must not know objects.
 
+use mesh_http1::Refusal;
+use mesh_http1::canonical;
 use mesh_model::authority::Authority;
 use mesh_model::head::HeadView;
 
@@ -19,6 +21,9 @@ pub(crate) enum InvalidQuestion {
     Scheme(String),
     #[error(transparent)]
     Authority(#[from] mesh_model::authority::InvalidAuthority),
+    /// The proxy would answer it `bad_request`.
+    #[error("{0}")]
+    Refused(Refusal),
     #[error("`{0}` is not a header; write -H 'name: value'")]
     Header(String),
 }
@@ -40,11 +45,6 @@ pub(crate) struct Question {
 }
 
 impl Question {
-    /// The same request with another path.
-    pub(crate) fn with_path(&self, path: &str) -> Self {
-        Self { path: path.to_owned(), ..self.clone() }
-    }
-
     /// From the command line. `grpc://HOST/SERVICE/METHOD` is a gRPC call: POST with `content-type: application/grpc`.
     pub(crate) fn parse(
         method: Option<&str>,
@@ -65,15 +65,19 @@ impl Question {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
         let target = target.split('#').next().unwrap_or_default();
+        let target = canonical::path(target.as_bytes()).map_err(InvalidQuestion::Refused)?;
+        let target = String::from_utf8_lossy(&target).into_owned();
         let (path, query) =
-            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+            target.split_once('?').map_or((target.as_str(), None), |(path, query)| (path, Some(query)));
         if authority.is_empty() {
             return Err(InvalidQuestion::NoHost(url.to_owned()));
         }
         // A `Host` header says what the URL's host would say; the connection does not depend on it here.
         let named = headers.iter().find(|(name, _)| name == "host").map(|(_, value)| value.clone());
         headers.retain(|(name, _)| name != "host");
-        let parsed = Authority::parse(named.as_deref().unwrap_or(authority))?;
+        let authority = named.as_deref().unwrap_or(authority);
+        let authority = canonical::authority(authority.as_bytes()).map_err(InvalidQuestion::Refused)?;
+        let parsed = Authority::parse(&authority)?;
         let port = parsed.port.unwrap_or(80);
         let authority = if port == 80 { parsed.host.clone() } else { format!("{}:{port}", parsed.host) };
         let method = method.unwrap_or(if grpc { "POST" } else { "GET" });
@@ -81,7 +85,7 @@ impl Question {
             method: checked_method(method)?,
             host: parsed.host,
             port,
-            path: canonical(path),
+            path: path.to_owned(),
             query: query.map(str::to_owned),
             headers,
             authority,
@@ -102,11 +106,6 @@ fn header(text: &str) -> Result<(String, String), InvalidQuestion> {
     let value = value.trim();
     http::HeaderValue::from_str(value).map_err(|_| bad())?;
     Ok((name.as_str().to_owned(), value.to_owned()))
-}
-
-/// The path as the proxy reads it, before any route looks at it.
-fn canonical(path: &str) -> String {
-    if path.is_empty() { "/".to_owned() } else { path.to_owned() }
 }
 
 impl HeadView for Question {
@@ -170,11 +169,18 @@ mod tests {
     }
 
     #[test]
+    fn path_and_host_are_read_as_the_proxy_reads_them() {
+        assert_eq!(ask("http://web/a//b/../%41?x=%2f").unwrap().path, "/a/A");
+        for url in ["http://web/../x", "http://web/a%2fb", "http://web/%00", "http://a b/", "http://a_b@c/"] {
+            assert!(matches!(ask(url), Err(InvalidQuestion::Refused(_))), "{url}: {:?}", ask(url));
+        }
+    }
+
+    #[test]
     fn what_is_no_request_is_said() {
         assert!(matches!(ask("https://web/"), Err(InvalidQuestion::Https(_))));
         assert!(matches!(ask("ftp://web/"), Err(InvalidQuestion::Scheme(_))));
         assert!(matches!(ask("http:///x"), Err(InvalidQuestion::NoHost(_))));
-        assert!(matches!(ask("http://a b/"), Err(InvalidQuestion::Authority(_))));
         assert!(matches!(Question::parse(Some("G T"), "web", &[]), Err(InvalidQuestion::Method(_))));
         assert!(matches!(Question::parse(None, "web", &["x".to_owned()]), Err(InvalidQuestion::Header(_))));
     }

@@ -52,8 +52,8 @@ impl<'a> Sources<'a> {
         let (resource, rule) =
             object.split_once('#').map_or((object, None), |(object, rule)| (object, Some(rule)));
         let key = self.objects.by_resource(resource);
-        let taken =
-            self.routing.and_then(|routing| routing.taken.as_ref()).filter(|taken| &*taken.label == object);
+        let chosen = self.routing.and_then(|routing| routing.explanation.chosen.as_ref());
+        let taken = chosen.filter(|chosen| &*chosen.label == object);
         // The fields of a rule are named without the rule.
         let field = match (rule, taken) {
             (Some(_), Some(taken)) if !field.starts_with("spec.") => {

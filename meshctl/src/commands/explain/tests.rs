@@ -73,7 +73,7 @@ fn no_rule_that_fits_is_a_failure_with_its_code() {
 fn routes_of_the_callers_namespace_replace_those_of_the_service() {
     let (text, fine) = world(ROUTES).ask("http://reviews.shop/other", &[], "lab");
     assert!(text.contains("  taken         httproute/lab/mine#0:"), "{text}");
-    assert!(flat(&text).contains("reviews: the caller's namespace lab has routes of its own"), "{text}");
+    assert!(flat(&text).contains("reviews: the caller's namespace has routes of its own"), "{text}");
     assert!(fine, "{text}");
 }
 

@@ -1,11 +1,13 @@
 //! An answer as text for people: sections of 80 columns, a name to the left, what it is to the right, and below it the object
 //! and field that says so. Pure. It must not decide anything.
 
-use mesh_controller::status::Verdict;
+use mesh_controller::status::Verdict as ConditionVerdict;
 use mesh_model::endpoint::{Endpoint, EndpointState, Transport};
+use mesh_model::explain::{FilterStep, Looked, Verdict};
 use mesh_model::failure::Failure;
 use mesh_model::head::HeadView as _;
 use mesh_model::route::BackendTarget;
+use mesh_model::route::cors::Verdict as CorsVerdict;
 use mesh_model::settings::OutboundMode;
 
 use super::answer::{Answer, Concerned, Destination, Outcome, Routing, Target};
@@ -29,10 +31,10 @@ pub(crate) fn text(answer: &Answer<'_>, paint: Paint) -> String {
         route(&mut page, routing, &sources);
         backends(&mut page, routing, &sources);
         page.section("Settings of the request");
-        for row in settings::of_request(&routing.policy) {
+        for row in settings::of_request(&routing.explanation.policy) {
             page.setting(&row, &sources);
         }
-        for (names, rows) in by_backend(&routing.backends) {
+        for (names, rows) in by_backend(&routing.targets) {
             page.section(&format!("Settings of {names}"));
             for row in rows {
                 page.setting(&row, &sources);
@@ -41,6 +43,11 @@ pub(crate) fn text(answer: &Answer<'_>, paint: Paint) -> String {
     }
     concerned(&mut page, answer);
     page.out
+}
+
+/// A request that is refused before any object is looked at.
+pub(crate) fn refused(failure: Failure, why: &str) -> String {
+    format!("{}: {why}; see `meshctl error {}`", refusal(failure), failure.code())
 }
 
 /// The page so far.
@@ -104,6 +111,9 @@ fn head(page: &mut Page, answer: &Answer<'_>) {
     page.line("caller", &who.join(", "), Tone::Plain);
     let (words, tone) = outcome(answer);
     page.line("result", &words, tone);
+    for note in &answer.notes {
+        page.line("", note, Tone::Plain);
+    }
     if let Outcome::Failed { failure, .. } = &answer.outcome {
         page.line("", &format!("see `meshctl error {}`", failure.code()), Tone::Faint);
     }
@@ -122,6 +132,13 @@ fn outcome(answer: &Answer<'_>) -> (String, Tone) {
         Outcome::Redirect(to) => {
             (format!("answered {} with Location {}", to.status, to.location), Tone::Good)
         }
+        Outcome::Preflight(CorsVerdict::Allowed) => {
+            ("answered by the CORS filter: the browser may send the request".to_owned(), Tone::Good)
+        }
+        Outcome::Preflight(verdict) => (
+            format!("answered by the CORS filter: the browser may not, {}", words::cors_verdict(*verdict)),
+            Tone::Good,
+        ),
         Outcome::Direct(status) => (format!("answered {status} by a policy"), Tone::Good),
         Outcome::Failed { failure, why } => (format!("{}: {why}", refusal(*failure)), Tone::Bad),
     }
@@ -170,55 +187,81 @@ fn destination(page: &mut Page, answer: &Answer<'_>) {
 }
 
 fn route(page: &mut Page, routing: &Routing, sources: &Sources<'_>) {
+    let explanation = &routing.explanation;
     page.section("Route");
-    if routing.table.is_empty() {
+    if explanation.verdict == Verdict::Service {
         page.line("none", "no route is attached; the service itself is the backend", Tone::Plain);
     }
-    for considered in &routing.considered {
-        let (name, tone) = if considered.taken { ("taken", Tone::Good) } else { ("not", Tone::Plain) };
-        let why = if considered.why.is_empty() { String::new() } else { format!(": {}", considered.why) };
+    for looked in explanation.passed.iter().take(MOST_PASSED) {
+        page.line("not", &format!("{}: {}", looked.label, words::matching(&looked.matched)), Tone::Plain);
+        for reason in &looked.reasons {
+            page.line("", &reason.to_string(), Tone::Warning);
+            page.from(&sources.field(&looked.label, &reason.field).short());
+        }
+    }
+    let hidden = explanation.passed.len().saturating_sub(MOST_PASSED);
+    if hidden > 0 {
+        page.line("", &format!("and {} more that do not fit; -o json has all", matches(hidden)), Tone::Faint);
+    }
+    if let Some(chosen) = &explanation.chosen {
+        page.line("taken", &format!("{}: {}", chosen.label, words::matching(&chosen.matched)), Tone::Good);
+        page.from(&sources.field(&chosen.label, &field_of(chosen)).short());
+    }
+    if explanation.after > 0 {
         page.line(
-            name,
-            &format!("{}: {}{why}", considered.label, words::matching(&considered.matched)),
-            tone,
+            "",
+            &format!("not looked at: {} that would come after", matches(explanation.after)),
+            Tone::Faint,
         );
-        page.from(&sources.field(&considered.label, &considered.field).short());
     }
-    for (route, why) in &routing.ignored {
-        page.line("ignored", &format!("{}: {why}", route.id), Tone::Faint);
-        page.from(&route.origin);
+    for (route, standing) in &explanation.routes {
+        if let Some(why) = words::standing(*standing, route) {
+            page.line("ignored", &format!("{}: {why}", route.id), Tone::Faint);
+            page.from(&route.origin);
+        }
     }
-    let Some(taken) = &routing.taken else { return };
-    for (at, filter) in taken.rule.filters.iter().enumerate() {
-        page.line(if at == 0 { "filters" } else { "" }, &words::filter(filter), Tone::Plain);
-        page.from(&sources.field(&taken.label, &format!("filters[{at}]")).short());
+    filters(page, "filters", &explanation.filters, explanation.chosen.as_ref(), sources);
+}
+
+/// Most matches that are shown as not fitting.
+const MOST_PASSED: usize = 12;
+
+fn matches(number: usize) -> String {
+    if number == 1 { "1 match".to_owned() } else { format!("{number} matches") }
+}
+
+/// The field of a match.
+pub(crate) fn field_of(looked: &Looked) -> String {
+    format!("spec.rules[{}].matches[{}]", looked.rule_index, looked.match_index)
+}
+
+fn filters(page: &mut Page, name: &str, steps: &[FilterStep], of: Option<&Looked>, sources: &Sources<'_>) {
+    for (at, step) in steps.iter().enumerate() {
+        page.line(if at == 0 { name } else { "" }, &words::filter(&step.filter), Tone::Plain);
+        if let Some(looked) = of {
+            page.from(&sources.field(&looked.label, &step.field).short());
+        }
     }
 }
 
 fn backends(page: &mut Page, routing: &Routing, sources: &Sources<'_>) {
-    if routing.backends.is_empty() {
+    if routing.targets.is_empty() {
         return;
     }
     page.section("Backends");
-    let whole = routing.weights();
-    for target in &routing.backends {
-        let share = match (target.backend.weight, whole) {
-            (_, 0) => "weight 0".to_owned(),
-            (weight, whole) => words::share(weight.into(), whole),
-        };
+    let chosen = routing.explanation.chosen.as_ref();
+    for target in &routing.targets {
         let (what, tone) = backend(target);
-        page.line(&share, &what, tone);
-        if let (Some(field), Some(taken)) = (&target.field, &routing.taken) {
-            page.from(&sources.field(&taken.label, field).short());
+        page.line(&words::share(target.share.share), &what, tone);
+        if let (Some(field), Some(chosen)) = (&target.share.field, chosen) {
+            page.from(&sources.field(&chosen.label, field).short());
         }
-        for filter in &target.backend.filters {
-            page.line("", &words::filter(filter), Tone::Plain);
-        }
+        filters(page, "", &target.share.filters, chosen, sources);
     }
 }
 
 fn backend(target: &Target) -> (String, Tone) {
-    match &target.backend.target {
+    match &target.share.target {
         BackendTarget::Invalid { reference, reason } => {
             (format!("{reference} cannot be used, so this share gets 500: {reason}"), Tone::Bad)
         }
@@ -259,8 +302,8 @@ fn endpoints(endpoints: &[Endpoint]) -> String {
 fn by_backend(targets: &[Target]) -> Vec<(String, Vec<Row>)> {
     let mut groups: Vec<(String, Vec<Row>)> = Vec::new();
     for target in targets {
-        let Some(policy) = &target.policy else { continue };
-        let (name, rows) = (words::target(&target.backend.target), settings::of_backend(policy));
+        let Some(policy) = &target.share.policy else { continue };
+        let (name, rows) = (words::target(&target.share.target), settings::of_backend(policy));
         match groups.iter_mut().find(|(_, known)| *known == rows) {
             Some((names, _)) if names.split(", ").any(|known| known == name) => {}
             Some((names, _)) => *names = format!("{names}, {name}"),
@@ -280,7 +323,7 @@ fn concerned(page: &mut Page, answer: &Answer<'_>) {
         for condition in said {
             let field =
                 if condition.field.is_empty() { String::new() } else { format!(" {}:", condition.field) };
-            let tone = if condition.verdict == Verdict::True { Tone::Warning } else { Tone::Bad };
+            let tone = if condition.verdict == ConditionVerdict::True { Tone::Warning } else { Tone::Bad };
             page.line("", &format!("{}:{field} {}", condition.reason, condition.message), tone);
         }
     }
@@ -293,7 +336,7 @@ fn concerned(page: &mut Page, answer: &Answer<'_>) {
 }
 
 fn is_good(object: &Concerned) -> bool {
-    object.conditions.iter().all(|condition| condition.verdict == Verdict::True)
+    object.conditions.iter().all(|condition| condition.verdict == ConditionVerdict::True)
 }
 
 fn tone(object: &Concerned) -> Tone {

@@ -1,8 +1,10 @@
 //! Parts of the model in words: shares, sizes, matches, filters, backends. Pure.
 
+use mesh_model::route::cors::Verdict as CorsVerdict;
+use mesh_model::route::table::Standing;
 use mesh_model::route::{
-    BackendTarget, Cors, Filter, HeaderEdit, Match, PathMatch, PathRewrite, Redirect, Target, TextMatch,
-    UrlRewrite, ValueMatch,
+    BackendTarget, Cors, Filter, HeaderEdit, Match, PathMatch, PathRewrite, Redirect, Route, Target,
+    TextMatch, UrlRewrite, ValueMatch,
 };
 use mesh_model::service::Protocol;
 use mesh_model::traffic::Ppm;
@@ -13,10 +15,9 @@ pub(crate) fn per_cent(share: Ppm) -> String {
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// A part of a whole as per cent with at most two digits after the point; the whole is not 0.
-pub(crate) fn share(part: u64, whole: u64) -> String {
-    let hundredths = part.saturating_mul(10_000).saturating_add(whole / 2) / whole.max(1);
-    let text = format!("{}.{:02}", hundredths / 100, hundredths % 100);
+/// A part of 1 as per cent, with at most two digits after the point.
+pub(crate) fn share(part: f64) -> String {
+    let text = format!("{:.2}", part * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
@@ -149,6 +150,32 @@ fn cors(cors: &Cors) -> String {
         parts.push("with credentials".to_owned());
     }
     parts.join(", ")
+}
+
+/// Why a route does not count; `None` of one that does.
+pub(crate) fn standing(standing: Standing, route: &Route) -> Option<String> {
+    let namespace = route.id.name.namespace();
+    match standing {
+        Standing::InForce => None,
+        Standing::OtherPort => Some("it is attached to another port".to_owned()),
+        Standing::OtherNamespace => Some(format!("it holds for callers in {namespace} only")),
+        Standing::HiddenByConsumer => {
+            Some("the caller's namespace has routes of its own for the service".to_owned())
+        }
+        Standing::HiddenByGrpc => {
+            Some("a GRPCRoute is attached to the port, so HTTPRoutes do not count".to_owned())
+        }
+    }
+}
+
+/// What a cross-origin request lacks; empty where nothing.
+pub(crate) fn cors_verdict(verdict: CorsVerdict) -> &'static str {
+    match verdict {
+        CorsVerdict::Allowed => "",
+        CorsVerdict::OriginRefused => "its origin is not allowed",
+        CorsVerdict::MethodRefused => "its method is not allowed",
+        CorsVerdict::HeaderRefused => "one of its headers is not allowed",
+    }
 }
 
 /// A backend's service.
