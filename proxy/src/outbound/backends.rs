@@ -10,17 +10,20 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Instant;
 
 use mesh_model::endpoint::{Endpoint, Transport};
 use mesh_model::name::ServiceName;
 use mesh_traffic::balance::{Ask, Counts};
 use smallvec::SmallVec;
-use std::time::Instant;
 
 use super::health;
 use crate::http::{Connector, Fault, Upstream};
 use crate::state::Snapshot;
 use crate::telemetry::Failure;
+
+/// The backends of a service, by port.
+type Ports = SmallVec<[(u16, Rc<Backend>); 1]>;
 
 /// All of them.
 #[derive(Debug)]
@@ -28,7 +31,7 @@ pub(super) struct Backends {
     connector: Rc<Connector>,
     /// Where this proxy is; empty: what the controller says of the workload's own endpoints.
     zone: String,
-    backends: RefCell<HashMap<ServiceName, SmallVec<[(u16, Rc<Backend>); 1]>>>,
+    backends: RefCell<HashMap<ServiceName, Ports>>,
     /// One per address and identity, whichever services lead there.
     upstreams: RefCell<HashMap<(SocketAddr, Transport), Weak<Upstream>>>,
     /// Hosts outside the mesh, kept for their connections.

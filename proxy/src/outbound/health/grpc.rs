@@ -59,7 +59,7 @@ pub(super) async fn read(answer: Response) -> Probed {
     while let Some(frame) = body.next().await {
         match frame {
             Ok(Frame::Data(data)) if message.len() + data.len() <= ANSWER_BYTES => {
-                message.extend_from_slice(&data)
+                message.extend_from_slice(&data);
             }
             Ok(Frame::Trailers(trailers)) => code = said(&trailers).map(str::to_owned),
             Ok(Frame::Data(_)) | Err(_) => return Probed::Failed,
