@@ -202,6 +202,8 @@ impl Client {
             );
         }
         self.status.rejected(applied.rejects.len());
+        // What the workload serves is wanted without being asked for.
+        self.status.destinations(self.store.wanted());
         self.snapshots.send_replace(Arc::clone(&applied.snapshot));
         if let Some(gate) = self.gate.take() {
             gate.open();

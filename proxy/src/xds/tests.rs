@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 use self::controller::{Controller, DEADLINE};
 use super::client::{Tuning, spawn_tuned};
 use super::*;
-use crate::state::tests::{bad, endpoints, mesh, name, route, service, update};
+use crate::state::tests::{bad, endpoints, mesh, name, on_service, own, policy, route, service, update};
 use crate::state::{Lookup, Snapshot};
 
 /// For what must not come: long enough to see it on a quick machine, and no test asserts that it is met.
@@ -278,6 +278,49 @@ async fn what_the_workload_no_longer_uses_is_unsubscribed() {
 }
 
 #[tokio::test]
+async fn what_the_workload_serves_is_subscribed_without_a_call_and_stays() {
+    let ca = TestCa::new("amime.test");
+    let mut controller = Controller::start(&ca);
+    let tuning =
+        Tuning { sweep: Duration::from_millis(5), unused: Duration::from_millis(10), ..Tuning::default() };
+    let proxy = tuned(&ca, controller.address, tuning);
+    let mut talk = controller.config().await;
+    talk.hello().await;
+    talk.update(answer(1, 1, &[mesh(false), own(&["cart"])])).await;
+    talk.ack().await;
+    assert_eq!(names(&talk.subscribe().await.add), ["cart"]);
+    let limits = policy("p", on_service("cart", None), 7);
+    talk.update(answer(2, 2, &[cart().as_slice(), &[limits]].concat())).await;
+    talk.ack().await;
+    let snapshot =
+        proxy.until(|s| s.backend_policy(&name("cart"), 80).circuit_breaker.value.requests == Some(7)).await;
+    let Lookup::Known(destination) = snapshot.destination(&name("cart")) else { panic!("{snapshot:?}") };
+    assert_eq!(
+        destination.table(80).unwrap().default_policy().bodies.as_ref().unwrap().value.request,
+        Some(7)
+    );
+    assert_eq!(snapshot.own().ports[0].service, name("cart"));
+    // What the workload calls goes when it is unused; the first to be unsubscribed is not what it serves.
+    let asked = async {
+        assert_eq!(names(&talk.subscribe().await.add), ["stock"]);
+        talk.update(answer(3, 3, &[service("stock"), endpoints("stock", &[2])])).await;
+        talk.ack().await;
+    };
+    let (found, ()) = tokio::join!(proxy.find("stock"), asked);
+    found.unwrap();
+    assert_eq!(names(&talk.subscribe().await.remove), ["stock"]);
+    assert!(matches!(proxy.discovery.snapshot().destination(&name("cart")), Lookup::Known(_)));
+    // A new stream says what is held, and asks for it again.
+    let address = controller.address;
+    drop(controller);
+    let mut controller = Controller::start_at(&ca, address);
+    let hello = controller.config().await.hello().await;
+    assert_eq!(names(&hello.destinations), ["cart"]);
+    let held: Vec<_> = hello.held.iter().map(|held| held.name.as_str()).collect();
+    assert!(held.contains(&"own") && held.contains(&"trafficpolicy/shop/p"), "{held:?}");
+}
+
+#[tokio::test]
 async fn at_the_bound_what_exists_is_kept_and_the_refusal_counted() {
     let ca = TestCa::new("amime.test");
     let mut controller = Controller::start(&ca);
@@ -363,6 +406,19 @@ async fn a_fixed_configuration_knows_what_it_was_given() {
     assert!(Arc::ptr_eq(&cart_before, &discovery.destination(&name("cart"), DEADLINE).await.unwrap()));
     control.replace(cart().to_vec());
     assert_eq!(discovery.destination(&name("stock"), DEADLINE).await.unwrap_err(), Undiscovered::Unknown);
+}
+
+#[tokio::test]
+async fn a_fixed_configuration_takes_policies_and_what_the_workload_serves() {
+    let with_policy =
+        [cart().as_slice(), &[policy("p", on_service("cart", None), 3), own(&["cart"])]].concat();
+    let (discovery, mut control) = Discovery::fixed("shop", with_policy);
+    let limit = |discovery: &Discovery| {
+        discovery.snapshot().backend_policy(&name("cart"), 80).circuit_breaker.value.requests
+    };
+    assert_eq!((limit(&discovery), discovery.snapshot().own().ports.len()), (Some(3), 1));
+    control.replace(cart().to_vec());
+    assert_eq!((limit(&discovery), discovery.snapshot().own().ports.len()), (None, 0));
 }
 
 #[tokio::test]

@@ -222,6 +222,33 @@ fn no_filter_touches_the_framing_of_messages() {
     assert_eq!(edited(&edit), pairs(&[("A", "1"), ("content-length", "5")]));
 }
 
+/// A name that filters may touch, or one that they may not.
+fn any_name() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["a", "b", "c", "x-1", "content-length", "connection", "te"])
+        .prop_map(str::to_owned)
+}
+
+fn any_pairs() -> impl Strategy<Value = Vec<(String, String)>> {
+    prop::collection::vec((any_name(), "[0-9]{0,2}"), 0..4)
+}
+
+/// What the standard says of one header: the last `set`, then every `add` behind a comma, then nothing if it is removed.
+fn expected(edit: &HeaderEdit, name: &str, before: Option<String>) -> Option<String> {
+    if is_framing(name) {
+        return before;
+    }
+    let of = |pairs: &[(String, String)]| -> Vec<String> {
+        pairs.iter().filter(|(own, _)| own == name).map(|(_, value)| value.clone()).collect()
+    };
+    let start = of(&edit.set).pop().or(before);
+    let all: Vec<String> = start.into_iter().chain(of(&edit.add)).collect();
+    (!all.is_empty() && !edit.remove.iter().any(|gone| gone == name)).then(|| all.join(","))
+}
+
+fn any_rewrite() -> impl Strategy<Value = PathRewrite> {
+    prop_oneof!["\\PC{0,8}".prop_map(PathRewrite::Full), "\\PC{0,8}".prop_map(PathRewrite::Prefix)]
+}
+
 proptest! {
     #[test]
     fn a_rewritten_path_is_rooted_and_keeps_its_end(matched in "(/[a-c]{1,2}){0,2}/?", rest in "(/[a-c]{0,2}){0,3}", new in "(/[x-z]{1,2}){0,2}/?") {
@@ -233,5 +260,52 @@ proptest! {
         prop_assert!(out.starts_with('/'));
         prop_assert!(out.ends_with(&rest));
         prop_assert!(out.starts_with(new.trim_end_matches('/')));
+    }
+
+    #[test]
+    fn each_header_ends_as_the_standard_says(
+        before in prop::collection::btree_map(any_name(), "[0-9]{0,2}", 0..5),
+        set in any_pairs(),
+        add in any_pairs(),
+        remove in prop::collection::vec(any_name(), 0..3),
+    ) {
+        let edit = HeaderEdit { set, add, remove };
+        let mut list = List(before.clone().into_iter().collect());
+        edit_headers(&edit, &mut list);
+        for name in ["a", "b", "c", "x-1", "content-length", "connection", "te"] {
+            let values: Vec<_> = list.0.iter().filter(|(own, _)| own == name).map(|(_, v)| v.clone()).collect();
+            prop_assert!(values.len() <= 1);
+            prop_assert_eq!(values.into_iter().next(), expected(&edit, name, before.get(name).cloned()), "{}", name);
+        }
+    }
+
+    #[test]
+    fn no_path_and_no_rewrite_makes_a_path_without_its_slash(rewrite in any_rewrite(), matched in "/[a-c/]{0,4}", path in "\\PC{0,12}") {
+        let out = rewrite_path(&rewrite, &http(&matched), &path);
+        prop_assert_eq!(out.starts_with('/'), path.starts_with('/'));
+    }
+
+    #[test]
+    fn a_redirect_names_its_own_host_and_no_other(
+        path in "(/[a-z/@:]{0,6}){0,3}",
+        rewrite in prop::option::of("[a-z/@:]{0,6}"),
+        hostname in prop::option::of("[a-z]{1,4}\\.example"),
+        authority in prop::sample::select(vec!["", "cart:80", "cart.shop", "[::1]:8080"]),
+        port in prop::option::of(1_u16..),
+        query in prop::option::of("[a-z=/:@]{0,6}"),
+    ) {
+        let r = Redirect { hostname: hostname.clone(), path: rewrite.map(PathRewrite::Full), port, ..keep() };
+        let mut head = Head::get(&path).authority(authority);
+        head.query = query;
+        let answer = location(&r, &head, "http", 8080);
+        let host = hostname.unwrap_or_else(|| authority::split(authority).0.to_owned());
+        if host.is_empty() {
+            // Nothing but a path: one slash, so that no part of it is read as a host.
+            prop_assert!(answer.starts_with('/') && !answer.starts_with("//"), "{}", answer);
+        } else {
+            let rest = answer.strip_prefix(&format!("http://{host}"));
+            let rest = rest.map(|rest| rest.trim_start_matches(|c: char| c == ':' || c.is_ascii_digit()));
+            prop_assert!(rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?'])), "{}", answer);
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! Whether a request fits a match, as tables.
 
+use proptest::prelude::*;
+use proptest::sample::select;
+
 use super::*;
 use crate::sample::{Head, grpc, http, path};
 
@@ -147,4 +150,69 @@ fn grpc_matches_read_service_and_method_from_the_path() {
     }
     assert!(!grpc("", "").with_header("v", "=1").fits(&Head::get("/a/B")));
     assert!(grpc("", "").with_header("v", "=1").fits(&Head::get("/a/B").header("v", "1")));
+}
+
+#[test]
+fn every_part_that_does_not_fit_is_named_in_order() {
+    let wanted = http("=/a").with_method("POST").with_query("p", "=1").with_query("p", "=2");
+    let wanted = wanted.with_header("x", "=1").with_header("x", "=2").with_header("y", "=1");
+    let head = Head::get("/b?p=3").header("y", "1");
+    let parts: Vec<String> = wanted
+        .misfits(&head)
+        .map(|misfit| match misfit {
+            Misfit::Path(_) => "path".to_owned(),
+            Misfit::Call(_) => "call".to_owned(),
+            Misfit::Method(method) => method.to_owned(),
+            Misfit::Query(at, one) => format!("query {at} {}", one.name),
+            Misfit::Header(at, one) => format!("header {at} {}", one.name),
+        })
+        .collect();
+    assert_eq!(
+        parts,
+        ["path", "POST", "query 0 p", "header 0 x"],
+        "of two with one name only the first counts"
+    );
+    assert_eq!(grpc("=a.B", "").misfits(&Head::get("/c.D/E")).count(), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_make_matching_panic_and_what_fits_has_no_misfit(
+        target in "\\PC{0,16}",
+        query in prop::option::of("\\PC{0,16}"),
+        method in "\\PC{0,8}",
+        values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..12), 0..3),
+        wanted_path in select(vec!["/", "=/a", "/a/b", "~/.*", "~.*%.*"]),
+        wanted_value in select(vec!["=", "=%41", "~.*", "~.+"]),
+        call in any::<bool>(),
+    ) {
+        let mut head = Head::get(&target).method(&method);
+        head.query = query;
+        for value in values {
+            head = head.header("x", value);
+        }
+        let wanted = if call {
+            grpc("~.*", wanted_value)
+        } else {
+            http(wanted_path).with_query("p", wanted_value)
+        };
+        let wanted = wanted.with_header("x", wanted_value);
+        prop_assert_eq!(wanted.fits(&head), wanted.misfits(&head).count() == 0);
+        let rebuilt = call_of(&target).map(|(service, method)| format!("/{service}/{method}"));
+        prop_assert!(rebuilt.is_none_or(|rebuilt| rebuilt == target));
+    }
+
+    #[test]
+    fn decoding_undoes_encoding_and_grows_nothing(text in "\\PC{0,8}", odd in "[%+0-9a-fA-F]{0,12}") {
+        let encoded: String = text.bytes().map(|b| format!("%{b:02x}")).collect();
+        prop_assert_eq!(&*decoded(&encoded), text.as_bytes());
+        prop_assert!(decoded(&odd).len() <= odd.len());
+        let query = format!("a=1&{encoded}={encoded}");
+        if text != "a" {
+            let value = query_value(&text, &query);
+            prop_assert_eq!(value.as_deref(), Some(text.as_bytes()));
+        }
+    }
 }
