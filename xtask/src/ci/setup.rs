@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::config::{Workspace, find_program};
 use crate::exec::Program;
 use crate::screen;
+use crate::suites;
 
 const CARGO_DENY: &str = "0.20.2";
 const GRPCIO: &str = "1.76.0";
@@ -21,7 +22,10 @@ pub(super) fn run(workspace: &Workspace) -> Result<bool> {
     programs()?;
     python(&workspace.python())?;
     cargo_deny(workspace)?;
-    Ok(true)
+    match suites::go_problem() {
+        Some(problem) => bail!(problem),
+        None => Ok(true),
+    }
 }
 
 fn programs() -> Result<()> {

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::cli::{HostileArgs, SoakArgs, SuitesArgs};
 use crate::config::{Workspace, cargo};
 use crate::exec::Program;
-use crate::{e2e, generate, links, tidy};
+use crate::{e2e, generate, links, suites, tidy};
 
 use super::plan::Step;
 use super::setup;
@@ -37,6 +38,24 @@ pub(super) const STEPS: &[Step<Workspace>] = &[
         about: "nginx, grpcio, curl, h2load on a mesh",
         needs: &["setup", "release"],
         run: real_software,
+    },
+    Step {
+        name: "hostile",
+        about: "hostile input on a mesh: refused, bystanders served",
+        needs: &["release"],
+        run: hostile,
+    },
+    Step {
+        name: "suites",
+        about: "h2spec, gRPC interop, WebSocket through sidecars",
+        needs: &["setup", "release"],
+        run: protocol_suites,
+    },
+    Step {
+        name: "soak",
+        about: "a minute of load while the configuration changes",
+        needs: &["release"],
+        run: soak,
     },
     Step { name: "book", about: "every command of getting-started", needs: &["setup", "release"], run: book },
 ];
@@ -114,4 +133,19 @@ fn real_software(workspace: &Workspace) -> Result<bool> {
 
 fn book(workspace: &Workspace) -> Result<bool> {
     e2e::book_test(workspace, &e2e::Binaries::built(workspace))
+}
+
+fn hostile(workspace: &Workspace) -> Result<bool> {
+    let meshctl = Some(e2e::Binaries::built(workspace).meshctl);
+    suites::hostile(workspace, &HostileArgs { meshctl, ..HostileArgs::default() })
+}
+
+fn protocol_suites(workspace: &Workspace) -> Result<bool> {
+    let meshctl = Some(e2e::Binaries::built(workspace).meshctl);
+    suites::suites(workspace, &SuitesArgs { meshctl, ..SuitesArgs::default() })
+}
+
+fn soak(workspace: &Workspace) -> Result<bool> {
+    let meshctl = Some(e2e::Binaries::built(workspace).meshctl);
+    suites::soak(workspace, &SoakArgs { minutes: 1, changes_per_second: 10, meshctl, ..SoakArgs::default() })
 }

@@ -69,8 +69,35 @@ pub(super) const PACKAGES: &[Package] = &[
             &["tls"],
             &["telemetry"],
             &["net", "state"],
-            &["balance", "detect", "trace"],
+            &["detect", "trace"],
             &["config"],
+        ],
+        also: &[],
+    },
+    Package {
+        path: "proxy/codec",
+        layers: &[
+            &["fuzz"],
+            &["scan"],
+            &["response"],
+            &["request"],
+            &["chunked", "encode"],
+            &["connection", "framing", "line"],
+            &["fields"],
+            &["message"],
+            &["canonical"],
+            &["known", "refusal"],
+            &["bytes"],
+        ],
+        also: &[],
+    },
+    Package {
+        path: "proxy/traffic",
+        layers: &[
+            &["balance"],
+            &["health", "outlier"],
+            &["hedge", "fault"],
+            &["breaker", "concurrency", "deadline", "hash", "rate", "retry", "session"],
         ],
         also: &[],
     },
@@ -106,7 +133,34 @@ const WIRE_WHY: &str =
     "INV-1: wire types live at the doors; inside there is the model, which no change of a message breaks";
 const ENVIRONMENT_WHY: &str = "INV-3: what the environment says is read once and travels as configuration";
 
+/// What performs I/O or runs tasks, and what stands for a wire format.
+const IMPURE: &[&str] = &[
+    "tokio",
+    "tokio_util",
+    "tokio_stream",
+    "hyper",
+    "hyper_util",
+    "h2",
+    "rustls",
+    "tokio_rustls",
+    "rustix",
+    "socket2",
+    "prost",
+    "tonic",
+    "mesh_proto",
+    "kube",
+    "k8s_openapi",
+    "std::net::TcpStream",
+    "std::net::TcpListener",
+    "std::fs",
+];
+const PURE_WHY: &str = "bytes in, decisions out: time, randomness and sockets are the caller's, so that every case is a test without any of them";
+
 pub(super) const DOORS: &[Door] = &[
+    Door { package: "proxy/codec", guarded: IMPURE, open: &[], why: PURE_WHY },
+    Door { package: "proxy/codec", guarded: &["mesh_model"], open: &[], why: PURE_WHY },
+    Door { package: "proxy/traffic", guarded: IMPURE, open: &[], why: PURE_WHY },
+    Door { package: "proxy/traffic", guarded: &["mesh_http1", "http"], open: &[], why: PURE_WHY },
     Door {
         package: "mesh-proto/model",
         guarded: &["prost", "tonic", "mesh_proto", "tokio", "kube", "k8s_openapi", "serde"],

@@ -11,6 +11,7 @@ mod raw;
 mod recorder;
 mod report;
 mod screen;
+mod soak;
 mod suites;
 mod way;
 
@@ -50,6 +51,6 @@ async fn suite(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Hostile(args) => hostile::run(args).await,
         Command::Suites(args) => suites::run(args).await,
-        Command::Soak(_) => anyhow::bail!("not there yet"),
+        Command::Soak(args) => soak::run(args).await,
     }
 }

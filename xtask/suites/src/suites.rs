@@ -51,3 +51,18 @@ fn told(report: &mut Report, suite: &str, result: Result<()>) {
         report.row(suite, "runs", "the suite", "it runs", &Outcome::failed(format!("{error:#}")));
     }
 }
+
+/// The WebSocket server, for others that need one.
+pub(crate) async fn socket_server(tasks: &Tasks) -> Result<std::net::SocketAddr> {
+    websocket::server::start(tasks).await
+}
+
+/// Whether a WebSocket can be opened at `at`.
+pub(crate) async fn socket_opens(at: std::net::SocketAddr) -> bool {
+    websocket::opens(at).await
+}
+
+/// Opens a WebSocket at `at`, sends `bytes`, and wants them back.
+pub(crate) async fn socket_echo(at: std::net::SocketAddr, bytes: &[u8]) -> Result<()> {
+    websocket::echo(at, bytes).await
+}

@@ -72,7 +72,13 @@ async fn answer(
         return Ok(());
     }
     if head.uri.path() != LARGE_PATH {
-        stream.send_data(tag.into(), true)?;
+        let is_grpc = head.headers.get("content-type").is_some_and(|kind| kind == "application/grpc");
+        stream.send_data(tag.into(), !is_grpc)?;
+        if is_grpc {
+            let status =
+                [(http::HeaderName::from_static("grpc-status"), http::HeaderValue::from_static("0"))];
+            stream.send_trailers(status.into_iter().collect())?;
+        }
         return Ok(());
     }
     let mut left = LARGE;

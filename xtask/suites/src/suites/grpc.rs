@@ -10,7 +10,8 @@ use crate::cli::Suites;
 use crate::report::{Outcome, Report, wanted};
 
 /// The ORCA cases look at what a balancing policy of the client was told.
-const ORCA: &str = r#"--service_config_json={"loadBalancingConfig":[{"test_backend_metrics_load_balancer":{}}]}"#;
+const ORCA: &str =
+    r#"--service_config_json={"loadBalancingConfig":[{"test_backend_metrics_load_balancer":{}}]}"#;
 /// The case that wants a server with a name.
 const NAMED: &str = "pick_first_unary";
 const LIMIT: Duration = Duration::from_secs(60);
@@ -40,7 +41,11 @@ pub(super) async fn run(lab: &Lab, args: &Suites, report: &mut Report) -> Result
     let program = args.grpc_client.as_ref().context("the interop client was not given (--grpc-client)")?;
     let at = lab.grpc.context("the interop server was not given (--grpc-server)")?;
     for case in CASES.iter().filter(|case| wanted(&args.row, case)) {
-        let at = if **case == *NAMED { lab.grpc_named.context("no server with a name (--grpc-named)")? } else { at };
+        let at = if **case == *NAMED {
+            lab.grpc_named.context("no server with a name (--grpc-named)")?
+        } else {
+            at
+        };
         let mut command = Command::new(program);
         command.args(["--use_tls=false", "--server_host=127.0.0.1"]);
         if case.starts_with("orca") {

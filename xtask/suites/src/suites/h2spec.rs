@@ -66,8 +66,20 @@ fn attribute(element: &str, name: &str) -> Option<String> {
 }
 
 fn plain(text: &str) -> String {
-    let entities = [("&#xA;", " / "), ("&#34;", "'"), ("&quot;", "'"), ("&#39;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")];
-    entities.iter().fold(text.to_owned(), |text, (entity, plain)| text.replace(entity, plain)).trim().to_owned()
+    let entities = [
+        ("&#xA;", " / "),
+        ("&#34;", "'"),
+        ("&quot;", "'"),
+        ("&#39;", "'"),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&amp;", "&"),
+    ];
+    entities
+        .iter()
+        .fold(text.to_owned(), |text, (entity, plain)| text.replace(entity, plain))
+        .trim()
+        .to_owned()
 }
 
 #[cfg(test)]

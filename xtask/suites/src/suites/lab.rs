@@ -60,9 +60,12 @@ impl Lab {
                 processes.push(interop_server(mesh.folder(), program, at).await?);
             }
         }
-        for (name, listen, app) in
-            [("greeter", greeter_port, grpc), ("named", named_port, named), ("socket", socket_port, websocket), ("autobahn", autobahn_port, autobahn)]
-        {
+        for (name, listen, app) in [
+            ("greeter", greeter_port, grpc),
+            ("named", named_port, named),
+            ("socket", socket_port, websocket),
+            ("autobahn", autobahn_port, autobahn),
+        ] {
             let mut sidecar = mesh.sidecar(name, &format!("--inbound {listen}={app}"))?;
             sidecar.listens(listen).await?;
             processes.push(sidecar);
@@ -82,13 +85,22 @@ impl Lab {
         processes.push(caller);
         let grpc = args.grpc_server.is_some().then_some(to_greeter);
         let grpc_named = args.grpc_named.is_some().then_some(to_named);
-        Ok(Self { h2, grpc, grpc_named, websocket: to_socket, autobahn: (autobahn, to_autobahn), _processes: processes, mesh })
+        Ok(Self {
+            h2,
+            grpc,
+            grpc_named,
+            websocket: to_socket,
+            autobahn: (autobahn, to_autobahn),
+            _processes: processes,
+            mesh,
+        })
     }
 }
 
 async fn interop_server(folder: &Path, program: &Path, at: SocketAddr) -> Result<Process> {
     let port = format!("--port={}", at.port());
-    let mut server = Process::start(folder, &format!("interop-server-{}", at.port()), program, &[port.as_str()])?;
+    let mut server =
+        Process::start(folder, &format!("interop-server-{}", at.port()), program, &[port.as_str()])?;
     server.listens(at).await?;
     Ok(server)
 }

@@ -56,6 +56,14 @@ pub(super) async fn opens(at: SocketAddr) -> bool {
     Tunnel::open(at, Carrier::Http1, "/mirror").await.is_ok()
 }
 
+/// `bytes` there and back.
+pub(super) async fn echo(at: SocketAddr, bytes: &[u8]) -> Result<()> {
+    let tunnel = Tunnel::open(at, Carrier::Http1, "/mirror").await?;
+    let got = tunnel.exchange(bytes, usize::MAX, bytes.len()).await?;
+    anyhow::ensure!(got == bytes, "{} of {} bytes came back", got.len(), bytes.len());
+    Ok(())
+}
+
 /// The bytes unchanged, then what the server makes of them.
 async fn both(at: SocketAddr, carrier: Carrier, case: &Case) -> Outcome {
     let checks = async {
@@ -74,7 +82,12 @@ async fn mirrored(at: SocketAddr, carrier: Carrier, case: &Case) -> Result<()> {
     let sent = case.bytes.clone();
     let got = tunnel.exchange(&sent, case.piece, sent.len()).await?;
     let same = sent.iter().zip(&got).take_while(|(a, b)| a == b).count();
-    anyhow::ensure!(got == sent, "of {} bytes {} came back, the first {same} unchanged", sent.len(), got.len());
+    anyhow::ensure!(
+        got == sent,
+        "of {} bytes {} came back, the first {same} unchanged",
+        sent.len(),
+        got.len()
+    );
     Ok(())
 }
 

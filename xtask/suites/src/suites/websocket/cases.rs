@@ -180,11 +180,11 @@ fn fragments() -> Vec<Case> {
     let two = || script().send(TEXT, b"frag");
     vec![
         two().send(FIN, b"ment").sees(TEXT, b"fragment").closes().case("5 two", "a message in two fragments"),
-        two()
-            .send(FIN, b"ment")
-            .sees(TEXT, b"fragment")
-            .closes()
-            .chopped("5 two-in-pieces-of-1", "two fragments, byte by byte", 1),
+        two().send(FIN, b"ment").sees(TEXT, b"fragment").closes().chopped(
+            "5 two-in-pieces-of-1",
+            "two fragments, byte by byte",
+            1,
+        ),
         two()
             .send(FIN | PING, b"p")
             .sees(PONG, b"p")
@@ -201,7 +201,10 @@ fn fragments() -> Vec<Case> {
         script().send(PING, b"x").closed(1002).case("5 ping-fragmented", "a fragmented ping"),
         script().send(PONG, b"x").closed(1002).case("5 pong-fragmented", "a fragmented pong"),
         script().send(FIN, b"x").closed(1002).case("5 nothing-to-continue", "a continuation of nothing"),
-        script().send(CONTINUED, b"x").closed(1002).case("5 nothing-to-continue-open", "the same without FIN"),
+        script()
+            .send(CONTINUED, b"x")
+            .closed(1002)
+            .case("5 nothing-to-continue-open", "the same without FIN"),
         two().send(FIN | TEXT, b"x").closed(1002).case("5 new-message-within", "a message within a message"),
         script()
             .raw(&plain(FIN | TEXT, b"x"))
@@ -269,12 +272,20 @@ fn closing() -> Vec<Case> {
         close(&code(1000, &[b'*'; 123])).closed(1000).case("7 reason-123", "a close with the longest reason"),
         close(&code(1000, &[b'*'; 124])).closed(1002).case("7 reason-124", "a close with a reason too long"),
         close(&code(1000, b"\xff")).closed(1007).case("7 reason-not-utf8", "a close with a broken reason"),
-        close(&code(1000, b"")).closed(1000).send(FIN | TEXT, b"late").case("7 text-after", "text after the close"),
-        close(&code(1000, b"")).closed(1000).send(FIN | PING, b"").case("7 ping-after", "a ping after the close"),
+        close(&code(1000, b""))
+            .closed(1000)
+            .send(FIN | TEXT, b"late")
+            .case("7 text-after", "text after the close"),
+        close(&code(1000, b""))
+            .closed(1000)
+            .send(FIN | PING, b"")
+            .case("7 ping-after", "a ping after the close"),
         close(&code(1000, b"")).closed(1000).send(FIN | CLOSE, b"").case("7 twice", "two closes"),
     ];
     for fine in [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999] {
-        cases.push(close(&code(fine, b"")).closed(fine).case(&format!("7 code-{fine}"), "a code that may be sent"));
+        cases.push(
+            close(&code(fine, b"")).closed(fine).case(&format!("7 code-{fine}"), "a code that may be sent"),
+        );
     }
     for bad in [0, 999, 1004, 1005, 1006, 1016, 1100, 2000, 2999, 5000, 65_535] {
         let case = close(&code(bad, b"")).closed(1002);
@@ -286,7 +297,9 @@ fn closing() -> Vec<Case> {
 fn limits() -> Vec<Case> {
     const KIB: usize = 1024;
     let mut cases = Vec::new();
-    for (length, shown) in [(64 * KIB, "64k"), (KIB * KIB, "1m"), (4 * KIB * KIB, "4m"), (16 * KIB * KIB, "16m")] {
+    for (length, shown) in
+        [(64 * KIB, "64k"), (KIB * KIB, "1m"), (4 * KIB * KIB, "4m"), (16 * KIB * KIB, "16m")]
+    {
         for (kind, word, byte) in [(TEXT, "text", b'*'), (BINARY, "binary", 0xfe)] {
             let name = format!("9 {word}-{shown}");
             cases.push(script().echo(kind, &vec![byte; length]).closes().case(&name, "one large frame"));
@@ -303,7 +316,10 @@ fn limits() -> Vec<Case> {
     }
     let many = (0..1000).fold(script(), |script, _| script.echo(TEXT, &[b'*'; 64]));
     cases.push(many.closes().case("9 messages-1000", "a thousand messages without waiting"));
-    cases.push(fragmented(&vec![b'*'; 65_536], 1300).case("10 fragments-of-1300", "65,536 bytes as fragments of 1,300"));
+    cases.push(
+        fragmented(&vec![b'*'; 65_536], 1300)
+            .case("10 fragments-of-1300", "65,536 bytes as fragments of 1,300"),
+    );
     cases
 }
 

@@ -191,6 +191,9 @@ mod tests {
         assert_eq!(endpoint.take(&masked(FIN, b"b")), plain(FIN | TEXT, b"ab"));
         assert_eq!(endpoint.take(&masked(FIN | TEXT, b"\xff")), plain(FIN | CLOSE, &1007_u16.to_be_bytes()));
         assert!(endpoint.closed);
-        assert_eq!(Endpoint::default().take(&plain(FIN | TEXT, b"a")), plain(FIN | CLOSE, &1002_u16.to_be_bytes()));
+        assert_eq!(
+            Endpoint::default().take(&plain(FIN | TEXT, b"a")),
+            plain(FIN | CLOSE, &1002_u16.to_be_bytes())
+        );
     }
 }

@@ -20,10 +20,18 @@ fn answers() -> Vec<(&'static str, String, &'static str)> {
         ("plain", plain.clone(), "HTTP/1.1 101 "),
         ("query", request("/mirror?a=b&c", ""), "HTTP/1.1 101 "),
         ("upper-case", plain.replace("upgrade: websocket", "UPGRADE: WebSocket"), "HTTP/1.1 101 "),
-        ("connection-list", plain.replace("connection: Upgrade", "connection: keep-alive, upgrade"), "HTTP/1.1 101 "),
+        (
+            "connection-list",
+            plain.replace("connection: Upgrade", "connection: keep-alive, upgrade"),
+            "HTTP/1.1 101 ",
+        ),
         ("cookies-and-origin", request("/mirror", "cookie: a=b\r\norigin: http://x\r\n"), "HTTP/1.1 101 "),
         ("protocol", request("/mirror", "sec-websocket-protocol: chat\r\n"), "HTTP/1.1 101 "),
-        ("extensions-offered", request("/mirror", "sec-websocket-extensions: permessage-deflate\r\n"), "HTTP/1.1 101 "),
+        (
+            "extensions-offered",
+            request("/mirror", "sec-websocket-extensions: permessage-deflate\r\n"),
+            "HTTP/1.1 101 ",
+        ),
         ("refused", request("/refused", ""), "HTTP/1.1 403 "),
         ("version-unknown", plain.replace("version: 13", "version: 99"), "HTTP/1.1 426 "),
         ("no-key", plain.replace("sec-websocket-key", "x-websocket-key"), "HTTP/1.1 400 "),
@@ -43,11 +51,23 @@ pub(super) async fn run(at: SocketAddr, names: &[String], report: &mut Report) {
     }
     if wanted(names, "handshake protocol-chosen") {
         let outcome = outcome(chosen(at)).await;
-        report.row("websocket", "handshake protocol-chosen", "sec-websocket-protocol: chat", "the server's choice arrives", &outcome);
+        report.row(
+            "websocket",
+            "handshake protocol-chosen",
+            "sec-websocket-protocol: chat",
+            "the server's choice arrives",
+            &outcome,
+        );
     }
     if wanted(names, "tunnel server-speaks-first") {
         let outcome = outcome(first_words(at)).await;
-        report.row("websocket", "tunnel server-speaks-first", "nothing", "the server's first words", &outcome);
+        report.row(
+            "websocket",
+            "tunnel server-speaks-first",
+            "nothing",
+            "the server's first words",
+            &outcome,
+        );
     }
     if wanted(names, "tunnel server-closes") {
         let outcome = outcome(goodbye(at)).await;
@@ -55,11 +75,23 @@ pub(super) async fn run(at: SocketAddr, names: &[String], report: &mut Report) {
     }
     if wanted(names, "tunnel client-half-closes") {
         let outcome = outcome(half_close(at)).await;
-        report.row("websocket", "tunnel client-half-closes", "1 MiB, then the end of the client's side", "1 MiB back, then the end", &outcome);
+        report.row(
+            "websocket",
+            "tunnel client-half-closes",
+            "1 MiB, then the end of the client's side",
+            "1 MiB back, then the end",
+            &outcome,
+        );
     }
     if wanted(names, "tunnel many") {
         let outcome = outcome(Box::pin(many(at))).await;
-        report.row("websocket", "tunnel many", "200 connections at once", "each has its own bytes back", &outcome);
+        report.row(
+            "websocket",
+            "tunnel many",
+            "200 connections at once",
+            "each has its own bytes back",
+            &outcome,
+        );
     }
 }
 

@@ -107,7 +107,12 @@ impl Tunnel {
     }
 }
 
-async fn plain(stream: TcpStream, first: Vec<u8>, (bytes, piece): (&[u8], usize), enough: usize) -> Result<Vec<u8>> {
+async fn plain(
+    stream: TcpStream,
+    first: Vec<u8>,
+    (bytes, piece): (&[u8], usize),
+    enough: usize,
+) -> Result<Vec<u8>> {
     let (mut from, mut to) = stream.into_split();
     let send = async {
         for part in bytes.chunks(piece.max(1)) {
