@@ -45,11 +45,6 @@ pub(super) fn locate(
     addresses.find(|address| Mark::of(service, port, *address) == token.endpoint)
 }
 
-/// Whether the token means that endpoint of the backend.
-pub(super) fn is_meant(token: &Token, service: &ServiceName, port: u16, address: SocketAddr) -> bool {
-    Mark::of(service, port, address) == token.endpoint
-}
-
 /// The hash that the backend's policy wants of the request. `client` is who sent it; `random` makes a cookie up.
 pub(super) fn hash(
     affinity: &mut Affinity,

@@ -159,6 +159,17 @@ impl Mesh {
         self.start(config, self.ca.identity("shop", "web"))
     }
 
+    /// The same for another workload.
+    pub(crate) fn client_as(&self, workload: &str, destinations: &[(&str, u16)]) -> Sidecar {
+        let mut config = Config::new("shop", workload);
+        config.outbound.extend(destinations.iter().map(|(host, port)| OutboundListener {
+            listen: any_port(),
+            host: (*host).to_owned(),
+            port: *port,
+        }));
+        self.start(config, self.ca.identity("shop", workload))
+    }
+
     fn start(&self, mut config: Config, identity: Identity) -> Sidecar {
         config.metrics = Some(any_port());
         let resources = if self.configured { self.resources() } else { vec![] };

@@ -208,16 +208,15 @@ fn refusal(ask: &Ask<'_>) -> Option<Reason> {
     if ask.made > policy.attempts {
         return Some(Reason::Attempts);
     }
-    if subject.replay == Replay::Gone {
-        return Some(Reason::BodyGone);
+    if !outcome.is_unseen() {
+        if subject.chain == Chain::Outer {
+            return Some(Reason::OuterRetries);
+        }
+        if !may_repeat(policy, *subject, *outcome) {
+            return Some(Reason::NotRepeatable);
+        }
     }
-    if outcome.is_unseen() {
-        return None;
-    }
-    if subject.chain == Chain::Outer {
-        return Some(Reason::OuterRetries);
-    }
-    (!may_repeat(policy, *subject, *outcome)).then_some(Reason::NotRepeatable)
+    (subject.replay == Replay::Gone).then_some(Reason::BodyGone)
 }
 
 /// Whether the policy names the failure.
