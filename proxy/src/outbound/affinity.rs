@@ -42,7 +42,12 @@ pub(super) fn locate(
     token: &Token,
 ) -> Option<SocketAddr> {
     let mut addresses = snapshot.endpoints(service)?.port(port).iter().map(|endpoint| endpoint.address);
-    addresses.find(|address| Mark::of(service, port, *address) == token.endpoint)
+    addresses.find(|address| is_meant(token, service, port, *address))
+}
+
+/// Whether the token means that endpoint of the backend.
+pub(super) fn is_meant(token: &Token, service: &ServiceName, port: u16, address: SocketAddr) -> bool {
+    Mark::of(service, port, address) == token.endpoint
 }
 
 /// The hash that the backend's policy wants of the request. `client` is who sent it; `random` makes a cookie up.

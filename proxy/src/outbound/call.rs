@@ -15,7 +15,6 @@ use super::limits::Limits;
 use super::plan::{self, Outcome, Plan};
 use super::{Host, Outbound, Permit, answer, foreign, mirror, wire};
 use crate::http::{Body, Fault, Handler, Kind, Request, RequestHead, Response, Upgrade};
-use crate::state::Snapshot;
 use crate::telemetry::{AppProtocol, Event, Failure, Side};
 use crate::worker::record::Record;
 
@@ -108,7 +107,7 @@ impl Call {
             port,
             policy,
             limits: self.limits(&record, &plan, &head),
-            affinity: self.affinity(&snapshot, &backend, port, &plan, &head),
+            affinity: self.affinity(&backend, port, &plan, &head),
             wire: wire::upstream(&head, wire::declared(&snapshot, service, port)),
         };
         match attempts::send(&errand, &mut record, head, body).await {
@@ -168,16 +167,12 @@ impl Call {
         Limits::of(plan.policy, head, Instant::from_std(record.started()), most)
     }
 
-    fn affinity(
-        &self,
-        snapshot: &Snapshot,
-        backend: &Backend,
-        port: u16, plan: &Plan<'_>, head: &RequestHead) -> Affinity {
+    fn affinity(&self, backend: &Backend, port: u16, plan: &Plan<'_>, head: &RequestHead) -> Affinity {
         let mut found = Affinity::default();
         if plan.policy.session.is_some() {
             found.token = affinity::token(plan.policy, head);
             found.sticky = found.token.and_then(|token| {
-                affinity::locate(snapshot, backend.service(), port, &token)
+                backend.find(|address| affinity::is_meant(&token, backend.service(), port, address))
             });
         }
         affinity::hash(&mut found, &backend.policy(), head, self.permit.address, || {

@@ -24,7 +24,8 @@ async fn setup(mesh: &mut Mesh, app: &Scripted) -> Sidecar {
 }
 
 fn from(origin: &str, method: &str, preflight: Option<&str>) -> Request<Full<bytes::Bytes>> {
-    let mut request = Request::builder().method(method).uri("/").header("host", "cart").header("origin", origin);
+    let mut request =
+        Request::builder().method(method).uri("/").header("host", "cart").header("origin", origin);
     if let Some(wanted) = preflight {
         request = request.header("access-control-request-method", wanted);
     }
@@ -56,13 +57,11 @@ async fn an_answer_says_what_the_route_allows_and_not_what_the_backend_would() {
     let mut mesh = Mesh::new();
     let app = scripted(&mesh.tasks, vec![with(200, "access-control-allow-origin", "*")]).await;
     let client = setup(&mut mesh, &app).await;
-    let (_, headers, _) =
-        exchange(&mesh, client.outbound(), from("https://shop.example", "GET", None)).await;
+    let (_, headers, _) = exchange(&mesh, client.outbound(), from("https://shop.example", "GET", None)).await;
     assert_eq!(value(&headers, "access-control-allow-origin"), "https://shop.example");
     assert_eq!(value(&headers, "access-control-allow-credentials"), "true");
     assert_eq!(value(&headers, "access-control-expose-headers"), "x-b");
-    let (_, headers, _) =
-        exchange(&mesh, client.outbound(), from("https://evil.example", "GET", None)).await;
+    let (_, headers, _) = exchange(&mesh, client.outbound(), from("https://evil.example", "GET", None)).await;
     assert_eq!(value(&headers, "access-control-allow-origin"), "");
     let (_, headers, _) = exchange(&mesh, client.outbound(), get("cart", "/")).await;
     assert_eq!(value(&headers, "access-control-allow-origin"), "*", "not across origins");

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, Response};
 use http_body_util::Full;
-use mesh_model::traffic::{AdaptiveConcurrency, BodyLimits, CircuitBreaker, RateKey, RateLimit, TrafficSettings};
+use mesh_model::traffic::{
+    AdaptiveConcurrency, BodyLimits, CircuitBreaker, RateKey, RateLimit, TrafficSettings,
+};
 use tokio::sync::Semaphore;
 
 use crate::harness::*;
@@ -57,11 +59,22 @@ async fn the_circuit_breaker_refuses_one_request_too_many_at_once() {
 }
 
 fn limit(name: &str, requests: u32, keys: Vec<RateKey>) -> RateLimit {
-    RateLimit { name: name.into(), requests, per: Duration::from_hours(1), burst: requests, keys, headers: vec![] }
+    RateLimit {
+        name: name.into(),
+        requests,
+        per: Duration::from_hours(1),
+        burst: requests,
+        keys,
+        headers: vec![],
+    }
 }
 
 /// A client and a server sidecar of `cart` with this policy; `app` is behind.
-async fn guarded(mesh: &mut Mesh, app: std::net::SocketAddr, edit: impl FnOnce(&mut TrafficSettings)) -> (Sidecar, Sidecar) {
+async fn guarded(
+    mesh: &mut Mesh,
+    app: std::net::SocketAddr,
+    edit: impl FnOnce(&mut TrafficSettings),
+) -> (Sidecar, Sidecar) {
     let mut server = mesh.server("cart", app);
     let endpoint = mesh.member(server.inbound(), "cart");
     mesh.service("cart", 80, None, vec![endpoint]);

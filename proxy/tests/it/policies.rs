@@ -17,9 +17,7 @@ use mesh_model::endpoint::{Endpoint, EndpointState, Transport};
 use mesh_model::name::{Name, ServiceName};
 use mesh_model::service::{OwnPort, OwnServices};
 use mesh_model::traffic::effective::wished_retries;
-use mesh_model::traffic::{
-    Backoff, OutlierDetection, PolicyTarget, Retries, TrafficPolicy, TrafficSettings,
-};
+use mesh_model::traffic::{Backoff, OutlierDetection, PolicyTarget, Retries, TrafficPolicy, TrafficSettings};
 use mesh_proto::convert::ModelResource;
 
 use crate::harness::*;
@@ -62,7 +60,11 @@ pub(crate) fn retries(attempts: u32, statuses: &[u16]) -> Retries {
 }
 
 /// Service `cart` with these endpoints and this policy, and a client of it.
-pub(crate) fn cart(mesh: &mut Mesh, endpoints: &[SocketAddr], edit: impl FnOnce(&mut TrafficSettings)) -> Sidecar {
+pub(crate) fn cart(
+    mesh: &mut Mesh,
+    endpoints: &[SocketAddr],
+    edit: impl FnOnce(&mut TrafficSettings),
+) -> Sidecar {
     mesh.service("cart", 80, None, endpoints.iter().map(|at| plain(*at)).collect());
     mesh.services.push(policy("cart", edit));
     mesh.client(&[("cart", 80)])

@@ -87,7 +87,7 @@ async fn the_budget_bounds_retries() {
         assert_eq!(status(&mesh, &client).await, 503);
     }
     assert_eq!(app.hits(), 60, "50 requests and a fifth of them again");
-    assert!(client.count(&["mesh_events", "\"retry_refused_budget\""]).await > 0.0);
+    until(|| async { client.count(&["mesh_events", "\"retry_refused_budget\""]).await > 0.0 }).await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Request;
-use mesh_model::traffic::{Retries, RequestTimeouts};
+use mesh_model::traffic::{RequestTimeouts, Retries};
 use mesh_traffic::deadline;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
