@@ -1,5 +1,7 @@
 //! What is refused, and with which words; which unknown values have a default; what counts for a version.
 
+mod policies;
+
 use mesh_model::endpoint::EndpointState;
 use mesh_model::route::{GrpcMatch, PathMatch, Pattern, Target, TextMatch, Timeouts};
 use mesh_model::settings::{MtlsMode, OutboundMode};
