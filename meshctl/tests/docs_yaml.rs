@@ -57,15 +57,12 @@ impl Page {
             if let Some(language) = line.strip_prefix("```") {
                 let body: Vec<&str> =
                     lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```").collect();
-                let text = body.iter().map(|line| format!("{line}\n")).collect();
+                let text = body.iter().flat_map(|line| [line, "\n"]).collect();
                 let language = language.to_owned();
                 blocks.push(Block { line: number + 2, language, note: std::mem::take(&mut note), text });
             } else {
-                note = line
-                    .strip_prefix("<!-- ")
-                    .and_then(|rest| rest.strip_suffix(" -->"))
-                    .unwrap_or_default()
-                    .to_owned();
+                let said = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
+                note = said.map(str::to_owned).unwrap_or_default();
             }
         }
         Self { path, blocks }
@@ -126,7 +123,7 @@ fn every_yaml_block_is_accepted_without_a_word() {
                 None => wrong.extend(said.iter().map(|said| format!("{}: {said}", page.at(block)))),
                 Some(wanted) if said.iter().any(|said| said.contains(wanted)) => {}
                 Some(wanted) => {
-                    wrong.push(format!("{}: nobody says `{wanted}` but {said:?}", page.at(block)))
+                    wrong.push(format!("{}: nobody says `{wanted}` but {said:?}", page.at(block)));
                 }
             }
         }

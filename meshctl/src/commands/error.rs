@@ -120,7 +120,7 @@ fn page(failure: Failure, paint: Paint) -> String {
     for (at, command) in commands(failure).iter().enumerate() {
         part(if at == 0 { "  commands" } else { "" }, command);
     }
-    out.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    out.lines().flat_map(|line| [line.trim_end(), "\n"]).collect()
 }
 
 /// Commands that help with a failure: those that its advice names, and the one that shows failed requests.

@@ -147,10 +147,10 @@ fn fault(fault: &Fault) -> String {
     }
     match fault.abort {
         Some((Abort::Http(status), share)) => {
-            parts.push(format!("{} are answered {status}", per_cent(share)))
+            parts.push(format!("{} are answered {status}", per_cent(share)));
         }
         Some((Abort::Grpc(status), share)) => {
-            parts.push(format!("{} are answered gRPC {}", per_cent(share), grpc_name(status)))
+            parts.push(format!("{} are answered gRPC {}", per_cent(share), grpc_name(status)));
         }
         None => {}
     }
@@ -194,14 +194,13 @@ fn session(session: &SessionPersistence) -> String {
 
 fn rate_limits(limits: &[RateLimit]) -> String {
     let one = |limit: &RateLimit| {
-        let mut text = format!("`{}` {} per {}", limit.name, limit.requests, time(limit.per));
-        if limit.burst != limit.requests {
-            text.push_str(&format!(", {} at once", limit.burst));
-        }
+        let at_once = match limit.burst {
+            burst if burst == limit.requests => String::new(),
+            burst => format!(", {burst} at once"),
+        };
         let keys: Vec<String> = limit.keys.iter().map(rate_key).collect();
-        if !keys.is_empty() {
-            text.push_str(&format!(" for each {}", keys.join(" and ")));
-        }
+        let each = if keys.is_empty() { String::new() } else { format!(" for each {}", keys.join(" and ")) };
+        let text = format!("`{}` {} per {}{at_once}{each}", limit.name, limit.requests, time(limit.per));
         with_headers(text, &limit.headers)
     };
     let all: Vec<String> = limits.iter().map(one).collect();

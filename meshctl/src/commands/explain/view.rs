@@ -57,11 +57,16 @@ struct Page {
 }
 
 impl Page {
+    fn push(&mut self, line: &str) {
+        self.out.push_str(line);
+        self.out.push('\n');
+    }
+
     fn section(&mut self, title: &str) {
         self.out.push('\n');
         for line in text::wrap(title, WIDTH) {
             let line = self.paint.tone(Tone::Strong, &line);
-            self.out.push_str(&format!("{line}\n"));
+            self.push(&line);
         }
     }
 
@@ -71,16 +76,16 @@ impl Page {
         let first = lines.next().unwrap_or_default();
         let space = " ".repeat(NAMES.saturating_sub(name.chars().count() + 2).max(1));
         let line = format!("  {name}{space}{}", self.paint.tone(tone, &first));
-        self.out.push_str(&format!("{}\n", line.trim_end()));
+        self.push(line.trim_end());
         for line in lines {
-            self.out.push_str(&format!("{}{}\n", " ".repeat(NAMES), self.paint.tone(tone, &line)));
+            self.push(&format!("{}{}", " ".repeat(NAMES), self.paint.tone(tone, &line)));
         }
     }
 
     /// Who says so, below a text.
     fn from(&mut self, origin: &str) {
         for line in text::wrap(origin, WIDTH - NAMES) {
-            self.out.push_str(&format!("{}{}\n", " ".repeat(NAMES), self.paint.tone(Tone::Faint, &line)));
+            self.push(&format!("{}{}", " ".repeat(NAMES), self.paint.tone(Tone::Faint, &line)));
         }
     }
 
@@ -98,7 +103,7 @@ fn head(page: &mut Page, answer: &Answer<'_>) {
     let (question, caller) = (answer.question, answer.caller);
     let query = question.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
     let title = format!("{} http://{}{}{query}", question.method, question.authority(), question.path);
-    page.out.push_str(&format!("{}\n", page.paint.tone(Tone::Strong, &title)));
+    page.push(&page.paint.tone(Tone::Strong, &title));
     for (name, value) in &question.headers {
         page.line("header", &format!("{name}: {value}"), Tone::Plain);
     }
@@ -159,7 +164,7 @@ fn destination(page: &mut Page, answer: &Answer<'_>) {
             page.line("host", &words, Tone::Plain);
         }
         Destination::NoPort { name, .. } => {
-            page.line("host", &format!("{host} is Service {name}"), Tone::Plain)
+            page.line("host", &format!("{host} is Service {name}"), Tone::Plain);
         }
         Destination::Foreign { elsewhere } => {
             page.line("host", &format!("{host} is no Service"), Tone::Plain);

@@ -8,7 +8,7 @@ fn sourced<T>(value: T) -> Sourced<T> {
 }
 
 fn lines(rows: &[Row]) -> String {
-    rows.iter().map(|row| format!("{:13}  {}\n", row.name, row.text)).collect()
+    rows.iter().map(|row| [&format!("{:13}  ", row.name), row.text.as_str(), "\n"].concat()).collect()
 }
 
 const SECOND: Duration = Duration::from_secs(1);
