@@ -22,6 +22,7 @@ pub use decode::decode;
 pub use encode::encode;
 
 /// One unit of configuration, as proxies subscribe to it.
+#[expect(clippy::large_enum_variant, reason = "each is moved once, from the decoder into its place")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelResource {
     /// Settings of the whole mesh.

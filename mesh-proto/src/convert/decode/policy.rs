@@ -3,6 +3,8 @@
 
 mod backend;
 
+use std::time::Duration;
+
 use mesh_model::name::Name;
 use mesh_model::route::{RouteId, RouteKind};
 use mesh_model::traffic::{
@@ -79,13 +81,21 @@ fn settings(field: &Field<'_>, s: wire::TrafficSettings) -> Result<TrafficSettin
         retry_budget: each(field.at("retry_budget"), s.retry_budget, backend::retry_budget)?,
         outlier: each(field.at("outlier"), s.outlier, backend::outlier)?,
         health_check: each(field.at("health_check"), s.health_check, backend::health_check)?,
-        connect_timeout: each(field.at("connect_timeout_ms"), s.connect_timeout_ms, |f, ms| f.some_time(ms))?,
+        connect_timeout: each(field.at("connect_timeout_ms"), s.connect_timeout_ms, some_time)?,
         protocol: match wire::Protocol::try_from(s.protocol) {
             Ok(known) => protocol(known),
             Err(_) => return Err(field.at("protocol").unknown(s.protocol)),
         },
         concurrency: each(field.at("concurrency"), s.concurrency, backend::concurrency)?,
     })
+}
+
+fn some_time(field: &Field<'_>, millis: u64) -> Result<Duration, Wrong> {
+    field.some_time(millis)
+}
+
+fn grpc_status(field: &Field<'_>, status: u32) -> Result<u8, Wrong> {
+    field.grpc_status(status)
 }
 
 fn timeouts(field: &Field<'_>, timeouts: wire::RequestTimeouts) -> Result<RequestTimeouts, Wrong> {
@@ -121,12 +131,7 @@ fn retries(field: &Field<'_>, retries: wire::Retries) -> Result<Retries, Wrong> 
         attempts: field.at("attempts").at_most(retries.attempts, bounds::ATTEMPTS)?,
         on: all(field.at("on"), bounds::STATUSES, retries.on, on)?,
         statuses: statuses(field.at("statuses"), retries.statuses)?,
-        grpc_statuses: all(
-            field.at("grpc_statuses"),
-            bounds::STATUSES,
-            retries.grpc_statuses,
-            |f, status| f.grpc_status(status),
-        )?,
+        grpc_statuses: all(field.at("grpc_statuses"), bounds::STATUSES, retries.grpc_statuses, grpc_status)?,
         methods,
         attempt_timeout: field.at("attempt_timeout_ms").limit(retries.attempt_timeout_ms)?,
         backoff: Backoff { base, most },

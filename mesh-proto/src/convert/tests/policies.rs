@@ -99,7 +99,7 @@ fn bad_settings_are_named_by_their_path() {
         ("hedging.extra", |s| s.hedging.as_mut().unwrap().extra = 0),
         ("fault.abort.answer", |s| s.fault.as_mut().unwrap().abort.as_mut().unwrap().answer = None),
         ("fault.abort.share_ppm", |s| {
-            s.fault.as_mut().unwrap().abort.as_mut().unwrap().share_ppm = 1_000_001
+            s.fault.as_mut().unwrap().abort.as_mut().unwrap().share_ppm = 1_000_001;
         }),
         ("direct_response.status", |s| s.direct_response.as_mut().unwrap().status = 100),
         ("direct_response.body", |s| {

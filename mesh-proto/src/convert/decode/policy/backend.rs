@@ -76,7 +76,8 @@ fn bounded_load(field: &Field<'_>, load: Option<u32>) -> Result<Option<u32>, Wro
 
 /// At most about 1,100 divisions: the number is below 5,000,012.
 fn is_prime(number: u32) -> bool {
-    number >= 2 && (2..number).take_while(|d| d.saturating_mul(*d) <= number).all(|d| number % d != 0)
+    number >= 2
+        && (2..number).take_while(|d| d.saturating_mul(*d) <= number).all(|d| !number.is_multiple_of(d))
 }
 
 fn hash_key(field: &Field<'_>, key: Option<wire::HashKey>) -> Result<HashKey, Wrong> {
