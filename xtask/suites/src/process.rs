@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use tokio::net::TcpStream;
 
 /// A start on a machine at full load takes seconds.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(20);
 const PAGE: u64 = 4096;
 

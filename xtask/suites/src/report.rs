@@ -111,11 +111,10 @@ fn cut(text: &str) -> String {
 /// Bytes for people: printable ASCII as it is, the rest escaped.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     let part = bytes.get(..bytes.len().min(SHOWN)).unwrap_or_default();
-    let mut text = part.escape_ascii().to_string();
     if part.len() < bytes.len() {
-        text.push_str(&format!("… ({} bytes)", bytes.len()));
+        return format!("{}… ({} bytes)", part.escape_ascii(), bytes.len());
     }
-    text
+    part.escape_ascii().to_string()
 }
 
 /// Whether a row is wanted: every row when nothing is named.

@@ -29,7 +29,7 @@ pub(crate) fn indexed_literal(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 }
 
 /// The newest entry of the table.
-pub(crate) const NEWEST: u8 = 0x80 | 62;
+pub(crate) const NEWEST: u8 = 0x80 + 62;
 
 fn text(block: &mut Vec<u8>, bytes: &[u8]) {
     integer(block, 0, 7, bytes.len());

@@ -106,10 +106,7 @@ pub(crate) fn describe(answer: &Answer, arrived: &[Message], stray: &[Vec<u8>]) 
         text.push_str("; upstream got ");
         text.push_str(&requests.join(" | "));
     }
-    for bytes in stray {
-        text.push_str(&format!(" and stray bytes `{}`", shown(bytes)));
-    }
-    text
+    stray.iter().fold(text, |text, bytes| format!("{text} and stray bytes `{}`", shown(bytes)))
 }
 
 #[cfg(test)]

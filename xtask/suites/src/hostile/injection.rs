@@ -13,9 +13,12 @@ use crate::way::{Port, Way};
 const ANSWER: Duration = Duration::from_secs(5);
 const STREAM: u32 = 1;
 
+/// Names and values.
+type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
 struct Row {
     name: String,
-    fields: Vec<(Vec<u8>, Vec<u8>)>,
+    fields: Fields,
     data: Option<&'static [u8]>,
     expect: Expect,
 }
@@ -69,7 +72,7 @@ fn as_answer(events: &[Event]) -> Answer {
 }
 
 /// The plain request, with some of its pseudo-headers replaced.
-fn plain(host: &str, replaced: &[(&str, &[u8])]) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn plain(host: &str, replaced: &[(&str, &[u8])]) -> Fields {
     [(":method", "GET"), (":scheme", "http"), (":authority", host), (":path", "/hostile")]
         .into_iter()
         .map(|(name, value)| {
@@ -193,16 +196,15 @@ fn regular(host: &str) -> Vec<Row> {
 }
 
 fn order(host: &str) -> Vec<Row> {
-    let row = |name: &str, change: &dyn Fn(&mut Vec<(Vec<u8>, Vec<u8>)>)| {
+    let row = |name: &str, change: &dyn Fn(&mut Fields)| {
         let mut fields = plain(host, &[]);
         change(&mut fields);
         Row { name: format!("h2 {name}"), fields, data: None, expect: Expect::Refused }
     };
-    let without = |name: &'static str| {
-        move |fields: &mut Vec<(Vec<u8>, Vec<u8>)>| fields.retain(|(field, _)| field != name.as_bytes())
-    };
+    let without =
+        |name: &'static str| move |fields: &mut Fields| fields.retain(|(field, _)| field != name.as_bytes());
     let and = |name: &'static str, value: &'static str| {
-        move |fields: &mut Vec<(Vec<u8>, Vec<u8>)>| fields.push((name.into(), value.into()))
+        move |fields: &mut Fields| fields.push((name.into(), value.into()))
     };
     vec![
         row("no-method", &without(":method")),

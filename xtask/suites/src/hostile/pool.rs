@@ -15,7 +15,7 @@ use crate::way::{Speaks, Way};
 const OFFSETS: usize = 50;
 const CLIENTS: usize = 20;
 const REQUESTS: usize = 50;
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 pub(super) async fn run(way: &Way, names: &[String], report: &mut Report) {
     let name = "pool clients-break-off";

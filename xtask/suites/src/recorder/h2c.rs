@@ -105,7 +105,7 @@ fn noted(head: &http::request::Parts, number: usize) -> Message {
     Message {
         connection: number,
         method: head.method.as_str().into(),
-        target: head.uri.path_and_query().map(|path| path.as_str()).unwrap_or_default().into(),
+        target: head.uri.path_and_query().map(http::uri::PathAndQuery::as_str).unwrap_or_default().into(),
         fields,
         http2: true,
         ..Message::default()

@@ -26,8 +26,11 @@ impl Churn {
         let wanted = now.as_millis() * u128::from(self.per_second) / 1000;
         if u128::from(self.made) < wanted {
             self.made += 1;
-            let name = if self.made % 2 == 0 { "route.yaml" } else { "policy.yaml" };
-            mesh.write(name, &if self.made % 2 == 0 { route(self.made) } else { policy(self.made) })?;
+            if self.made.is_multiple_of(2) {
+                mesh.write("route.yaml", &route(self.made))?;
+            } else {
+                mesh.write("policy.yaml", &policy(self.made))?;
+            }
         }
         Ok(())
     }

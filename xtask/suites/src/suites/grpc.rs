@@ -14,7 +14,7 @@ const ORCA: &str =
     r#"--service_config_json={"loadBalancingConfig":[{"test_backend_metrics_load_balancer":{}}]}"#;
 /// The case that wants a server with a name.
 const NAMED: &str = "pick_first_unary";
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// All of the client's cases that need no credentials of a cloud.
 const CASES: [&str; 17] = [

@@ -22,7 +22,7 @@ use crate::cli::Suites;
 use crate::report::{Outcome, Report, wanted};
 
 /// For a case; megabytes take a while in debug builds.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 pub(super) async fn run(lab: &Lab, args: &Suites, report: &mut Report) -> Result<()> {
     handshake::run(lab.websocket, &args.row, report).await;

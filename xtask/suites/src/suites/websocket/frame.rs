@@ -41,11 +41,11 @@ fn head(first: u8, mask: u8, length: usize) -> Vec<u8> {
     match u16::try_from(length) {
         Ok(short @ 0..=125) => bytes.push(mask | u8::try_from(short).unwrap_or_default()),
         Ok(middle) => {
-            bytes.push(mask | 126);
+            bytes.push(mask + 126);
             bytes.extend(middle.to_be_bytes());
         }
         Err(_) => {
-            bytes.push(mask | 127);
+            bytes.push(mask + 127);
             bytes.extend(u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes());
         }
     }
