@@ -1,7 +1,6 @@
 //! Answers: those of the mesh itself, and what is changed on those of backends. It must not know how a backend was reached.
 
 use http::StatusCode;
-use mesh_model::route::HeaderEdit;
 use mesh_model::route::cors;
 use mesh_model::route::edit::{RedirectAnswer, edit_headers};
 use mesh_model::traffic::{Abort, DirectResponse, Origin};
@@ -10,7 +9,7 @@ use mesh_traffic::{fault, retry};
 
 use super::attempts::{Answered, Errand};
 use super::idle::{self, Idle};
-use super::plan::Fields;
+use super::plan::{Fields, Plan};
 use super::{affinity, limits};
 use crate::http::{Body, Fault, HeaderEdits, Headers, Kind, Response, Upgrade, response_to};
 use crate::telemetry::{Event, Failure};
@@ -23,22 +22,37 @@ fn set(headers: &mut Headers, name: &str, value: &str) {
     }
 }
 
+/// An answer of the mesh's own.
+pub(super) struct Own {
+    response: Response,
+    failure: Option<Failure>,
+}
+
+/// Gives it to the client, on record.
+pub(super) fn own(mut record: Record, own: Own, kind: Kind) -> Response {
+    if let Some(failure) = own.failure {
+        record.failure(failure);
+    }
+    record.attach(own.response, kind)
+}
+
 /// A redirect.
-pub(super) fn redirect(answer: &RedirectAnswer) -> Response {
+pub(super) fn redirect(plan: &Plan<'_>, answer: &RedirectAnswer) -> Own {
     let mut response = Response::new(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::FOUND));
     set(&mut response.headers, "location", &answer.location);
-    response
+    edit(&mut response, plan);
+    Own { response, failure: None }
 }
 
 /// The answer to a browser that asks first.
-pub(super) fn preflight(fields: Fields) -> Response {
+pub(super) fn preflight(fields: Fields) -> Own {
     let mut response = Response::new(StatusCode::from_u16(cors::PREFLIGHT_STATUS).unwrap_or(StatusCode::OK));
-    across(&mut response, fields);
-    response
+    across(&mut response, &fields);
+    Own { response, failure: None }
 }
 
 /// The answer that a policy gives in place of a backend.
-pub(super) fn direct(direct: &DirectResponse, kind: Kind) -> Response {
+pub(super) fn direct(plan: &Plan<'_>, direct: &DirectResponse, kind: Kind) -> Own {
     let mut response = Response::new(StatusCode::from_u16(direct.status).unwrap_or(StatusCode::OK));
     match kind {
         Kind::Http => {
@@ -53,19 +67,23 @@ pub(super) fn direct(direct: &DirectResponse, kind: Kind) -> Response {
             set(&mut response.headers, "grpc-status", &status.to_string());
         }
     }
-    response
+    edit(&mut response, plan);
+    Own { response, failure: None }
 }
 
 /// The failure that a policy asked for.
-pub(super) fn abort(abort: Abort, origin: &Origin, kind: Kind) -> Response {
+pub(super) fn abort(plan: &Plan<'_>, abort: Abort, origin: &Origin, kind: Kind) -> Own {
     let (http, grpc) = fault::statuses(abort);
     let text = format!("{origin} asks for this failure");
     let mut response = response_to(&Fault::new(Failure::FaultInjected, text), kind);
     match kind {
-        Kind::Http => response.status = StatusCode::from_u16(http).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+        Kind::Http => {
+            response.status = StatusCode::from_u16(http).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        }
         Kind::Grpc => set(&mut response.headers, "grpc-status", &grpc.to_string()),
     }
-    response
+    edit(&mut response, plan);
+    Own { response, failure: Some(Failure::FaultInjected) }
 }
 
 /// The client's side of a request.
@@ -128,16 +146,16 @@ fn too_large(errand: &Errand<'_>, response: &Response) -> Option<Fault> {
 }
 
 /// Changes of the rule's filters, then fields for browsers, which are nobody else's to set.
-pub(super) fn edit(response: &mut Response, edits: &[&HeaderEdit], cors: Option<Fields>) {
-    for edit in edits {
+pub(super) fn edit(response: &mut Response, plan: &Plan<'_>) {
+    for edit in &plan.response {
         edit_headers(edit, &mut HeaderEdits::new(&mut response.headers));
     }
-    if let Some(fields) = cors {
+    if let Some(fields) = &plan.cors {
         across(response, fields);
     }
 }
 
-fn across(response: &mut Response, fields: Fields) {
+fn across(response: &mut Response, fields: &Fields) {
     response.headers.remove_where(|name| cors::RESPONSE_HEADERS.contains(&name));
     for (name, value) in fields {
         let written = match name.as_str() {

@@ -9,9 +9,10 @@ use std::rc::Rc;
 
 use mesh_model::name::ServiceName;
 use mesh_model::traffic::effective::RequestPolicy;
-use mesh_model::traffic::{Retries, RetryMethods, RetryOn};
+use mesh_model::traffic::{Hedging, Retries, RetryMethods, RetryOn};
 use mesh_traffic::balance::{Ask, InFlight, NoPick};
 use mesh_traffic::breaker::{Counted, Token};
+use mesh_traffic::hedge;
 use mesh_traffic::retry::{self, Call, Chain, Decision, Outcome, Reason, Repeatable, Replay, Subject, chain};
 use smallvec::SmallVec;
 use tokio::time::Instant;
@@ -75,7 +76,7 @@ pub(super) async fn send(
 ) -> Result<Answered, Fault> {
     errand.backend.budget().borrow_mut().request(std::time::Instant::now());
     let request =
-        errand.backend.breaker().take(Counted::Requests).map_err(|open| errand.circuit_open(&open))?;
+        errand.backend.breaker().take(Counted::Requests).map_err(|open| errand.circuit_open(open))?;
     let retries = errand.policy.retries.as_ref().map(|retries| &retries.value);
     let traits = Traits::of(errand.policy, &head);
     let mut head = head;
@@ -85,9 +86,10 @@ pub(super) async fn send(
     } else {
         Supply::once(head, body)
     };
-    let mut answered = match &errand.policy.hedging {
-        Some(hedging) if traits.chain == Chain::Ours => {
-            hedged::send(errand, record, traits, &hedging.value, supply).await
+    let hedging = errand.policy.hedging.as_ref().map(|hedging| &hedging.value);
+    let mut answered = match hedging {
+        Some(hedging) if traits.may_hedge(hedging, retries, &supply) => {
+            hedged::send(errand, record, traits, hedging, supply).await
         }
         _ => Repeated { errand, traits, retries, supply }.send(record).await,
     }?;
@@ -127,6 +129,12 @@ impl Traits {
         self.repeatable == Repeatable::Yes
             || retries.methods == RetryMethods::All
             || (self.call == Call::Grpc && !retries.grpc_statuses.is_empty())
+    }
+
+    /// Whether attempts may run side by side; else they are made one after the other.
+    fn may_hedge(self, policy: &Hedging, retries: Option<&Retries>, supply: &Supply) -> bool {
+        let methods = retries.map(|retries| retries.methods);
+        hedge::wait(policy, methods, self.subject(supply.replay()), 1).is_some()
     }
 
     fn subject(self, replay: Replay) -> Subject {
@@ -296,7 +304,7 @@ impl Errand<'_> {
         }
     }
 
-    fn circuit_open(&self, open: &mesh_traffic::breaker::Open) -> Fault {
+    fn circuit_open(&self, open: mesh_traffic::breaker::Open) -> Fault {
         self.count(Event::CircuitOpen);
         Fault::new(Failure::CircuitOpen, format!("service {} port {}: {open}", self.service, self.port))
     }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::affinity::{self, Affinity};
-use super::attempts::{self, Answered, Errand};
+use super::attempts::{self, Errand};
 use super::backends::Backend;
 use super::destination::Found;
 use super::limits::Limits;
@@ -69,28 +69,20 @@ impl Call {
     async fn carry_out(&self, mut record: Record, plan: Plan<'_>, request: Checked) -> Response {
         let Checked { head, body, upgrade } = request;
         let (kind, policy) = (head.kind, plan.policy);
-        if let Some(response) = self.inject(&plan, &head).await {
-            return self.own(record, &plan, response, kind, Some(Failure::FaultInjected));
+        if let Some(own) = self.inject(&plan, &head).await {
+            return answer::own(record, own, kind);
         }
         let (service, port) = match &plan.outcome {
             Outcome::Fault(fault) => return self.fail(record, fault, kind),
-            Outcome::Redirect(to) => {
-                return self.own(record, &plan, answer::redirect(to), kind, None);
-            }
-            Outcome::Preflight(fields) => return record.attach(answer::preflight(fields.clone()), kind),
-            Outcome::Backend { .. } if policy.direct_response.is_some() => {
-                let direct =
-                    policy.direct_response.as_ref().map(|direct| answer::direct(&direct.value, kind));
-                return self.own(
-                    record,
-                    &plan,
-                    direct.unwrap_or_else(|| Response::new(StatusCode::OK)),
-                    kind,
-                    None,
-                );
+            Outcome::Redirect(to) => return answer::own(record, answer::redirect(&plan, to), kind),
+            Outcome::Preflight(fields) => {
+                return answer::own(record, answer::preflight(fields.clone()), kind);
             }
             Outcome::Backend { service, port } => (*service, *port),
         };
+        if let Some(direct) = &policy.direct_response {
+            return answer::own(record, answer::direct(&plan, &direct.value, kind), kind);
+        }
         let body = match self.bounded(&plan, body) {
             Ok(body) => self.mirrored(&plan, &head, body),
             Err(fault) => return self.fail(record, &fault, kind),
@@ -111,7 +103,10 @@ impl Call {
             wire: wire::upstream(&head, wire::declared(&snapshot, service, port)),
         };
         match attempts::send(&errand, &mut record, head, body).await {
-            Ok(answered) => self.answer(record, &errand, plan, answered, upgrade, kind),
+            Ok(answered) => {
+                let client = answer::Client { upgrade, permit: Rc::clone(&self.permit), kind };
+                answer::upstream(record, &errand, answered, client, |response| answer::edit(response, &plan))
+            }
             Err(fault) => self.fail(record, &fault, kind),
         }
     }
@@ -125,7 +120,7 @@ impl Call {
     }
 
     /// Faults on purpose: a pause, an answer in place of the backend's, or both.
-    async fn inject(&self, plan: &Plan<'_>, head: &RequestHead) -> Option<Response> {
+    async fn inject(&self, plan: &Plan<'_>, head: &RequestHead) -> Option<answer::Own> {
         let fault = plan.policy.fault.as_ref()?;
         let worker = &self.outbound.worker;
         let injected =
@@ -136,7 +131,7 @@ impl Call {
         }
         let abort = injected.abort?;
         worker.telemetry.count(Event::FaultAbort);
-        Some(answer::abort(abort, &fault.origin, head.kind))
+        Some(answer::abort(plan, abort, &fault.origin, head.kind))
     }
 
     /// The request's body within the policy's bound.
@@ -179,41 +174,6 @@ impl Call {
             self.outbound.worker.random()
         });
         found
-    }
-
-    fn answer(
-        &self,
-        record: Record,
-        errand: &Errand<'_>,
-        plan: Plan<'_>,
-        answered: Answered,
-        upgrade: Upgrade,
-        kind: Kind,
-    ) -> Response {
-        let finish = |response: &mut Response| answer::edit(response, &plan.response, plan.cors);
-        answer::upstream(
-            record,
-            errand,
-            answered,
-            answer::Client { upgrade, permit: Rc::clone(&self.permit), kind },
-            finish,
-        )
-    }
-
-    /// An answer of the mesh's own, with what the rule's filters want of answers.
-    fn own(
-        &self,
-        mut record: Record,
-        plan: &Plan<'_>,
-        mut response: Response,
-        kind: Kind,
-        failure: Option<Failure>,
-    ) -> Response {
-        answer::edit(&mut response, &plan.response, plan.cors.clone());
-        if let Some(failure) = failure {
-            record.failure(failure);
-        }
-        record.attach(response, kind)
     }
 
     pub(super) fn fail(&self, record: Record, fault: &Fault, kind: Kind) -> Response {

@@ -219,6 +219,7 @@ fn head(method: Method, path: &str, authority: String, wire: Wire, kind: Kind) -
         form: Form::Origin,
         kind,
         upgrade: None,
+        interim: crate::http::Interim::nowhere(),
     })
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Outbound;
-use crate::http::{Body, BodyError, Frame, RequestHead, Source};
+use crate::http::{Body, BodyError, Frame, Interim, RequestHead, Source};
 use crate::telemetry::{AppProtocol, Event, Failure, Side};
 use crate::worker::record::Record;
 
@@ -76,6 +76,8 @@ pub(super) fn send<'a>(
             copies.push(copy);
         }
         let mut head = head.clone();
+        // Nobody waits for the answers to a copy.
+        head.interim = Interim::nowhere();
         head.upgrade = None;
         let (outbound, service, port) = (Rc::clone(outbound), service.clone(), *port);
         let label = label.cloned();

@@ -12,7 +12,7 @@ use crate::detect::Sniff;
 use crate::http::{Place, Unreached, Wire};
 use crate::net::Stream;
 use crate::tcp::{self, First, Opening};
-use crate::telemetry::{AppProtocol, Event, Failure, Side};
+use crate::telemetry::{AppProtocol, Event, Failure, Security, Side};
 use crate::worker::record::Record;
 
 /// How a connection is carried.
@@ -123,6 +123,7 @@ impl Outbound {
     async fn reach(&self, host: &Host, record: &mut Record) -> Result<(Stream, Place), Failure> {
         match self.discover(host).await.map_err(|fault| fault.failure)? {
             Found::Foreign => {
+                record.security(Security::Plaintext);
                 let mut last = Failure::ConnectFailed;
                 for address in self
                     .resolve(host)

@@ -67,14 +67,14 @@ async fn a_rule_timeout_is_504() {
     let short =
         |timeouts| mesh_model::route::Rule { timeouts, ..rule("/", vec![], vec![backend("slow", 1)]) };
     let limit = Some(Duration::from_millis(100));
-    for timeouts in [
-        Timeouts { request: limit, backend_request: None },
-        Timeouts { request: Some(Duration::from_mins(1)), backend_request: limit },
+    for (timeouts, code) in [
+        (Timeouts { request: limit, backend_request: None }, "request_timeout"),
+        (Timeouts { request: Some(Duration::from_mins(1)), backend_request: limit }, "attempt_timeout"),
     ] {
         mesh.route("cart", vec![short(timeouts)]);
         let client = mesh.client(&[("cart", 80)]);
         let (status, failure, _) = fetch(&mesh.tasks, client.outbound(), get("cart", "/")).await;
-        assert_eq!((status, failure.as_str()), (504, "request_timeout"));
+        assert_eq!((status, failure.as_str()), (504, code));
         mesh.services.pop();
     }
 }

@@ -2,7 +2,7 @@ use futures_util::FutureExt;
 
 use super::*;
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 fn gate(queue: u32) -> Rc<Gate> {
     Gate::new(AdaptiveConcurrency { min: 1, max: 1, tolerance: 1500, queue })

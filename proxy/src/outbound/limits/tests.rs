@@ -4,7 +4,7 @@ use super::*;
 use crate::http::{Form, Headers, Wire};
 
 const SECOND: Duration = Duration::from_secs(1);
-const MOST: Duration = Duration::from_secs(3600);
+const MOST: Duration = Duration::from_hours(1);
 
 fn head(kind: Kind, header: Option<(&str, &str)>) -> RequestHead {
     let mut headers = Headers::new();
@@ -20,6 +20,7 @@ fn head(kind: Kind, header: Option<(&str, &str)>) -> RequestHead {
         form: Form::Origin,
         kind,
         upgrade: None,
+        interim: crate::http::Interim::nowhere(),
     }
 }
 

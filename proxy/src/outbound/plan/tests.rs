@@ -23,6 +23,7 @@ fn head(path: &str) -> RequestHead {
         form: Form::Origin,
         kind: Kind::Http,
         upgrade: None,
+        interim: crate::http::Interim::nowhere(),
     }
 }
 

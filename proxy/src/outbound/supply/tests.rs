@@ -37,6 +37,7 @@ fn head() -> RequestHead {
         form: crate::http::Form::Origin,
         kind: crate::http::Kind::Http,
         upgrade: None,
+        interim: crate::http::Interim::nowhere(),
     }
 }
 

@@ -29,7 +29,7 @@ fn a_burst_goes_through_at_once_and_then_the_rate_holds() {
     assert_eq!(limiter.ask(1, now).outcome, Outcome::Refused(Duration::from_millis(100)));
     assert_eq!(allowed(&mut limiter, 1, now + Duration::from_millis(300)), 3);
     assert_eq!(
-        allowed(&mut limiter, 1, now + Duration::from_secs(60)),
+        allowed(&mut limiter, 1, now + Duration::from_mins(1)),
         20,
         "no more than a burst is saved up"
     );

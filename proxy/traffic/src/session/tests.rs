@@ -83,7 +83,7 @@ fn cookies_last_as_long_as_the_kind_says() {
     let session = said(&policy(SessionKind::SessionCookie), None, 1000);
     assert!(session.starts_with("sticky=") && !session.contains("Max-Age") && session.contains("HttpOnly"));
     let permanent = SessionPersistence {
-        absolute_timeout: Some(Duration::from_secs(600)),
+        absolute_timeout: Some(Duration::from_mins(10)),
         idle_timeout: Some(Duration::from_secs(40)),
         ..policy(SessionKind::PermanentCookie)
     };
