@@ -67,17 +67,18 @@ impl Inbound {
         })
     }
 
-    /// Serves one connection on a task of its own.
+    /// Serves one connection on a task of its own. The stages before the first request are boxed, so that a connection that waits
+    /// for the next one keeps none of them in memory.
     pub fn serve(self: &Rc<Self>, accepted: Accepted) {
         let this = Rc::clone(self);
-        self.worker.connections.spawn_local("inbound", async move {
+        self.worker.connections.spawn_local("inbound", Box::pin(async move {
             let _open = this.worker.open(Direction::Inbound);
             let Accepted { mut stream, peer, permit } = accepted;
             let permit = Rc::new(permit);
-            match this.enter(&mut stream).await {
+            match Box::pin(this.enter(&mut stream)).await {
                 Ok(Entry::Mesh) => this.mesh(stream, permit).await,
                 Ok(Entry::Plain(sniff)) => this.plain(stream, sniff, permit).await,
-                Ok(Entry::Silent) => this.silent(stream, permit).await,
+                Ok(Entry::Silent) => Box::pin(this.silent(stream, permit)).await,
                 Ok(Entry::Refused) => {
                     tracing::debug!(%peer, "refused plaintext on the mesh port: mTLS is strict");
                     this.worker.telemetry.count(Event::PlaintextRefused);
@@ -85,7 +86,7 @@ impl Inbound {
                 }
                 Err(error) => tracing::debug!(%peer, %error, "connection ended before it began"),
             }
-        });
+        }));
     }
 
     /// Closes connections to the application that have not been used for long.
@@ -124,12 +125,12 @@ impl Inbound {
     }
 
     async fn mesh(self: &Rc<Self>, stream: Stream, permit: call::Permit) {
-        match self.tls.accept(stream, self.worker.config.timeouts.handshake).await {
+        match Box::pin(self.tls.accept(stream, self.worker.config.timeouts.handshake)).await {
             Err(kind) => self.worker.telemetry.count(Event::HandshakeFailed(kind)),
             Ok(tls::Peer { identity, alpn, stream }) => match alpn {
                 Alpn::Http1 => self.http(stream, Wire::Http1, Some(identity), permit).await,
                 Alpn::Http2 => self.http(stream, Wire::Http2, Some(identity), permit).await,
-                Alpn::Tcp => self.opaque(stream, Some(identity)).await,
+                Alpn::Tcp => Box::pin(self.opaque(stream, Some(identity))).await,
             },
         }
     }
@@ -139,7 +140,7 @@ impl Inbound {
         match sniff {
             Sniff::Http1 => self.http(stream, Wire::Http1, None, permit).await,
             Sniff::Http2 => self.http(stream, Wire::Http2, None, permit).await,
-            Sniff::Tls | Sniff::Opaque | Sniff::NeedMore => self.opaque(stream, None).await,
+            Sniff::Tls | Sniff::Opaque | Sniff::NeedMore => Box::pin(self.opaque(stream, None)).await,
         }
     }
 

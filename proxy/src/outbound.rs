@@ -71,23 +71,23 @@ impl Outbound {
     /// Serves a connection to a listener that stands for one destination, on a task of its own.
     pub fn serve_destination(self: &Rc<Self>, accepted: Accepted, host: Rc<Host>) {
         let this = Rc::clone(self);
-        self.worker.connections.spawn_local("outbound", async move {
+        self.worker.connections.spawn_local("outbound", Box::pin(async move {
             let _open = this.worker.open(Direction::Outbound);
             let caller = Caller { address: accepted.peer.ip(), _permit: accepted.permit };
             this.carry(accepted.stream, host, Rc::new(caller)).await;
-        });
+        }));
     }
 
     /// Serves a connection to the HTTP proxy port, on a task of its own.
     pub fn serve_proxy(self: &Rc<Self>, accepted: Accepted) {
         let this = Rc::clone(self);
-        self.worker.connections.spawn_local("outbound proxy", async move {
+        self.worker.connections.spawn_local("outbound proxy", Box::pin(async move {
             let _open = this.worker.open(Direction::Outbound);
             let Accepted { mut stream, peer, permit } = accepted;
             let permit = Caller { address: peer.ip(), _permit: permit };
             let timeouts = &this.worker.config.timeouts;
             // Clients may connect ahead of need, so the first byte has as long as an idle connection.
-            match tcp::opening(&mut stream, timeouts.idle, timeouts.head).await {
+            match Box::pin(tcp::opening(&mut stream, timeouts.idle, timeouts.head)).await {
                 Ok(Opening::Speaks(Sniff::Http1)) => {
                     this.http(stream, Wire::Http1, None, Rc::new(permit)).await;
                 }
@@ -102,13 +102,14 @@ impl Outbound {
                 Ok(Opening::Silent) => this.worker.telemetry.count(Event::IdleTimeout),
                 Err(error) => tracing::debug!(%error, "connection ended before it began"),
             }
-        });
+        }));
     }
 
-    /// Carries a stream whose destination is known: HTTP by request, anything else as bytes.
+    /// Carries a stream whose destination is known: HTTP by request, anything else as bytes. Its stages are boxed, so that a
+    /// connection that waits for its next request keeps none of them in memory.
     async fn carry(self: &Rc<Self>, mut stream: Stream, host: Rc<Host>, permit: Permit) {
         let timeouts = &self.worker.config.timeouts;
-        let opening = match tcp::opening(&mut stream, timeouts.quiet, timeouts.head).await {
+        let opening = match Box::pin(tcp::opening(&mut stream, timeouts.quiet, timeouts.head)).await {
             Ok(Opening::Speaks(_)) if stream.peeked().is_empty() => return,
             Ok(opening) => opening,
             Err(error) => {
@@ -116,9 +117,9 @@ impl Outbound {
                 return;
             }
         };
-        match self.protocol(&mut stream, &host, opening).await {
+        match Box::pin(self.protocol(&mut stream, &host, opening)).await {
             opaque::Carry::Http(wire) => self.http(stream, wire, Some(host), permit).await,
-            opaque::Carry::Opaque(server) => self.opaque(stream, &host, server).await,
+            opaque::Carry::Opaque(server) => Box::pin(self.opaque(stream, &host, server)).await,
             opaque::Carry::Close => {}
         }
     }

@@ -249,15 +249,6 @@ impl Body {
         }
     }
 
-    /// Passes an interim answer on to whoever sends this body.
-    pub(super) fn interim(&self, status: ::http::StatusCode, headers: &Headers) {
-        match &self.content {
-            Content::Http1(body) => body.interim(status, headers),
-            Content::Http2(body) => body.interim(status, headers),
-            Content::Empty | Content::Bytes(_) | Content::Http1Answer(_) | Content::Source(_) => {}
-        }
-    }
-
     /// Whether it is known that nothing more comes.
     pub fn is_end_stream(&self) -> bool {
         self.content.is_end()

@@ -11,7 +11,7 @@ mod respond;
 mod server;
 
 pub(super) use client::{Exchange, Failed, Gone, Idle, ResponseBody};
-pub(super) use conn::RequestBody;
+pub(super) use conn::{Informed, RequestBody};
 pub(super) use server::serve;
 
 use mesh_http1::{Limits, Underscores};

@@ -9,9 +9,9 @@ mod meter;
 mod server;
 mod tunnel;
 
-pub(super) use body::PeerBody;
+pub(super) use body::{PeerBody, inform};
 pub(super) use client::{Connection, Gone, connect};
-pub(super) use server::serve;
+pub(super) use server::{Respond, serve};
 
 /// Bytes a peer may send on one stream before we have passed them on: the bound on what one stream makes us hold.
 const STREAM_WINDOW: u32 = 64 * 1024;

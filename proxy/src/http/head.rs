@@ -13,7 +13,7 @@ use mesh_http1::{Reason, Refusal, RequestLine};
 use mesh_model::authority;
 use mesh_model::head::HeadView;
 
-use super::Headers;
+use super::{Headers, Interim};
 use crate::telemetry::AppProtocol;
 
 /// Which codec carries a message.
@@ -73,6 +73,8 @@ pub struct RequestHead {
     pub kind: Kind,
     /// The protocol that the client asks to change to (RFC 9110 section 7.8), as `websocket`.
     pub upgrade: Option<String>,
+    /// Where interim answers go.
+    pub interim: Interim,
 }
 
 /// Why a request's head is refused.
@@ -133,7 +135,7 @@ impl RequestHead {
         };
         let upgrade = line.upgrade.map(|span| String::from_utf8_lossy(span.of(buf)).into_owned());
         let kind = kind_of(&headers);
-        Ok(Self { method, target, authority, headers, wire: Wire::Http1, form, kind, upgrade })
+        Ok(Self { method, target, authority, headers, wire: Wire::Http1, form, kind, upgrade, interim: Interim::nowhere() })
     }
 
     /// A header's value as text, if it is text.

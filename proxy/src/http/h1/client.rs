@@ -152,7 +152,7 @@ impl Exchange {
         drop(self.io.split(line.len));
         self.scan = Scan::new();
         if let Ok(status) = StatusCode::from_u16(line.status) {
-            self.body.interim(status, &headers);
+            self.head.interim.send(status, &headers);
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Inner {
     /// The client waits for 100 before it sends the body.
     pub(super) wants_continue: bool,
     version: Version,
+    /// The head of the final answer was written.
+    pub(super) answering: bool,
     /// Counts requests: a body that outlives its request must not read the next one.
     request: u64,
     scan: Scan,
@@ -58,6 +60,7 @@ impl Conn {
             incoming: Incoming::Done,
             wants_continue: false,
             version: Version::Http11,
+            answering: false,
             request: 0,
             scan: Scan::new(),
         })))
@@ -66,6 +69,11 @@ impl Conn {
     /// The body of the request whose head was read last.
     pub(super) fn body(self: &Rc<Self>) -> RequestBody {
         RequestBody { conn: Rc::clone(self), request: self.0.borrow().request }
+    }
+
+    /// The way back for interim answers to it.
+    pub(super) fn informed(self: &Rc<Self>) -> Informed {
+        Informed { conn: Rc::clone(self), request: self.0.borrow().request }
     }
 
     /// Bytes read so far, and whether some of them are unused.
@@ -104,6 +112,7 @@ impl Inner {
 
     fn begin(&mut self, head: Result<RequestHead, BadHead>, line: Option<RequestLine>) -> Received {
         self.request += 1;
+        self.answering = false;
         self.scan = Scan::new();
         if let Some(line) = &line {
             drop(self.io.split(line.len));
@@ -139,7 +148,7 @@ impl Inner {
 
     /// Passes an interim answer on, if the client can read it and nothing of the final one was written yet.
     fn interim(&mut self, status: StatusCode, headers: &Headers) {
-        if self.version == Version::Http10 || status == StatusCode::CONTINUE || self.out.has_data() {
+        if self.version == Version::Http10 {
             return;
         }
         let fields = headers.raw();
@@ -164,10 +173,17 @@ pub(in crate::http) struct RequestBody {
     request: u64,
 }
 
-impl RequestBody {
-    pub(in crate::http) fn interim(&self, status: StatusCode, headers: &Headers) {
+/// The way to the client of one request, for interim answers.
+#[derive(Clone)]
+pub(in crate::http) struct Informed {
+    conn: Rc<Conn>,
+    request: u64,
+}
+
+impl Informed {
+    pub(in crate::http) fn send(&self, status: StatusCode, headers: &Headers) {
         let mut inner = self.conn.0.borrow_mut();
-        if inner.request == self.request {
+        if inner.request == self.request && !inner.answering {
             inner.interim(status, headers);
         }
     }

@@ -54,6 +54,7 @@ impl Answer {
         let framing = if changes { Framing::None } else { framing(status, &headers, &body, asked) };
         // A client that still waits for 100 does not get it any more, so it may or may not send the body.
         let waited = std::mem::take(&mut inner.wants_continue);
+        inner.answering = true;
         // Bytes behind a request for another protocol are not of HTTP, if the client took the change for granted.
         let early = asked.is_upgrade && !changes && !inner.io.read.is_empty();
         let close = !asked.keep_alive || framing == Framing::UntilClose || waited || early;

@@ -18,7 +18,7 @@ use crate::config::Timeouts;
 use crate::http::body::Content;
 use crate::http::deadline::Deadline;
 use crate::http::io::Io;
-use crate::http::{BadHead, Body, Handler, Request, Response, ServeEnd, ServerOptions, Upgrade};
+use crate::http::{BadHead, Body, Handler, Interim, Request, Response, ServeEnd, ServerOptions, Upgrade};
 use crate::net::Stream;
 
 /// How long idle connections are kept when the end is near: a request that is on its way meets an open connection, and its answer
@@ -121,7 +121,11 @@ impl Server {
             (Upgrade::none(), None)
         };
         let body = if refused.is_some() { Body::empty() } else { Body::new(Content::Http1(self.conn.body())) };
-        let request = Request { head: received.head, body, upgrade };
+        let head = received.head.map(|mut head| {
+            head.interim = Interim::http1(self.conn.informed());
+            head
+        });
+        let request = Request { head, body, upgrade };
         let handling: Pin<Box<dyn Future<Output = Response>>> = Box::pin(Rc::clone(handler).handle(request));
         let mut response = match self.handled(handling).await {
             Ok(response) => response,

@@ -43,29 +43,11 @@ impl PeerBody {
         self
     }
 
-    /// Passes an interim answer on.
-    pub(in crate::http) fn interim(&self, status: StatusCode, headers: &Headers) {
-        let Some(respond) = &self.respond else { return };
-        if status == StatusCode::CONTINUE || status == StatusCode::SWITCHING_PROTOCOLS {
-            return;
-        }
-        let mut interim = http::Response::new(());
-        *interim.status_mut() = status;
-        *interim.headers_mut() = headers.clone().into_map();
-        if let Err(error) = respond.borrow_mut().send_informational(interim) {
-            tracing::debug!(%error, %status, "an interim answer was not sent");
-        }
-    }
-
     /// Tells a client that waits for it to send.
     fn go_on(&mut self) {
         let Some(respond) = self.respond.as_ref().filter(|_| self.waits) else { return };
         self.waits = false;
-        let mut interim = http::Response::new(());
-        *interim.status_mut() = StatusCode::CONTINUE;
-        if let Err(error) = respond.borrow_mut().send_informational(interim) {
-            tracing::debug!(%error, "100 was not sent");
-        }
+        inform(respond, StatusCode::CONTINUE, &Headers::new());
     }
 
     /// Goes on with sending the request while the answer is read; the place is free again at the end.
@@ -133,6 +115,16 @@ impl Source for PeerBody {
     }
 }
 
+/// Sends an interim answer.
+pub(in crate::http) fn inform(respond: &Respond, status: StatusCode, headers: &Headers) {
+    let mut interim = http::Response::new(());
+    *interim.status_mut() = status;
+    *interim.headers_mut() = headers.clone().into_map();
+    if let Err(error) = respond.borrow_mut().send_informational(interim) {
+        tracing::debug!(%error, %status, "an interim answer was not sent");
+    }
+}
+
 fn failure(error: &::h2::Error) -> BodyError {
     if error.is_reset() && error.is_library() { BodyError::Protocol } else { BodyError::Sender }
 }
@@ -175,11 +167,6 @@ impl Sending {
     pub(super) fn into_body(self) -> Option<Body> {
         let mut this = self;
         (!this.consumed).then(|| std::mem::replace(&mut this.body, Body::empty()))
-    }
-
-    /// Passes an interim answer to the sender of the body.
-    pub(super) fn body(&self) -> &Body {
-        &self.body
     }
 
     /// Sends as much as goes; ready once all of it is the codec's.

@@ -21,7 +21,7 @@ use crate::config::{HEAD_BYTES, Timeouts};
 use crate::http::body::Content;
 use crate::http::deadline::Limit;
 use crate::http::upstream::Used;
-use crate::http::{Body, BodyError, Headers, RequestHead, Response};
+use crate::http::{Body, BodyError, Headers, Interim, RequestHead, Response};
 use crate::net::Stream;
 use crate::telemetry::Failure;
 
@@ -142,7 +142,7 @@ impl Connection {
         let answered = {
             let mut response = pin!(response);
             poll_fn(|cx| {
-                let polled = poll_answer(&mut sending, response.as_mut(), cx);
+                let polled = poll_answer(&mut sending, &head.interim, response.as_mut(), cx);
                 or_late(polled, limit, cx)
             })
             .await
@@ -168,6 +168,7 @@ fn or_late<T>(polled: Poll<T>, limit: &mut Limit, cx: &mut Context<'_>) -> Poll<
 
 fn poll_answer(
     sending: &mut Sending,
+    client: &Interim,
     mut response: Pin<&mut ResponseFuture>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<http::Response<RecvStream>, Gone>> {
@@ -176,7 +177,7 @@ fn poll_answer(
     }
     while let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
         let (parts, ()) = interim.into_parts();
-        sending.body().interim(parts.status, &Headers::from_map(parts.headers));
+        client.send(parts.status, &Headers::from_map(parts.headers));
     }
     response.poll(cx).map_err(|error| gone(&error))
 }

@@ -2,7 +2,7 @@
 
 mod stream;
 
-pub(super) use self::stream::Respond;
+pub(in crate::http) use self::stream::Respond;
 
 use std::future::{Future, poll_fn};
 use std::io;

@@ -10,7 +10,7 @@ use mesh_http1::{Reason, canonical, fields};
 
 use super::{BadHead, Form, RequestHead, Wire, kind_of};
 use crate::config::HEADERS;
-use crate::http::{Headers, hygiene};
+use crate::http::{Headers, Interim, hygiene};
 
 impl RequestHead {
     /// Validates what the codec parsed.
@@ -26,14 +26,19 @@ impl RequestHead {
         let (method, form, upgrade) = match protocol {
             // What HTTP/1 asks for with GET and `Upgrade` (RFC 8441 section 5).
             Some(_) if method != Method::CONNECT => return Err(BadHead::Pseudo),
-            Some(protocol) => (Method::GET, Form::Origin, Some(protocol)),
+            Some(protocol) => {
+                if protocol == "websocket" && !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
+                    headers.insert(header::SEC_WEBSOCKET_KEY, websocket_key());
+                }
+                (Method::GET, Form::Origin, Some(protocol))
+            }
             None if method == Method::CONNECT => (method, Form::Connect, None),
             None => (method, Form::Origin, None),
         };
         let target = target(&uri, &method, form)?;
         let headers = Headers::from_map(headers);
         let kind = kind_of(&headers);
-        Ok(Self { method, target, authority, headers, wire: Wire::Http2, form, kind, upgrade })
+        Ok(Self { method, target, authority, headers, wire: Wire::Http2, form, kind, upgrade, interim: Interim::nowhere() })
     }
 
     /// As the HTTP/2 codec wants it. `length` is what the body has, where that is known and not 0.
@@ -56,6 +61,19 @@ impl RequestHead {
         *request.headers_mut() = headers;
         request
     }
+}
+
+/// What a client of HTTP/1 proves with that the server understood it: 16 random bytes in base64 (RFC 6455 section 4.1). HTTP/2 has
+/// no such proof, so nobody checks the answer to this one.
+fn websocket_key() -> HeaderValue {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let random = fastrand::u128(..);
+    let digit = |at: u32| DIGITS.get((random >> (6 * at)) as usize & 63).copied().unwrap_or(b'A');
+    let mut key: Vec<u8> = (0..21).map(digit).collect();
+    // The last of 22 digits carries two bits only.
+    key.push(b"AQgw".get(random as usize & 3).copied().unwrap_or(b'A'));
+    key.extend_from_slice(b"==");
+    HeaderValue::from_bytes(&key).unwrap_or_else(|_| HeaderValue::from_static("AAAAAAAAAAAAAAAAAAAAAA=="))
 }
 
 /// Fields of one hop do not exist here; the rest has the bounds and the bytes of HTTP/1.

@@ -15,11 +15,11 @@ use crate::http::body::Content;
 use crate::http::h2::body::{PeerBody, Sending};
 use crate::http::h2::tunnel::Tunnel;
 use crate::http::upgrade::Change;
-use crate::http::{Body, Handler, Request, RequestHead, Response, Upgrade};
+use crate::http::{Body, Handler, Interim, Request, RequestHead, Response, Upgrade};
 use crate::net::Stream;
 
 /// The answering side of a stream, shared with the body of the request for interim answers.
-pub(in crate::http::h2) type Respond = Rc<RefCell<SendResponse<Bytes>>>;
+pub(in crate::http) type Respond = Rc<RefCell<SendResponse<Bytes>>>;
 
 /// Serves one request.
 pub(super) async fn serve<H: Handler>(
@@ -44,7 +44,10 @@ pub(super) async fn serve<H: Handler>(
         }
         None => Body::empty(),
     };
-    let head = RequestHead::from_http2(parts);
+    let head = RequestHead::from_http2(parts).map(|mut head| {
+        head.interim = Interim::http2(Rc::clone(&respond));
+        head
+    });
     let refused = head.as_ref().err().map(|bad| bad.status());
     let response = {
         let mut handling = pin!(handler.handle(Request { head, body, upgrade }));
