@@ -117,6 +117,7 @@ pub(super) fn upstream(
     record.answered(Some(load));
     if let Some(server) = upgrade {
         record.head(&response, kind);
+        record.late(errand.limits.stream_by.map(|by| (by, Failure::StreamTimeout)));
         errand.outbound.worker.splice(record, downstream, server, (permit, places));
         return response.with_body(Body::empty());
     }

@@ -143,6 +143,11 @@ impl Record {
         self.late = by;
     }
 
+    /// When it ends at the latest, if anybody said so.
+    pub fn until(&self) -> Option<(tokio::time::Instant, Failure)> {
+        self.late
+    }
+
     /// Keeps something until the end of the exchange.
     pub fn keep(&mut self, what: impl std::any::Any) {
         self.keep = Some(Box::new(what));

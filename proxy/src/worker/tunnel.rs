@@ -12,7 +12,14 @@ use crate::telemetry::{Event, Failure};
 impl Worker {
     /// Carries bytes both ways until both sides have ended, then writes the record.
     pub async fn carry(&self, mut record: Record, client: &mut Stream, server: &mut Stream) {
-        let relayed = tcp::relay(client, server, self.config.timeouts.tunnel_idle).await;
+        let relay = tcp::relay(client, server, self.config.timeouts.tunnel_idle);
+        let relayed = match record.until() {
+            None => relay.await,
+            Some((by, failure)) => match tokio::time::timeout_at(by, relay).await {
+                Ok(relayed) => relayed,
+                Err(_) => return record.failure(failure),
+            },
+        };
         record.carried(relayed.to_server, relayed.to_client);
         match relayed.ended {
             Ended::Closed | Ended::Client(_) => {}

@@ -80,3 +80,22 @@ async fn the_next_hop_is_told_how_long_it_is_waited_for() {
     let told: Vec<u64> = app.headers(deadline::TIMEOUT_MS).iter().map(|ms| ms.parse().unwrap()).collect();
     assert!(told[0] <= 20_000 && told[0] > 5000 && told[1] <= 5000, "{told:?}");
 }
+
+#[tokio::test]
+async fn a_websocket_lives_no_longer_than_a_stream_may() {
+    let mut mesh = Mesh::new();
+    let app = peer(&mesh.tasks, |mut stream| async move {
+        let mut buffer = [0; 1024];
+        let _ = stream.read(&mut buffer).await;
+        let answer =
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nhello";
+        let _ = stream.write_all(answer).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let client = cart(&mut mesh, &[app], |s| s.timeouts = timeouts(|t| t.stream = Some(4 * SHORT)));
+    let head = b"GET / HTTP/1.1\r\nhost: cart\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    let answer = ask(client.outbound(), head).await;
+    assert!(answer.ends_with(b"hello"), "{}", String::from_utf8_lossy(&answer));
+    client.counts(&["mesh_requests_total", "failure=\"stream_timeout\""], 1.0).await;
+}
