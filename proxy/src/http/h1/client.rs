@@ -118,7 +118,10 @@ impl Exchange {
             }
             if !self.io.read.is_empty() {
                 match self.parse() {
-                    Ok(Some(line)) if is_interim(line.status) => self.interim(&line),
+                    Ok(Some(line)) if is_interim(line.status) => {
+                        self.interim(&line);
+                        continue;
+                    }
                     Ok(Some(line)) => return Poll::Ready(Ok(line)),
                     Ok(None) => {}
                     Err(refusal) => {
