@@ -1,5 +1,16 @@
 //! HTTP as the rest of the proxy sees it: one canonical request head, one body type, a server over a stream and connections to an
-//! upstream. The codec (hyper today) is behind this boundary: no other module names it. It must not know routes or services.
+//! upstream. The codecs ([`mesh_http1`], and the package `h2`) are behind this boundary: no other module names them. It must not
+//! know routes or services.
+//!
+//! # How a request moves
+//! The task of a client's connection drives everything of it: it reads the head, polls the handler, and through it the connection to
+//! the upstream. A body is pulled by whoever writes it on, one piece at a time, so what waits is bounded by one piece each way and the
+//! buffers of the kernel. There is no channel and no second task for HTTP/1; streams of HTTP/2 are driven by the task of their
+//! connection, and only a connection to an upstream of HTTP/2, which many share, has a task of its own.
+//!
+//! # Memory
+//! A connection that waits holds no buffer: buffers come from the worker's pool when bytes do, and go back. What is kept is the future
+//! of the connection (about 1 KiB; that of a request is boxed and gone) and, with TLS, the session.
 
 mod body;
 mod buffers;

@@ -13,8 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 
-pub use self::source::Source;
 pub(super) use self::source::Content;
+pub use self::source::Source;
 use super::Headers;
 
 /// How a body ended.

@@ -69,10 +69,10 @@ impl Table {
         self.now.set(Some(now));
         let entries = &mut *self.entries.borrow_mut();
         for entry in &mut entries.all {
-            if entry.at.is_some_and(|at| at <= now) {
-                if let Some(waker) = entry.waker.take() {
-                    waker.wake();
-                }
+            if entry.at.is_some_and(|at| at <= now)
+                && let Some(waker) = entry.waker.take()
+            {
+                waker.wake();
             }
         }
         let taken = entries.all.len() - entries.free.len();

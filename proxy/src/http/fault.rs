@@ -31,8 +31,7 @@ pub fn response_to(fault: &Fault, kind: Kind) -> Response {
     let code = fault.failure.code();
     let mut response = match kind {
         Kind::Http => {
-            let status =
-                StatusCode::from_u16(fault.failure.http_status()).unwrap_or(StatusCode::BAD_GATEWAY);
+            let status = StatusCode::from_u16(fault.failure.http_status()).unwrap_or(StatusCode::BAD_GATEWAY);
             let mut response = Response::new(status);
             response.body = Body::bytes(format!("{code}: {}\n", fault.detail));
             field(&mut response.headers, "content-type", "text/plain; charset=utf-8");

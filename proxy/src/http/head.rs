@@ -119,10 +119,10 @@ impl RequestHead {
     ) -> Result<Self, Refusal> {
         let target = line.target(buf)?;
         // The codec has checked it; `*` and the nothing of CONNECT are told by the form.
-        let target = PathAndQuery::try_from(target.as_ref()).unwrap_or_else(|_| PathAndQuery::from_static("/"));
+        let target =
+            PathAndQuery::try_from(target.as_ref()).unwrap_or_else(|_| PathAndQuery::from_static("/"));
         let authority = line.host(buf)?.into_owned();
-        let method =
-            Method::from_bytes(line.method.of(buf)).map_err(|_| Refusal::from(Reason::Method))?;
+        let method = Method::from_bytes(line.method.of(buf)).map_err(|_| Refusal::from(Reason::Method))?;
         let head = buf.get(..line.len).unwrap_or_default();
         let mut headers = Headers::from_lines(head, fields.iter().copied());
         if line.trailers_ok {
@@ -135,7 +135,17 @@ impl RequestHead {
         };
         let upgrade = line.upgrade.map(|span| String::from_utf8_lossy(span.of(buf)).into_owned());
         let kind = kind_of(&headers);
-        Ok(Self { method, target, authority, headers, wire: Wire::Http1, form, kind, upgrade, interim: Interim::nowhere() })
+        Ok(Self {
+            method,
+            target,
+            authority,
+            headers,
+            wire: Wire::Http1,
+            form,
+            kind,
+            upgrade,
+            interim: Interim::nowhere(),
+        })
     }
 
     /// A header's value as text, if it is text.

@@ -194,7 +194,9 @@ impl Headers {
             }),
             Form::Map(map) => {
                 let names: Vec<_> = map.keys().filter(|name| unwanted(name.as_str())).cloned().collect();
-                names.iter().for_each(|name| drop(map.remove(name)));
+                for name in &names {
+                    map.remove(name);
+                }
                 !names.is_empty()
             }
         }
@@ -304,6 +306,8 @@ impl Drop for Text {
 
 impl std::fmt::Debug for Headers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_map().entries(self.iter().map(|(name, value)| (name, String::from_utf8_lossy(value)))).finish()
+        f.debug_map()
+            .entries(self.iter().map(|(name, value)| (name, String::from_utf8_lossy(value))))
+            .finish()
     }
 }

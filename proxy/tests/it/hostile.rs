@@ -51,8 +51,9 @@ async fn what_is_ambiguous_is_refused_closes_the_connection_and_reaches_nobody()
     let (client, _server) = mesh.pair(app, None);
     for (request, status) in REFUSED {
         // A good one first, so that the connection is one of HTTP whatever follows.
-        let smuggled =
-            format!("GET /good HTTP/1.1\r\nhost: cart\r\n\r\n{request}GET /smuggled HTTP/1.1\r\nhost: cart\r\n\r\n");
+        let smuggled = format!(
+            "GET /good HTTP/1.1\r\nhost: cart\r\n\r\n{request}GET /smuggled HTTP/1.1\r\nhost: cart\r\n\r\n"
+        );
         let answer = String::from_utf8(ask(client.outbound(), smuggled.as_bytes()).await).unwrap();
         assert!(answer.contains(&format!("HTTP/1.1 {status} ")), "{request:?}: {answer:?}");
         assert!(answer.to_ascii_lowercase().contains("x-mesh-failure: bad_request"), "{request:?}: {answer}");
@@ -70,7 +71,13 @@ async fn a_chunk_that_is_no_chunk_ends_the_connection() {
     let mut mesh = Mesh::new();
     let app = echo(&mesh.tasks).await;
     let (client, _server) = mesh.pair(app, None);
-    for body in ["0x3\r\nabc\r\n0\r\n\r\n", "3\nabc\r\n0\r\n\r\n", "3 \r\nabc\r\n0\r\n\r\n", "3\r\nabcd\r\n0\r\n\r\n", "11111111111111111\r\n"] {
+    for body in [
+        "0x3\r\nabc\r\n0\r\n\r\n",
+        "3\nabc\r\n0\r\n\r\n",
+        "3 \r\nabc\r\n0\r\n\r\n",
+        "3\r\nabcd\r\n0\r\n\r\n",
+        "11111111111111111\r\n",
+    ] {
         let request = format!(
             "POST /first HTTP/1.1\r\nhost: cart\r\ntransfer-encoding: chunked\r\n\r\n{body}GET /smuggled HTTP/1.1\r\nhost: cart\r\n\r\n"
         );
@@ -84,7 +91,8 @@ async fn one_spelling_of_path_and_host_is_what_everybody_sees() {
     let mut mesh = Mesh::new();
     let app = echo(&mesh.tasks).await;
     let (client, _server) = mesh.pair(app, None);
-    let request = b"GET http://CART:80//a/./b/../%63?q=%2F HTTP/1.1\r\nhost: other\r\nconnection: close\r\n\r\n";
+    let request =
+        b"GET http://CART:80//a/./b/../%63?q=%2F HTTP/1.1\r\nhost: other\r\nconnection: close\r\n\r\n";
     let answer = String::from_utf8(ask(client.outbound(), request).await).unwrap();
     assert!(answer.contains("GET /a/c?q=%2F\n") && answer.contains("host: cart\n"), "{answer}");
 }

@@ -6,6 +6,7 @@ use mesh_lifecycle::tasks::Tasks;
 use mesh_model::service::Protocol;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
 use crate::harness::*;
 
@@ -32,7 +33,8 @@ async fn a_websocket_of_http2_reaches_an_application_of_http1() {
         let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
         assert!(head.starts_with("get /ws http/1.1") && head.contains("upgrade: websocket"), "{head}");
         assert!(head.contains("sec-websocket-key: "), "{head}");
-        let answer = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nhi ";
+        let answer =
+            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nhi ";
         stream.write_all(answer).await.unwrap();
         let (mut read, mut write) = stream.split();
         let _ = tokio::io::copy(&mut read, &mut write).await;
@@ -116,28 +118,28 @@ async fn large_bodies_pass_in_windows() {
     assert!(body.ends_with(&sent));
 }
 
+/// Answers `/quick`; on `/slow` waits for the end of the stream and tells it.
+async fn slow_or_quick(tasks: Tasks, stream: TcpStream, ended: mpsc::Sender<()>) {
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        if request.uri().path() == "/quick" {
+            let _ = respond.send_response(Response::new(()), true);
+            continue;
+        }
+        let ended = ended.clone();
+        tasks.spawn("slow", async move {
+            let _ = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+            let _ = ended.send(()).await;
+        });
+    }
+}
+
 #[tokio::test]
 async fn a_stream_that_the_client_resets_cancels_its_request_and_no_other() {
     let mut mesh = Mesh::new();
-    let (ended, mut ends) = tokio::sync::mpsc::channel(1);
-    let app = peer(&mesh.tasks, move |stream| {
-        let ended = ended.clone();
-        async move {
-            let mut connection = h2::server::handshake(stream).await.unwrap();
-            while let Some(Ok((request, mut respond))) = connection.accept().await {
-                let ended = ended.clone();
-                tokio::spawn(async move {
-                    if request.uri().path() == "/slow" {
-                        let _ = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
-                        let _ = ended.send(()).await;
-                    } else {
-                        let _ = respond.send_response(Response::new(()), true);
-                    }
-                });
-            }
-        }
-    })
-    .await;
+    let (ended, mut ends) = mpsc::channel(1);
+    let owner = mesh.tasks.clone();
+    let app = peer(&mesh.tasks, move |stream| slow_or_quick(owner.clone(), stream, ended.clone())).await;
     let (sidecar, server) = mesh.pair(app, Some(Protocol::Http2));
     let mut sender = client(&mesh.tasks, sidecar.outbound()).await;
     let (slow, mut send) = sender.send_request(post("/slow"), false).unwrap();

@@ -41,7 +41,7 @@ async fn a_deadline_is_met_and_gives_its_place_back() {
 async fn a_deadline_that_moves_is_met_at_its_last_time_and_one_without_a_time_never() {
     let waits = async {
         let mut never = Deadline::never();
-        let mut deadline = Deadline::at(Instant::now() + Duration::from_secs(3600));
+        let mut deadline = Deadline::at(Instant::now() + Duration::from_hours(1));
         let mut moved = false;
         poll_fn(|cx| {
             assert!(never.poll(cx).is_pending());

@@ -139,9 +139,7 @@ impl Exchange {
     }
 
     fn parse(&mut self) -> Result<Option<ResponseLine>, mesh_http1::Refusal> {
-        FIELDS.with_borrow_mut(|fields| {
-            self.scan.response(&self.io.read, &self.head.method, &LIMITS, fields)
-        })
+        FIELDS.with_borrow_mut(|fields| self.scan.response(&self.io.read, &self.head.method, &LIMITS, fields))
     }
 
     /// The fields that [`Exchange::parse`] found last.
@@ -254,7 +252,9 @@ impl Exchange {
             },
         };
         tracing::debug!(%error, "no answer from upstream");
-        if error.get_ref().is_some_and(|inner| inner.is::<Refused>()) || refused_certificate(&error) {
+        if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Refused>)
+            || refused_certificate(&error)
+        {
             return Failed::Upstream { failure: Failure::TlsFailed, seen: Seen::No, back: back(*self) };
         }
         let seen = if used && !answered { Seen::Unlikely } else { Seen::Perhaps };
@@ -382,7 +382,8 @@ fn framing(method: &Method, body: &Body) -> Framing {
 }
 
 fn write_head(text: &mut Vec<u8>, head: &RequestHead, framing: Framing) -> Result<(), Unwritable> {
-    let target = if head.method == Method::OPTIONS && head.target.path() == "*" { "*" } else { head.target.as_str() };
+    let target =
+        if head.method == Method::OPTIONS && head.target.path() == "*" { "*" } else { head.target.as_str() };
     let line = Line {
         method: head.method.as_str().as_bytes(),
         target: target.as_bytes(),

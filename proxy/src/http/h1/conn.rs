@@ -98,7 +98,9 @@ impl Inner {
                     }
                 });
                 if let Some((head, line)) = parsed {
-                    return Poll::Ready(Arrival::Head(Box::new(self.begin(head.map_err(BadHead::from), line))));
+                    return Poll::Ready(Arrival::Head(Box::new(
+                        self.begin(head.map_err(BadHead::from), line),
+                    )));
                 }
             }
             match ready!(self.io.poll_fill(cx)) {
@@ -127,10 +129,10 @@ impl Inner {
     /// Beside a request under way: writes what waits, and looks whether the client is still there. Ready when it is not. What it
     /// sends ahead of need is kept, up to one buffer.
     pub(super) fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        if !self.out.is_empty() {
-            if let Poll::Ready(Err(error)) = self.out.poll_flush(&mut self.io.stream, cx) {
-                return Poll::Ready(error);
-            }
+        if !self.out.is_empty()
+            && let Poll::Ready(Err(error)) = self.out.poll_flush(&mut self.io.stream, cx)
+        {
+            return Poll::Ready(error);
         }
         while self.incoming.is_done() && !self.io.eof && self.io.read.len() < LIMITS.head_bytes {
             match ready!(self.io.poll_fill(cx)) {

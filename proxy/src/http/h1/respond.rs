@@ -15,9 +15,19 @@ use crate::http::{Body, BodyError, Frame, Response};
 pub(super) struct Asked {
     pub(super) version: Version,
     pub(super) is_head: bool,
-    pub(super) is_connect: bool,
-    pub(super) is_upgrade: bool,
+    pub(super) change: Change,
     pub(super) keep_alive: bool,
+}
+
+/// What a request asks its connection to become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing else.
+    None,
+    /// A tunnel: CONNECT.
+    Tunnel,
+    /// Another protocol.
+    Upgrade,
 }
 
 /// An answer on its way.
@@ -49,17 +59,20 @@ impl Answer {
     /// Writes the head to the buffer and keeps the body for [`Answer::poll`].
     pub(super) fn begin(inner: &mut Inner, response: Response, asked: Asked) -> Self {
         let Response { status, headers, body } = response;
-        let changes = (status == StatusCode::SWITCHING_PROTOCOLS && asked.is_upgrade)
-            || (status.is_success() && asked.is_connect);
+        let changes = match asked.change {
+            Change::None => false,
+            Change::Tunnel => status.is_success(),
+            Change::Upgrade => status == StatusCode::SWITCHING_PROTOCOLS,
+        };
         let framing = if changes { Framing::None } else { framing(status, &headers, &body, asked) };
         // A client that still waits for 100 does not get it any more, so it may or may not send the body.
         let waited = std::mem::take(&mut inner.wants_continue);
         inner.answering = true;
         // Bytes behind a request for another protocol are not of HTTP, if the client took the change for granted.
-        let early = asked.is_upgrade && !changes && !inner.io.read.is_empty();
+        let early = asked.change == Change::Upgrade && !changes && !inner.io.read.is_empty();
         let close = !asked.keep_alive || framing == Framing::UntilClose || waited || early;
         let connection = match headers.get("upgrade") {
-            Some(protocol) if changes && !asked.is_connect => Connection::Upgrade(protocol),
+            Some(protocol) if changes && asked.change == Change::Upgrade => Connection::Upgrade(protocol),
             _ if close && !changes => Connection::Close,
             _ => Connection::KeepAlive,
         };
@@ -70,7 +83,7 @@ impl Answer {
             headers.raw(),
             framing,
             connection,
-            if asked.is_connect { Version::Http11 } else { asked.version },
+            if asked.change == Change::Tunnel { Version::Http11 } else { asked.version },
         );
         let written = written.map_err(|error| {
             tracing::debug!(%error, "an answer cannot be written");
@@ -163,12 +176,7 @@ impl Answer {
 const UNWRITABLE: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\nx-mesh-failure: upstream_protocol\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// How the end of the answer is told (RFC 9112 section 6).
-fn framing(
-    status: StatusCode,
-    headers: &crate::http::Headers,
-    body: &Body,
-    asked: Asked,
-) -> Framing {
+fn framing(status: StatusCode, headers: &crate::http::Headers, body: &Body, asked: Asked) -> Framing {
     if is_bodiless(status) && status != StatusCode::NOT_MODIFIED {
         return Framing::None;
     }

@@ -1,7 +1,6 @@
 //! The server of one connection: one request after the other, each handed to the handler, with its deadlines and a graceful end.
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -13,7 +12,7 @@ use tokio::io::AsyncWrite;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::conn::{Arrival, Conn, Received};
-use super::respond::{Answer, Asked, Broken};
+use super::respond::{Answer, Asked, Broken, Change};
 use crate::config::Timeouts;
 use crate::http::body::Content;
 use crate::http::deadline::Deadline;
@@ -114,13 +113,15 @@ impl Server {
         token: &CancellationToken,
     ) -> Option<ServeEnd> {
         let (asked, refused) = asked(&received);
-        let (upgrade, change) = if asked.is_connect || asked.is_upgrade {
-            let (upgrade, change) = Upgrade::waits();
-            (upgrade, Some(change))
-        } else {
-            (Upgrade::none(), None)
+        let (upgrade, change) = match asked.change {
+            Change::None => (Upgrade::none(), None),
+            Change::Tunnel | Change::Upgrade => {
+                let (upgrade, change) = Upgrade::waits();
+                (upgrade, Some(change))
+            }
         };
-        let body = if refused.is_some() { Body::empty() } else { Body::new(Content::Http1(self.conn.body())) };
+        let body =
+            if refused.is_some() { Body::empty() } else { Body::new(Content::Http1(self.conn.body())) };
         let head = received.head.map(|mut head| {
             head.interim = Interim::http1(self.conn.informed());
             head
@@ -238,53 +239,54 @@ impl Server {
     async fn close(&mut self, refused: bool) {
         let (limit, mut left) = LAST_WORDS;
         self.deadline.set_after(limit);
-        let inner = &mut *self.conn.0.borrow_mut();
-        let sends = refused || !inner.incoming.is_done() || !inner.io.read.is_empty();
-        let ended: io::Result<()> = poll_fn(|cx| {
-            match Pin::new(&mut inner.io.stream).poll_shutdown(cx) {
-                Poll::Ready(result) => Poll::Ready(result),
-                Poll::Pending => self.deadline.poll(cx).map(|()| Ok(())),
+        let ended = poll_fn(|cx| {
+            let polled = Pin::new(&mut self.conn.0.borrow_mut().io.stream).poll_shutdown(cx);
+            match polled {
+                Poll::Ready(result) => Poll::Ready(result.is_ok()),
+                Poll::Pending => self.deadline.poll(cx).map(|()| true),
             }
         })
         .await;
-        if ended.is_err() || !sends {
-            return;
+        let sends = {
+            let inner = self.conn.0.borrow();
+            refused || !inner.incoming.is_done() || !inner.io.read.is_empty()
+        };
+        if ended && sends {
+            poll_fn(|cx| self.poll_last_words(cx, &mut left)).await;
         }
-        poll_fn(|cx| {
-            loop {
-                drop(inner.io.split(usize::MAX));
-                match inner.io.poll_fill(cx) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                    Poll::Ready(Ok(count)) => {
-                        left = left.saturating_sub(count as u64);
-                        if left == 0 {
-                            return Poll::Ready(());
-                        }
+    }
+
+    fn poll_last_words(&mut self, cx: &mut Context<'_>, left: &mut u64) -> Poll<()> {
+        let inner = &mut *self.conn.0.borrow_mut();
+        loop {
+            drop(inner.io.split(usize::MAX));
+            match inner.io.poll_fill(cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(count)) => {
+                    *left = left.saturating_sub(count as u64);
+                    if *left == 0 {
+                        return Poll::Ready(());
                     }
-                    Poll::Pending => return self.deadline.poll(cx),
                 }
+                Poll::Pending => return self.deadline.poll(cx),
             }
-        })
-        .await;
+        }
     }
 }
 
 /// What decides about the answer, and why the request is refused, if it is.
 fn asked(received: &Received) -> (Asked, Option<BadHead>) {
-    let refused = Asked {
-        version: Version::Http11,
-        is_head: false,
-        is_connect: false,
-        is_upgrade: false,
-        keep_alive: false,
-    };
+    let refused = Asked { version: Version::Http11, is_head: false, change: Change::None, keep_alive: false };
     match (&received.head, &received.line) {
         (Ok(head), Some(line)) => {
             let asked = Asked {
                 version: line.version,
                 is_head: head.method == Method::HEAD,
-                is_connect: head.method == Method::CONNECT,
-                is_upgrade: head.upgrade.is_some(),
+                change: match head.upgrade {
+                    _ if head.method == Method::CONNECT => Change::Tunnel,
+                    Some(_) => Change::Upgrade,
+                    None => Change::None,
+                },
                 keep_alive: line.keep_alive,
             };
             (asked, None)

@@ -2,8 +2,8 @@
 
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use ::h2::{Reason, RecvStream, SendStream};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use mesh_http1::fields;
 

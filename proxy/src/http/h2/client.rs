@@ -8,9 +8,9 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use ::h2::client::{self, ResponseFuture, SendRequest};
 use ::h2::{Reason, RecvStream};
+use bytes::Bytes;
 use mesh_lifecycle::tasks::Tasks;
 
 pub(super) use self::alive::Alive;

@@ -10,10 +10,10 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use ::h2::{Reason, server};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use ::h2::{Reason, server};
 use tokio_util::sync::WaitForCancellationFuture;
 
 use super::client::Alive;

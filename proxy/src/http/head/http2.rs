@@ -38,7 +38,17 @@ impl RequestHead {
         let target = target(&uri, &method, form)?;
         let headers = Headers::from_map(headers);
         let kind = kind_of(&headers);
-        Ok(Self { method, target, authority, headers, wire: Wire::Http2, form, kind, upgrade, interim: Interim::nowhere() })
+        Ok(Self {
+            method,
+            target,
+            authority,
+            headers,
+            wire: Wire::Http2,
+            form,
+            kind,
+            upgrade,
+            interim: Interim::nowhere(),
+        })
     }
 
     /// As the HTTP/2 codec wants it. `length` is what the body has, where that is known and not 0.

@@ -54,7 +54,9 @@ fn ambiguous_hosts_are_refused_by_both_codecs() {
 
 #[test]
 fn http2_has_no_fields_of_one_hop() {
-    for (name, value) in [("connection", "x"), ("te", "gzip"), ("upgrade", "websocket"), ("transfer-encoding", "chunked")] {
+    for (name, value) in
+        [("connection", "x"), ("te", "gzip"), ("upgrade", "websocket"), ("transfer-encoding", "chunked")]
+    {
         let bad = http2(Request::get("http://a/").header(name, value)).unwrap_err();
         assert_eq!(bad, BadHead::HopByHop, "{name}");
     }

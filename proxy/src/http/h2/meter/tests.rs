@@ -34,7 +34,7 @@ fn frames_that_carry_something_are_no_flood_and_earn_a_bounded_number_of_others(
     assert_eq!(passed(&mut frames, HEADERS, 4, 50), 100_000);
     assert_eq!(passed(&mut frames, DATA, 0, 1), 100_000);
     let count = f64::from(passed(&mut frames, PING, 0, 8));
-    assert!(count <= BURST + EARNED + 200.0 && count >= BURST, "{count}");
+    assert!((BURST..=BURST + EARNED + 200.0).contains(&count), "{count}");
 }
 
 #[test]
