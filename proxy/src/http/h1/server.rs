@@ -1,5 +1,8 @@
 //! The server of one connection: one request after the other, each handed to the handler, with its deadlines and a graceful end.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
