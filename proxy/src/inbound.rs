@@ -21,7 +21,7 @@ use self::limit::Buckets;
 use self::own::{Own, Served};
 use crate::config::InboundListener;
 use crate::detect::Sniff;
-use crate::http::{self, Connector, RequestHead, Upstream, Wire};
+use crate::http::{self, Connector, OwnBounds, RequestHead, Upstream, Wire};
 use crate::net::{Accepted, Stream};
 use crate::tcp::{self, First, Opening};
 use crate::telemetry::{AppProtocol, Direction, Event, Failure, Security, Side};
@@ -147,7 +147,7 @@ impl Inbound {
     /// The client says nothing: perhaps the application is to speak first. Whoever speaks decides.
     async fn silent(self: &Rc<Self>, mut client: Stream, permit: call::Permit) {
         let timeouts = &self.worker.config.timeouts;
-        let Ok((mut server, _place)) = self.app.stream().await else {
+        let Ok((mut server, _place)) = self.app.stream(&OwnBounds).await else {
             self.record(AppProtocol::Tcp, None).failure(Failure::ConnectFailed);
             return;
         };
@@ -179,7 +179,7 @@ impl Inbound {
 
     async fn opaque(&self, mut client: Stream, peer: Option<SpiffeId>) {
         let mut record = self.record(AppProtocol::Tcp, peer.as_ref());
-        match self.app.stream().await {
+        match self.app.stream(&OwnBounds).await {
             Ok((mut server, _place)) => self.worker.carry(record, &mut client, &mut server).await,
             Err(unreached) => {
                 tracing::debug!(error = %unreached, "the application takes no connection");

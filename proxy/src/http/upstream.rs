@@ -1,9 +1,11 @@
 //! Connections to one upstream address, kept between requests: HTTP/1 one request at a time, HTTP/2 one connection for all. A request
 //! is sent again only when it provably never left. It must not know which upstream is the right one.
 
+mod bounds;
 mod connect;
 mod h2;
 
+pub use bounds::{Bounds, Exceeded, Held, OwnBounds};
 pub use connect::{Connector, Unreached};
 pub(super) use h2::Used;
 
@@ -26,6 +28,9 @@ use crate::tls::Alpn;
 
 /// How often a request that has not left is put on another connection of the same upstream.
 const STALE: usize = 8;
+
+/// Interim answers that an upstream may give to one request. Each is kept for a client that does not read, so there is a bound.
+pub(super) const INTERIMS: usize = 100;
 
 /// A request that is handed back whole.
 pub type Returned = Box<(RequestHead, Body)>;
@@ -94,11 +99,14 @@ pub struct UpstreamResponse {
 
 /// A place under the bound on connections; dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Open(Rc<Cell<usize>>);
+pub(super) struct Open {
+    count: Rc<Cell<usize>>,
+    _held: Held,
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        self.count.set(self.count.get().saturating_sub(1));
     }
 }
 
@@ -129,9 +137,10 @@ impl Upstream {
     }
 
     /// A stream for bytes that are not HTTP, never pooled.
-    pub async fn stream(&self) -> Result<(Stream, Place), Unreached> {
-        let open = self.take_place()?;
-        let stream = self.connector.open(self.address, &self.transport, Alpn::Tcp).await?;
+    pub async fn stream(&self, bounds: &dyn Bounds) -> Result<(Stream, Place), Unreached> {
+        let open = self.take_place(bounds)?;
+        let limit = bounds.connect_timeout();
+        let stream = self.connector.open(self.address, &self.transport, Alpn::Tcp, limit).await?;
         Ok((stream, Place { _open: open }))
     }
 
@@ -143,10 +152,11 @@ impl Upstream {
         head: RequestHead,
         body: Body,
         deadline: Instant,
+        bounds: &dyn Bounds,
     ) -> Result<UpstreamResponse, ExchangeFailure> {
         match wire {
-            Wire::Http1 => self.exchange_http1(head, body, deadline).await,
-            Wire::Http2 => Box::pin(self.exchange_http2(head, body, deadline)).await,
+            Wire::Http1 => self.exchange_http1(head, body, deadline, bounds).await,
+            Wire::Http2 => Box::pin(self.exchange_http2(head, body, deadline, bounds)).await,
         }
     }
 
@@ -155,13 +165,14 @@ impl Upstream {
         head: RequestHead,
         body: Body,
         deadline: Instant,
+        bounds: &dyn Bounds,
     ) -> Result<UpstreamResponse, ExchangeFailure> {
         let (mut head, mut body) = (head, body);
         let mut limit = Limit::at(deadline);
         for _ in 0..STALE {
             let idle = match poll_fn(|cx| Poll::Ready(self.take_idle(cx))).await {
                 Some(idle) => idle,
-                None => match tokio::time::timeout_at(deadline, Box::pin(self.connect_http1())).await {
+                None => match tokio::time::timeout_at(deadline, Box::pin(self.connect_http1(bounds))).await {
                     Ok(Ok(idle)) => idle,
                     Ok(Err(why)) => return Err(ExchangeFailure::Unreached(why, Box::new((head, body)))),
                     Err(_) => return Err(ExchangeFailure::failed(Failure::RequestTimeout)),
@@ -212,33 +223,42 @@ impl Upstream {
         self.idle.borrow_mut().push(Idle { connection, since: deadline::now() });
     }
 
-    async fn connect_http1(&self) -> Result<h1::Idle, Unreached> {
-        let open = self.take_place()?;
-        let stream = self.connector.open(self.address, &self.transport, Alpn::Http1).await?;
+    async fn connect_http1(&self, bounds: &dyn Bounds) -> Result<h1::Idle, Unreached> {
+        let _pending = bounds.pending().map_err(Unreached::Exceeded)?;
+        let open = self.take_place(bounds)?;
+        let limit = bounds.connect_timeout();
+        let stream = self.connector.open(self.address, &self.transport, Alpn::Http1, limit).await?;
         Ok(h1::Idle::new(stream, open))
     }
 
-    fn take_place(&self) -> Result<Open, Unreached> {
+    fn take_place(&self, bounds: &dyn Bounds) -> Result<Open, Unreached> {
         if self.open.get() >= self.connector.limits.connections_per_endpoint {
             return Err(Unreached::Bound);
         }
+        let held = bounds.connection().map_err(Unreached::Exceeded)?;
         self.open.set(self.open.get() + 1);
-        Ok(Open(Rc::clone(&self.open)))
+        Ok(Open { count: Rc::clone(&self.open), _held: held })
     }
 
     /// The one HTTP/2 connection. Requests that come while it is being made wait for the same attempt and share its fate.
-    async fn shared_connection(self: &Rc<Self>) -> Result<h2::Slot, Unreached> {
-        let attempt = {
-            let mut state = self.shared.borrow_mut();
-            match &*state {
-                SharedState::Ready(shared) if !shared.is_closed() => return self.slot_on(shared),
-                SharedState::Connecting(attempt) => attempt.clone(),
-                SharedState::Ready(_) | SharedState::None => {
-                    let attempt =
-                        h2::attempt(self.address, self.transport.clone(), Rc::clone(&self.connector));
-                    *state = SharedState::Connecting(attempt.clone());
-                    attempt
-                }
+    async fn shared_connection(self: &Rc<Self>, bounds: &dyn Bounds) -> Result<h2::Slot, Unreached> {
+        let _pending = bounds.pending().map_err(Unreached::Exceeded)?;
+        let current = match &*self.shared.borrow() {
+            SharedState::Ready(shared) if !shared.is_closed() => return self.slot_on(shared, bounds),
+            SharedState::Connecting(attempt) => Some(attempt.clone()),
+            SharedState::Ready(_) | SharedState::None => None,
+        };
+        let attempt = match current {
+            Some(attempt) => attempt,
+            None => {
+                // A connection that is closed gives its place back first.
+                *self.shared.borrow_mut() = SharedState::None;
+                let held = bounds.connection().map_err(Unreached::Exceeded)?;
+                let limit = bounds.connect_timeout();
+                let (transport, connector) = (self.transport.clone(), Rc::clone(&self.connector));
+                let attempt = h2::attempt(self.address, transport, connector, limit, held);
+                *self.shared.borrow_mut() = SharedState::Connecting(attempt.clone());
+                attempt
             }
         };
         let result = attempt.clone().await;
@@ -251,11 +271,29 @@ impl Upstream {
                 };
             }
         }
-        self.slot_on(&result?)
+        self.slot_on(&result?, bounds)
     }
 
-    fn slot_on(&self, shared: &Shared) -> Result<h2::Slot, Unreached> {
+    fn slot_on(&self, shared: &Shared, bounds: &dyn Bounds) -> Result<h2::Slot, Unreached> {
+        bounds.stream(shared.in_flight()).map_err(Unreached::Crowded)?;
         shared.slot(self.connector.limits.streams_per_connection).ok_or(Unreached::Bound)
+    }
+
+    /// Closes one connection that is not in use, if there is one, so that its place is free for another endpoint's.
+    pub fn close_one_idle(&self) -> bool {
+        if self.idle.borrow_mut().pop().is_some() {
+            return true;
+        }
+        let mut shared = self.shared.borrow_mut();
+        let unused = match &*shared {
+            SharedState::Ready(one) => one.in_flight() == 0,
+            SharedState::Connecting(attempt) => is_left(attempt),
+            SharedState::None => false,
+        };
+        if unused {
+            *shared = SharedState::None;
+        }
+        unused
     }
 
     /// Closes what has not been used for long; called now and then.
@@ -267,7 +305,12 @@ impl Upstream {
             age < limit && one.connection.is_good(&mut Context::from_waker(Waker::noop()))
         });
         let mut shared = self.shared.borrow_mut();
-        if matches!(&*shared, SharedState::Ready(one) if one.is_closed() || one.is_unused_for(limit)) {
+        let over = match &*shared {
+            SharedState::Ready(one) => one.is_closed() || one.is_unused_for(limit),
+            SharedState::Connecting(attempt) => is_left(attempt),
+            SharedState::None => false,
+        };
+        if over {
             *shared = SharedState::None;
         }
     }
@@ -282,6 +325,11 @@ impl Upstream {
     pub fn is_unused(&self) -> bool {
         self.open.get() == 0 && matches!(&*self.shared.borrow(), SharedState::None)
     }
+}
+
+/// Whether nobody waits for it any more.
+fn is_left(attempt: &h2::Attempt) -> bool {
+    attempt.strong_count().is_none_or(|count| count <= 1)
 }
 
 fn answer_or_limit(

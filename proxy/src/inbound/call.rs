@@ -16,7 +16,7 @@ use super::gate::{self, Turn, Wait};
 use super::limit::Told;
 use super::own::Served;
 use crate::http::{
-    Body, ExchangeFailure, Fault, Handler, Headers, Kind, Request, RequestHead, Response, Upgrade,
+    Body, ExchangeFailure, Fault, Handler, Headers, Kind, OwnBounds, Request, RequestHead, Response, Upgrade,
     UpstreamResponse, Wire, response_to,
 };
 use crate::telemetry::{AppProtocol, Event, Failure};
@@ -129,7 +129,7 @@ impl Call {
         let app = &self.inbound.app;
         let wire = if head.upgrade.is_some() { Wire::Http1 } else { self.wire };
         let deadline = Instant::now() + self.inbound.worker.config.timeouts.tunnel_idle;
-        match app.exchange(wire, head, body, deadline).await {
+        match app.exchange(wire, head, body, deadline, &OwnBounds).await {
             Ok(answer) => Ok(answer),
             Err(ExchangeFailure::Unreached(why, _)) => {
                 let failure = why.failure();

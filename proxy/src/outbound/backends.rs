@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use mesh_model::endpoint::{Endpoint, Transport};
 use mesh_model::name::ServiceName;
-use mesh_traffic::balance::{Ask, Counts};
+use mesh_traffic::balance::Counts;
 use smallvec::SmallVec;
 
 use super::health;
@@ -83,19 +83,6 @@ impl Backends {
             health::start(&backend, &self.connector.tasks, &self.probes);
         }
         Some(backend)
-    }
-
-    /// Picks an endpoint of the service's port that is not among `tried`, without key or session.
-    pub(super) fn pick(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        service: &ServiceName,
-        port: u16,
-        tried: &[SocketAddr],
-        random: impl FnMut(usize) -> usize,
-    ) -> Option<Picked> {
-        let backend = self.backend(snapshot, service, port)?;
-        backend.pick(&Ask::new(Instant::now(), tried), random).ok()
     }
 
     /// The zone of the workload's own endpoints, unless this proxy was told where it is.

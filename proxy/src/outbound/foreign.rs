@@ -6,7 +6,7 @@ use super::call::Call;
 use super::{Host, wire};
 use crate::config::CONNECT_ATTEMPTS;
 use crate::http::{
-    Body, ExchangeFailure, Fault, RequestHead, Response, Unreached, Upgrade, UpstreamResponse,
+    Body, ExchangeFailure, Fault, OwnBounds, RequestHead, Response, Unreached, Upgrade, UpstreamResponse,
 };
 use crate::telemetry::Failure;
 use crate::worker::record::Record;
@@ -53,7 +53,7 @@ async fn send(
     for address in outbound.resolve(host).await?.into_iter().take(CONNECT_ATTEMPTS) {
         let upstream = outbound.backends.foreign(address)?;
         record.attempt(None, upstream.security());
-        match upstream.exchange(wire, head, body, by).await {
+        match upstream.exchange(wire, head, body, by, &OwnBounds).await {
             Ok(answer) => return Ok(answer),
             Err(ExchangeFailure::Unreached(why, back)) => {
                 outbound.unreached(&why);

@@ -22,8 +22,8 @@ use tokio::sync::Semaphore;
 
 use super::backends::{Backend, Picked};
 use crate::http::{
-    Body, ExchangeFailure, Form, Frame, Headers, Kind, RequestHead, Unreached, Upstream, UpstreamResponse,
-    Wire,
+    Body, ExchangeFailure, Form, Frame, Headers, Kind, OwnBounds, RequestHead, Unreached, Upstream,
+    UpstreamResponse, Wire,
 };
 
 /// Probes under way in one worker; more wait.
@@ -155,7 +155,7 @@ fn host(backend: &Backend) -> String {
 /// One probe, to its end. The caller gives it its deadline.
 async fn probe_once(upstream: &Rc<Upstream>, check: &HealthCheck, host: String) -> Option<Probed> {
     match &check.probe {
-        Probe::Tcp => match upstream.stream().await {
+        Probe::Tcp => match upstream.stream(&OwnBounds).await {
             Ok(_) => Some(Probed::Passed),
             Err(why) => failed(&why),
         },
@@ -185,7 +185,7 @@ async fn probe_once(upstream: &Rc<Upstream>, check: &HealthCheck, host: String) 
 fn failed(why: &Unreached) -> Option<Probed> {
     match why {
         // All places are taken by requests: that says nothing about the endpoint.
-        Unreached::Bound => None,
+        Unreached::Bound | Unreached::Exceeded(_) | Unreached::Crowded(_) => None,
         Unreached::Refused(_) | Unreached::Timeout(_) | Unreached::Tls(..) | Unreached::Protocol(_) => {
             Some(Probed::Failed)
         }
@@ -200,7 +200,7 @@ async fn exchange(
     timeout: Duration,
 ) -> Result<UpstreamResponse, Option<Probed>> {
     let deadline = tokio::time::Instant::now() + timeout;
-    upstream.exchange(wire, head, body, deadline).await.map_err(|failure| match failure {
+    upstream.exchange(wire, head, body, deadline, &OwnBounds).await.map_err(|failure| match failure {
         ExchangeFailure::Unreached(why, _) => failed(&why),
         ExchangeFailure::Failed { .. } | ExchangeFailure::Body(_) => Some(Probed::Failed),
     })

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 
 use mesh_model::service::Protocol;
+use mesh_traffic::balance::Ask;
 use smallvec::SmallVec;
 
 use super::destination::Found;
 use super::{Host, Outbound};
 use crate::config::CONNECT_ATTEMPTS;
 use crate::detect::Sniff;
-use crate::http::{Place, Unreached, Wire};
+use crate::http::{OwnBounds, Place, Unreached, Wire};
 use crate::net::Stream;
 use crate::tcp::{self, First, Opening};
 use crate::telemetry::{AppProtocol, Event, Failure, Security, Side};
@@ -36,7 +37,8 @@ impl Outbound {
     /// Decides how a connection to `host` is carried: what is declared, else what its first bytes say, else who speaks first.
     pub(super) async fn protocol(&self, stream: &mut Stream, host: &Host, opening: Opening) -> Carry {
         let found = self.discover(host).await;
-        let declared = found.as_ref().ok().and_then(Found::declared);
+        let snapshot = self.worker.snapshot();
+        let declared = found.as_ref().ok().and_then(|found| found.declared(&snapshot));
         match (declared, opening) {
             (Some(Protocol::Tcp | Protocol::Tls), _) => Carry::Opaque(None),
             (_, Opening::Speaks(Sniff::Http1)) => Carry::Http(Wire::Http1),
@@ -132,7 +134,7 @@ impl Outbound {
                     .into_iter()
                     .take(CONNECT_ATTEMPTS)
                 {
-                    match self.backends.foreign(address).map_err(|fault| fault.failure)?.stream().await {
+                    match self.backends.foreign(address).map_err(|fault| fault.failure)?.stream(&OwnBounds).await {
                         Ok(open) => return Ok(open),
                         Err(why) => {
                             self.unreached(&why);
@@ -148,13 +150,12 @@ impl Outbound {
                 let snapshot = self.worker.snapshot();
                 let mut tried = SmallVec::<[SocketAddr; CONNECT_ATTEMPTS]>::new();
                 let mut last = Failure::NoEndpoints;
+                let Some(backend) = self.backends.backend(&snapshot, service, port) else { return Err(last) };
                 while tried.len() < CONNECT_ATTEMPTS {
-                    let random = |n| self.worker.random_below(n);
-                    let Some(slot) = self.backends.pick(&snapshot, service, port, &tried, random) else {
-                        break;
-                    };
+                    let ask = Ask::new(std::time::Instant::now(), &tried);
+                    let Ok(slot) = backend.pick(&ask, |n| self.worker.random_below(n)) else { break };
                     record.destination(slot.endpoint.workload.clone(), slot.payload.security());
-                    match slot.payload.stream().await {
+                    match slot.payload.stream(&*backend).await {
                         Ok(open) => {
                             slot.load.connected();
                             record.busy(slot.load.begin(std::time::Instant::now()));
@@ -162,7 +163,7 @@ impl Outbound {
                         }
                         Err(why) => {
                             self.unreached(&why);
-                            if !matches!(why, Unreached::Bound) {
+                            if why.is_about_the_upstream() {
                                 slot.load.connect_failed(std::time::Instant::now());
                             }
                             last = why.failure();
@@ -181,6 +182,9 @@ impl Outbound {
             Unreached::Tls(_, failure) => self.worker.refused_server(failure),
             Unreached::Refused(_) | Unreached::Timeout(_) | Unreached::Protocol(_) => {
                 self.worker.telemetry.count(Event::ConnectFailed);
+            }
+            Unreached::Exceeded(_) | Unreached::Crowded(_) => {
+                self.worker.telemetry.count(Event::CircuitOpen);
             }
             Unreached::Bound => {}
         }

@@ -55,7 +55,7 @@ async fn the_circuit_breaker_refuses_one_request_too_many_at_once() {
     }
     let (status, headers, body) = exchange(&mesh, client.outbound(), get("cart", "/")).await;
     assert_eq!((status, failure(&headers), app.hits()), (503, "circuit_open", 2));
-    assert!(body.contains("circuitBreaker.requests"), "{body}");
+    assert!(body.contains("circuitBreaker.maxRequests"), "{body}");
 }
 
 fn limit(name: &str, requests: u32, keys: Vec<RateKey>) -> RateLimit {

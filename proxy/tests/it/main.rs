@@ -11,6 +11,7 @@
 )]
 
 mod balancing;
+mod bounds;
 mod capture;
 mod config;
 mod cors;

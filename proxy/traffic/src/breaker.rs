@@ -18,16 +18,30 @@ pub enum Counted {
     Requests,
     /// Retries and hedges under way.
     Retries,
+    /// Streams on one HTTP/2 connection. Each connection counts them by itself: ask [`Breaker::stream`].
+    Streams,
 }
 
 impl Counted {
-    /// As the field of the policy is called.
-    pub const fn label(self) -> &'static str {
+    /// The field of `circuitBreaker` that bounds it.
+    pub const fn field(self) -> &'static str {
         match self {
-            Self::Connections => "connections",
-            Self::Pending => "pending",
-            Self::Requests => "requests",
-            Self::Retries => "retries",
+            Self::Connections => "maxConnections",
+            Self::Pending => "maxPendingRequests",
+            Self::Requests => "maxRequests",
+            Self::Retries => "maxRetries",
+            Self::Streams => "maxStreamsPerConnection",
+        }
+    }
+
+    /// What there is too much of, in words.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Connections => "connections are open",
+            Self::Pending => "requests wait for a connection",
+            Self::Requests => "requests are under way",
+            Self::Retries => "retries are under way",
+            Self::Streams => "streams are open on the connection",
         }
     }
 
@@ -37,13 +51,14 @@ impl Counted {
             Self::Pending => 1,
             Self::Requests => 2,
             Self::Retries => 3,
+            Self::Streams => 4,
         }
     }
 }
 
 /// A bound is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{} {} are under way and circuitBreaker.{} allows no more", .bound, .counted.label(), .counted.label())]
+#[error("{} {} and circuitBreaker.{} allows no more", .bound, .counted.words(), .counted.field())]
 pub struct Open {
     /// Of what there is too much.
     pub counted: Counted,
@@ -60,7 +75,7 @@ pub struct Breaker {
 #[derive(Debug, Default)]
 struct State {
     policy: Cell<CircuitBreaker>,
-    counts: [Cell<u32>; 4],
+    counts: [Cell<u32>; 5],
     refused: Cell<u64>,
 }
 
@@ -94,16 +109,25 @@ impl Breaker {
         let Some(bound) = self.bound(counted) else { return Ok(None) };
         let Some(count) = self.state.counts.get(counted.index()) else { return Ok(None) };
         if count.get() >= bound {
-            self.state.refused.set(self.state.refused.get() + 1);
-            return Err(Open { counted, bound });
+            return Err(self.open(counted, bound));
         }
         count.set(count.get() + 1);
         Ok(Some(Token { state: Rc::clone(&self.state), counted }))
     }
 
-    /// Streams on one HTTP/2 connection, which each connection counts by itself.
-    pub fn streams(&self) -> Option<u32> {
-        self.state.policy.get().streams
+    /// Whether a connection that has `open` streams may have another one.
+    pub fn stream(&self, open: usize) -> Result<(), Open> {
+        match self.state.policy.get().streams {
+            Some(bound) if u32::try_from(open).unwrap_or(u32::MAX) >= bound => {
+                Err(self.open(Counted::Streams, bound))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn open(&self, counted: Counted, bound: u32) -> Open {
+        self.state.refused.set(self.state.refused.get() + 1);
+        Open { counted, bound }
     }
 
     /// How much is under way, of what is bounded.
@@ -123,6 +147,7 @@ impl Breaker {
             Counted::Pending => policy.pending,
             Counted::Requests => policy.requests,
             Counted::Retries => policy.retries,
+            Counted::Streams => policy.streams,
         }
     }
 }
@@ -152,7 +177,7 @@ mod tests {
         let _second = breaker.take(Counted::Requests).unwrap();
         let open = breaker.take(Counted::Requests).unwrap_err();
         assert_eq!(open, Open { counted: Counted::Requests, bound: 2 });
-        assert_eq!(open.to_string(), "2 requests are under way and circuitBreaker.requests allows no more");
+        assert_eq!(open.to_string(), "2 requests are under way and circuitBreaker.maxRequests allows no more");
         assert_eq!(breaker.refused(), 1);
         drop(first);
         assert!(breaker.take(Counted::Requests).unwrap().is_some());
@@ -164,6 +189,16 @@ mod tests {
         assert!(breaker.take(Counted::Pending).unwrap().is_none());
         assert_eq!(breaker.count(Counted::Pending), 0);
         assert!(breaker.is_bounded() && !Breaker::default().is_bounded());
+    }
+
+    #[test]
+    fn streams_are_bounded_for_each_connection() {
+        let breaker = Breaker::new(CircuitBreaker { streams: Some(2), ..CircuitBreaker::default() });
+        assert!(breaker.stream(1).is_ok() && breaker.stream(0).is_ok());
+        let open = breaker.stream(2).unwrap_err();
+        assert!(open.to_string().contains("circuitBreaker.maxStreamsPerConnection"), "{open}");
+        assert_eq!(breaker.refused(), 1);
+        assert!(Breaker::default().stream(usize::MAX).is_ok());
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use mesh_lifecycle::tasks::Tasks;
 use mesh_model::endpoint::Transport;
 
+use super::Exceeded;
 use crate::config::{Limits, Timeouts};
 use crate::net::{self, ConnectError, Stream};
 use crate::telemetry::Failure;
@@ -42,9 +44,20 @@ pub enum Unreached {
     /// The bound on connections or streams is reached.
     #[error("the bound on connections to this endpoint is reached")]
     Bound,
+    /// The caller allows no more connections to where the upstream belongs, or no more requests that wait for one.
+    #[error("{0}")]
+    Exceeded(Exceeded),
+    /// The caller allows no more streams on the connection to this upstream; another one may have room.
+    #[error("{0}")]
+    Crowded(Exceeded),
 }
 
 impl Unreached {
+    /// Whether something was found out about the upstream; else it was not even tried.
+    pub fn is_about_the_upstream(&self) -> bool {
+        !matches!(self, Self::Bound | Self::Exceeded(_) | Self::Crowded(_))
+    }
+
     /// What the request fails with if no other endpoint takes it.
     pub fn failure(&self) -> Failure {
         match self {
@@ -53,18 +66,22 @@ impl Unreached {
             Self::Tls(..) => Failure::TlsFailed,
             Self::Protocol(_) => Failure::UpstreamProtocol,
             Self::Bound => Failure::Overload,
+            Self::Exceeded(_) | Self::Crowded(_) => Failure::CircuitOpen,
         }
     }
 }
 
 impl Connector {
+    /// `limit`: how long the connect may take, if not as long as configured.
     pub(super) async fn open(
         &self,
         address: SocketAddr,
         transport: &Transport,
         alpn: Alpn,
+        limit: Option<Duration>,
     ) -> Result<Stream, Unreached> {
-        let tcp = net::connect(address, self.timeouts.connect).await.map_err(|error| match &error {
+        let limit = limit.unwrap_or(self.timeouts.connect);
+        let tcp = net::connect(address, limit).await.map_err(|error| match &error {
             ConnectError::Refused { source, .. } => Unreached::Refused(format!("{error}: {source}").into()),
             ConnectError::Timeout { .. } => Unreached::Timeout(error.to_string().into()),
         })?;

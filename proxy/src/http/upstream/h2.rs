@@ -13,7 +13,7 @@ use futures_util::future;
 use mesh_model::endpoint::Transport;
 use tokio::time::Instant;
 
-use super::{Connector, ExchangeFailure, STALE, Seen, Unreached, Upstream, UpstreamResponse};
+use super::{Bounds, Connector, ExchangeFailure, Held, STALE, Seen, Unreached, Upstream, UpstreamResponse};
 use crate::http::deadline::{self, Limit};
 use crate::http::h2::{self, Connection, Gone};
 use crate::http::{Body, RequestHead};
@@ -36,6 +36,7 @@ pub(super) struct Shared {
 }
 
 struct Usage {
+    _held: Held,
     in_flight: Cell<usize>,
     last_end: Cell<Instant>,
 }
@@ -71,6 +72,11 @@ impl Shared {
         self.usage.in_flight.get() == 0 && self.usage.last_end.get().elapsed() >= limit
     }
 
+    /// How many requests are on it.
+    pub(super) fn in_flight(&self) -> usize {
+        self.usage.in_flight.get()
+    }
+
     /// A place, unless `bound` requests are in flight.
     pub(super) fn slot(&self, bound: usize) -> Option<Slot> {
         let count = self.usage.in_flight.get();
@@ -82,8 +88,14 @@ impl Shared {
 }
 
 /// One attempt to connect, which any number of requests can wait for. Dropped when none does.
-pub(super) fn attempt(address: SocketAddr, transport: Transport, connector: Rc<Connector>) -> Attempt {
-    let attempt = async move { connect(address, &transport, &connector).await };
+pub(super) fn attempt(
+    address: SocketAddr,
+    transport: Transport,
+    connector: Rc<Connector>,
+    limit: Option<Duration>,
+    held: Held,
+) -> Attempt {
+    let attempt = async move { connect(address, &transport, &connector, limit, held).await };
     (Box::pin(attempt) as Pin<Box<dyn Future<Output = _>>>).shared()
 }
 
@@ -91,14 +103,16 @@ async fn connect(
     address: SocketAddr,
     transport: &Transport,
     connector: &Connector,
+    limit: Option<Duration>,
+    held: Held,
 ) -> Result<Shared, Unreached> {
-    let stream = connector.open(address, transport, Alpn::Http2).await?;
+    let stream = connector.open(address, transport, Alpn::Http2, limit).await?;
     let handshake = h2::connect(stream, connector.timeouts, &connector.tasks);
     let connection = tokio::time::timeout(connector.timeouts.handshake, handshake)
         .await
         .map_err(|_| Unreached::Timeout("no HTTP/2 handshake in time".into()))?
         .map_err(|error| Unreached::Protocol(error.to_string()))?;
-    let usage = Usage { in_flight: Cell::new(0), last_end: Cell::new(Instant::now()) };
+    let usage = Usage { _held: held, in_flight: Cell::new(0), last_end: Cell::new(Instant::now()) };
     Ok(Shared { connection, usage: Rc::new(usage) })
 }
 
@@ -109,13 +123,14 @@ impl Upstream {
         head: RequestHead,
         body: Body,
         deadline: Instant,
+        bounds: &dyn Bounds,
     ) -> Result<UpstreamResponse, ExchangeFailure> {
         let (mut head, mut body) = (head, body);
         let mut limit = Limit::at(deadline);
         for _ in 0..STALE {
-            let slot = match self.ready_slot() {
+            let slot = match self.ready_slot(bounds) {
                 Some(slot) => slot,
-                None => match tokio::time::timeout_at(deadline, self.shared_connection()).await {
+                None => match tokio::time::timeout_at(deadline, self.shared_connection(bounds)).await {
                     Ok(slot) => slot,
                     Err(_) => return Err(ExchangeFailure::failed(Failure::RequestTimeout)),
                 },
@@ -151,9 +166,9 @@ impl Upstream {
     }
 
     /// A place on the connection that is open, if one is.
-    fn ready_slot(&self) -> Option<Result<Slot, Unreached>> {
+    fn ready_slot(&self, bounds: &dyn Bounds) -> Option<Result<Slot, Unreached>> {
         match &*self.shared.borrow() {
-            SharedState::Ready(shared) if !shared.is_closed() => Some(self.slot_on(shared)),
+            SharedState::Ready(shared) if !shared.is_closed() => Some(self.slot_on(shared, bounds)),
             _ => None,
         }
     }

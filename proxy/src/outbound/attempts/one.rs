@@ -49,7 +49,7 @@ pub(super) async fn send(
     errand.limits.tell(&mut head, began);
     let repeatable = Repeatable::by_method(head.method.as_str());
     let load = picked.load.begin(began.into_std());
-    let exchange = picked.payload.exchange(errand.wire, head, body, by);
+    let exchange = picked.payload.exchange(errand.wire, head, body, by, errand.backend);
     let result = match errand.limits.idle {
         None => exchange.await,
         Some(limit) => tokio::select! {
@@ -89,14 +89,20 @@ pub(super) async fn send(
 fn unreached(errand: &Errand<'_>, picked: &Picked, why: Unreached, back: Returned) -> Failed {
     errand.outbound.unreached(&why);
     let now = std::time::Instant::now();
-    let outcome = if matches!(why, Unreached::Bound) {
-        Outcome::RefusedUnseen
-    } else {
-        picked.load.connect_failed(now);
-        Outcome::ConnectFailed
+    let outcome = match &why {
+        Unreached::Bound | Unreached::Crowded(_) => Some(Outcome::RefusedUnseen),
+        // It is reached for every endpoint.
+        Unreached::Exceeded(_) => None,
+        Unreached::Refused(_) | Unreached::Timeout(_) | Unreached::Tls(..) | Unreached::Protocol(_) => {
+            picked.load.connect_failed(now);
+            Some(Outcome::ConnectFailed)
+        }
     };
     let (service, port) = (errand.service, errand.port);
-    let text = format!("no endpoint of service {service} port {port} can be reached; last: {why}");
+    let text = match &why {
+        Unreached::Exceeded(_) | Unreached::Crowded(_) => format!("service {service} port {port}: {why}"),
+        _ => format!("no endpoint of service {service} port {port} can be reached; last: {why}"),
+    };
     Failed { back: Some(back), ..Failed::new(outcome, Fault::new(why.failure(), text)) }
 }
 

@@ -5,18 +5,18 @@ use std::cell::{Cell, Ref, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mesh_model::endpoint::{Endpoint, Endpoints};
 use mesh_model::name::ServiceName;
 use mesh_model::traffic::HealthCheck;
 use mesh_model::traffic::effective::BackendPolicy;
 use mesh_traffic::balance::{Ask, Balancer, Counts, NoPick, Slot};
-use mesh_traffic::breaker::Breaker;
+use mesh_traffic::breaker::{Breaker, Counted, Open};
 use mesh_traffic::health::Verdict;
 use mesh_traffic::retry::budget::Budget;
 
-use crate::http::Upstream;
+use crate::http::{Bounds, Exceeded, Held, Upstream};
 use crate::state::Snapshot;
 
 /// An endpoint with its connections.
@@ -185,4 +185,40 @@ impl Backend {
         let before = self.reported.replace(counts);
         counts.since(&before)
     }
+}
+
+/// The bounds of the circuit breaker, and the policy's own limit for connects.
+impl Bounds for Backend {
+    /// Connections that wait for a request make way: else those to one endpoint would keep requests from all others.
+    fn connection(&self) -> Result<Held, Exceeded> {
+        let mut full = match self.breaker.take(Counted::Connections) {
+            Ok(token) => return Ok(Held::new(token)),
+            Err(full) => full,
+        };
+        for slot in self.slots().iter() {
+            while slot.payload.close_one_idle() {
+                match self.breaker.take(Counted::Connections) {
+                    Ok(token) => return Ok(Held::new(token)),
+                    Err(still) => full = still,
+                }
+            }
+        }
+        Err(exceeded(full))
+    }
+
+    fn pending(&self) -> Result<Held, Exceeded> {
+        self.breaker.take(Counted::Pending).map(Held::new).map_err(exceeded)
+    }
+
+    fn stream(&self, open: usize) -> Result<(), Exceeded> {
+        self.breaker.stream(open).map_err(exceeded)
+    }
+
+    fn connect_timeout(&self) -> Option<Duration> {
+        self.policy().connect_timeout.as_ref().map(|limit| limit.value)
+    }
+}
+
+fn exceeded(open: Open) -> Exceeded {
+    Exceeded(open.to_string().into())
 }
