@@ -271,11 +271,13 @@ fn pause(ask: &Ask<'_>, random: &mut fastrand::Rng) -> Result<Duration, Reason> 
     }
 }
 
-/// The pause before the attempt that follows `made` ones: evenly between 0 and a bound that doubles. `made` is at least 1.
+/// The pause before the attempt that follows `made` ones: evenly between the policy's base and a bound that doubles, first twice the
+/// base. `made` is at least 1.
 ///
-/// Source: "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015), "full jitter".
+/// Source: GEP-1731 (`backoff` is the least pause); "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015) for the even draw.
 pub fn backoff(policy: &Backoff, made: u32, random: &mut fastrand::Rng) -> Duration {
-    let doubled = policy.base.saturating_mul(1_u32.checked_shl(made.saturating_sub(1)).unwrap_or(u32::MAX));
-    let bound = u64::try_from(doubled.min(policy.most).as_nanos()).unwrap_or(u64::MAX);
-    Duration::from_nanos(random.u64(0..=bound))
+    let nanos = |pause: Duration| u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
+    let doubled = policy.base.saturating_mul(1_u32.checked_shl(made).unwrap_or(u32::MAX));
+    let least = nanos(policy.base.min(policy.most));
+    Duration::from_nanos(random.u64(least..=nanos(doubled.min(policy.most)).max(least)))
 }

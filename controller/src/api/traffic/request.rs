@@ -109,7 +109,7 @@ pub enum RetryMethods {
 #[schemars(extend("x-kubernetes-validations" = [Rule::new("duration(self.base) <= duration(self.max)").message("base is longer than max")]))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Backoff {
-    /// The first pause, at most 1m.
+    /// The shortest pause, at most 1m.
     pub base: DurationText,
     /// The longest pause, at most 1h.
     pub max: DurationText,

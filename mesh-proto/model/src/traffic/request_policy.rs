@@ -77,10 +77,10 @@ pub enum Pushback {
     Ignore,
 }
 
-/// Pauses that double from `base` up to `most`, each drawn evenly between 0 and itself.
+/// Pauses between attempts, each drawn evenly between `base` and a bound that doubles from twice `base` up to `most`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Backoff {
-    /// The first pause.
+    /// The shortest pause.
     pub base: Duration,
     /// The longest one.
     pub most: Duration,
