@@ -32,17 +32,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// On one thread: what was started ends with the values that are dropped here, also after Ctrl-C.
+/// On one thread: what was started ends with the values that are dropped here, also after a signal.
 fn run(cli: Cli) -> Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("make a runtime")?;
     tokio::task::LocalSet::new().block_on(&runtime, async {
         tokio::select! {
             code = Box::pin(suite(&cli)) => code,
-            stopped = tokio::signal::ctrl_c() => {
-                stopped.context("wait for Ctrl-C")?;
-                anyhow::bail!("interrupted")
-            }
+            () = mesh_lifecycle::signal::shutdown() => anyhow::bail!("interrupted"),
         }
     })
 }

@@ -67,7 +67,8 @@ fn attribute(element: &str, name: &str) -> Option<String> {
 
 fn plain(text: &str) -> String {
     let entities = [
-        ("&#xA;", " / "),
+        ("\n", "; "),
+        ("&#xA;", "; "),
         ("&#34;", "'"),
         ("&quot;", "'"),
         ("&#39;", "'"),
@@ -96,7 +97,7 @@ mod tests {
                 Case { name: "http2/3.5 Sends a 'preface'".to_owned(), complaint: None },
                 Case {
                     name: "http2/3.5 Sends an invalid one".to_owned(),
-                    complaint: Some("GOAWAY / Timeout".to_owned())
+                    complaint: Some("GOAWAY; Timeout".to_owned())
                 },
             ]
         );

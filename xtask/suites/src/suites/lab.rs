@@ -25,8 +25,6 @@ pub(super) struct Lab {
     pub(super) grpc_named: Option<SocketAddr>,
     /// The WebSocket server, behind its sidecar.
     pub(super) websocket: SocketAddr,
-    /// Where the WebSocket server of Autobahn would listen, and the sidecar's port for it.
-    pub(super) autobahn: (SocketAddr, SocketAddr),
     _processes: Vec<Process>,
     pub(super) mesh: Mesh,
 }
@@ -36,9 +34,8 @@ impl Lab {
         screen::line("   starting a mesh on loopback");
         let recorder = Recorder::start(None, tasks).await?;
         let websocket = server::start(tasks).await?;
-        let [grpc, named, autobahn] = [free_address()?, free_address()?, free_address()?];
-        let ports = [free_address()?, free_address()?, free_address()?, free_address()?];
-        let [greeter_port, named_port, socket_port, autobahn_port] = ports;
+        let [grpc, named] = [free_address()?, free_address()?];
+        let [greeter_port, named_port, socket_port] = [free_address()?, free_address()?, free_address()?];
         let objects = objects::file(&[
             objects::settings(Mtls::Strict),
             objects::foreign("recorder", recorder.address),
@@ -49,8 +46,6 @@ impl Lab {
             objects::service("named", &[(80, named.port(), "grpc")]),
             objects::member("socket", websocket, socket_port),
             objects::service("socket", &[(80, websocket.port(), "http")]),
-            objects::member("autobahn", autobahn, autobahn_port),
-            objects::service("autobahn", &[(80, autobahn.port(), "http")]),
             objects::client("caller"),
         ]);
         let mesh = Mesh::start(&args.meshctl, &objects).await?;
@@ -64,17 +59,16 @@ impl Lab {
             ("greeter", greeter_port, grpc),
             ("named", named_port, named),
             ("socket", socket_port, websocket),
-            ("autobahn", autobahn_port, autobahn),
         ] {
             let mut sidecar = mesh.sidecar(name, &format!("--inbound {listen}={app}"))?;
             sidecar.listens(listen).await?;
             processes.push(sidecar);
         }
-        let [h2, to_greeter, to_named, to_socket, to_autobahn] =
-            [free_address()?, free_address()?, free_address()?, free_address()?, free_address()?];
+        let [h2, to_greeter, to_named, to_socket] =
+            [free_address()?, free_address()?, free_address()?, free_address()?];
         let listeners = format!(
             "--outbound {h2}=recorder:80 --outbound {to_greeter}=greeter:80 --outbound {to_named}=named:80 \
-            --outbound {to_socket}=socket:80 --outbound {to_autobahn}=autobahn:80"
+            --outbound {to_socket}=socket:80"
         );
         let mut caller = mesh.sidecar("caller", &listeners)?;
         caller.listens(to_socket).await?;
@@ -85,15 +79,7 @@ impl Lab {
         processes.push(caller);
         let grpc = args.grpc_server.is_some().then_some(to_greeter);
         let grpc_named = args.grpc_named.is_some().then_some(to_named);
-        Ok(Self {
-            h2,
-            grpc,
-            grpc_named,
-            websocket: to_socket,
-            autobahn: (autobahn, to_autobahn),
-            _processes: processes,
-            mesh,
-        })
+        Ok(Self { h2, grpc, grpc_named, websocket: to_socket, _processes: processes, mesh })
     }
 }
 

@@ -4,6 +4,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Result, ensure};
+use aws_lc_rs::digest;
+use base64::Engine as _;
 use mesh_lifecycle::tasks::Tasks;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -11,9 +13,11 @@ use tokio::net::{TcpListener, TcpStream};
 use super::frame::Endpoint;
 
 const MAX_HEAD: usize = 64 * 1024;
-/// The answer to the key that all our clients send (RFC 6455 section 1.3).
+/// What a server proves with that it read the key (RFC 6455 section 1.3).
+const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// The answer to the key that our own clients send.
 pub(super) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-/// That key.
+/// That key, the RFC's example.
 pub(super) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 /// Starts it at a free address.
@@ -77,11 +81,21 @@ fn answer(head: &str) -> String {
     if !has("sec-websocket-version: 13") {
         return not("426 Upgrade Required");
     }
+    let accept = accept(head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())
+    }));
     let protocol = if has("sec-websocket-protocol: chat") { "sec-websocket-protocol: chat\r\n" } else { "" };
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
-        sec-websocket-accept: {ACCEPT}\r\n{protocol}\r\n"
+        sec-websocket-accept: {accept}\r\n{protocol}\r\n"
     )
+}
+
+fn accept(key: Option<&str>) -> String {
+    let text = format!("{}{GUID}", key.unwrap_or_default());
+    let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+    base64::engine::general_purpose::STANDARD.encode(hash)
 }
 
 async fn mirror(mut stream: TcpStream, first: Vec<u8>) -> Result<()> {
@@ -108,5 +122,16 @@ async fn frames(mut stream: TcpStream, first: Vec<u8>) -> Result<()> {
         if stream.read_buf(&mut bytes).await? == 0 {
             return Ok(stream.shutdown().await?);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rfcs_key_has_the_rfcs_answer() {
+        assert_eq!(accept(Some(KEY)), ACCEPT);
+        assert!(answer("GET / HTTP/1.1\r\nupgrade: websocket\r\n\r\n").starts_with("HTTP/1.1 400"));
     }
 }
