@@ -1,3 +1,5 @@
+//! Codes, flags and statuses are unique and fit where they are written, and the table of failures is the contract with users.
+
 use std::collections::BTreeSet;
 
 use super::*;

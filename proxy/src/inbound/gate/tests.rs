@@ -1,3 +1,5 @@
+//! The queue before the workload: turns in order, no turn beyond its bound, no trace of who went away, an end of every wait.
+
 use futures_util::FutureExt;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which service a listener stands for: by its address, or by its port where it listens on all addresses.
+
 use super::*;
 
 #[test]

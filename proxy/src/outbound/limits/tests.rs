@@ -1,3 +1,5 @@
+//! Of policy, caller and attempt the shortest limit counts, and the next hop is told what is left.
+
 use mesh_model::traffic::RequestTimeouts;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! A body that is kept is read again from its beginning; one that is too large streams and cannot be repeated.
+
 use std::collections::VecDeque;
 use std::task::Waker;
 

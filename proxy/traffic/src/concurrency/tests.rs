@@ -1,3 +1,5 @@
+//! The bound follows what the workload can do, comes back from a slow time, and is never exceeded whatever comes.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Never more than burst and rate let through; keys have buckets of their own, and their number is bounded.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What is sent again and what is not, after which pause, and that allowing less never adds a retry.
+
 use proptest::prelude::*;
 
 use super::*;

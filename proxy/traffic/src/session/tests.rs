@@ -1,3 +1,5 @@
+//! Tokens name an endpoint without showing it, are read as they were written, and end by age and by idleness.
+
 use std::time::Duration;
 
 use proptest::prelude::*;
