@@ -294,7 +294,7 @@ impl Errand<'_> {
             NoPick::AllAtBound => {
                 self.count(Event::CircuitOpen);
                 let text =
-                    format!("service {service} port {port}: {none} (balancing.maxRequestsPerEndpoint)");
+                    format!("service {service} port {port}: {none} (loadBalancer.maxRequestsPerEndpoint)");
                 Fault::new(Failure::CircuitOpen, text)
             }
             NoPick::Empty | NoPick::AllTried => {

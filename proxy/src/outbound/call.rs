@@ -100,7 +100,7 @@ impl Call {
             policy,
             limits: self.limits(&record, &plan, &head),
             affinity: self.affinity(&backend, port, &plan, &head),
-            wire: wire::upstream(&head, wire::declared(&snapshot, service, port)),
+            wire: wire::upstream(&head, wire::declared(&backend.policy(), &snapshot, service, port)),
         };
         match attempts::send(&errand, &mut record, head, body).await {
             Ok(answered) => {

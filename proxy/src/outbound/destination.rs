@@ -7,10 +7,10 @@ use mesh_model::authority::{self, Candidates};
 use mesh_model::service::Protocol;
 use mesh_model::settings::{MeshSettings, OutboundMode};
 
-use super::Outbound;
+use super::{Outbound, wire};
 use crate::http::Fault;
 use crate::net;
-use crate::state::Destination;
+use crate::state::{Destination, Snapshot};
 use crate::telemetry::{Event, Failure};
 use crate::xds::Undiscovered;
 
@@ -55,10 +55,11 @@ pub(super) enum Found {
 
 impl Found {
     /// What is declared to be spoken there.
-    pub(super) fn declared(&self) -> Option<Protocol> {
+    pub(super) fn declared(&self, snapshot: &Snapshot) -> Option<Protocol> {
         match self {
             Self::Service { destination, port } => {
-                destination.service.port(*port).and_then(|port| port.protocol)
+                let service = &destination.service.name;
+                wire::declared(&snapshot.backend_policy(service, *port), snapshot, service, *port)
             }
             Self::Foreign => None,
         }

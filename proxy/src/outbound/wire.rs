@@ -2,12 +2,21 @@
 
 use mesh_model::name::ServiceName;
 use mesh_model::service::Protocol;
+use mesh_model::traffic::effective::BackendPolicy;
 
 use crate::http::{Kind, RequestHead, Wire};
 use crate::state::Snapshot;
 
-/// What is declared for that port of a service.
-pub(super) fn declared(snapshot: &Snapshot, service: &ServiceName, port: u16) -> Option<Protocol> {
+/// What is declared for that port of a service: by its policy, else by the port.
+pub(super) fn declared(
+    policy: &BackendPolicy,
+    snapshot: &Snapshot,
+    service: &ServiceName,
+    port: u16,
+) -> Option<Protocol> {
+    if let Some(protocol) = &policy.protocol {
+        return Some(protocol.value);
+    }
     snapshot.service(service).and_then(|service| service.port(port)).and_then(|port| port.protocol)
 }
 
