@@ -59,3 +59,26 @@ async fn a_deadline_that_moves_is_met_at_its_last_time_and_one_without_a_time_ne
         () = tokio::time::sleep(Duration::from_secs(30)) => panic!("a deadline was never met"),
     }
 }
+
+#[tokio::test]
+async fn after_a_time_without_work_the_clock_does_not_go_back() {
+    let waits = async {
+        // The sweeper finds nothing to do and sleeps for longer than its tick.
+        tokio::time::sleep(5 * TICK).await;
+        let asked = super::now();
+        assert!(TABLE.with(|table| table.now.get()).is_none(), "noted down with nobody to keep it");
+        tokio::time::sleep(TICK).await;
+        assert!(super::now() > asked);
+        let began = Instant::now();
+        let mut deadline = Deadline::at(began + Duration::from_hours(1));
+        poll_fn(|cx| std::task::Poll::Ready(deadline.poll(cx).is_pending())).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+            assert!(super::now() >= began, "what is set now would be over too early");
+        }
+    };
+    tokio::select! {
+        () = waits => {}
+        () = sweeper() => {}
+    }
+}
