@@ -94,7 +94,8 @@ impl Answer {
             // An empty body has a known length, so there are no chunks to be ended.
             done: no_body || body.is_end_stream(),
             left: if let Framing::Length(length) = framing { length } else { 0 },
-            body: if no_body { Body::empty() } else { body },
+            // Kept although nothing of it is sent: dropping it looks at the connection, which is borrowed here.
+            body,
             framing,
             close: close || written.is_err(),
             changes,
