@@ -13,7 +13,7 @@ use super::out::Out;
 use super::{FIELDS, LIMITS};
 use crate::http::body::{Content, Polled, Source};
 use crate::http::io::Io;
-use crate::http::upstream::{Open, Seen, Upstream};
+use crate::http::upstream::{INTERIMS, Open, Seen, Upstream};
 use crate::http::{Body, BodyError, Frame, Headers, RequestHead, Response, Upgrade};
 use crate::net::Stream;
 use crate::telemetry::Failure;
@@ -51,6 +51,8 @@ pub(in crate::http) struct Exchange {
     /// Whether a piece of the body was taken.
     consumed: bool,
     scan: Scan,
+    /// Interim answers so far.
+    interims: usize,
 }
 
 /// What is still to be sent.
@@ -84,6 +86,10 @@ impl Exchange {
         head: RequestHead,
         body: Body,
     ) -> Result<Box<Self>, (Unwritable, Idle)> {
+        // Its answer would make a tunnel of a connection that the next request takes for one of HTTP.
+        if head.method == Method::CONNECT {
+            return Err((Unwritable::Method, idle));
+        }
         let mut out = Out::default();
         let framing = framing(&head.method, &body);
         if let Err(error) = write_head(out.text(), &head, framing) {
@@ -106,6 +112,7 @@ impl Exchange {
             sending,
             consumed: false,
             scan: Scan::new(),
+            interims: 0,
         }))
     }
 
@@ -118,9 +125,15 @@ impl Exchange {
             }
             if !self.io.read.is_empty() {
                 match self.parse() {
-                    Ok(Some(line)) if is_interim(line.status) => {
+                    Ok(Some(line)) if is_interim(line.status) && self.interims < INTERIMS => {
+                        self.interims += 1;
                         self.interim(&line);
                         continue;
+                    }
+                    // A storm of them, or a change of protocol that nobody asked for: then nobody knows what follows.
+                    Ok(Some(line)) if is_interim(line.status) || (line.status == 101 && !self.may_change()) => {
+                        tracing::debug!(status = line.status, "an answer has no place here");
+                        return Poll::Ready(Err(Gone::Protocol));
                     }
                     Ok(Some(line)) => return Poll::Ready(Ok(line)),
                     Ok(None) => {}
@@ -136,6 +149,11 @@ impl Exchange {
                 Err(error) => return Poll::Ready(Err(Gone::Closed(error))),
             }
         }
+    }
+
+    /// Whether the protocol may change now: that was asked for, and all of the request has left.
+    fn may_change(&self) -> bool {
+        self.head.upgrade.is_some() && matches!(self.sending, Sending::Done) && self.out.is_empty()
     }
 
     fn parse(&mut self) -> Result<Option<ResponseLine>, mesh_http1::Refusal> {
@@ -344,7 +362,12 @@ impl Source for ResponseBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Polled {
         let Some(exchange) = &mut self.exchange else { return Poll::Ready(None) };
         exchange.poll_send(cx);
-        let frame = ready!(self.incoming.poll_frame(&mut exchange.io, cx));
+        let frame = match (self.incoming.poll_frame(&mut exchange.io, cx), &exchange.sending) {
+            (Poll::Ready(frame), _) => frame,
+            // The upstream may wait for ever for the rest of the request.
+            (Poll::Pending, Sending::Broken(_)) => Some(Err(BodyError::Sender)),
+            (Poll::Pending, _) => return Poll::Pending,
+        };
         if self.incoming.is_done() {
             self.finish();
         }

@@ -16,17 +16,21 @@ use mesh_lifecycle::tasks::Tasks;
 pub(super) use self::alive::Alive;
 use super::body::{PeerBody, Sending, Unsent};
 use super::meter::{Gauge, Metered};
-use super::{CONNECTION_WINDOW, RESETS, SEND_BUFFER};
+use super::{RESETS, SEND_BUFFER};
 use crate::config::{HEAD_BYTES, Timeouts};
 use crate::http::body::Content;
 use crate::http::deadline::Limit;
-use crate::http::upstream::Used;
+use crate::http::upstream::{INTERIMS, Used};
 use crate::http::{Body, BodyError, Headers, Interim, RequestHead, Response};
 use crate::net::Stream;
 use crate::telemetry::Failure;
 
 /// What an upstream may send ahead of our reading on one stream. Larger than what clients may: we asked for it.
 const WINDOW: u32 = 256 * 1024;
+
+/// The same for all streams: so much larger that a few clients who do not read their answers take nothing from the others on the same
+/// connection.
+const ALL_WINDOWS: u32 = 64 * WINDOW;
 
 /// The connection. Clones are handles of the same one.
 #[derive(Clone)]
@@ -66,7 +70,7 @@ pub(in crate::http) async fn connect(
         .enable_push(false)
         .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX))
         .initial_window_size(WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(ALL_WINDOWS)
         .max_concurrent_reset_streams(RESETS)
         .max_local_error_reset_streams(Some(RESETS))
         .max_send_buffer_size(SEND_BUFFER)
@@ -140,9 +144,9 @@ impl Connection {
         };
         let mut sending = Sending::new(stream, body, ends);
         let answered = {
-            let mut response = pin!(response);
+            let (mut response, mut interims) = (pin!(response), 0);
             poll_fn(|cx| {
-                let polled = poll_answer(&mut sending, &head.interim, response.as_mut(), cx);
+                let polled = poll_answer(&mut sending, &head.interim, (response.as_mut(), &mut interims), cx);
                 or_late(polled, limit, cx)
             })
             .await
@@ -169,13 +173,17 @@ fn or_late<T>(polled: Poll<T>, limit: &mut Limit, cx: &mut Context<'_>) -> Poll<
 fn poll_answer(
     sending: &mut Sending,
     client: &Interim,
-    mut response: Pin<&mut ResponseFuture>,
+    (mut response, interims): (Pin<&mut ResponseFuture>, &mut usize),
     cx: &mut Context<'_>,
 ) -> Poll<Result<http::Response<RecvStream>, Gone>> {
     if let Poll::Ready(Err(Unsent::Body(error))) = sending.poll(cx) {
         return Poll::Ready(Err(Gone::Body(error)));
     }
     while let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
+        *interims += 1;
+        if *interims > INTERIMS {
+            return Poll::Ready(Err(Gone::Broken(Failure::UpstreamProtocol)));
+        }
         let (parts, ()) = interim.into_parts();
         client.send(parts.status, &Headers::from_map(parts.headers));
     }
