@@ -26,6 +26,10 @@ impl RequestHead {
         let (method, form, upgrade) = match protocol {
             // What HTTP/1 asks for with GET and `Upgrade` (RFC 8441 section 5).
             Some(_) if method != Method::CONNECT => return Err(BadHead::Pseudo),
+            // One protocol, and never HTTP/2 in a tunnel: that would pass by everything that judges requests.
+            Some(protocol) if !fields::is_name(protocol.as_bytes()) || protocol.eq_ignore_ascii_case("h2c") => {
+                return Err(BadHead::Pseudo);
+            }
             Some(protocol) => {
                 if protocol == "websocket" && !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
                     headers.insert(header::SEC_WEBSOCKET_KEY, websocket_key());
@@ -100,6 +104,9 @@ fn check(headers: &HeaderMap) -> Result<(), BadHead> {
         }
         if fields::is_hop_by_hop(name) {
             return Err(BadHead::HopByHop);
+        }
+        if fields::is_lookalike(name) {
+            return Err(BadHead::Refused(Reason::Lookalike.into()));
         }
         if !fields::is_value(value.as_bytes()) {
             return Err(BadHead::Refused(Reason::ValueByte.into()));
