@@ -13,6 +13,13 @@ use mesh_traffic::retry::Replay;
 
 use crate::http::{Body, BodyError, Frame, Headers, RequestHead, Source};
 
+/// Pieces of fewer bytes are copied.
+const SMALL: usize = 16 * 1024;
+
+/// Pieces that are kept besides one for each so many bytes of the bound: each costs something besides its bytes.
+const PIECES: u64 = 16;
+const PIECE: u64 = 64;
+
 /// A request to be sent.
 pub(super) enum Supply {
     /// Once, and again only if it was handed back whole.
@@ -126,11 +133,12 @@ impl Spool {
         match &polled {
             Poll::Ready(Some(Ok(Frame::Data(data)))) => {
                 self.bytes = self.bytes.saturating_add(data.len() as u64);
-                if self.bytes > self.bound {
+                let pieces = PIECES.saturating_add(self.bound / PIECE);
+                if self.bytes > self.bound || self.read.len() as u64 >= pieces {
                     self.overflowed = true;
                     self.read = Vec::new();
                 } else {
-                    self.read.push(data.clone());
+                    self.read.push(kept(data));
                 }
                 if self.rest.is_end_stream() {
                     self.ended = Some(Ended::Whole(None));
@@ -145,6 +153,11 @@ impl Spool {
         }
         polled
     }
+}
+
+/// A small piece is copied: it may be a part of a buffer that is much larger.
+fn kept(data: &Bytes) -> Bytes {
+    if data.len() < SMALL { Bytes::copy_from_slice(data) } else { data.clone() }
 }
 
 /// Reads a spooled body from its beginning.
