@@ -25,6 +25,7 @@ mod http1;
 mod http2;
 mod http2_peers;
 mod identity;
+mod isolation;
 mod limits;
 mod messages;
 mod mirrors;
