@@ -191,6 +191,40 @@ async fn a_client_keeps_its_endpoint_by_its_address() {
     }
 }
 
+#[tokio::test]
+async fn a_cookie_is_set_and_keeps_its_client_with_an_endpoint() {
+    let mut mesh = Mesh::new();
+    let mut endpoints = vec![];
+    for name in ["a", "b", "c", "d", "e"] {
+        endpoints.push(plain(says(&mesh.tasks, name).await));
+    }
+    cart(&mut mesh, endpoints, |settings| {
+        let key = HashKey::Cookie { name: "lane".into(), ttl: Some(Duration::from_mins(5)) };
+        algorithm(settings, Algorithm::Maglev { key, table_size: 251, bounded_load: None });
+    });
+    let clients = [mesh.client(&[("cart", 80)]), mesh.client(&[("cart", 80)])];
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..30 {
+        let mut sender = http1(&mesh.tasks, clients[0].outbound()).await;
+        let response = soon(sender.send_request(get("cart", "/"))).await.unwrap();
+        let set = response.headers()["set-cookie"].to_str().unwrap().to_owned();
+        assert!(set.starts_with("lane=") && set.contains("Max-Age=300"), "{set}");
+        let first = text(response).await;
+        // Another proxy finds the same endpoint, and a cookie that came is not set once more.
+        for client in &clients {
+            let mut request = get("cart", "/");
+            let cookie = format!("x=1; {}", set.split(';').next().unwrap());
+            request.headers_mut().insert("cookie", cookie.parse().unwrap());
+            let mut sender = http1(&mesh.tasks, client.outbound()).await;
+            let response = soon(sender.send_request(request)).await.unwrap();
+            assert_eq!(response.headers().get("set-cookie"), None);
+            assert_eq!(text(response).await, first);
+        }
+        seen.insert(first);
+    }
+    assert!(seen.len() > 1, "each client has a value of its own");
+}
+
 /// An application that answers 500 while told to.
 async fn moody(tasks: &Tasks, text: &'static str) -> (std::net::SocketAddr, Arc<AtomicBool>) {
     let well = Arc::new(AtomicBool::new(false));

@@ -22,11 +22,7 @@ fn turns(settings: &mut TrafficSettings) {
 }
 
 /// As [`cart`], over HTTP/2.
-fn cart_http2(
-    mesh: &mut Mesh,
-    endpoints: &[SocketAddr],
-    edit: impl FnOnce(&mut TrafficSettings),
-) -> Sidecar {
+fn cart_http2(mesh: &mut Mesh, endpoints: &[SocketAddr], edit: impl FnOnce(&mut TrafficSettings)) -> Sidecar {
     mesh.service("cart", 80, Some(Protocol::Http2), endpoints.iter().map(|at| plain(*at)).collect());
     mesh.services.push(policy("cart", edit));
     mesh.client(&[("cart", 80)])
@@ -71,7 +67,8 @@ async fn one_connection_too_many_is_refused_at_once_and_said() {
 async fn a_connection_that_waits_makes_way_for_one_to_another_endpoint() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let mut mesh = Mesh::new();
-        let apps = [scripted(&mesh.tasks, vec![line(200)]).await, scripted(&mesh.tasks, vec![line(200)]).await];
+        let apps =
+            [scripted(&mesh.tasks, vec![line(200)]).await, scripted(&mesh.tasks, vec![line(200)]).await];
         let addresses = [apps[0].address, apps[1].address];
         let bound = |s: &mut TrafficSettings| {
             turns(s);

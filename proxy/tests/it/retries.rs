@@ -1,9 +1,15 @@
 //! When a request is sent again, and when not.
 
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::Request;
-use mesh_model::traffic::{Hedging, Ppm, Pushback, RetryBudget, RetryMethods};
+use mesh_model::service::Protocol;
+use mesh_model::traffic::{Algorithm, Balancing, Hedging, Ppm, Pushback, RetryBudget, RetryMethods};
+use tokio::io::AsyncReadExt;
 
 use crate::harness::*;
 use crate::policies::*;
@@ -164,6 +170,90 @@ async fn a_hedge_wins_over_a_slow_endpoint_and_the_loser_is_ended() {
     let before = fast.hits();
     assert_eq!(exchange(&mesh, client.outbound(), request("PUT", "x")).await.0, 200);
     assert_eq!(fast.hits(), before + 1);
+}
+
+/// An endpoint that reads and never answers; what is given counts its connections that began and that ended.
+async fn mute(mesh: &Mesh) -> (std::net::SocketAddr, Arc<[AtomicUsize; 2]>) {
+    let counts = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+    let all = Arc::clone(&counts);
+    let address = peer(&mesh.tasks, move |mut stream| {
+        let counts = Arc::clone(&all);
+        async move {
+            let mut bytes = [0; 1024];
+            if stream.read(&mut bytes).await.is_ok_and(|n| n > 0) {
+                counts[0].fetch_add(1, SeqCst);
+                while stream.read(&mut bytes).await.is_ok_and(|n| n > 0) {}
+                counts[1].fetch_add(1, SeqCst);
+            }
+        }
+    })
+    .await;
+    (address, counts)
+}
+
+#[tokio::test]
+async fn the_loser_of_a_hedge_ends_at_its_endpoint() {
+    let mut mesh = Mesh::new();
+    let (slow, connections) = mute(&mesh).await;
+    let fast = scripted(&mesh.tasks, vec![line(200)]).await;
+    let client = cart(&mut mesh, &[slow, fast.address], |s| {
+        s.balancing = Some(Balancing { algorithm: Algorithm::RoundRobin, ..Balancing::default() });
+        s.hedging = Some(Hedging { delay: Duration::from_millis(50), extra: 1 });
+    });
+    for _ in 0..4 {
+        assert_eq!(status(&mesh, &client).await, 200);
+    }
+    let begun = connections[0].load(SeqCst);
+    assert!(begun > 0, "every second request begins there");
+    until(|| async { connections[1].load(SeqCst) == connections[0].load(SeqCst) }).await;
+    client.counts(&["mesh_events", "\"hedge_won\""], begun as f64).await;
+}
+
+#[tokio::test]
+async fn the_losing_stream_of_a_hedge_is_reset_on_a_connection_that_stays() {
+    let mut mesh = Mesh::new();
+    let reset = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&reset);
+    let slow = peer(&mesh.tasks, move |stream| {
+        let reset = Arc::clone(&count);
+        async move {
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            let mut held: Vec<h2::server::SendResponse<bytes::Bytes>> = vec![];
+            let mut next = None;
+            loop {
+                let mut ended = std::pin::pin!(poll_fn(|cx| {
+                    if let Poll::Ready(accepted) = connection.poll_accept(cx) {
+                        next = Some(accepted);
+                        return Poll::Ready(None);
+                    }
+                    let ended = held.iter_mut().position(|stream| stream.poll_reset(cx).is_ready());
+                    ended.map_or(Poll::Pending, |at| Poll::Ready(Some(at)))
+                }));
+                match ended.as_mut().await {
+                    Some(at) => {
+                        held.remove(at);
+                        reset.fetch_add(1, SeqCst);
+                    }
+                    None => match next.take() {
+                        Some(Some(Ok((_, respond)))) => held.push(respond),
+                        _ => break,
+                    },
+                }
+            }
+        }
+    })
+    .await;
+    let fast = scripted(&mesh.tasks, vec![line(200)]).await;
+    mesh.service("cart", 80, Some(Protocol::Http2), vec![plain(slow), plain(fast.address)]);
+    mesh.services.push(policy("cart", |s| {
+        s.balancing = Some(Balancing { algorithm: Algorithm::RoundRobin, ..Balancing::default() });
+        s.hedging = Some(Hedging { delay: Duration::from_millis(50), extra: 1 });
+    }));
+    let client = mesh.client(&[("cart", 80)]);
+    for _ in 0..4 {
+        assert_eq!(status(&mesh, &client).await, 200);
+    }
+    until(|| async { reset.load(SeqCst) > 0 }).await;
 }
 
 /// web → cart → stock: both sidecars would retry, only the first does.

@@ -2,9 +2,15 @@
 
 use http::Request;
 use http_body_util::Full;
-use mesh_model::route::{Backend, BackendTarget, Filter, HeaderEdit, PathRewrite, Redirect, UrlRewrite};
+use mesh_model::route::{
+    Backend, BackendTarget, Filter, GrpcMatch, HeaderEdit, Match, PathRewrite, Redirect, RouteKind, Target,
+    TextMatch, UrlRewrite,
+};
+use mesh_model::service::Protocol;
+use mesh_proto::convert::ModelResource;
 
 use crate::harness::*;
+use crate::policies::*;
 
 /// Services `v1` and `v2`, which say their names, and `cart` with this route's rules.
 async fn versions(mesh: &mut Mesh, rules: Vec<mesh_model::route::Rule>) -> (Sidecar, Vec<Sidecar>) {
@@ -138,4 +144,26 @@ async fn what_fits_no_rule_is_404_and_an_invalid_backend_500_for_its_share() {
         failed += i32::from(status == 500);
     }
     assert!((150..=250).contains(&failed), "{failed} of 400");
+}
+
+#[tokio::test]
+async fn a_grpc_call_that_fits_no_rule_is_unimplemented() {
+    let mut mesh = Mesh::new();
+    let app = scripted(&mesh.tasks, vec![grpc(0, None)]).await;
+    mesh.service("cart", 80, Some(Protocol::Grpc), vec![plain(app.address)]);
+    let exact = |text: &str| Some(TextMatch::Exact(text.into()));
+    let rule_for = |method: &str| {
+        let target = Target::Grpc(GrpcMatch { service: exact("shop.Cart"), method: exact(method) });
+        let mut rule = rule("/", vec![], vec![backend("cart", 1)]);
+        rule.matches = vec![Match { target, headers: vec![] }];
+        rule
+    };
+    for (method, want, hits) in [("Put", ("12", "no_route"), 0), ("Get", ("0", ""), 1)] {
+        mesh.services.retain(|one| !matches!(one, ModelResource::Route(_)));
+        mesh.services.push(ModelResource::Route(route(RouteKind::Grpc, "cart", vec![rule_for(method)])));
+        let client = mesh.client(&[("cart", 80)]);
+        let (status, headers) = call(&mesh, &client, None).await;
+        assert_eq!((status.as_str(), failure(&headers)), want);
+        assert_eq!(app.hits(), hits);
+    }
 }
