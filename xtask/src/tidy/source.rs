@@ -216,15 +216,17 @@ fn looks_like_a_metric(name: &str) -> bool {
     plain && name.len() > PREFIX.len() && name.starts_with(PREFIX) && !OUR_CRATES.contains(&name)
 }
 
-/// String literals with these names are filters of logs, not metrics.
-const OUR_CRATES: [&str; 7] = [
+/// String literals with these names are packages (filters of logs, doors), not metrics.
+const OUR_CRATES: [&str; 9] = [
     "mesh_ca",
     "mesh_controller",
+    "mesh_http1",
     "mesh_identity",
     "mesh_lifecycle",
     "mesh_model",
     "mesh_proto",
     "mesh_proxy",
+    "mesh_traffic",
 ];
 
 #[cfg(test)]
