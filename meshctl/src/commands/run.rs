@@ -30,7 +30,7 @@ use crate::{output, shop};
 
 mod plan;
 
-use plan::{Label, PortArgument, To};
+use plan::{Label, PortArgument, To, Zone};
 
 /// Arguments of `meshctl run`.
 #[derive(Debug, Clone, clap::Args)]
@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// A label of the member, besides `app=NAME`; routes and Services of your own can select it
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<Label>,
+    /// Where the member is: callers prefer members of their own zone
+    #[arg(long)]
+    zone: Option<Zone>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,

@@ -30,6 +30,8 @@ pub(crate) struct Member {
     /// Mesh port and the application's address behind it.
     pub(crate) inbound: Vec<(u16, SocketAddr)>,
     pub(crate) outbound: Vec<Outbound>,
+    /// Where it runs: its sidecar prefers endpoints of the same zone.
+    pub(crate) zone: Option<String>,
     /// How long open connections get after SIGTERM.
     pub(crate) drain: Duration,
 }
@@ -96,6 +98,9 @@ impl Member {
         let mut option = |name: &str, value: OsString| args.extend([name.into(), value]);
         option("--namespace", (&self.namespace).into());
         option("--workload", (&self.name).into());
+        if let Some(zone) = &self.zone {
+            option("--zone", zone.into());
+        }
         option("--controller", mesh.controller.address.to_string().into());
         option("--ca", mesh.ca.address.to_string().into());
         option("--ca-roots", mesh.root_pem.clone().into());
@@ -139,6 +144,7 @@ mod tests {
                 service: "cart".into(),
                 port: 9000,
             }],
+            zone: Some("east".into()),
             drain: Duration::from_secs(1),
         };
         let paths = MeshPaths::at("/m/test".into());

@@ -61,6 +61,7 @@ pub(crate) struct WorkloadObject {
     pub(crate) address: Ipv4Addr,
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) ports: Vec<PortObject>,
+    pub(crate) zone: Option<String>,
 }
 
 /// A name that clients call and the workloads behind it.
@@ -90,6 +91,9 @@ pub(crate) fn workload(workload: &WorkloadObject) -> String {
     );
     map(&mut out, "  labels", "    ", &workload.labels);
     line(&mut out, format_args!("spec:\n  address: {}", workload.address));
+    if let Some(zone) = &workload.zone {
+        line(&mut out, format_args!("  zone: {}", quoted(zone)));
+    }
     if !workload.ports.is_empty() {
         line(&mut out, format_args!("  ports:"));
     }
@@ -175,12 +179,14 @@ mod tests {
             address: Ipv4Addr::new(127, 1, 2, 3),
             labels: labels(),
             ports: vec![port()],
+            zone: Some("1".into()),
         });
         insta::assert_snapshot!(text);
         let value: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
         assert_eq!(value["metadata"]["labels"]["note"], "a: \"b\"\n#c");
         assert_eq!(value["metadata"]["labels"]["version"], "1");
         assert_eq!(value["spec"]["ports"][0]["meshPort"], 15006);
+        assert_eq!(value["spec"]["zone"], "1");
     }
 
     #[test]

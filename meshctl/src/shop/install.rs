@@ -64,6 +64,7 @@ fn visitor(subnet: Subnet) -> Member {
         address: subnet.host(VISITOR_HOST),
         inbound: Vec::new(),
         outbound: Vec::new(),
+        zone: None,
         drain: DRAIN,
     }
 }
@@ -81,6 +82,7 @@ fn member(subnet: Subnet, workload: &Workload) -> Member {
         address,
         inbound: vec![(MESH_PORT, listen(subnet, workload))],
         outbound: if workload.role == Role::Web { vec![cart] } else { Vec::new() },
+        zone: None,
         drain: DRAIN,
     }
 }

@@ -27,6 +27,7 @@ pub(crate) fn members(subnet: Subnet) -> String {
             address: subnet.host(w.host),
             labels: labels(w),
             ports: vec![port(w.role)],
+            zone: None,
         }));
     }
     out.push_str(&workload(&WorkloadObject {
@@ -35,6 +36,7 @@ pub(crate) fn members(subnet: Subnet) -> String {
         address: subnet.host(VISITOR_HOST),
         labels: vec![pair("app", VISITOR)],
         ports: Vec::new(),
+        zone: None,
     }));
     let mut apps: Vec<&str> = Vec::new();
     for w in &WORKLOADS {

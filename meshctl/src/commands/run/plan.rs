@@ -73,14 +73,31 @@ impl FromStr for Label {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (key, value) = text.split_once('=').ok_or("it has no `=`: KEY=VALUE is meant")?;
-        let good = |text: &str| {
-            text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'))
-        };
-        if key.is_empty() || !good(key) || !good(value) {
+        if key.is_empty() || !is_plain(key) || !is_plain(value) {
             return Err("letters, digits, `-`, `_`, `.` and `/` are allowed".to_owned());
         }
         Ok(Self { key: key.to_owned(), value: value.to_owned() })
     }
+}
+
+/// A zone, such as `eu-central-1a`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Zone(String);
+
+impl FromStr for Zone {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() || text.len() > 63 || !is_plain(text) {
+            return Err("a zone has 1 to 63 letters, digits, `-`, `_`, `.` or `/`".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// What may be part of a label.
+fn is_plain(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'))
 }
 
 fn port(text: &str) -> Result<u16, String> {
@@ -122,6 +139,7 @@ pub(crate) fn member(args: &Args, address: Ipv4Addr, drain: Duration) -> Member 
         address,
         inbound,
         outbound: args.outbound.iter().map(|to| to.0.clone()).collect(),
+        zone: args.zone.as_ref().map(|zone| zone.0.clone()),
         drain,
     }
 }
@@ -160,6 +178,7 @@ pub(crate) fn objects(args: &Args, member: &Member) -> String {
         address: member.address,
         labels,
         ports: ports(args),
+        zone: member.zone.clone(),
     });
     if !args.ports.is_empty() {
         out.push_str(&service(&ServiceObject {

@@ -18,7 +18,7 @@ fn args(line: &str) -> Result<Args, String> {
 #[test]
 fn objects_of_a_member_with_two_ports() {
     let args =
-        args("--name api --namespace team --port 8080 --port 9090=admin --label tier=back -- x").unwrap();
+        args("--name api --namespace team --port 8080 --port 9090=admin --label tier=back --zone east -- x").unwrap();
     let member = member(&args, Ipv4Addr::new(127, 7, 0, 32), Duration::from_secs(5));
     insta::assert_snapshot!(objects(&args, &member));
     assert_eq!(
@@ -70,6 +70,7 @@ fn names_ports_and_labels_are_checked_before_anything_starts() {
         "--name a --port 80=A -- x",
         "--name a --label x -- x",
         "--name a --label k=a\"b -- x",
+        "--name a --zone a\"b -- x",
     ] {
         assert!(args(line).is_err(), "{line}");
     }
