@@ -34,4 +34,5 @@ mod policies;
 mod retries;
 mod routes;
 mod sessions;
+mod spread;
 mod timeouts;
