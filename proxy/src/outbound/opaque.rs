@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use mesh_model::service::Protocol;
 use mesh_traffic::balance::Ask;
+use mesh_traffic::outlier::Outcome;
 use smallvec::SmallVec;
 
 use super::destination::Found;
@@ -155,10 +156,14 @@ impl Outbound {
                     let ask = Ask::new(std::time::Instant::now(), &tried);
                     let Ok(slot) = backend.pick(&ask, |n| self.worker.random_below(n)) else { break };
                     record.destination(slot.endpoint.workload.clone(), slot.payload.security());
+                    let began = std::time::Instant::now();
                     match slot.payload.stream(&*backend).await {
                         Ok(open) => {
+                            let now = std::time::Instant::now();
                             slot.load.connected();
-                            record.busy(slot.load.begin(std::time::Instant::now()));
+                            // All that is known of bytes is that somebody takes them; connects that fail are errors.
+                            slot.load.record(Outcome::Success, now.saturating_duration_since(began), now);
+                            record.busy(slot.load.begin(now));
                             return Ok(open);
                         }
                         Err(why) => {
