@@ -172,7 +172,8 @@ fn measured(
     let sum = |answer: &StatResponse, wanted: fn(Security) -> bool| -> u64 {
         answer.rows.iter().filter(|row| wanted(row.security())).map(|row| row.requests).sum()
     };
-    let not_mtls = |security| security != Security::Mtls;
+    // What has no security never left its proxy, which answered it.
+    let plaintext = |security| security == Security::Plaintext;
     let tally = visitor.tally();
     Measured {
         requests: tally.requests(),
@@ -181,7 +182,7 @@ fn measured(
         failures: tally.failures().to_vec(),
         split: change.split,
         mtls_requests: sum(outbound, |security| security == Security::Mtls),
-        plaintext_requests: sum(outbound, not_mtls) + sum(inbound, not_mtls),
+        plaintext_requests: sum(outbound, plaintext) + sum(inbound, plaintext),
         p50_ms: tally.quantile_ms(0.5),
         p99_ms: tally.quantile_ms(0.99),
         first_request: Duration::ZERO,
