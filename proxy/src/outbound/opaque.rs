@@ -135,7 +135,13 @@ impl Outbound {
                     .into_iter()
                     .take(CONNECT_ATTEMPTS)
                 {
-                    match self.backends.foreign(address).map_err(|fault| fault.failure)?.stream(&OwnBounds).await {
+                    match self
+                        .backends
+                        .foreign(address)
+                        .map_err(|fault| fault.failure)?
+                        .stream(&OwnBounds)
+                        .await
+                    {
                         Ok(open) => return Ok(open),
                         Err(why) => {
                             self.unreached(&why);

@@ -177,7 +177,10 @@ mod tests {
         let _second = breaker.take(Counted::Requests).unwrap();
         let open = breaker.take(Counted::Requests).unwrap_err();
         assert_eq!(open, Open { counted: Counted::Requests, bound: 2 });
-        assert_eq!(open.to_string(), "2 requests are under way and circuitBreaker.maxRequests allows no more");
+        assert_eq!(
+            open.to_string(),
+            "2 requests are under way and circuitBreaker.maxRequests allows no more"
+        );
         assert_eq!(breaker.refused(), 1);
         drop(first);
         assert!(breaker.take(Counted::Requests).unwrap().is_some());
