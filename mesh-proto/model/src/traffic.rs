@@ -54,10 +54,23 @@ pub struct TrafficPolicy {
     pub settings: TrafficSettings,
 }
 
+/// What the name of a policy begins with that users wrote as XBackendTrafficPolicy (Gateway API): so it is another one than the
+/// TrafficPolicy of the same name.
+pub const BACKEND_POLICY_PREFIX: &str = "xbackendtrafficpolicy.";
+
 impl TrafficPolicy {
     /// The name of its resource: `trafficpolicy/NS/NAME`.
     pub fn resource_name(&self) -> String {
         resource_name(&self.name)
+    }
+
+    /// Where the object says what TrafficPolicy says in this field of its spec.
+    fn field(&self, field: &str) -> String {
+        let field = match field {
+            "retryBudget" if self.name.name().starts_with(BACKEND_POLICY_PREFIX) => "retryConstraint",
+            field => field,
+        };
+        format!("spec.{field}")
     }
 }
 

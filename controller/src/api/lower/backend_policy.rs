@@ -10,7 +10,7 @@ use crate::api::backend_policy::{RetryConstraint, XBackendTrafficPolicy};
 use crate::api::traffic::{TargetKind, TargetRef};
 
 /// What the names of these policies begin with where proxies see them, beside those of TrafficPolicies, which may not.
-pub const PREFIX: &str = "xbackendtrafficpolicy.";
+pub const PREFIX: &str = mesh_model::traffic::BACKEND_POLICY_PREFIX;
 
 /// Its name among the policies of the model.
 pub fn model_name(namespace: &str, name: &str) -> Result<Name, InvalidName> {

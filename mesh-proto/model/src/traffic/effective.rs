@@ -269,7 +269,7 @@ impl<'a> Levels<'a> {
     ) -> Option<Sourced<T>> {
         let (policy, value) =
             self.0.iter().flatten().find_map(|policy| Some((policy, of(&policy.settings).clone()?)))?;
-        let field = format!("spec.{}", field(&value));
+        let field = policy.field(field(&value));
         Some(Sourced { value, origin: Origin::Object { object: policy.resource_name(), field } })
     }
 }

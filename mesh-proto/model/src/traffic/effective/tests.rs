@@ -302,3 +302,16 @@ proptest! {
         prop_assert_eq!(backend_policy(&one, &cart(), 80), backend_policy(&other, &cart(), 80));
     }
 }
+
+#[test]
+fn the_field_is_named_as_the_gateway_api_has_it_where_that_was_written() {
+    let budget = RetryBudget { min_per_second: 1, ..RetryBudget::default() };
+    let settings = TrafficSettings { retry_budget: Some(budget), ..TrafficSettings::default() };
+    let found = |name: &str| {
+        let policies = [policy(name, on_service(None), settings.clone())];
+        backend_policy(&policies, &cart(), 80).retry_budget.origin.to_string()
+    };
+    assert_eq!(found("p"), "trafficpolicy/shop/p spec.retryBudget");
+    let other = "trafficpolicy/shop/xbackendtrafficpolicy.p spec.retryConstraint";
+    assert_eq!(found("xbackendtrafficpolicy.p"), other);
+}
