@@ -3,12 +3,14 @@
 
 use mesh_identity::Identity;
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, Transport};
+use mesh_model::name::ServiceName;
 use mesh_model::route::table::RouteTable;
 use mesh_model::route::{
     Backend, BackendTarget, Filter, HeaderEdit, Match, PathMatch, Route, Rule, Target, TextMatch, ValueMatch,
 };
-use mesh_model::service::{Protocol, ServicePort};
+use mesh_model::service::{OwnPort, Protocol, ServicePort};
 use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
+use mesh_model::traffic::Origin;
 use serde_json::{Value, json};
 
 use crate::state::{Destination, Snapshot};
@@ -22,9 +24,25 @@ pub(super) fn config(snapshot: &Snapshot) -> Value {
     json!({
         "revision": snapshot.revision(),
         "mesh": snapshot.settings().map(|settings| mesh(settings)),
-        "destinations": destinations.into_iter().map(|(_, d)| destination(d)).collect::<Vec<_>>(),
+        "destinations": destinations.into_iter().map(|(_, d)| destination(snapshot, d)).collect::<Vec<_>>(),
         "unknown": unknown,
+        "own": snapshot.own().ports.iter().map(own).collect::<Vec<_>>(),
     })
+}
+
+/// A port of a service that this proxy's workload serves: its policies are in force here.
+fn own(own: &OwnPort) -> Value {
+    json!({ "address": own.address.to_string(), "service": own.service.to_string(), "port": own.port })
+}
+
+/// Where each setting of the service's port comes from that is not a default.
+fn settings(snapshot: &Snapshot, service: &ServiceName, port: u16, table: Option<&RouteTable>) -> Value {
+    let backend = snapshot.backend_policy(service, port);
+    let of_requests = table.map(|table| table.default_policy().origins()).unwrap_or_default();
+    let all = of_requests.into_iter().chain(backend.origins());
+    let written = all.filter(|(_, origin)| **origin != Origin::Default);
+    let fields = written.map(|(field, origin)| (field.to_owned(), Value::from(origin.to_string())));
+    Value::Object(fields.collect())
 }
 
 fn mesh(settings: &MeshSettings) -> Value {
@@ -44,16 +62,17 @@ fn mesh(settings: &MeshSettings) -> Value {
     })
 }
 
-fn destination(destination: &Destination) -> Value {
+fn destination(snapshot: &Snapshot, destination: &Destination) -> Value {
     let service = &destination.service;
     json!({
         "service": service.name.to_string(),
         "addresses": service.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "ports": service.ports.iter().map(|p| port(p, destination.table(p.port).map(AsRef::as_ref))).collect::<Vec<_>>(),
+        "ports": service.ports.iter().map(|p| port(snapshot, destination, p)).collect::<Vec<_>>(),
     })
 }
 
-fn port(port: &ServicePort, table: Option<&RouteTable>) -> Value {
+fn port(snapshot: &Snapshot, destination: &Destination, port: &ServicePort) -> Value {
+    let table = destination.table(port.port).map(AsRef::as_ref);
     let mut routes: Vec<_> = table.map_or(&[][..], RouteTable::routes).iter().collect();
     routes.sort_by_key(|route| route.id.clone());
     json!({
@@ -67,6 +86,7 @@ fn port(port: &ServicePort, table: Option<&RouteTable>) -> Value {
             Protocol::Tls => "tls",
         }),
         "routes": routes.into_iter().map(|r| route(r)).collect::<Vec<_>>(),
+        "settings": settings(snapshot, &destination.service.name, port.port, table),
     })
 }
 
@@ -184,6 +204,8 @@ fn endpoint(endpoint: &Endpoint) -> Value {
         },
         "workload": endpoint.workload.as_ref().map(ToString::to_string),
         "zone": endpoint.zone,
+        "weight": endpoint.weight,
+        "priority": endpoint.priority,
         "state": match endpoint.state {
             EndpointState::Ready => "ready",
             EndpointState::Draining => "draining",

@@ -4,6 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mesh_identity::testing::TestCa;
+use mesh_model::name::Name;
+use mesh_model::service::Protocol;
+use mesh_model::traffic::{PolicyTarget, TrafficPolicy, TrafficSettings};
+use mesh_proto::convert::ModelResource;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -21,7 +25,16 @@ struct Running {
 fn start() -> Running {
     let (tasks, ready) = (Tasks::new(), Ready::new());
     let identity = TestCa::new("amime.test").identity("shop", "front");
-    let resources = vec![mesh(true), service("cart"), endpoints("cart", &[1]), route("r", "cart", &["cart"])];
+    let settings = TrafficSettings { protocol: Some(Protocol::Http2), ..TrafficSettings::default() };
+    let policy = ModelResource::Policy(TrafficPolicy {
+        name: Name::new("shop", "p").unwrap(),
+        targets: vec![PolicyTarget::Service { service: name("cart"), port: None }],
+        created: 0,
+        origin: "test.yaml:1".to_owned(),
+        settings,
+    });
+    let routes = route("r", "cart", &["cart"]);
+    let resources = vec![mesh(true), service("cart"), endpoints("cart", &[1]), routes, policy];
     let (discovery, _control) = Discovery::fixed("shop", resources);
     let registry = registry(&Telemetry::new().hub, &discovery, &identity);
     let listener = bind_loopback(([127, 0, 0, 1], 0).into()).unwrap();
@@ -74,9 +87,12 @@ async fn the_configuration_in_force_is_shown() {
     let route = &shown["destinations"][0]["ports"][0]["routes"][0];
     assert_eq!(route["id"], "httproute/shop/r");
     assert_eq!(route["rules"][0]["backends"][0]["weight"], 1);
+    let settings = &shown["destinations"][0]["ports"][0]["settings"];
+    assert_eq!(*settings, serde_json::json!({ "protocol": "trafficpolicy/shop/p spec.protocol" }));
     let (_, body) = running.ask("GET", "/endpoints").await;
     let shown: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(shown["services"][0]["ports"][0]["endpoints"][0]["address"], "127.0.0.1:8080");
+    assert_eq!(shown["services"][0]["ports"][0]["endpoints"][0]["weight"], 1);
 }
 
 #[tokio::test]
