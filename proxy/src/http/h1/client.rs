@@ -179,7 +179,7 @@ impl Exchange {
     fn poll_send(&mut self, cx: &mut Context<'_>) {
         loop {
             // The head waits for the first piece of the body, if that is there: one write for both.
-            if self.out.has_data() || !self.takes_more() {
+            if self.out.is_due() || !self.takes_more() {
                 match self.out.poll_flush(&mut self.io.stream, cx) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(error)) => return self.deaf(error),

@@ -24,6 +24,12 @@ pub(super) struct Out {
     count: u64,
 }
 
+/// Pieces of a body up to so many bytes are copied.
+const COPIED: usize = 2 * 1024;
+
+/// So many bytes of text are written before more is added.
+const DUE: usize = 8 * 1024;
+
 impl Out {
     /// Where heads and chunk lines are written to. Nothing may be added while a piece of a body waits.
     pub(super) fn text(&mut self) -> &mut Vec<u8> {
@@ -34,8 +40,15 @@ impl Out {
         &mut self.head
     }
 
-    /// A piece of a body, and what ends it.
+    /// A piece of a body, and what ends it. A small one is copied behind the text, since one plain write costs less than a vectored
+    /// one; several of them leave together.
     pub(super) fn data(&mut self, data: Bytes, tail: &'static [u8]) {
+        if data.len() <= COPIED {
+            let text = self.text();
+            text.extend_from_slice(&data);
+            text.extend_from_slice(tail);
+            return;
+        }
         debug_assert!(self.data.is_empty(), "one piece at a time");
         self.data = data;
         self.tail = tail;
@@ -45,9 +58,9 @@ impl Out {
         self.head.len() == self.at && self.data.is_empty() && self.tail.is_empty()
     }
 
-    /// Whether a piece of a body waits.
-    pub(super) fn has_data(&self) -> bool {
-        !self.data.is_empty() || !self.tail.is_empty()
+    /// Whether it is to be written before anything is added.
+    pub(super) fn is_due(&self) -> bool {
+        !self.data.is_empty() || !self.tail.is_empty() || self.head.len() - self.at >= DUE
     }
 
     /// Bytes written so far.

@@ -107,7 +107,7 @@ impl Answer {
         loop {
             {
                 let inner = &mut *conn.0.borrow_mut();
-                if self.done || inner.out.has_data() {
+                if self.done || inner.out.is_due() {
                     ready!(inner.out.poll_flush(&mut inner.io.stream, cx)).map_err(Broken::Client)?;
                 }
             }
