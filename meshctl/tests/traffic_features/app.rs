@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -108,7 +109,7 @@ impl App {
         match ask.as_str() {
             "gzip" => {
                 response = response.header("content-encoding", "gzip");
-                body = PACKED.to_owned();
+                PACKED.clone_into(&mut body);
             }
             "big" => body = "x".repeat(2_000),
             "fail-b" if name == "b" => response = response.status(500),
@@ -138,7 +139,7 @@ fn described(name: &str, request: &Request<Incoming>) -> String {
     let target = request.uri().path_and_query().map_or("*", |target| target.as_str());
     let mut text = format!("{name} {:?} {} {target}\n", request.version(), request.method());
     for (name, value) in request.headers() {
-        text.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
+        writeln!(text, "{name}: {}", value.to_str().unwrap()).unwrap();
     }
     text
 }
@@ -169,10 +170,10 @@ pub(crate) async fn ask(
     let host = url.trim_start_matches("http://").split('/').next().unwrap();
     let mut request = format!("{method} {url} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        write!(request, "{name}: {value}\r\n").unwrap();
     }
     if !body.is_empty() {
-        request.push_str(&format!("content-length: {}\r\n", body.len()));
+        write!(request, "content-length: {}\r\n", body.len()).unwrap();
     }
     let call = async {
         let mut stream = TcpStream::connect(proxy).await.unwrap();
