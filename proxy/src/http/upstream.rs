@@ -99,14 +99,12 @@ pub struct UpstreamResponse {
 
 /// A place under the bound on connections; dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Open {
-    count: Rc<Cell<usize>>,
-    _held: Held,
-}
+pub(super) struct Open(Box<(Rc<Cell<usize>>, Held)>);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.count.set(self.count.get().saturating_sub(1));
+        let (count, _) = &*self.0;
+        count.set(count.get().saturating_sub(1));
     }
 }
 
@@ -237,7 +235,7 @@ impl Upstream {
         }
         let held = bounds.connection().map_err(Unreached::Exceeded)?;
         self.open.set(self.open.get() + 1);
-        Ok(Open { count: Rc::clone(&self.open), _held: held })
+        Ok(Open(Box::new((Rc::clone(&self.open), held))))
     }
 
     /// The one HTTP/2 connection. Requests that come while it is being made wait for the same attempt and share its fate.
