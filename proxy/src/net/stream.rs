@@ -94,6 +94,11 @@ impl Stream {
         }
     }
 
+    /// Whether it is TLS, which ends here.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.io, Io::TlsServer(_) | Io::TlsClient(_))
+    }
+
     /// The peer's address, where there is one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         match &self.io {

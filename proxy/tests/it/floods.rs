@@ -125,3 +125,11 @@ async fn floods_are_counted() {
     flood(client.outbound(), |_| frame(PING, 0, 0, b"12345678")).await;
     client.counts(&["mesh_events_total", "\"flood\""], 1.0).await;
 }
+
+#[tokio::test]
+async fn a_body_of_crumbs() {
+    a_flood_is_cut_off("tiny data", |n| {
+        if n == 0 { frame(HEADERS, 4, 1, REQUEST) } else { frame(0, 0, 1, b"x") }
+    })
+    .await;
+}

@@ -30,6 +30,25 @@ const EARNED: f64 = 8000.0;
 /// Bytes that we write for which the peer may send one frame: a reader of large bodies sends window updates.
 const BYTES_EACH: f64 = 1024.0;
 
+/// Payloads of DATA below so many bytes cost more to carry than they bring.
+const TINY: u32 = 64;
+
+/// How many pieces so small a client may send each second, and at once.
+const TINY_OF_CLIENT: Allowance = Allowance { rate: 2000.0, burst: 4000.0 };
+
+/// The same for a proxy of the mesh, whose connection carries the streams of many clients.
+const TINY_OF_PROXY: Allowance = Allowance { rate: 8000.0, burst: 12_000.0 };
+
+/// Small pieces that every stream may have: messages of one piece are no flood, however many there are.
+const TINY_EACH_STREAM: f64 = 4.0;
+
+/// A rate and what may come at once.
+#[derive(Debug, Clone, Copy)]
+struct Allowance {
+    rate: f64,
+    burst: f64,
+}
+
 /// The preface of a client (RFC 9113 section 3.4).
 const PREFACE: u32 = 24;
 
@@ -68,11 +87,43 @@ struct Frames {
     skip: u32,
     tokens: f64,
     since: Instant,
+    /// Small pieces of bodies; `None`: they are not counted.
+    tiny: Option<Tiny>,
+}
+
+/// What is left of the allowance for small pieces.
+#[derive(Debug)]
+struct Tiny {
+    allowance: Allowance,
+    tokens: f64,
+    since: Instant,
+}
+
+impl Tiny {
+    fn new(allowance: Allowance) -> Self {
+        Self { allowance, tokens: allowance.burst, since: deadline::now() }
+    }
+
+    fn earn(&mut self, pieces: f64) {
+        self.tokens = (self.tokens + pieces).min(self.allowance.burst);
+    }
+
+    fn spend(&mut self) -> bool {
+        if self.tokens < 1.0 {
+            let now = deadline::now();
+            let passed = now.saturating_duration_since(self.since).as_secs_f64();
+            self.since = now;
+            self.earn(passed * self.allowance.rate);
+        }
+        self.tokens -= 1.0;
+        self.tokens >= 0.0
+    }
 }
 
 impl Frames {
-    fn new(skip: u32) -> Self {
-        Self { header: [0; 9], have: 0, skip, tokens: BURST, since: deadline::now() }
+    fn new(skip: u32, tiny: Option<Allowance>) -> Self {
+        let (tokens, since, tiny) = (BURST, deadline::now(), tiny.map(Tiny::new));
+        Self { header: [0; 9], have: 0, skip, tokens, since, tiny }
     }
 
     /// Takes bytes in; whether the peer is within its rate.
@@ -107,12 +158,28 @@ impl Frames {
         self.skip = u32::from_be_bytes([0, a, b, c]);
         let ends = flags & 1 == 1;
         match kind {
-            // HEADERS and CONTINUATION have bounds of their own in the codec; so has small DATA.
-            1 | 9 => self.earn(1.0),
-            0 if self.skip > 0 || ends => self.earn(1.0),
+            // HEADERS and CONTINUATION have bounds of their own in the codec.
+            1 | 9 => {
+                self.earn(1.0);
+                self.earn_tiny(TINY_EACH_STREAM);
+            }
+            0 if self.skip > 0 || ends => {
+                self.earn(1.0);
+                if self.skip < TINY && !ends {
+                    return self.tiny.as_mut().is_none_or(Tiny::spend);
+                }
+                // Small pieces between large ones are no flood.
+                self.earn_tiny(f64::from(self.skip / TINY));
+            }
             _ => return self.spend(),
         }
         true
+    }
+
+    fn earn_tiny(&mut self, pieces: f64) {
+        if let Some(tiny) = &mut self.tiny {
+            tiny.earn(pieces);
+        }
     }
 
     fn earn(&mut self, frames: f64) {
@@ -142,24 +209,28 @@ pub(super) struct Metered {
 impl Metered {
     /// Of a client's connection, which begins with the preface.
     pub(super) fn server(stream: Stream) -> (Self, Rc<Gauge>) {
-        Self::new(stream, PREFACE)
+        let tiny = if stream.is_tls() { TINY_OF_PROXY } else { TINY_OF_CLIENT };
+        Self::new(stream, Frames::new(PREFACE, Some(tiny)))
     }
 
-    /// Of a connection to an upstream.
+    /// Of a connection to an upstream. It sends what was asked for, in pieces as small as it likes.
     pub(super) fn client(stream: Stream) -> (Self, Rc<Gauge>) {
-        Self::new(stream, 0)
+        Self::new(stream, Frames::new(0, None))
     }
 
-    fn new(stream: Stream, skip: u32) -> (Self, Rc<Gauge>) {
+    fn new(stream: Stream, frames: Frames) -> (Self, Rc<Gauge>) {
         let gauge = Rc::<Gauge>::default();
-        (Self { stream, frames: Frames::new(skip), gauge: Rc::clone(&gauge) }, gauge)
+        (Self { stream, frames, gauge: Rc::clone(&gauge) }, gauge)
     }
 
     fn wrote(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(count)) = &result {
             self.gauge.moved.set(self.gauge.moved.get() + *count as u64);
             #[expect(clippy::cast_precision_loss, reason = "a write is far smaller than 2^52 bytes")]
-            self.frames.earn(*count as f64 / BYTES_EACH);
+            let count = *count as f64;
+            self.frames.earn(count / BYTES_EACH);
+            // Whoever is answered piece by piece has a conversation.
+            self.frames.earn_tiny(count / f64::from(TINY));
         }
         result
     }
