@@ -1,7 +1,7 @@
 //! Buffers of one worker: taken while bytes are on their way, given back while a connection waits. Bounded, so that a burst does not
 //! stay in memory. It must not know what is in them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use bytes::BytesMut;
 
@@ -55,6 +55,32 @@ struct Pool {
     out: Vec<Vec<u8>>,
 }
 
+/// How many connections of a worker may read into large buffers at once. A reader that stalls keeps what was read for it, and nobody
+/// knows beforehand who will: with this, many of them hold medium buffers.
+const LARGE: usize = 8;
+
+/// Leave to read into a large buffer.
+#[derive(Debug)]
+pub(super) struct LargePlace(());
+
+impl LargePlace {
+    /// `None`: all are taken.
+    pub(super) fn take() -> Option<Self> {
+        LARGE_TAKEN.with(|taken| {
+            (taken.get() < LARGE).then(|| {
+                taken.set(taken.get() + 1);
+                Self(())
+            })
+        })
+    }
+}
+
+impl Drop for LargePlace {
+    fn drop(&mut self) {
+        let _ = LARGE_TAKEN.try_with(|taken| taken.set(taken.get().saturating_sub(1)));
+    }
+}
+
 /// Bytes of a buffer for heads that is still worth keeping.
 const OUT_KEPT: usize = 16 * 1024;
 
@@ -63,6 +89,7 @@ const OUTS: usize = 64;
 
 thread_local! {
     static POOL: RefCell<Pool> = RefCell::default();
+    static LARGE_TAKEN: Cell<usize> = const { Cell::new(0) };
 }
 
 impl Pool {
@@ -133,6 +160,14 @@ mod tests {
         give(buffer, Size::Small);
         assert_eq!(POOL.with_borrow(|pool| pool.small.len()), 1);
         assert!(take(Size::Small).is_empty());
+    }
+
+    #[test]
+    fn few_connections_at_once_have_large_buffers() {
+        let mut places: Vec<_> = (0..LARGE).map(|_| LargePlace::take().unwrap()).collect();
+        assert!(LargePlace::take().is_none());
+        places.pop();
+        assert!(LargePlace::take().is_some());
     }
 
     #[test]

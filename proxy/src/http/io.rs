@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
-use super::buffers::{self, Size};
+use super::buffers::{self, LargePlace, Size};
 use crate::net::Stream;
 
 /// Bytes that are read on the stack where a stream cannot tell that it is readable without being read.
@@ -26,11 +26,21 @@ pub(super) struct Io {
     pub(super) count: u64,
     /// The last read filled the buffer.
     full: bool,
+    /// Held while the size is the largest.
+    large: Option<LargePlace>,
 }
 
 impl Io {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, read: BytesMut::new(), size: Size::Small, eof: false, count: 0, full: false }
+        Self {
+            stream,
+            read: BytesMut::new(),
+            size: Size::Small,
+            eof: false,
+            count: 0,
+            full: false,
+            large: None,
+        }
     }
 
     /// Reads more behind what is there; 0 at the end of the stream.
@@ -79,8 +89,15 @@ impl Io {
     /// so that a slow sender never makes us hold a large one.
     pub(super) fn expect(&mut self, left: u64) {
         if self.full && self.read.is_empty() && Size::holding(left) > self.size {
+            let next = self.size.next();
+            if next == Size::Large {
+                self.large = LargePlace::take();
+                if self.large.is_none() {
+                    return;
+                }
+            }
             self.pause();
-            self.size = self.size.next();
+            self.size = next;
             self.full = false;
         }
     }
@@ -102,6 +119,7 @@ impl Io {
         self.pause();
         if self.read.is_empty() {
             self.size = Size::Small;
+            self.large = None;
         }
     }
 
