@@ -163,6 +163,9 @@ impl Default for Limits {
     }
 }
 
+/// Bytes of the trailers of one message.
+pub const TRAILER_BYTES: usize = 8 * 1024;
+
 /// Bytes of a request head; more is answered 431. With [`HEADERS`] the bound on what one peer may make us hold.
 pub const HEAD_BYTES: usize = 60 * 1024;
 

@@ -140,7 +140,13 @@ impl Inbound {
         match sniff {
             Sniff::Http1 => self.http(stream, Wire::Http1, None, permit).await,
             Sniff::Http2 => self.http(stream, Wire::Http2, None, permit).await,
-            Sniff::Tls | Sniff::Opaque | Sniff::NeedMore => Box::pin(self.opaque(stream, None)).await,
+            Sniff::Tls | Sniff::Opaque | Sniff::NeedMore => {
+                match own::spoken(&self.worker.snapshot(), self.listen) {
+                    // Read as what is declared, so that the codec refuses it: never passed on unread.
+                    Some(wire) => self.http(stream, wire, None, permit).await,
+                    None => Box::pin(self.opaque(stream, None)).await,
+                }
+            }
         }
     }
 

@@ -17,7 +17,7 @@ mod mirror;
 mod opaque;
 mod plan;
 mod supply;
-mod wire;
+pub(crate) mod wire;
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;

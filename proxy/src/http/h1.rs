@@ -20,7 +20,7 @@ use mesh_http1::{Limits, Underscores};
 const LIMITS: Limits = Limits {
     head_bytes: crate::config::HEAD_BYTES,
     fields: crate::config::HEADERS,
-    trailer_bytes: 8 * 1024,
+    trailer_bytes: crate::config::TRAILER_BYTES,
     extension_bytes: 4 * 1024,
     underscores: Underscores::Accept,
 };

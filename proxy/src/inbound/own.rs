@@ -12,8 +12,11 @@ use std::sync::Arc;
 use mesh_model::authority::service_of;
 use mesh_model::name::ServiceName;
 use mesh_model::route::table::RouteTable;
+use mesh_model::service::Protocol;
 
 use super::gate::Gate;
+use crate::http::Wire;
+use crate::outbound::wire;
 use crate::state::{Lookup, Snapshot};
 
 /// DNS domain of services' long names.
@@ -68,6 +71,19 @@ impl Own {
             }
         }
     }
+}
+
+/// What is declared to be spoken at a listener, if that is HTTP: all the services that it stands for say so, and say the same.
+pub(super) fn spoken(snapshot: &Snapshot, listener: SocketAddr) -> Option<Wire> {
+    let mut ports = snapshot.own().ports.iter().filter(|own| stands_for(listener, own.address)).map(|own| {
+        let policy = snapshot.backend_policy(&own.service, own.port);
+        match wire::declared(&policy, snapshot, &own.service, own.port)? {
+            Protocol::Tcp | Protocol::Tls => None,
+            declared => Some(wire::spoken(declared)),
+        }
+    });
+    let first = ports.next()??;
+    ports.all(|other| other == Some(first)).then_some(first)
 }
 
 impl View {

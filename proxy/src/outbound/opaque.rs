@@ -8,7 +8,7 @@ use mesh_traffic::outlier::Outcome;
 use smallvec::SmallVec;
 
 use super::destination::Found;
-use super::{Host, Outbound};
+use super::{Host, Outbound, wire};
 use crate::config::CONNECT_ATTEMPTS;
 use crate::detect::Sniff;
 use crate::http::{OwnBounds, Place, Unreached, Wire};
@@ -44,9 +44,11 @@ impl Outbound {
             (Some(Protocol::Tcp | Protocol::Tls), _) => Carry::Opaque(None),
             (_, Opening::Speaks(Sniff::Http1)) => Carry::Http(Wire::Http1),
             (_, Opening::Speaks(Sniff::Http2)) => Carry::Http(Wire::Http2),
-            (_, Opening::Speaks(Sniff::Tls | Sniff::Opaque | Sniff::NeedMore)) => Carry::Opaque(None),
+            // What a port that is declared to be HTTP gets is read as HTTP: the codec answers what it cannot read.
+            (Some(declared), Opening::Speaks(_)) => Carry::Http(wire::spoken(declared)),
+            (None, Opening::Speaks(Sniff::Tls | Sniff::Opaque | Sniff::NeedMore)) => Carry::Opaque(None),
             // Declared to be HTTP, where the client speaks first: there is nothing to find out by dialling.
-            (Some(_), Opening::Silent) => self.first_words(stream).await,
+            (Some(declared), Opening::Silent) => self.first_words(stream, declared).await,
             (None, Opening::Silent) => match self.open(host).await {
                 Some(opened) => self.whoever_speaks(stream, opened).await,
                 None => Carry::Close,
@@ -55,12 +57,12 @@ impl Outbound {
     }
 
     /// Waits for a silent client as long as for an idle one.
-    async fn first_words(&self, stream: &mut Stream) -> Carry {
+    async fn first_words(&self, stream: &mut Stream, declared: Protocol) -> Carry {
         let timeouts = &self.worker.config.timeouts;
         match tcp::opening(stream, timeouts.idle, timeouts.head).await {
             Ok(Opening::Speaks(Sniff::Http1)) => Carry::Http(Wire::Http1),
             Ok(Opening::Speaks(Sniff::Http2)) => Carry::Http(Wire::Http2),
-            Ok(Opening::Speaks(_)) if !stream.peeked().is_empty() => Carry::Opaque(None),
+            Ok(Opening::Speaks(_)) if !stream.peeked().is_empty() => Carry::Http(wire::spoken(declared)),
             Ok(Opening::Speaks(_)) | Err(_) => Carry::Close,
             Ok(Opening::Silent) => {
                 self.worker.telemetry.count(Event::IdleTimeout);

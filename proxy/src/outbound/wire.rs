@@ -8,7 +8,7 @@ use crate::http::{Kind, RequestHead, Wire};
 use crate::state::Snapshot;
 
 /// What is declared for that port of a service: by its policy, else by the port.
-pub(super) fn declared(
+pub(crate) fn declared(
     policy: &BackendPolicy,
     snapshot: &Snapshot,
     service: &ServiceName,
@@ -18,6 +18,14 @@ pub(super) fn declared(
         return Some(protocol.value);
     }
     snapshot.service(service).and_then(|service| service.port(port)).and_then(|port| port.protocol)
+}
+
+/// What a client is taken to speak whose first words are no HTTP at all, where HTTP is declared: its codec refuses them.
+pub(crate) fn spoken(declared: Protocol) -> Wire {
+    match declared {
+        Protocol::Http2 | Protocol::Grpc => Wire::Http2,
+        Protocol::Http1 | Protocol::Tcp | Protocol::Tls => Wire::Http1,
+    }
 }
 
 /// Declared beats what the client speaks; an upgrade needs HTTP/1, gRPC needs HTTP/2.

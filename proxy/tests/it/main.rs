@@ -21,6 +21,7 @@ mod faults;
 mod harness;
 mod floods;
 mod hostile;
+mod hostile_rows;
 mod http1;
 mod http2;
 mod http2_peers;

@@ -8,6 +8,7 @@ use http::{HeaderMap, StatusCode};
 use mesh_http1::fields;
 
 use super::server::Respond;
+use crate::config::TRAILER_BYTES;
 use crate::http::body::{Polled, Source};
 use crate::http::upstream::Used;
 use crate::http::{Body, BodyError, Frame, Headers};
@@ -100,6 +101,10 @@ impl Source for PeerBody {
         let trailers = ready!(self.stream.poll_trailers(cx));
         self.end();
         Poll::Ready(match trailers {
+            Ok(Some(trailers)) if size(&trailers) > TRAILER_BYTES => {
+                tracing::debug!(bytes = size(&trailers), bound = TRAILER_BYTES, "trailers are too large");
+                Some(Err(BodyError::Protocol))
+            }
             Ok(Some(trailers)) => Some(Ok(Frame::Trailers(clean(trailers)))),
             Ok(None) => None,
             Err(error) => Some(Err(failure(&error))),
@@ -127,6 +132,11 @@ pub(in crate::http) fn inform(respond: &Respond, status: StatusCode, headers: &H
 
 fn failure(error: &::h2::Error) -> BodyError {
     if error.is_reset() && error.is_library() { BodyError::Protocol } else { BodyError::Sender }
+}
+
+/// Bytes of trailers, as lines of HTTP/1 would have them: both codecs have the same bound.
+fn size(trailers: &HeaderMap) -> usize {
+    trailers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
 }
 
 /// Trailers without those that have no place there (RFC 9110 section 6.5.1).
