@@ -119,7 +119,12 @@ impl Answer {
             match polled {
                 Poll::Ready(Some(Ok(frame))) => self.take(inner, frame)?,
                 Poll::Ready(None) => self.end(inner)?,
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Broken::Body(error))),
+                Poll::Ready(Some(Err(error))) => {
+                    // What came before goes out, so that the client sees an answer cut short and not a request without one, which it
+                    // might repeat. One try: the connection ends now in any case.
+                    let _ = inner.out.poll_flush(&mut inner.io.stream, cx);
+                    return Poll::Ready(Err(Broken::Body(error)));
+                }
                 Poll::Pending => {
                     return inner.poll_watch(cx).map(|error| Err(Broken::Client(error)));
                 }
