@@ -323,10 +323,13 @@ impl<T: Clone> Balancer<T> {
             // Those that could answer are busy; the rest would only fail.
             (Some((best, _)), Some(bound), _) if bound < best => at_bound(&self.shared),
             (Some((rank, _)), _, [Some(one), Some(two)]) => {
-                if rank > 0 {
-                    self.shared.count(|counts| counts.last_resort += 1);
-                }
-                Ok(Rc::clone(if two.load.is_better(&one.load, ask.now) { two } else { one }))
+                let picked = if two.load.is_better(&one.load, ask.now) { two } else { one };
+                self.shared.count(|counts| {
+                    counts.last_resort += u64::from(rank > 0);
+                    // A priority in panic gives all it has, also to those whose first draws did not fit.
+                    counts.panicked += u64::from(rank == 0 && !picked.load.is_usable(ask.now));
+                });
+                Ok(Rc::clone(picked))
             }
             (_, Some(_), _) => at_bound(&self.shared),
             _ if self.slots.is_empty() => Err(NoPick::Empty),
