@@ -27,6 +27,7 @@ mod response;
 mod server;
 mod upgrade;
 mod upstream;
+mod websocket;
 
 pub use body::{Body, BodyEnd, BodyError, Frame, Observer, Source};
 pub use deadline::sweeper;

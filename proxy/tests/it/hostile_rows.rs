@@ -136,3 +136,48 @@ async fn trailers_of_http2_have_the_bound_that_those_of_http1_have() {
         assert_eq!(is_fine, passes, "{count} KiB");
     }
 }
+
+/// `sec-websocket-accept` for the key in a head (RFC 6455 section 4.2.2).
+pub(crate) fn websocket_proof(head: &str) -> String {
+    let key = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim().to_owned())
+    });
+    let text = format!("{}258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key.unwrap());
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+    base64::Engine::encode(&base64::engine::general_purpose::STANDARD, hash)
+}
+
+#[tokio::test]
+async fn a_websocket_of_http2_opens_if_the_server_proves_that_it_read_our_key() {
+    for (proves, status) in [(true, 200), (false, 502)] {
+        let mut mesh = Mesh::new();
+        let app = peer(&mesh.tasks, move |mut stream| async move {
+            let mut head = vec![];
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let head = String::from_utf8(head).unwrap();
+            assert!(head.to_ascii_lowercase().contains("sec-websocket-version: 13"), "{head}");
+            let proof = if proves { websocket_proof(&head) } else { "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".into() };
+            let answer = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {proof}\r\n\r\n"
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            let _ = stream.read_u8().await;
+        })
+        .await;
+        let (sidecar, _server) = mesh.pair(app, None);
+        let sender = client(&mesh.tasks, sidecar.outbound()).await;
+        until(|| async { sender.is_extended_connect_protocol_enabled() }).await;
+        let mut request = Request::connect("http://cart/ws").version(http::Version::HTTP_2).body(()).unwrap();
+        request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+        let (response, _send) = sender.clone().send_request(request, false).unwrap();
+        let response = soon(response).await.unwrap();
+        assert_eq!(response.status(), status);
+        assert!(!response.headers().contains_key("sec-websocket-accept"));
+        if !proves {
+            assert_eq!(response.headers()["x-mesh-failure"], "upstream_protocol");
+        }
+    }
+}

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::harness::*;
+use crate::hostile_rows::websocket_proof;
 
 /// A client on a connection of its own.
 async fn client(tasks: &Tasks, address: std::net::SocketAddr) -> h2::client::SendRequest<Bytes> {
@@ -30,12 +31,15 @@ async fn a_websocket_of_http2_reaches_an_application_of_http1() {
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await.unwrap());
         }
-        let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+        let head = String::from_utf8(head).unwrap();
+        let proof = websocket_proof(&head);
+        let head = head.to_ascii_lowercase();
         assert!(head.starts_with("get /ws http/1.1") && head.contains("upgrade: websocket"), "{head}");
         assert!(head.contains("sec-websocket-key: "), "{head}");
-        let answer =
-            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nhi ";
-        stream.write_all(answer).await.unwrap();
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {proof}\r\n\r\nhi "
+        );
+        stream.write_all(answer.as_bytes()).await.unwrap();
         let (mut read, mut write) = stream.split();
         let _ = tokio::io::copy(&mut read, &mut write).await;
     })

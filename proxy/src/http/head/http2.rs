@@ -10,7 +10,7 @@ use mesh_http1::{Reason, canonical, fields};
 
 use super::{BadHead, Form, RequestHead, Wire, kind_of};
 use crate::config::HEADERS;
-use crate::http::{Headers, Interim, hygiene};
+use crate::http::{Headers, Interim, hygiene, websocket};
 
 impl RequestHead {
     /// Validates what the codec parsed.
@@ -31,8 +31,8 @@ impl RequestHead {
                 return Err(BadHead::Pseudo);
             }
             Some(protocol) => {
-                if protocol == "websocket" && !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
-                    headers.insert(header::SEC_WEBSOCKET_KEY, websocket_key());
+                if protocol.eq_ignore_ascii_case("websocket") {
+                    shake_hands(&mut headers);
                 }
                 (Method::GET, Form::Origin, Some(protocol))
             }
@@ -77,17 +77,15 @@ impl RequestHead {
     }
 }
 
-/// What a client of HTTP/1 proves with that the server understood it: 16 random bytes in base64 (RFC 6455 section 4.1). HTTP/2 has
-/// no such proof, so nobody checks the answer to this one.
-fn websocket_key() -> HeaderValue {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let random = fastrand::u128(..);
-    let digit = |at: u32| DIGITS.get((random >> (6 * at)) as usize & 63).copied().unwrap_or(b'A');
-    let mut key: Vec<u8> = (0..21).map(digit).collect();
-    // The last of 22 digits carries two bits only.
-    key.push(b"AQgw".get(random as usize & 3).copied().unwrap_or(b'A'));
-    key.extend_from_slice(b"==");
-    HeaderValue::from_bytes(&key).unwrap_or_else(|_| HeaderValue::from_static("AAAAAAAAAAAAAAAAAAAAAA=="))
+/// Adds what a handshake of HTTP/1 has besides (RFC 8441 section 5.1). A client of HTTP/2 has no key to check the answer with, so the
+/// key is ours and so is the check.
+fn shake_hands(headers: &mut HeaderMap) {
+    if let Ok(key) = HeaderValue::from_str(&websocket::key()) {
+        headers.insert(header::SEC_WEBSOCKET_KEY, key);
+    }
+    if !headers.contains_key(header::SEC_WEBSOCKET_VERSION) {
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(websocket::VERSION));
+    }
 }
 
 /// Fields of one hop do not exist here; the rest has the bounds and the bytes of HTTP/1.

@@ -15,8 +15,11 @@ use crate::http::body::Content;
 use crate::http::h2::body::{PeerBody, Sending};
 use crate::http::h2::tunnel::Tunnel;
 use crate::http::upgrade::Change;
-use crate::http::{Body, Handler, Interim, Request, RequestHead, Response, Upgrade};
+use crate::http::{
+    Body, Fault, Handler, Interim, Kind, Request, RequestHead, Response, Upgrade, response_to, websocket,
+};
 use crate::net::Stream;
+use crate::telemetry::Failure;
 
 /// The answering side of a stream, shared with the body of the request for interim answers.
 pub(in crate::http) type Respond = Rc<RefCell<SendResponse<Bytes>>>;
@@ -48,6 +51,7 @@ pub(super) async fn serve<H: Handler>(
         head.interim = Interim::http2(Rc::clone(&respond));
         head
     });
+    let key = head.as_ref().ok().and_then(websocket_key);
     let refused = head.as_ref().err().map(|bad| bad.status());
     let response = {
         let mut handling = pin!(handler.handle(Request { head, body, upgrade }));
@@ -62,11 +66,23 @@ pub(super) async fn serve<H: Handler>(
     if let Some(status) = refused.and_then(|status| StatusCode::from_u16(status).ok()) {
         response.status = status;
     }
+    if let Some(key) = key.filter(|_| response.status == StatusCode::SWITCHING_PROTOCOLS)
+        && !websocket::is_proof(&response.headers, &key)
+    {
+        let detail = "the server changed to WebSocket without reading the key (RFC 6455 section 4.1)";
+        response = response_to(&Fault::new(Failure::UpstreamProtocol, detail), Kind::Http);
+    }
     let changes = response.status == StatusCode::SWITCHING_PROTOCOLS || response.status.is_success();
     match tunnel.take() {
         Some(tunnel) if changes => connect(response, tunnel, &respond),
         _ => answer(response, is_head, &respond).await,
     }
+}
+
+/// The key of a request for WebSocket.
+fn websocket_key(head: &RequestHead) -> Option<Vec<u8>> {
+    let is_websocket = head.upgrade.as_ref()?.eq_ignore_ascii_case("websocket");
+    head.headers.get("sec-websocket-key").filter(|_| is_websocket).map(<[u8]>::to_vec)
 }
 
 /// An accepted CONNECT: the stream becomes a tunnel.
