@@ -33,11 +33,13 @@ pub use body::{Body, BodyEnd, BodyError, Frame, Observer, Source};
 pub use deadline::sweeper;
 pub use fault::{Fault, response_to};
 pub use head::{BadHead, Form, Kind, RequestHead, Wire};
-pub use interim::Interim;
 pub use headers::{BadField, Headers};
 pub use hygiene::HeaderEdits;
+pub use interim::Interim;
 pub use response::Response;
 pub use server::{Handler, Request, ServeEnd, ServerOptions, serve};
 pub use upgrade::{Changed, Upgrade};
 pub use upstream::{Bounds, Exceeded, Held, OwnBounds};
-pub use upstream::{Connector, ExchangeFailure, Place, Returned, Seen, Unreached, Upstream, UpstreamResponse};
+pub use upstream::{
+    Connector, ExchangeFailure, Place, Returned, Seen, Unreached, Upstream, UpstreamResponse,
+};

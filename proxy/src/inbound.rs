@@ -71,22 +71,25 @@ impl Inbound {
     /// for the next one keeps none of them in memory.
     pub fn serve(self: &Rc<Self>, accepted: Accepted) {
         let this = Rc::clone(self);
-        self.worker.connections.spawn_local("inbound", Box::pin(async move {
-            let _open = this.worker.open(Direction::Inbound);
-            let Accepted { mut stream, peer, permit } = accepted;
-            let permit = Rc::new(permit);
-            match Box::pin(this.enter(&mut stream)).await {
-                Ok(Entry::Mesh) => this.mesh(stream, permit).await,
-                Ok(Entry::Plain(sniff)) => this.plain(stream, sniff, permit).await,
-                Ok(Entry::Silent) => Box::pin(this.silent(stream, permit)).await,
-                Ok(Entry::Refused) => {
-                    tracing::debug!(%peer, "refused plaintext on the mesh port: mTLS is strict");
-                    this.worker.telemetry.count(Event::PlaintextRefused);
-                    this.record(AppProtocol::Tcp, None).failure(Failure::PlaintextRefused);
+        self.worker.connections.spawn_local(
+            "inbound",
+            Box::pin(async move {
+                let _open = this.worker.open(Direction::Inbound);
+                let Accepted { mut stream, peer, permit } = accepted;
+                let permit = Rc::new(permit);
+                match Box::pin(this.enter(&mut stream)).await {
+                    Ok(Entry::Mesh) => this.mesh(stream, permit).await,
+                    Ok(Entry::Plain(sniff)) => this.plain(stream, sniff, permit).await,
+                    Ok(Entry::Silent) => Box::pin(this.silent(stream, permit)).await,
+                    Ok(Entry::Refused) => {
+                        tracing::debug!(%peer, "refused plaintext on the mesh port: mTLS is strict");
+                        this.worker.telemetry.count(Event::PlaintextRefused);
+                        this.record(AppProtocol::Tcp, None).failure(Failure::PlaintextRefused);
+                    }
+                    Err(error) => tracing::debug!(%peer, %error, "connection ended before it began"),
                 }
-                Err(error) => tracing::debug!(%peer, %error, "connection ended before it began"),
-            }
-        }));
+            }),
+        );
     }
 
     /// Closes connections to the application that have not been used for long.

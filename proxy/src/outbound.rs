@@ -71,38 +71,44 @@ impl Outbound {
     /// Serves a connection to a listener that stands for one destination, on a task of its own.
     pub fn serve_destination(self: &Rc<Self>, accepted: Accepted, host: Rc<Host>) {
         let this = Rc::clone(self);
-        self.worker.connections.spawn_local("outbound", Box::pin(async move {
-            let _open = this.worker.open(Direction::Outbound);
-            let caller = Caller { address: accepted.peer.ip(), _permit: accepted.permit };
-            this.carry(accepted.stream, host, Rc::new(caller)).await;
-        }));
+        self.worker.connections.spawn_local(
+            "outbound",
+            Box::pin(async move {
+                let _open = this.worker.open(Direction::Outbound);
+                let caller = Caller { address: accepted.peer.ip(), _permit: accepted.permit };
+                this.carry(accepted.stream, host, Rc::new(caller)).await;
+            }),
+        );
     }
 
     /// Serves a connection to the HTTP proxy port, on a task of its own.
     pub fn serve_proxy(self: &Rc<Self>, accepted: Accepted) {
         let this = Rc::clone(self);
-        self.worker.connections.spawn_local("outbound proxy", Box::pin(async move {
-            let _open = this.worker.open(Direction::Outbound);
-            let Accepted { mut stream, peer, permit } = accepted;
-            let permit = Caller { address: peer.ip(), _permit: permit };
-            let timeouts = &this.worker.config.timeouts;
-            // Clients may connect ahead of need, so the first byte has as long as an idle connection.
-            match Box::pin(tcp::opening(&mut stream, timeouts.idle, timeouts.head)).await {
-                Ok(Opening::Speaks(Sniff::Http1)) => {
-                    this.http(stream, Wire::Http1, None, Rc::new(permit)).await;
+        self.worker.connections.spawn_local(
+            "outbound proxy",
+            Box::pin(async move {
+                let _open = this.worker.open(Direction::Outbound);
+                let Accepted { mut stream, peer, permit } = accepted;
+                let permit = Caller { address: peer.ip(), _permit: permit };
+                let timeouts = &this.worker.config.timeouts;
+                // Clients may connect ahead of need, so the first byte has as long as an idle connection.
+                match Box::pin(tcp::opening(&mut stream, timeouts.idle, timeouts.head)).await {
+                    Ok(Opening::Speaks(Sniff::Http1)) => {
+                        this.http(stream, Wire::Http1, None, Rc::new(permit)).await;
+                    }
+                    Ok(Opening::Speaks(Sniff::Http2)) => {
+                        this.http(stream, Wire::Http2, None, Rc::new(permit)).await;
+                    }
+                    Ok(Opening::Speaks(_)) if stream.peeked().is_empty() => {}
+                    Ok(Opening::Speaks(_)) => {
+                        this.worker.telemetry.count(Event::ProtocolError);
+                        tracing::debug!("the HTTP proxy port got bytes that are not HTTP; closed");
+                    }
+                    Ok(Opening::Silent) => this.worker.telemetry.count(Event::IdleTimeout),
+                    Err(error) => tracing::debug!(%error, "connection ended before it began"),
                 }
-                Ok(Opening::Speaks(Sniff::Http2)) => {
-                    this.http(stream, Wire::Http2, None, Rc::new(permit)).await;
-                }
-                Ok(Opening::Speaks(_)) if stream.peeked().is_empty() => {}
-                Ok(Opening::Speaks(_)) => {
-                    this.worker.telemetry.count(Event::ProtocolError);
-                    tracing::debug!("the HTTP proxy port got bytes that are not HTTP; closed");
-                }
-                Ok(Opening::Silent) => this.worker.telemetry.count(Event::IdleTimeout),
-                Err(error) => tracing::debug!(%error, "connection ended before it began"),
-            }
-        }));
+            }),
+        );
     }
 
     /// Carries a stream whose destination is known: HTTP by request, anything else as bytes. Its stages are boxed, so that a

@@ -128,7 +128,8 @@ async fn copy_to(
     };
     record.attempt(picked.endpoint.workload.clone(), picked.payload.security());
     let load = picked.load.begin(std::time::Instant::now());
-    let wire = super::wire::upstream(&head, super::wire::declared(&backend.policy(), &snapshot, service, port));
+    let wire =
+        super::wire::upstream(&head, super::wire::declared(&backend.policy(), &snapshot, service, port));
     let body = if body.is_empty() { Body::empty() } else { Body::bytes(body) };
     match picked.payload.exchange(wire, head, body, end, &*backend).await {
         Ok(answer) => {

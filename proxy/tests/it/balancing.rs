@@ -357,8 +357,8 @@ async fn grpc(tasks: &Tasks, name: &'static str, well: Arc<AtomicBool>) -> std::
                         assert_eq!(&sent[..], b"\0\0\0\0\x06\x0a\x04cart");
                         let mut trailers = http::HeaderMap::new();
                         trailers.insert("grpc-status", "0".parse().unwrap());
-                        let status = if well { 1 } else { 2 };
-                        let message = Bytes::from(vec![0, 0, 0, 0, 2, 8, status]);
+                        // SERVING is 1, NOT_SERVING 2.
+                        let message = Bytes::from(vec![0, 0, 0, 0, 2, 8, 2 - u8::from(well)]);
                         vec![Ok(Frame::data(message)), Ok(Frame::trailers(trailers))]
                     } else {
                         vec![Ok(Frame::data(Bytes::from_static(name.as_bytes())))]

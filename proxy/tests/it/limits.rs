@@ -179,7 +179,9 @@ async fn what_was_shed_is_retried_elsewhere_though_it_is_a_post() {
         let methods = mesh_model::traffic::RetryMethods::All;
         s.retries = Some(mesh_model::traffic::Retries { methods, ..retries(2, &[]) });
     }));
-    servers.iter_mut().for_each(|server| tell_own(&mesh, server));
+    for server in &mut servers {
+        tell_own(&mesh, server);
+    }
     let client = mesh.client(&[("cart", 80)]);
     // One request after the other, until one hangs; from then on its endpoint sheds.
     let mut sender = http1(&mesh.tasks, client.outbound()).await;

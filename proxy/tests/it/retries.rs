@@ -274,7 +274,8 @@ async fn of_two_sidecars_along_a_chain_only_the_first_retries() {
                 if let Some(value) = incoming.headers().get(header) {
                     inner = inner.header(header, value);
                 }
-                let (status, _, body) = fetch(&tasks, at, inner.body(Default::default()).unwrap()).await;
+                let (status, _, body) =
+                    fetch(&tasks, at, inner.body(http_body_util::Full::default()).unwrap()).await;
                 http::Response::builder().status(status).body(body.into()).unwrap()
             }
         })

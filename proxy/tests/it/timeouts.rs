@@ -12,10 +12,10 @@ use crate::policies::*;
 
 const SHORT: Duration = Duration::from_millis(100);
 
-fn timeouts(edit: impl FnOnce(&mut RequestTimeouts)) -> Option<RequestTimeouts> {
+fn timeouts(edit: impl FnOnce(&mut RequestTimeouts)) -> RequestTimeouts {
     let mut timeouts = RequestTimeouts::default();
     edit(&mut timeouts);
-    Some(timeouts)
+    timeouts
 }
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn a_request_and_an_attempt_fail_with_their_own_codes() {
         let mut mesh = Mesh::new();
         let app = scripted(&mesh.tasks, vec![hangs()]).await;
         let client = cart(&mut mesh, &[app.address], |s| {
-            s.timeouts = timeouts(edit);
+            s.timeouts = Some(timeouts(edit));
             s.retries = Some(Retries { attempts: 0, ..retries(0, &[]) });
         });
         let (status, headers, _) = exchange(&mesh, client.outbound(), get("cart", "/")).await;
@@ -47,7 +47,7 @@ async fn a_body_that_pauses_is_broken_off_when_nothing_moves() {
         std::future::pending::<()>().await;
     })
     .await;
-    let client = cart(&mut mesh, &[app], |s| s.timeouts = timeouts(|t| t.idle = Some(SHORT)));
+    let client = cart(&mut mesh, &[app], |s| s.timeouts = Some(timeouts(|t| t.idle = Some(SHORT))));
     let head = b"GET / HTTP/1.1\r\nhost: cart\r\nconnection: close\r\n\r\n";
     let answer = ask(client.outbound(), head).await;
     assert!(answer.ends_with(b"half"), "{}", String::from_utf8_lossy(&answer));
@@ -71,7 +71,7 @@ async fn the_next_hop_is_told_how_long_it_is_waited_for() {
     let mut mesh = Mesh::new();
     let app = scripted(&mesh.tasks, vec![line(200)]).await;
     let client = cart(&mut mesh, &[app.address], |s| {
-        s.timeouts = timeouts(|t| t.request = Some(Duration::from_secs(20)));
+        s.timeouts = Some(timeouts(|t| t.request = Some(Duration::from_secs(20))));
     });
     assert_eq!(status(&mesh, &client).await, 200);
     let shorter = Request::get("/").header("host", "cart").header(deadline::TIMEOUT_MS, "5000");
@@ -93,7 +93,7 @@ async fn a_websocket_lives_no_longer_than_a_stream_may() {
         std::future::pending::<()>().await;
     })
     .await;
-    let client = cart(&mut mesh, &[app], |s| s.timeouts = timeouts(|t| t.stream = Some(4 * SHORT)));
+    let client = cart(&mut mesh, &[app], |s| s.timeouts = Some(timeouts(|t| t.stream = Some(4 * SHORT))));
     let head = b"GET / HTTP/1.1\r\nhost: cart\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
     let answer = ask(client.outbound(), head).await;
     assert!(answer.ends_with(b"hello"), "{}", String::from_utf8_lossy(&answer));

@@ -34,7 +34,7 @@ pub(super) fn generate(meshctl: &Path, out: &Path) -> Result<()> {
 fn page(answer: &Value) -> Result<String> {
     let errors = answer.get("errors").and_then(Value::as_array).context("there is no list `errors`")?;
     ensure!(!errors.is_empty(), "`meshctl error -o json` lists no failure");
-    let (mut rows, mut sections) = (String::new(), String::new());
+    let (mut rows, mut sections) = (Vec::new(), Vec::new());
     for error in errors {
         let text = |name: &str| {
             error.get(name).and_then(Value::as_str).with_context(|| format!("no text `{name}` in {error}"))
@@ -45,18 +45,18 @@ fn page(answer: &Value) -> Result<String> {
         let (code, flag, meaning) = (text("code")?, text("flag")?, text("meaning")?);
         let (http, grpc) =
             (number("http_status")?, format!("{} {}", number("grpc_status")?, text("grpc_name")?));
-        rows.push_str(&format!("| [`{code}`](#{code}) | {flag} | {http} | {grpc} | {meaning} |\n"));
+        rows.push(format!("| [`{code}`](#{code}) | {flag} | {http} | {grpc} | {meaning} |\n"));
         let commands = error.get("commands").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let commands: Vec<String> =
             commands.iter().filter_map(Value::as_str).map(|command| format!("`{command}`")).collect();
-        sections.push_str(&format!(
+        sections.push(format!(
             "\n## {code}\n\nHTTP {http}, gRPC {grpc}, flag {flag}: {meaning}.\n\n**Why.** {}\n\n**What to do.** {}\n\n**Commands:** {}\n",
             text("cause")?,
             text("remedy")?,
             commands.join(", ")
         ));
     }
-    Ok(format!("{HEAD}{rows}{sections}"))
+    Ok(format!("{HEAD}{}{}", rows.concat(), sections.concat()))
 }
 
 #[cfg(test)]

@@ -131,7 +131,9 @@ impl Exchange {
                         continue;
                     }
                     // A storm of them, or a change of protocol that nobody asked for: then nobody knows what follows.
-                    Ok(Some(line)) if is_interim(line.status) || (line.status == 101 && !self.may_change()) => {
+                    Ok(Some(line))
+                        if is_interim(line.status) || (line.status == 101 && !self.may_change()) =>
+                    {
                         tracing::debug!(status = line.status, "an answer has no place here");
                         return Poll::Ready(Err(Gone::Protocol));
                     }

@@ -27,7 +27,9 @@ impl RequestHead {
             // What HTTP/1 asks for with GET and `Upgrade` (RFC 8441 section 5).
             Some(_) if method != Method::CONNECT => return Err(BadHead::Pseudo),
             // One protocol, and never HTTP/2 in a tunnel: that would pass by everything that judges requests.
-            Some(protocol) if !fields::is_name(protocol.as_bytes()) || protocol.eq_ignore_ascii_case("h2c") => {
+            Some(protocol)
+                if !fields::is_name(protocol.as_bytes()) || protocol.eq_ignore_ascii_case("h2c") =>
+            {
                 return Err(BadHead::Pseudo);
             }
             Some(protocol) => {

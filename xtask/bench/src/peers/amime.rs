@@ -126,7 +126,9 @@ impl<'a> Mesh<'a> {
             });
         }
         let process = Rc::new(process);
-        targets.iter_mut().for_each(|target| target.processes.push(Rc::clone(&process)));
+        for target in &mut targets {
+            target.processes.push(Rc::clone(&process));
+        }
         Ok(targets)
     }
 

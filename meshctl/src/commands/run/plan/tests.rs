@@ -18,7 +18,8 @@ fn args(line: &str) -> Result<Args, String> {
 #[test]
 fn objects_of_a_member_with_two_ports() {
     let args =
-        args("--name api --namespace team --port 8080 --port 9090=admin --label tier=back --zone east -- x").unwrap();
+        args("--name api --namespace team --port 8080 --port 9090=admin --label tier=back --zone east -- x")
+            .unwrap();
     let member = member(&args, Ipv4Addr::new(127, 7, 0, 32), Duration::from_secs(5));
     insta::assert_snapshot!(objects(&args, &member));
     assert_eq!(
