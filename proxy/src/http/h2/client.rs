@@ -25,12 +25,12 @@ use crate::http::{Body, BodyError, Headers, Interim, RequestHead, Response};
 use crate::net::Stream;
 use crate::telemetry::Failure;
 
-/// What an upstream may send ahead of our reading on one stream. Larger than what clients may: we asked for it.
-const WINDOW: u32 = 256 * 1024;
+/// What an upstream may send ahead of our reading on one stream: what a client who does not read makes us hold.
+const WINDOW: u32 = super::STREAM_WINDOW;
 
 /// The same for all streams: so much larger that a few clients who do not read their answers take nothing from the others on the same
 /// connection.
-const ALL_WINDOWS: u32 = 64 * WINDOW;
+const ALL_WINDOWS: u32 = 256 * WINDOW;
 
 /// The connection. Clones are handles of the same one.
 #[derive(Clone)]
