@@ -17,7 +17,6 @@ mod mirror;
 mod opaque;
 mod plan;
 mod supply;
-pub(crate) mod wire;
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;

@@ -3,6 +3,7 @@
 
 pub mod record;
 mod tunnel;
+pub mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -16,8 +16,8 @@ use mesh_model::service::Protocol;
 
 use super::gate::Gate;
 use crate::http::Wire;
-use crate::outbound::wire;
 use crate::state::{Lookup, Snapshot};
+use crate::worker::wire;
 
 /// DNS domain of services' long names.
 const CLUSTER_DOMAIN: &str = "cluster.local";

@@ -13,10 +13,11 @@ use super::backends::Backend;
 use super::destination::Found;
 use super::limits::Limits;
 use super::plan::{self, Outcome, Plan};
-use super::{Host, Outbound, Permit, answer, foreign, mirror, wire};
+use super::{Host, Outbound, Permit, answer, foreign, mirror};
 use crate::http::{Body, Fault, Handler, Kind, Request, RequestHead, Response, Upgrade};
 use crate::telemetry::{AppProtocol, Event, Failure, Side};
 use crate::worker::record::Record;
+use crate::worker::wire;
 
 /// A connection. `host` is its destination; on the HTTP proxy port each request names its own.
 pub(super) struct Call {

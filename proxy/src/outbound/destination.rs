@@ -7,11 +7,12 @@ use mesh_model::authority::{self, Candidates};
 use mesh_model::service::Protocol;
 use mesh_model::settings::{MeshSettings, OutboundMode};
 
-use super::{Outbound, wire};
+use super::Outbound;
 use crate::http::Fault;
 use crate::net;
 use crate::state::{Destination, Snapshot};
 use crate::telemetry::{Event, Failure};
+use crate::worker::wire;
 use crate::xds::Undiscovered;
 
 /// DNS domain of services' long names.

@@ -2,14 +2,15 @@
 
 use tokio::time::Instant;
 
+use super::Host;
 use super::call::Call;
-use super::{Host, wire};
 use crate::config::CONNECT_ATTEMPTS;
 use crate::http::{
     Body, ExchangeFailure, Fault, OwnBounds, RequestHead, Response, Unreached, Upgrade, UpstreamResponse,
 };
 use crate::telemetry::Failure;
 use crate::worker::record::Record;
+use crate::worker::wire;
 
 /// Sends the request there and gives the answer.
 pub(super) async fn forward(

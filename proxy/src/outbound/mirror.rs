@@ -18,6 +18,7 @@ use super::Outbound;
 use crate::http::{Body, BodyError, Frame, Interim, RequestHead, Source};
 use crate::telemetry::{AppProtocol, Event, Failure, Side};
 use crate::worker::record::Record;
+use crate::worker::wire;
 
 /// Copies of one worker that are under way.
 const UNDER_WAY: usize = 256;
@@ -128,8 +129,7 @@ async fn copy_to(
     };
     record.attempt(picked.endpoint.workload.clone(), picked.payload.security());
     let load = picked.load.begin(std::time::Instant::now());
-    let wire =
-        super::wire::upstream(&head, super::wire::declared(&backend.policy(), &snapshot, service, port));
+    let wire = wire::upstream(&head, wire::declared(&backend.policy(), &snapshot, service, port));
     let body = if body.is_empty() { Body::empty() } else { Body::bytes(body) };
     match picked.payload.exchange(wire, head, body, end, &*backend).await {
         Ok(answer) => {

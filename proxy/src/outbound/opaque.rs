@@ -8,7 +8,7 @@ use mesh_traffic::outlier::Outcome;
 use smallvec::SmallVec;
 
 use super::destination::Found;
-use super::{Host, Outbound, wire};
+use super::{Host, Outbound};
 use crate::config::CONNECT_ATTEMPTS;
 use crate::detect::Sniff;
 use crate::http::{OwnBounds, Place, Unreached, Wire};
@@ -16,6 +16,7 @@ use crate::net::Stream;
 use crate::tcp::{self, First, Opening};
 use crate::telemetry::{AppProtocol, Event, Failure, Security, Side};
 use crate::worker::record::Record;
+use crate::worker::wire;
 
 /// How a connection is carried.
 pub(super) enum Carry {

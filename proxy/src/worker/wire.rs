@@ -8,7 +8,7 @@ use crate::http::{Kind, RequestHead, Wire};
 use crate::state::Snapshot;
 
 /// What is declared for that port of a service: by its policy, else by the port.
-pub(crate) fn declared(
+pub fn declared(
     policy: &BackendPolicy,
     snapshot: &Snapshot,
     service: &ServiceName,
@@ -21,7 +21,7 @@ pub(crate) fn declared(
 }
 
 /// What a client is taken to speak whose first words are no HTTP at all, where HTTP is declared: its codec refuses them.
-pub(crate) fn spoken(declared: Protocol) -> Wire {
+pub fn spoken(declared: Protocol) -> Wire {
     match declared {
         Protocol::Http2 | Protocol::Grpc => Wire::Http2,
         Protocol::Http1 | Protocol::Tcp | Protocol::Tls => Wire::Http1,
@@ -29,7 +29,7 @@ pub(crate) fn spoken(declared: Protocol) -> Wire {
 }
 
 /// Declared beats what the client speaks; an upgrade needs HTTP/1, gRPC needs HTTP/2.
-pub(super) fn upstream(head: &RequestHead, declared: Option<Protocol>) -> Wire {
+pub fn upstream(head: &RequestHead, declared: Option<Protocol>) -> Wire {
     match declared {
         _ if head.upgrade.is_some() => Wire::Http1,
         _ if head.kind == Kind::Grpc => Wire::Http2,
