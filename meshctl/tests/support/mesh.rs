@@ -207,7 +207,11 @@ pub struct Reply {
 pub async fn get(proxy: SocketAddr, url: &str) -> std::io::Result<Reply> {
     let call = async {
         let mut stream = TcpStream::connect(proxy).await?;
-        let host = url.trim_start_matches("http://").split('/').next().unwrap_or_default();
+        // A path alone is asked of the address itself.
+        let host = match url.strip_prefix("http://") {
+            Some(rest) => rest.split('/').next().unwrap_or_default().to_owned(),
+            None => proxy.to_string(),
+        };
         let request = format!("GET {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
