@@ -31,6 +31,7 @@ use question::{InvalidQuestion, Question};
 #[command(after_help = HELP)]
 pub(crate) struct Args {
     /// The request: a method (GET if left out) and http://HOST[:PORT]/PATH, or grpc://HOST[:PORT]/SERVICE/METHOD
+    #[expect(rustdoc::broken_intra_doc_links, reason = "brackets as help texts have them")]
     #[arg(required = true, num_args = 1..=2, value_name = "METHOD? URL", value_parser = NonEmptyStringValueParser::new())]
     request: Vec<String>,
     /// A header of the request; may be given several times
