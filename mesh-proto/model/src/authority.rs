@@ -95,6 +95,9 @@ pub fn without_default_port<'a>(authority: &'a str, scheme: &str) -> &'a str {
     }
 }
 
+/// The DNS domain of services' long names, as clusters have it unless somebody changed it.
+pub const CLUSTER_DOMAIN: &str = "cluster.local";
+
 /// What a host may stand for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Candidates {

@@ -6,7 +6,7 @@
 use crate::bytes::hex;
 use crate::fields::is_forbidden_trailer;
 use crate::known::Known;
-use crate::line::{self, Line, Lines};
+use crate::line::{self, Lines, Section};
 use crate::message::{Field, Limits, Span};
 use crate::refusal::{Reason, Refusal};
 
@@ -178,23 +178,15 @@ impl Chunked {
         let limit = at + self.limits.trailer_bytes;
         let mut lines = Lines { buf, at, limit, over: Reason::TrailersTooLarge };
         self.trailers.clear();
-        let mut count = 0;
-        loop {
-            match lines.field()? {
-                Line::Incomplete => return Ok(Chunk { consumed: at, what: What::NeedMore }),
-                Line::End => break,
-                Line::Field(field) => {
-                    count += 1;
-                    if count > self.limits.fields {
-                        return Err(Reason::TrailersTooLarge.into());
-                    }
-                    let name = field.name.of(buf);
-                    line::check_name(Known::of(name), name, self.limits.underscores)?;
-                    if !is_forbidden_trailer(name) {
-                        self.trailers.push(field);
-                    }
-                }
-            }
+        let underscores = self.limits.underscores;
+        let take = |field: Field| {
+            let name = field.name.of(buf);
+            line::check_name(Known::of(name), name, underscores)?;
+            Ok(!is_forbidden_trailer(name))
+        };
+        let most = (self.limits.fields, Reason::TrailersTooLarge);
+        if lines.fields(most, &mut self.trailers, take)? == Section::Incomplete {
+            return Ok(Chunk { consumed: at, what: What::NeedMore });
         }
         self.state = State::Ended;
         let what = if self.trailers.is_empty() { What::End } else { What::Trailers };

@@ -40,6 +40,15 @@ pub(crate) enum Line {
     Incomplete,
 }
 
+/// How far a section of fields was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    /// To its empty line.
+    Whole,
+    /// Not all of it is there.
+    Incomplete,
+}
+
 impl Lines<'_> {
     /// The bytes from `at`.
     #[inline]
@@ -80,6 +89,32 @@ impl Lines<'_> {
             to -= 1;
         }
         Ok(Line::Field(Field { name: Span::new(start, colon), value: Span::new(from, to) }))
+    }
+
+    /// All fields up to the empty line, at most `most` (beyond it the reason is `too_many`); those of which `take` says that they are forwarded are kept.
+    #[inline]
+    pub(crate) fn fields(
+        &mut self,
+        (most, too_many): (usize, Reason),
+        kept: &mut Vec<Field>,
+        mut take: impl FnMut(Field) -> Result<bool, Reason>,
+    ) -> Result<Section, Refusal> {
+        let mut count = 0;
+        loop {
+            match self.field()? {
+                Line::Incomplete => return Ok(Section::Incomplete),
+                Line::End => return Ok(Section::Whole),
+                Line::Field(field) => {
+                    count += 1;
+                    if count > most {
+                        return Err(too_many.into());
+                    }
+                    if take(field)? {
+                        kept.push(field);
+                    }
+                }
+            }
+        }
     }
 
     /// Goes on to `next`, unless that is beyond the limit.

@@ -10,7 +10,7 @@ use crate::canonical;
 use crate::connection::{Connection, is_upgrade, names_h2c};
 use crate::framing::Content;
 use crate::known::Known;
-use crate::line::{self, Line, Lines};
+use crate::line::{self, Lines, Section};
 use crate::message::{Field, Form, Framing, Limits, RequestLine, Span, Underscores, Version};
 use crate::refusal::{Reason, Refusal};
 use target::Target;
@@ -26,21 +26,9 @@ pub fn request(buf: &[u8], limits: &Limits, fields: &mut Vec<Field>) -> Result<O
     let Some(start) = start_line(&mut lines)? else { return Ok(None) };
     lines.over = Reason::HeadTooLarge;
     let mut facts = Facts::default();
-    let mut count = 0;
-    loop {
-        match lines.field()? {
-            Line::Incomplete => return Ok(None),
-            Line::End => break,
-            Line::Field(field) => {
-                count += 1;
-                if count > limits.fields {
-                    return Err(Reason::TooManyFields.into());
-                }
-                if facts.take(buf, field, limits.underscores)? {
-                    fields.push(field);
-                }
-            }
-        }
+    let take = |field| facts.take(buf, field, limits.underscores);
+    if lines.fields((limits.fields, Reason::TooManyFields), fields, take)? == Section::Incomplete {
+        return Ok(None);
     }
     Ok(Some(facts.finish(buf, &start, lines.at, fields)?))
 }

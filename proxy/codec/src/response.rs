@@ -9,7 +9,7 @@ use crate::bytes::value_run;
 use crate::connection::{Connection, is_upgrade};
 use crate::framing::Content;
 use crate::known::Known;
-use crate::line::{self, Line, Lines};
+use crate::line::{self, Lines, Section};
 use crate::message::{Field, Framing, Limits, ResponseLine, Span, Underscores, Version};
 use crate::refusal::{Reason, Refusal};
 
@@ -28,21 +28,9 @@ pub fn response(
     let mut lines = Lines { buf, at: 0, limit: limits.head_bytes, over: Reason::HeadTooLarge };
     let Some(start) = status_line(&mut lines)? else { return Ok(None) };
     let mut facts = Facts::default();
-    let mut count = 0;
-    loop {
-        match lines.field()? {
-            Line::Incomplete => return Ok(None),
-            Line::End => break,
-            Line::Field(field) => {
-                count += 1;
-                if count > limits.fields {
-                    return Err(Reason::TooManyFields.into());
-                }
-                if facts.take(buf, field, limits.underscores)? {
-                    fields.push(field);
-                }
-            }
-        }
+    let take = |field| facts.take(buf, field, limits.underscores);
+    if lines.fields((limits.fields, Reason::TooManyFields), fields, take)? == Section::Incomplete {
+        return Ok(None);
     }
     Ok(Some(facts.finish(buf, start, method, lines.at, fields)?))
 }

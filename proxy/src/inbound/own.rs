@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mesh_model::authority::service_of;
+use mesh_model::authority::{CLUSTER_DOMAIN, service_of, split};
 use mesh_model::name::ServiceName;
 use mesh_model::route::table::RouteTable;
 use mesh_model::service::Protocol;
@@ -18,9 +18,6 @@ use super::gate::Gate;
 use crate::http::Wire;
 use crate::state::{Lookup, Snapshot};
 use crate::worker::wire;
-
-/// DNS domain of services' long names.
-const CLUSTER_DOMAIN: &str = "cluster.local";
 
 /// A service that this listener stands for.
 #[derive(Debug)]
@@ -64,8 +61,7 @@ impl Own {
             [] => None,
             [one] => Some(Rc::clone(one)),
             several => {
-                let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-                let candidates = service_of(host, namespace, CLUSTER_DOMAIN);
+                let candidates = service_of(split(authority).0, namespace, CLUSTER_DOMAIN);
                 let named = several.iter().find(|one| candidates.service() == Some(&one.service));
                 named.or(several.first()).map(Rc::clone)
             }

@@ -188,7 +188,7 @@ impl Repeated<'_> {
             }
             record.attempt(picked.endpoint.workload.clone(), picked.payload.security());
             tried.push(picked.endpoint.address);
-            match one::send(self.errand, self.traits.call, record.moved(), picked, head, body).await {
+            match one::send(self.errand, record.moved(), picked, head, body).await {
                 Tried::Answered(answered) => match self.after_answer(&answered, made) {
                     None => {
                         if made > 1 && one::is_good(&answered) {

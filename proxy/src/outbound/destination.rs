@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use mesh_model::authority::{self, Candidates};
+use mesh_model::authority::{self, CLUSTER_DOMAIN, Candidates};
 use mesh_model::service::Protocol;
 use mesh_model::settings::{MeshSettings, OutboundMode};
 
@@ -14,9 +14,6 @@ use crate::state::{Destination, Snapshot};
 use crate::telemetry::{Event, Failure};
 use crate::worker::wire;
 use crate::xds::Undiscovered;
-
-/// DNS domain of services' long names.
-const CLUSTER_DOMAIN: &str = "cluster.local";
 
 /// A host and a port, as a client or the command line names them.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mesh_controller::api::{Kind, ObjectKey};
 use mesh_controller::status::Condition;
-use mesh_model::authority::{self, Candidates};
+use mesh_model::authority::{self, CLUSTER_DOMAIN, Candidates};
 use mesh_model::endpoint::Endpoint;
 use mesh_model::explain::{self, Effect, Explanation, Share, Verdict};
 use mesh_model::failure::Failure;
@@ -22,9 +22,6 @@ use super::caller::Caller;
 use super::objects::Objects;
 use super::question::Question;
 use super::words;
-
-/// DNS domain of services' long names, as the proxy has it.
-const CLUSTER_DOMAIN: &str = "cluster.local";
 
 /// Everything that is to be said about a request.
 #[derive(Debug)]

@@ -112,7 +112,7 @@ impl<'a> Hedged<'a> {
         number(&mut head, self.begun);
         record.attempt(picked.endpoint.workload.clone(), picked.payload.security());
         self.tried.push(picked.endpoint.address);
-        let (errand, call, moved, which) = (self.errand, self.traits.call, record.moved(), self.begun);
-        Ok(Box::pin(async move { (which, one::send(errand, call, moved, picked, head, body).await, token) }))
+        let (errand, moved, which) = (self.errand, record.moved(), self.begun);
+        Ok(Box::pin(async move { (which, one::send(errand, moved, picked, head, body).await, token) }))
     }
 }

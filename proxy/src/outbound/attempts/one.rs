@@ -38,7 +38,6 @@ impl Failed {
 /// Sends the request to that endpoint.
 pub(super) async fn send(
     errand: &Errand<'_>,
-    call: Call,
     moved: Moved,
     picked: Picked,
     mut head: RequestHead,
@@ -69,7 +68,7 @@ pub(super) async fn send(
             let failed = match failure {
                 ExchangeFailure::Unreached(why, back) => unreached(errand, &picked, why, back),
                 ExchangeFailure::Failed { failure, seen, back } => {
-                    let failed = broke_off(failure, seen, late, repeatable, call, picked.endpoint.address);
+                    let failed = broke_off(failure, seen, late, repeatable, picked.endpoint.address);
                     let now = Instant::now();
                     if failed.outcome.is_some_and(|outcome| !outcome.is_unseen())
                         || failure == Failure::RequestTimeout
@@ -111,7 +110,6 @@ fn broke_off(
     seen: Seen,
     late: Failure,
     repeatable: Repeatable,
-    _call: Call,
     address: SocketAddr,
 ) -> Failed {
     let (outcome, failure, what) = match (failure, seen) {
