@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use self::listeners::Bound;
 use crate::admin::{self, Admin, AdminError};
 use crate::config::{Config, Control};
+use crate::net::{Namespace, NamespaceError};
 use crate::telemetry::{Hub, ReportConfig, Telemetry};
 use crate::xds::{self, ClientConfig, Discovery};
 
@@ -46,6 +47,9 @@ pub enum StartError {
     /// The admin port.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// The application is in a network namespace that cannot be entered.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
     /// The CA refused.
     #[error("cannot obtain an identity for this proxy")]
     Identity(#[from] ObtainError),
@@ -101,7 +105,8 @@ const LAST_REPORTS: Duration = Duration::from_secs(2);
 /// Binds all ports, then goes on in the background of the current runtime. To be called on a runtime of its own, which then is the
 /// control thread: scrapes and certificates never delay a request.
 pub fn start(config: Config, source: Source) -> Result<Running, StartError> {
-    let (bound, addrs) = Bound::bind(&config)?;
+    let network = config.network_of.map(Namespace::enter).transpose()?;
+    let (bound, addrs) = Bound::bind(&config, network.as_ref())?;
     let ready = Ready::new();
     let telemetry = Telemetry::new();
     let drain = CancellationToken::new();
@@ -118,7 +123,8 @@ pub fn start(config: Config, source: Source) -> Result<Running, StartError> {
         configuration: ready.gate("configuration"),
         workers: ready.gate("workers"),
     };
-    let root = Root { config: Arc::new(config), addrs, ready, telemetry, drain, tasks: Tasks::new() };
+    let root =
+        Root { config: Arc::new(config), network, addrs, ready, telemetry, drain, tasks: Tasks::new() };
     // The root task owns all others; its own set has nothing else in it and ends when it does.
     Tasks::new().spawn("proxy", async move {
         let result = root.run(source, bound, gates).await;
@@ -136,6 +142,7 @@ struct Gates {
 
 struct Root {
     config: Arc<Config>,
+    network: Option<Namespace>,
     addrs: Addresses,
     ready: Ready,
     telemetry: Telemetry,
@@ -254,6 +261,7 @@ impl Root {
                 discovery: discovery.clone(),
                 telemetry: self.telemetry.worker.clone(),
                 sockets: bound.take(),
+                network: self.network.clone(),
                 own: self.addrs.outbound.iter().copied().chain(self.addrs.outbound_proxy).collect(),
                 stop: self.drain.clone(),
                 ended,

@@ -15,6 +15,7 @@ use mesh_lifecycle::{log, signal};
 
 use crate::app::{self, Running, Source, StartError};
 use crate::config::{self, Config, Control, InboundListener, OutboundListener};
+use crate::net;
 
 /// The data plane of the mesh.
 #[derive(Debug, Parser)]
@@ -72,6 +73,9 @@ pub struct Sidecar {
     /// Metrics and readiness
     #[arg(long, value_name = "LISTEN")]
     metrics: Option<SocketAddr>,
+    /// The application runs in the network namespace of this process: listen for it there and connect to it there
+    #[arg(long, value_name = "PID")]
+    network_of: Option<u32>,
     /// Worker threads
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
@@ -84,6 +88,10 @@ pub struct Sidecar {
 pub fn run(cli: Cli) -> ExitCode {
     log::init("info", log::Format::Text);
     let Command::Sidecar(sidecar) = cli.command;
+    // Before there is any thread.
+    if let Some(Err(error)) = sidecar.network_of.map(net::join_user_namespace) {
+        return failed(&error);
+    }
     let runtime =
         match tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build() {
             Ok(runtime) => runtime,
@@ -139,6 +147,7 @@ impl Sidecar {
             outbound: self.outbound,
             admin: self.admin,
             metrics: self.metrics,
+            network_of: self.network_of,
             workers: usize::from(self.workers),
             drain: Duration::from_secs(self.drain_seconds),
             ..Config::new(&self.namespace, &self.workload)

@@ -24,6 +24,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// Metrics and readiness.
     pub metrics: Option<SocketAddr>,
+    /// A process in whose network namespace the application runs, when it is not ours.
+    pub network_of: Option<u32>,
     /// Worker threads, at least 1.
     pub workers: usize,
     /// How long connections may take to end after SIGTERM.
@@ -46,6 +48,7 @@ impl Config {
             outbound: Vec::new(),
             admin: None,
             metrics: None,
+            network_of: None,
             workers: 1,
             drain: Duration::from_secs(10),
             timeouts: Timeouts::default(),

@@ -22,7 +22,7 @@ use self::own::{Own, Served};
 use crate::config::InboundListener;
 use crate::detect::Sniff;
 use crate::http::{self, Connector, OwnBounds, RequestHead, Upstream, Wire};
-use crate::net::{Accepted, Stream};
+use crate::net::{Accepted, Namespace, Stream};
 use crate::tcp::{self, First, Opening};
 use crate::telemetry::{AppProtocol, Direction, Event, Failure, Security, Side};
 use crate::tls::{self, Alpn, Hello};
@@ -49,10 +49,16 @@ enum Entry {
 }
 
 impl Inbound {
-    /// In front of the application at `listener.app`.
-    pub fn new(worker: &Rc<Worker>, identity: &Identity, listener: InboundListener) -> Rc<Self> {
+    /// In front of the application at `listener.app`, in `network` when it is not here.
+    pub fn new(
+        worker: &Rc<Worker>,
+        identity: &Identity,
+        network: Option<&Namespace>,
+        listener: InboundListener,
+    ) -> Rc<Self> {
         let connector = Rc::new(Connector {
             tls: None,
+            network: network.cloned(),
             timeouts: worker.config.timeouts,
             limits: worker.config.limits,
             tasks: worker.upstreams.clone(),

@@ -2,9 +2,11 @@
 //! opens a socket (INV-2). It must not know what the bytes mean.
 
 mod accept;
+mod namespace;
 mod stream;
 
 pub use accept::{Accepted, Listener, Notice, accept};
+pub use namespace::{Namespace, NamespaceError, join_user_namespace};
 pub use stream::{Duplex, Stream};
 
 use std::io;

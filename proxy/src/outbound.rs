@@ -59,6 +59,7 @@ impl Outbound {
     pub fn new(worker: &Rc<Worker>, identity: Identity, own: Vec<SocketAddr>) -> Rc<Self> {
         let connector = Rc::new(Connector {
             tls: Some(Rc::new(Clients::new(identity))),
+            network: None,
             timeouts: worker.config.timeouts,
             limits: worker.config.limits,
             tasks: worker.upstreams.clone(),

@@ -60,7 +60,8 @@ pub struct BindError {
 }
 
 impl BindError {
-    fn new(addr: SocketAddr, source: io::Error) -> Self {
+    /// What the system says about an address.
+    pub fn new(addr: SocketAddr, source: io::Error) -> Self {
         let owner = if source.kind() == io::ErrorKind::AddrInUse { owner::of(addr) } else { None };
         Self { addr, owner, option: None, source }
     }

@@ -5,7 +5,7 @@ use mesh_lifecycle::bind::{self, BindError, ReusePort};
 use super::{Addresses, StartError};
 use crate::admin;
 use crate::config::Config;
-use crate::net::Listener;
+use crate::net::{Listener, Namespace};
 
 /// What is bound and not yet served.
 pub(super) struct Bound {
@@ -24,7 +24,10 @@ pub(super) struct Sockets {
 }
 
 impl Bound {
-    pub(super) fn bind(config: &Config) -> Result<(Self, Addresses), StartError> {
+    pub(super) fn bind(
+        config: &Config,
+        network: Option<&Namespace>,
+    ) -> Result<(Self, Addresses), StartError> {
         let workers = config.workers.max(1);
         let named = |option| move |error: BindError| error.with_option(option);
         let all = |addresses: Vec<_>, option| -> Result<Vec<Listener>, BindError> {
@@ -33,9 +36,17 @@ impl Bound {
                 .map(|address| Listener::bind(address, workers).map_err(named(option)))
                 .collect()
         };
+        // What the application connects to is where the application is.
+        let near = |addresses: Vec<_>, option| -> Result<Vec<Listener>, BindError> {
+            let Some(network) = network else { return all(addresses, option) };
+            addresses
+                .into_iter()
+                .map(|address| Listener::bind_within(network, address, workers).map_err(named(option)))
+                .collect()
+        };
         let inbound = all(config.inbound.iter().map(|one| one.listen).collect(), "--inbound")?;
-        let outbound = all(config.outbound.iter().map(|one| one.listen).collect(), "--outbound")?;
-        let outbound_proxy = all(config.outbound_proxy.into_iter().collect(), "--outbound-proxy")?.pop();
+        let outbound = near(config.outbound.iter().map(|one| one.listen).collect(), "--outbound")?;
+        let outbound_proxy = near(config.outbound_proxy.into_iter().collect(), "--outbound-proxy")?.pop();
         let metrics =
             config.metrics.map(|at| bind::tcp(at, ReusePort::No).map_err(named("--metrics"))).transpose()?;
         let admin = config.admin.map(admin::bind_loopback).transpose()?;

@@ -15,7 +15,7 @@ use super::StartError;
 use super::listeners::Sockets;
 use crate::config::{Config, InboundListener};
 use crate::inbound::Inbound;
-use crate::net::{self, Accepted};
+use crate::net::{self, Accepted, Namespace};
 use crate::outbound::{Host, Outbound};
 use crate::telemetry::{Event, WorkerSeed};
 use crate::worker::Worker;
@@ -28,6 +28,8 @@ pub(super) struct Seed {
     pub(super) discovery: Discovery,
     pub(super) telemetry: WorkerSeed,
     pub(super) sockets: Sockets,
+    /// Where the application is, when that is not here.
+    pub(super) network: Option<Namespace>,
     pub(super) own: Vec<SocketAddr>,
     pub(super) stop: CancellationToken,
     pub(super) ended: tokio::sync::oneshot::Sender<()>,
@@ -78,11 +80,12 @@ async fn serve(seed: Seed) {
 }
 
 async fn work(seed: Seed) {
-    let Seed { config, identity, discovery, telemetry, sockets, own, stop, ended } = seed;
+    let Seed { config, identity, discovery, telemetry, sockets, network, own, stop, ended } = seed;
     let worker = Worker::new(config, discovery, telemetry.build());
     let listeners = Tasks::new();
     let outbound = Outbound::new(&worker, identity.clone(), own);
-    let inbound = listen(&worker, &outbound, &identity, sockets, &listeners);
+    let ways = Ways { outbound: &outbound, identity: &identity, network: network.as_ref() };
+    let inbound = listen(&worker, &ways, sockets, &listeners);
     tokio::select! {
         () = stop.cancelled() => {}
         () = housekeeping(&worker, &outbound, &inbound) => {}
@@ -93,13 +96,15 @@ async fn work(seed: Seed) {
     let _ = ended.send(());
 }
 
-fn listen(
-    worker: &Rc<Worker>,
-    outbound: &Rc<Outbound>,
-    identity: &Identity,
-    sockets: Sockets,
-    listeners: &Tasks,
-) -> Vec<Rc<Inbound>> {
+/// What connections are served with.
+struct Ways<'a> {
+    outbound: &'a Rc<Outbound>,
+    identity: &'a Identity,
+    network: Option<&'a Namespace>,
+}
+
+fn listen(worker: &Rc<Worker>, ways: &Ways<'_>, sockets: Sockets, listeners: &Tasks) -> Vec<Rc<Inbound>> {
+    let Ways { outbound, identity, network } = *ways;
     let config = Arc::clone(&worker.config);
     if let Some(socket) = sockets.outbound_proxy {
         let outbound = Rc::clone(outbound);
@@ -116,7 +121,7 @@ fn listen(
     for (socket, listener) in sockets.inbound.into_iter().zip(&config.inbound) {
         // The port that it really is, where any was asked for.
         let listen = socket.local_addr().unwrap_or(listener.listen);
-        let inbound = Inbound::new(worker, identity, InboundListener { listen, ..*listener });
+        let inbound = Inbound::new(worker, identity, network, InboundListener { listen, ..*listener });
         all.push(Rc::clone(&inbound));
         accept(worker, listeners, socket, move |accepted| inbound.serve(accepted));
     }

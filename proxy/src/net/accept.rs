@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio_util::sync::CancellationToken;
 
-use super::{Stream, no_delay};
+use super::{Namespace, Stream, no_delay};
 
 /// A bound listener, not yet on a worker: std's, because tokio's belongs to the runtime that made it.
 #[derive(Debug)]
@@ -25,9 +25,24 @@ impl Listener {
     /// Binds `address` once for each worker; the kernel spreads connections over them. With port 0 all share the port that the
     /// first one got.
     pub fn bind(address: SocketAddr, workers: usize) -> Result<Self, BindError> {
-        let sockets = bind::tcp_group(address, workers)?;
+        Ok(Self::of(bind::tcp_group(address, workers)?, address))
+    }
+
+    /// The same in the network namespace of the application.
+    pub fn bind_within(
+        namespace: &Namespace,
+        address: SocketAddr,
+        workers: usize,
+    ) -> Result<Self, BindError> {
+        match namespace.within(move || bind::tcp_group(address, workers)) {
+            Some(sockets) => Ok(Self::of(sockets?, address)),
+            None => Err(BindError::new(address, io::Error::other("the thread in the namespace is gone"))),
+        }
+    }
+
+    fn of(sockets: Vec<std::net::TcpListener>, address: SocketAddr) -> Self {
         let address = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(address);
-        Ok(Self { sockets, address })
+        Self { sockets, address }
     }
 
     /// Where it listens, with the real port.

@@ -9,7 +9,7 @@ use mesh_model::endpoint::Transport;
 
 use super::Exceeded;
 use crate::config::{Limits, Timeouts};
-use crate::net::{self, ConnectError, Stream};
+use crate::net::{self, ConnectError, Namespace, Stream};
 use crate::telemetry::Failure;
 use crate::tls::{Alpn, ClientFailure, Clients};
 
@@ -18,6 +18,8 @@ use crate::tls::{Alpn, ClientFailure, Clients};
 pub struct Connector {
     /// TLS configurations; `None` where only plaintext is spoken (to the application).
     pub tls: Option<Rc<Clients>>,
+    /// Where to connect from, when that is not here.
+    pub network: Option<Namespace>,
     /// Deadlines.
     pub timeouts: Timeouts,
     /// Bounds.
@@ -81,7 +83,11 @@ impl Connector {
         limit: Option<Duration>,
     ) -> Result<Stream, Unreached> {
         let limit = limit.unwrap_or(self.timeouts.connect);
-        let tcp = net::connect(address, limit).await.map_err(|error| match &error {
+        let tcp = match &self.network {
+            Some(network) => network.connect(address, limit).await,
+            None => net::connect(address, limit).await,
+        };
+        let tcp = tcp.map_err(|error| match &error {
             ConnectError::Refused { source, .. } => Unreached::Refused(format!("{error}: {source}").into()),
             ConnectError::Timeout { .. } => Unreached::Timeout(error.to_string().into()),
         })?;
