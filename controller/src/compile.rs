@@ -3,8 +3,9 @@
 //!
 //! [`settings`] fills in the MeshConfig's defaults, [`services`] and [`endpoints`] follow selectors and slices, [`routes`]
 //! resolves parents and backends, [`policies`] attaches policies and settles their conflicts, [`own`] turns endpoints round: what
-//! each workload serves.
+//! each workload serves, and [`addresses`] finds what each IP address is.
 
+pub mod addresses;
 pub mod endpoints;
 pub mod own;
 pub mod policies;
@@ -13,8 +14,10 @@ pub mod services;
 pub mod settings;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use mesh_model::address::Address;
 use mesh_model::endpoint::Endpoints;
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::route::Route;
@@ -40,6 +43,8 @@ pub struct Compiled {
     pub policies: Vec<Arc<TrafficPolicy>>,
     /// What each workload serves; those that serve nothing are not there.
     pub own: BTreeMap<WorkloadName, OwnServices>,
+    /// What each IP address is.
+    pub addresses: BTreeMap<IpAddr, Arc<Address>>,
     /// What is to be said about each object.
     pub objects: BTreeMap<ObjectKey, ObjectReport>,
 }
@@ -83,7 +88,8 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
         reports.object(key, &entry.origin, None);
     }
     let own = own::compile(&services, &mut reports);
-    Compiled { mesh, services, routes, policies, own, objects: reports.objects }
+    let addresses = addresses::compile(index, &mesh, &services, &mut reports);
+    Compiled { mesh, services, routes, policies, own, addresses, objects: reports.objects }
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ pub mod bounds;
 pub mod decode;
 pub mod encode;
 
+use std::net::IpAddr;
+
+use mesh_model::address::Address;
 use mesh_model::endpoint::Endpoints;
 use mesh_model::route::{Route, RouteId};
 use mesh_model::service::{OwnServices, Service};
@@ -37,11 +40,13 @@ pub enum ModelResource {
     Policy(TrafficPolicy),
     /// What the proxy's own workload serves.
     Own(OwnServices),
+    /// What an IP address is.
+    Address(Address),
 }
 
 impl ModelResource {
     /// The name on the wire: `mesh`, `own`, `service/NS/NAME`, `endpoints/NS/NAME`, `httproute/NS/NAME`,
-    /// `grpcroute/NS/NAME` or `trafficpolicy/NS/NAME`.
+    /// `grpcroute/NS/NAME`, `trafficpolicy/NS/NAME` or `address/IP`.
     pub fn name(&self) -> String {
         match self {
             Self::Mesh(_) => MESH.to_owned(),
@@ -50,6 +55,7 @@ impl ModelResource {
             Self::Route(route) => route_name(&route.id),
             Self::Policy(policy) => policy.resource_name(),
             Self::Own(_) => OWN.to_owned(),
+            Self::Address(address) => address_name(address.ip),
         }
     }
 
@@ -61,7 +67,8 @@ impl ModelResource {
         match &mut wire.body {
             Some(Body::Route(route)) => route.origin.clear(),
             Some(Body::Policy(policy)) => policy.origin.clear(),
-            Some(Body::Mesh(_) | Body::Service(_) | Body::Endpoints(_) | Body::Own(_)) | None => {}
+            Some(Body::Mesh(_) | Body::Service(_) | Body::Endpoints(_) | Body::Own(_) | Body::Address(_))
+            | None => {}
         }
         format!("{:016x}", fnv1a(&wire.encode_to_vec()))
     }
@@ -77,6 +84,18 @@ pub const OWN: &str = "own";
 pub fn route_name(id: &RouteId) -> String {
     id.to_string()
 }
+
+/// The name of what an IP address is.
+pub fn address_name(ip: IpAddr) -> String {
+    format!("{ADDRESS}{ip}")
+}
+
+/// The address that a resource of that name is about, if it is about one.
+pub fn address_of(name: &str) -> Option<IpAddr> {
+    name.strip_prefix(ADDRESS)?.parse().ok()
+}
+
+const ADDRESS: &str = "address/";
 
 /// Why a resource cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

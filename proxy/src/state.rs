@@ -5,11 +5,12 @@
 //! the rejects leave. Two rules hold: a bad resource never changes what is in force (INV: last good form stays), and a
 //! route is in force only when the endpoints of all its backends are here (make before break).
 
+mod addresses;
 mod force;
 mod snapshot;
 mod store;
 
-pub use snapshot::{Destination, Lookup, Snapshot};
+pub use snapshot::{Destination, KnownAddress, Lookup, LookupAddress, Snapshot};
 pub use store::{Applied, Store};
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ fn workload_port<'a>(workload: &'a Workload, target: &Target) -> Option<&'a Work
     })
 }
 
-fn from_workload(
+pub(super) fn from_workload(
     mesh: &MeshSettings,
     name: &WorkloadName,
     workload: &Workload,
@@ -121,7 +121,7 @@ fn from_workload(
 }
 
 /// A member of the mesh shows the identity of its namespace and service account. With mTLS disabled nobody shows any.
-fn transport(mesh: &MeshSettings, name: &WorkloadName, workload: &Workload) -> Transport {
+pub(super) fn transport(mesh: &MeshSettings, name: &WorkloadName, workload: &Workload) -> Transport {
     if !workload.spec.mesh || mesh.mtls_mode == MtlsMode::Disabled {
         return Transport::Plain;
     }

@@ -36,18 +36,14 @@ pub enum Outgoing {
 
 impl Outgoing {
     /// An update.
-    pub fn update(
-        nonce: u64,
-        resources: Vec<Arc<Resource>>,
-        removed: Vec<String>,
-        unknown: Vec<Destination>,
-        at: At,
-    ) -> Self {
+    pub fn update(nonce: u64, resources: Vec<Arc<Resource>>, gone: Gone, at: At) -> Self {
+        let Gone { removed, unknown, unknown_sought } = gone;
         let rest = Update {
             nonce,
             resources: Vec::new(),
             removed,
             unknown,
+            unknown_sought,
             watermark: Some(at.watermark),
             subscription: at.subscription,
         };
@@ -76,6 +72,17 @@ impl Outgoing {
             buf.put_slice(&resource.bytes);
         }
     }
+}
+
+/// What is not there.
+#[derive(Debug, Clone, Default)]
+pub struct Gone {
+    /// Names of resources that are no more.
+    pub removed: Vec<String>,
+    /// Destinations that nobody knows.
+    pub unknown: Vec<Destination>,
+    /// Addresses and hosts that nobody knows.
+    pub unknown_sought: Vec<String>,
 }
 
 /// Up to where an update goes.

@@ -4,16 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use mesh_model::address::Sought;
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::spiffe::SpiffeId;
 use mesh_proto::config::v1::{Ack, Destination, Hello, Subscribe, Watermark};
 
-use super::codec::{At, Outgoing};
+use super::codec::{At, Gone, Outgoing};
 use super::snapshot::{Resource, Snapshot};
 use crate::status::programmed::Holding;
 
-/// Most destinations of a proxy.
-pub const MAX_DESTINATIONS: usize = 4_096;
+/// Most destinations of a proxy: twice as many as it asks for by name, since what its workload serves and the services behind the
+/// addresses that it dials are beside those.
+pub const MAX_DESTINATIONS: usize = 8_192;
+/// Most addresses and hosts of a proxy.
+pub const MAX_SOUGHT: usize = 4_096;
 /// Most resources that a proxy may say it holds.
 pub const MAX_HELD: usize = 50_000;
 /// Updates that wait for their ack; older ones are not waited for.
@@ -27,6 +31,9 @@ pub enum Refused {
     /// Too many destinations.
     #[error("{0} destinations, at most {MAX_DESTINATIONS} are served on a stream")]
     Destinations(usize),
+    /// Too many addresses and hosts.
+    #[error("{0} addresses and hosts, at most {MAX_SOUGHT} are served on a stream")]
+    Sought(usize),
     /// Too many resources held.
     #[error("{0} resources held, at most {MAX_HELD} are compared")]
     Held(usize),
@@ -48,6 +55,13 @@ enum Answer {
     None,
     InForce,
     Rejected { field: String, reason: String },
+}
+
+/// Whether a proxy was told that something is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    Told,
+    NotTold,
 }
 
 /// A resource that a proxy could not use.
@@ -87,6 +101,10 @@ pub struct Session {
     impossible: Vec<Destination>,
     /// Told to be unknown, and still is.
     unknown: BTreeSet<ServiceName>,
+    /// Addresses and hosts, each with whether it was told to be unknown, and still is.
+    sought: BTreeMap<Sought, Unknown>,
+    /// What the proxy asked about that is neither; answered as unknown.
+    unreadable: Vec<String>,
     told: HashMap<Arc<str>, Told>,
     nonce: u64,
     pending: VecDeque<(u64, u64)>,
@@ -112,6 +130,8 @@ impl Session {
             destinations: BTreeSet::new(),
             impossible: Vec::new(),
             unknown: BTreeSet::new(),
+            sought: BTreeMap::new(),
+            unreadable: Vec::new(),
             told: hello.held.into_iter().map(held).collect(),
             nonce: 0,
             pending: VecDeque::new(),
@@ -121,6 +141,7 @@ impl Session {
             answered: 0,
         };
         session.add(hello.destinations)?;
+        session.seek(hello.sought)?;
         Ok(session)
     }
 
@@ -137,8 +158,34 @@ impl Session {
                 self.unknown.remove(&service);
             }
         }
+        for gone in subscribe.remove_sought {
+            if let Ok(sought) = Sought::parse(&gone) {
+                self.sought.remove(&sought);
+            }
+        }
         self.subscription = subscribe.sequence.max(self.subscription + 1);
-        self.add(subscribe.add)
+        self.add(subscribe.add)?;
+        self.seek(subscribe.add_sought)
+    }
+
+    fn seek(&mut self, sought: Vec<String>) -> Result<(), Refused> {
+        let asked = self.sought.len() + sought.len();
+        if sought.len() > MAX_SOUGHT {
+            return Err(Refused::Sought(asked));
+        }
+        for text in sought {
+            match Sought::parse(&text) {
+                // Asked for again: answered again.
+                Ok(sought) => {
+                    self.sought.insert(sought, Unknown::NotTold);
+                }
+                Err(_) => self.unreadable.push(text),
+            }
+        }
+        if self.sought.len() > MAX_SOUGHT || self.unreadable.len() > MAX_SOUGHT {
+            return Err(Refused::Sought(asked));
+        }
+        Ok(())
     }
 
     fn add(&mut self, destinations: Vec<Destination>) -> Result<(), Refused> {
@@ -216,6 +263,17 @@ impl Session {
                 unknown.push(Destination { namespace, name });
             }
         }
+        let mut unknown_sought = std::mem::take(&mut self.unreadable);
+        for (sought, told) in &mut self.sought {
+            let known = snapshot.closure_of_sought(sought, &self.proxy.namespace, |resource| {
+                wanted.insert(&resource.name, resource);
+            });
+            if known {
+                *told = Unknown::NotTold;
+            } else if std::mem::replace(told, Unknown::Told) == Unknown::NotTold {
+                unknown_sought.push(sought.to_string());
+            }
+        }
         let mut removed: Vec<Arc<str>> =
             self.told.keys().filter(|name| !wanted.contains_key(name)).cloned().collect();
         removed.sort_unstable();
@@ -228,7 +286,9 @@ impl Session {
         let resources: Vec<Arc<Resource>> =
             wanted.values().filter(different).map(|resource| Arc::clone(resource)).collect();
         self.sent_revision = snapshot.revision;
-        if resources.is_empty() && removed.is_empty() && unknown.is_empty() && !self.owes_answer() {
+        let nothing =
+            resources.is_empty() && removed.is_empty() && unknown.is_empty() && unknown_sought.is_empty();
+        if nothing && !self.owes_answer() {
             self.settle();
             return None;
         }
@@ -245,7 +305,8 @@ impl Session {
         self.answered = self.subscription;
         let at = At { watermark: watermark(snapshot, now_ms), subscription: self.subscription };
         let removed = removed.iter().map(ToString::to_string).collect();
-        Some(Outgoing::update(self.nonce, resources, removed, unknown, at))
+        let gone = Gone { removed, unknown, unknown_sought };
+        Some(Outgoing::update(self.nonce, resources, gone, at))
     }
 
     /// Up to where the proxy was told everything. Only right after [`Session::next_update`] for the same snapshot.

@@ -1,9 +1,11 @@
 //! What proxies can be told at one revision: every resource encoded once, and who needs it. Immutable. It must not know streams.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use mesh_model::address::{Address, Meaning, Sought};
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::route::{BackendTarget, Filter, Route, RouteId};
 use mesh_model::service::OwnServices;
@@ -41,6 +43,13 @@ struct AttachedRoute {
     policies: Arc<[Arc<Resource>]>,
 }
 
+/// An address, encoded when the first proxy asks for it: there are many, and most are never dialled.
+#[derive(Debug)]
+struct Place {
+    address: Arc<Address>,
+    resource: OnceLock<Arc<Resource>>,
+}
+
 /// Everything at one revision.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -55,6 +64,7 @@ pub struct Snapshot {
     own: BTreeMap<WorkloadName, Arc<Resource>>,
     /// Of workloads that serve nothing.
     serves_nothing: Arc<Resource>,
+    addresses: HashMap<IpAddr, Arc<Place>>,
 }
 
 /// Whether a snapshot says anything that the one before did not.
@@ -111,20 +121,28 @@ impl Snapshot {
             .iter()
             .map(|(workload, services)| (workload.clone(), own(known(workload), services)))
             .collect();
+        let addresses = places(&compiled.addresses, before);
         let Builder { resources, reused, .. } = builder;
         let same = before.is_some_and(|before| {
-            before.resources.len() == resources.len() && reused == resources.len() && before.own == own
+            before.resources.len() == resources.len()
+                && reused == resources.len()
+                && before.own == own
+                && before.addresses.len() == addresses.len()
+                && addresses.iter().all(|(ip, place)| before.has(*ip, place))
         });
-        let snapshot = Self { revision, time_ms, resources, mesh, services, own, serves_nothing };
+        let snapshot = Self { revision, time_ms, resources, mesh, services, own, serves_nothing, addresses };
         (snapshot, if same { News::None } else { News::Some })
     }
 
     /// The resource of that name.
     pub fn resource(&self, name: &str) -> Option<&Arc<Resource>> {
-        self.resources.get(name)
+        match convert::address_of(name) {
+            Some(ip) => self.addresses.get(&ip).map(|place| place.resource()),
+            None => self.resources.get(name),
+        }
     }
 
-    /// How many resources there are.
+    /// How many resources there are, addresses not counted.
     pub fn len(&self) -> usize {
         self.resources.len()
     }
@@ -168,6 +186,65 @@ impl Snapshot {
         }
         true
     }
+}
+
+impl Snapshot {
+    /// Calls `visit` for what `sought` is and for all that a client in `namespace` needs to talk to it: the closure of the service whose
+    /// virtual address it is; or the services and policies, without routes and endpoints, that stand at an endpoint's own address.
+    /// `false`: it is nothing that the mesh knows.
+    #[must_use]
+    pub fn closure_of_sought<'a>(
+        &'a self,
+        sought: &Sought,
+        namespace: &str,
+        mut visit: impl FnMut(&'a Arc<Resource>),
+    ) -> bool {
+        let place = match sought {
+            Sought::Address(ip) => self.addresses.get(ip),
+            Sought::Host(_) => None,
+        };
+        let Some(place) = place else { return false };
+        visit(place.resource());
+        match &place.address.meaning {
+            Meaning::Service(service) => self.closure(service, namespace, visit),
+            Meaning::Served(served) => {
+                for entry in served.services().into_iter().filter_map(|service| self.services.get(service)) {
+                    visit(&entry.service);
+                    entry.policies.iter().for_each(&mut visit);
+                }
+                true
+            }
+        }
+    }
+
+    fn has(&self, ip: IpAddr, place: &Arc<Place>) -> bool {
+        self.addresses.get(&ip).is_some_and(|before| Arc::ptr_eq(before, place))
+    }
+}
+
+impl Place {
+    fn resource(&self) -> &Arc<Resource> {
+        self.resource.get_or_init(|| {
+            let model = ModelResource::Address(Address::clone(&self.address));
+            let version = model.version();
+            Arc::new(encode(&model, version))
+        })
+    }
+}
+
+/// What is the same as before is taken from there, with its bytes if it was encoded.
+fn places(
+    addresses: &BTreeMap<IpAddr, Arc<Address>>,
+    before: Option<&Snapshot>,
+) -> HashMap<IpAddr, Arc<Place>> {
+    let place = |ip: &IpAddr, address: &Arc<Address>| {
+        let known = before.and_then(|before| before.addresses.get(ip));
+        match known.filter(|known| known.address == *address) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(Place { address: Arc::clone(address), resource: OnceLock::new() }),
+        }
+    };
+    addresses.iter().map(|(ip, address)| (*ip, place(ip, address))).collect()
 }
 
 impl Entry {

@@ -110,7 +110,9 @@ fn admit(context: &Context, peer: Option<PeerInfo>, hello: &Hello) -> Result<Pro
 fn refuse(context: &Context, refused: &Refused) -> Status {
     context.counters.refused.inc();
     match refused {
-        Refused::Destinations(_) | Refused::Held(_) => Status::resource_exhausted(refused.to_string()),
+        Refused::Destinations(_) | Refused::Sought(_) | Refused::Held(_) => {
+            Status::resource_exhausted(refused.to_string())
+        }
         Refused::SecondHello => Status::invalid_argument(refused.to_string()),
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mesh_identity::testing::TestCa;
+use mesh_model::address::Meaning;
 use mesh_proto::config::v1::{Hello, Reject, backend, client_message, resource};
 use mesh_proto::convert;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -191,6 +192,38 @@ async fn a_proxy_is_told_what_its_own_workload_serves() {
     assert_eq!(own(proxy.update().await.resources).unwrap(), ["127.7.0.1:15006 shop/web:80"]);
     let mut client = world.proxy("client", &[]).await;
     assert_eq!(own(client.update().await.resources).unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_captured_connections_address_is_answered_and_followed() {
+    let virtual_address = |ip: &str| SHOP.replacen("spec: {", &format!("spec: {{clusterIP: {ip}, "), 1);
+    let world = World::new(&virtual_address("10.96.0.1")).await;
+    let mut proxy = world.proxy("client", &[]).await;
+    proxy.update().await;
+    proxy.seek(&["10.96.0.1", "10.96.0.2", "127.7.0.1"]).await;
+    let answer = proxy.update().await;
+    assert_eq!((answer.subscription, answer.unknown_sought.as_slice()), (2, &["10.96.0.2".to_owned()][..]));
+    let meaning = |resources: &[mesh_proto::config::v1::Resource], name: &str| {
+        let found = resources.iter().find(|resource| resource.name == name).expect("it is there").clone();
+        let Ok(convert::ModelResource::Address(address)) = convert::decode(found) else {
+            panic!("no address")
+        };
+        address.meaning
+    };
+    let Meaning::Service(service) = meaning(&answer.resources, "address/10.96.0.1") else {
+        panic!("no service")
+    };
+    assert!(names(&answer.resources).contains(&format!("endpoints/{service}").as_str()));
+    let Meaning::Served(served) = meaning(&answer.resources, "address/127.7.0.1") else {
+        panic!("no endpoint")
+    };
+    assert!(served.ports.iter().any(|port| port.service.is_some()), "{served:?}");
+
+    world.edit(&virtual_address("10.96.0.2"));
+    let moved = proxy.update().await;
+    assert_eq!(moved.removed, ["address/10.96.0.1"]);
+    assert_eq!(moved.unknown_sought, ["10.96.0.1"]);
+    assert_eq!(meaning(&moved.resources, "address/10.96.0.2"), Meaning::Service(service));
 }
 
 #[tokio::test]

@@ -149,8 +149,13 @@ impl Proxy {
         let proxy =
             ProxyId { namespace: namespace.into(), workload: workload.into(), instance: "test".into() };
         let destinations = destinations.iter().map(|name| destination(name)).collect();
-        let hello =
-            Hello { proxy: Some(proxy), held: held.clone(), destinations, proxy_version: "0.0.1".into() };
+        let hello = Hello {
+            proxy: Some(proxy),
+            held: held.clone(),
+            destinations,
+            proxy_version: "0.0.1".into(),
+            ..Hello::default()
+        };
         out.send(ClientMessage { message: Some(client_message::Message::Hello(hello)) }).await.unwrap();
         let call = ConfigServiceClient::new(channel).stream(ReceiverStream::new(messages)).await;
         let inbound = call.expect("the stream opens").into_inner();
@@ -207,7 +212,16 @@ impl Proxy {
     pub async fn subscribe(&mut self, add: &[&str], remove: &[&str]) {
         self.sequence += 1;
         let list = |names: &[&str]| names.iter().map(|name| destination(name)).collect();
-        let subscribe = Subscribe { add: list(add), remove: list(remove), sequence: self.sequence };
+        let (add, remove) = (list(add), list(remove));
+        let subscribe = Subscribe { add, remove, sequence: self.sequence, ..Subscribe::default() };
+        self.send(client_message::Message::Subscribe(subscribe)).await;
+    }
+
+    /// Asks what addresses and hosts are.
+    pub async fn seek(&mut self, sought: &[&str]) {
+        self.sequence += 1;
+        let add_sought = sought.iter().map(|one| (*one).to_owned()).collect();
+        let subscribe = Subscribe { add_sought, sequence: self.sequence, ..Subscribe::default() };
         self.send(client_message::Message::Subscribe(subscribe)).await;
     }
 

@@ -5,6 +5,7 @@
 //! [`head::HeadView`]; a configuration enters as the plain types of [`service`], [`endpoint`], [`route`],
 //! [`traffic`] and [`settings`]. What leaves is a decision that names the object and the field it came from.
 
+pub mod address;
 pub mod authority;
 pub mod duration;
 pub mod endpoint;

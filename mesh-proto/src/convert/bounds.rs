@@ -36,6 +36,8 @@ pub const PPM: u32 = 1_000_000;
 pub const PRIORITY: u32 = 127;
 /// Addresses that a workload serves, each for one port of a service.
 pub const OWN: usize = 1_024;
+/// Ports that are known of one address.
+pub const SERVED: usize = 4_096;
 /// Targets of a policy.
 pub const TARGETS: usize = 256;
 /// Entries of a list of statuses or kinds of failures.

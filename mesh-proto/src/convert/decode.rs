@@ -1,5 +1,6 @@
 //! From the wire to the model. It must not apply anything: it only says what a resource means, or where it is wrong.
 
+mod address;
 mod field;
 mod policy;
 mod route;
@@ -40,6 +41,7 @@ fn body_of(name: &str, body: Option<wire::resource::Body>) -> Result<ModelResour
         Some(wire::resource::Body::Route(one)) => ModelResource::Route(route::route(one)?),
         Some(wire::resource::Body::Policy(one)) => ModelResource::Policy(policy::policy(one)?),
         Some(wire::resource::Body::Own(all)) => ModelResource::Own(own(all)?),
+        Some(wire::resource::Body::Address(one)) => ModelResource::Address(address::address(one)?),
     };
     let own = model.name();
     if own == name {
@@ -149,18 +151,8 @@ fn endpoints(endpoints: wire::Endpoints) -> Result<Endpoints, Wrong> {
 /// lesser evil only while others are ready.
 fn endpoint(field: &Field<'_>, endpoint: wire::Endpoint) -> Result<Endpoint, Wrong> {
     let address = address(&field.at("address"), &endpoint.address)?;
-    // An identity that cannot be read must never become plaintext.
-    let transport = if endpoint.identity.is_empty() {
-        Transport::Plain
-    } else {
-        Transport::Mesh(SpiffeId::parse(&endpoint.identity).map_err(|e| field.at("identity").refused(&e))?)
-    };
-    let workload = if endpoint.workload.is_empty() && endpoint.workload_namespace.is_empty() {
-        None
-    } else {
-        let name = WorkloadName::new(&endpoint.workload_namespace, &endpoint.workload);
-        Some(name.map_err(|e| field.at("workload").refused(&e))?)
-    };
+    let transport = transport(field, &endpoint.identity)?;
+    let workload = workload(field, &endpoint.workload_namespace, &endpoint.workload)?;
     let state = match wire::EndpointState::try_from(endpoint.state) {
         Ok(wire::EndpointState::Unspecified | wire::EndpointState::Ready) => EndpointState::Ready,
         Ok(wire::EndpointState::Draining) | Err(_) => EndpointState::Draining,
@@ -174,6 +166,21 @@ fn endpoint(field: &Field<'_>, endpoint: wire::Endpoint) -> Result<Endpoint, Wro
         weight: field.at("weight").at_most(endpoint.weight, bounds::WEIGHT)?.max(1),
         priority: field.at("priority").at_most(endpoint.priority, bounds::PRIORITY)?,
     })
+}
+
+/// An identity that cannot be read must never become plaintext.
+fn transport(field: &Field<'_>, identity: &str) -> Result<Transport, Wrong> {
+    if identity.is_empty() {
+        return Ok(Transport::Plain);
+    }
+    SpiffeId::parse(identity).map(Transport::Mesh).map_err(|e| field.at("identity").refused(&e))
+}
+
+fn workload(field: &Field<'_>, namespace: &str, name: &str) -> Result<Option<WorkloadName>, Wrong> {
+    if namespace.is_empty() && name.is_empty() {
+        return Ok(None);
+    }
+    WorkloadName::new(namespace, name).map(Some).map_err(|e| field.at("workload").refused(&e))
 }
 
 /// Namespace and name of a service; the field is the one that holds both.

@@ -1,5 +1,6 @@
 //! From the model to the wire. It cannot fail and must not decide: what the model says is what is sent.
 
+mod address;
 mod policy;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub fn encode(resource: &ModelResource) -> wire::Resource {
         ModelResource::Route(one) => wire::resource::Body::Route(route(one)),
         ModelResource::Policy(one) => wire::resource::Body::Policy(policy(one)),
         ModelResource::Own(all) => wire::resource::Body::Own(own(all)),
+        ModelResource::Address(one) => wire::resource::Body::Address(address::address(one)),
     };
     wire::Resource { name: resource.name(), version: String::new(), body: Some(body) }
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use mesh_model::address::{Meaning, Member, Served, ServedPort};
 use mesh_model::endpoint::{Endpoint, EndpointState, PortEndpoints, Transport};
 use mesh_model::name::{Name, ServiceName, WorkloadName};
 use mesh_model::route::{
@@ -66,14 +67,22 @@ fn service() -> impl Strategy<Value = Service> {
         .prop_map(|(name, ports, addresses)| Service { name, ports, addresses })
 }
 
-fn endpoints() -> impl Strategy<Value = Endpoints> {
+fn transport() -> impl Strategy<Value = Transport> {
     let identity = (label(), label()).prop_map(|(namespace, account)| {
         Transport::Mesh(SpiffeId::new(TrustDomain::new("td").unwrap(), &namespace, &account).unwrap())
     });
-    let endpoint = (
+    prop_oneof![Just(Transport::Plain), identity]
+}
+
+fn workload() -> impl Strategy<Value = Option<WorkloadName>> {
+    option::of(service_name().prop_map(|name| WorkloadName(name.0)))
+}
+
+fn endpoint() -> impl Strategy<Value = Endpoint> {
+    (
         (any::<IpAddr>(), port()),
-        prop_oneof![Just(Transport::Plain), identity],
-        option::of(service_name().prop_map(|name| WorkloadName(name.0))),
+        transport(),
+        workload(),
         "[a-z0-9-]{0,6}",
         select(vec![EndpointState::Ready, EndpointState::Draining]),
         (prop_oneof![Just(1), 1..=bounds::WEIGHT], prop_oneof![Just(0), 0..=bounds::PRIORITY]),
@@ -86,9 +95,12 @@ fn endpoints() -> impl Strategy<Value = Endpoints> {
             state,
             weight,
             priority,
-        });
+        })
+}
+
+fn endpoints() -> impl Strategy<Value = Endpoints> {
     let ports =
-        (port(), vec(endpoint, 0..5)).prop_map(|(port, endpoints)| PortEndpoints::new(port, endpoints));
+        (port(), vec(endpoint(), 0..5)).prop_map(|(port, endpoints)| PortEndpoints::new(port, endpoints));
     (service_name(), vec(ports, 0..3)).prop_map(|(service, ports)| Endpoints { service, ports })
 }
 
@@ -97,6 +109,20 @@ fn own() -> impl Strategy<Value = OwnServices> {
         .prop_map(|((ip, own), service, port)| OwnPort { address: SocketAddr::new(ip, own), service, port });
     prop::collection::btree_set(one, 0..5)
         .prop_map(|ports| OwnServices { ports: ports.into_iter().collect() })
+}
+
+fn address() -> impl Strategy<Value = Address> {
+    let served_port = (port(), endpoint(), option::of((service_name(), port())))
+        .prop_map(|(port, endpoint, service)| ServedPort { port, endpoint, service });
+    let member = (workload(), transport(), "[a-z0-9-]{0,6}").prop_map(|(workload, transport, zone)| Member {
+        workload,
+        transport,
+        zone,
+    });
+    let served = (vec(served_port, 0..3), option::of(member))
+        .prop_map(|(ports, others)| Meaning::Served(Served { ports, others }));
+    let meaning = prop_oneof![service_name().prop_map(Meaning::Service), served];
+    (any::<IpAddr>(), meaning).prop_map(|(ip, meaning)| Address { ip: ip.to_canonical(), meaning })
 }
 
 /// Milliseconds, at least one.
@@ -263,6 +289,7 @@ fn resource() -> impl Strategy<Value = ModelResource> {
         3 => route().boxed().prop_map(ModelResource::Route),
         3 => policy().prop_map(ModelResource::Policy),
         1 => own().prop_map(ModelResource::Own),
+        2 => address().prop_map(ModelResource::Address),
     ]
 }
 

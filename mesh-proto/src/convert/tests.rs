@@ -1,5 +1,6 @@
 //! What is refused, and with which words; which unknown values have a default; what counts for a version.
 
+mod addresses;
 mod policies;
 
 use mesh_model::endpoint::EndpointState;

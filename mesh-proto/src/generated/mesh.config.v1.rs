@@ -28,6 +28,9 @@ pub struct Hello {
     pub destinations: ::prost::alloc::vec::Vec<Destination>,
     #[prost(string, tag = "4")]
     pub proxy_version: ::prost::alloc::string::String,
+    /// IP addresses and hosts that the proxy wants to be told about: see Subscribe.
+    #[prost(string, repeated, tag = "5")]
+    pub sought: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProxyId {
@@ -65,6 +68,12 @@ pub struct Subscribe {
     /// Number within the stream, ascending. The Hello counts as number 1, so the first Subscribe is 2.
     #[prost(uint64, tag = "3")]
     pub sequence: u64,
+    /// IP addresses and hosts, textual. Each is answered by a resource `address/IP`, which comes together with everything that a
+    /// Destination of the service behind it would bring, or as unknown.
+    #[prost(string, repeated, tag = "4")]
+    pub add_sought: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "5")]
+    pub remove_sought: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Ack {
@@ -117,6 +126,9 @@ pub struct Update {
     /// service which it held already as a backend has no routes. 0: the controller does not say.
     #[prost(uint64, tag = "6")]
     pub subscription: u64,
+    /// Addresses and hosts that the controller does not know. They may come to be known later: the subscription stays.
+    #[prost(string, repeated, tag = "7")]
+    pub unknown_sought: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Sent with each update and every few seconds without one: all changes up to `revision` that concern this stream have
 /// been sent.
@@ -134,13 +146,13 @@ pub struct Watermark {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Resource {
     /// `mesh`, `own`, `service/NS/NAME`, `endpoints/NS/NAME`, `httproute/NS/NAME`, `grpcroute/NS/NAME`,
-    /// `trafficpolicy/NS/NAME`.
+    /// `trafficpolicy/NS/NAME`, `address/IP`.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Hash of the meaning.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
-    #[prost(oneof = "resource::Body", tags = "3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "resource::Body", tags = "3, 4, 5, 6, 7, 8, 9")]
     pub body: ::core::option::Option<resource::Body>,
 }
 /// Nested message and enum types in `Resource`.
@@ -159,6 +171,8 @@ pub mod resource {
         Policy(super::TrafficPolicy),
         #[prost(message, tag = "8")]
         Own(super::OwnServices),
+        #[prost(message, tag = "9")]
+        Address(super::Address),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -235,6 +249,68 @@ pub struct Endpoint {
     /// 0 is used first.
     #[prost(uint32, tag = "8")]
     pub priority: u32,
+}
+/// What an IP address is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Address {
+    #[prost(string, tag = "1")]
+    pub ip: ::prost::alloc::string::String,
+    #[prost(oneof = "address::Meaning", tags = "2, 3")]
+    pub meaning: ::core::option::Option<address::Meaning>,
+}
+/// Nested message and enum types in `Address`.
+pub mod address {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Meaning {
+        /// A virtual address of this service.
+        #[prost(message, tag = "2")]
+        Service(super::ServiceRef),
+        /// An endpoint's own: routes do not count.
+        #[prost(message, tag = "3")]
+        Served(super::Served),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServiceRef {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+/// What is served at an address.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Served {
+    #[prost(message, repeated, tag = "1")]
+    pub ports: ::prost::alloc::vec::Vec<ServedPort>,
+    /// The workload whose sidecar takes every other port too. Absent: nothing is known of other ports.
+    #[prost(message, optional, tag = "2")]
+    pub others: ::core::option::Option<Member>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServedPort {
+    /// As the application dials it.
+    #[prost(uint32, tag = "1")]
+    pub port: u32,
+    #[prost(message, optional, tag = "2")]
+    pub endpoint: ::core::option::Option<Endpoint>,
+    /// Which port of which service it stands for. Absent: none.
+    #[prost(message, optional, tag = "3")]
+    pub service: ::core::option::Option<ServiceRef>,
+    #[prost(uint32, tag = "4")]
+    pub service_port: u32,
+}
+/// A workload, apart from any port.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Member {
+    /// SPIFFE id that the server must show. Empty: not a member of the mesh, plaintext.
+    #[prost(string, tag = "1")]
+    pub identity: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub workload_namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub workload: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub zone: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Route {

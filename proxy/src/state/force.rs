@@ -34,38 +34,51 @@ enum AnswerState {
     Wanted,
     /// Asked with that Subscribe, no answer yet.
     Asked(u64),
+    /// Told together with an address; not sent to the controller yet, or with that Subscribe.
+    Implied(Option<u64>),
     Known,
     Unknown,
 }
 
 impl Want {
+    /// A service that was told because an address stands for it.
+    pub(super) fn implied() -> Self {
+        Self { answer: AnswerState::Implied(None), ..Self::default() }
+    }
+
     pub(super) fn asked(&mut self, sequence: u64) {
-        if self.answer == AnswerState::Wanted {
-            self.answer = AnswerState::Asked(sequence);
-        }
+        self.answer = match self.answer {
+            AnswerState::Wanted => AnswerState::Asked(sequence),
+            AnswerState::Implied(None) => AnswerState::Implied(Some(sequence)),
+            other => other,
+        };
     }
 
     pub(super) fn restart(&mut self) {
-        if let AnswerState::Asked(_) = self.answer {
-            self.answer = AnswerState::Wanted;
-        }
+        self.answer = match self.answer {
+            AnswerState::Asked(_) => AnswerState::Wanted,
+            AnswerState::Implied(_) => AnswerState::Implied(None),
+            other => other,
+        };
     }
 
     pub(super) fn is_to_ask(&self) -> bool {
-        self.answer == AnswerState::Wanted
+        matches!(self.answer, AnswerState::Wanted | AnswerState::Implied(None))
     }
 
     pub(super) fn is_known(&self) -> bool {
-        self.answer == AnswerState::Known
+        matches!(self.answer, AnswerState::Known | AnswerState::Implied(_))
     }
 
     /// An update came that answers all Subscribes up to `subscription` (0: it does not say), and the service is there.
     pub(super) fn told(&mut self, subscription: u64) {
         match self.answer {
-            AnswerState::Asked(sequence) if subscription == 0 || sequence <= subscription => {
+            AnswerState::Asked(sequence) | AnswerState::Implied(Some(sequence))
+                if subscription == 0 || sequence <= subscription =>
+            {
                 self.answer = AnswerState::Known;
             }
-            AnswerState::Wanted | AnswerState::Asked(_) | AnswerState::Known => {}
+            AnswerState::Wanted | AnswerState::Asked(_) | AnswerState::Implied(_) | AnswerState::Known => {}
             // It has come to exist.
             AnswerState::Unknown => self.answer = AnswerState::Known,
         }
@@ -73,8 +86,11 @@ impl Want {
 
     /// The service was removed. Before the answer to a question this says nothing: it may be the echo of an unsubscription.
     pub(super) fn lost(&mut self) {
-        if self.answer == AnswerState::Known {
-            self.gone();
+        match self.answer {
+            AnswerState::Known => self.gone(),
+            AnswerState::Implied(None) => self.answer = AnswerState::Wanted,
+            AnswerState::Implied(Some(sequence)) => self.answer = AnswerState::Asked(sequence),
+            AnswerState::Wanted | AnswerState::Asked(_) | AnswerState::Unknown => {}
         }
     }
 
@@ -132,7 +148,7 @@ impl Store {
         let mut wanted = std::mem::take(&mut self.wanted);
         for (name, want) in &mut wanted {
             match want.answer {
-                AnswerState::Known => {
+                AnswerState::Known | AnswerState::Implied(_) => {
                     let routes = attached.get(name).cloned().unwrap_or_default();
                     let policies = self.attached_policies(name, &routes);
                     if let Some(destination) = self.destination(name, want, &Inputs { routes, policies }) {
@@ -237,6 +253,7 @@ impl Store {
         if *former.unknown != unknown {
             next.unknown = Arc::new(unknown);
         }
+        self.addresses.publish(former, &mut next);
         self.snapshot = Arc::new(next);
     }
 

@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
+use mesh_model::address::{Address, Sought};
 use mesh_model::endpoint::Endpoints;
 use mesh_model::name::ServiceName;
 use mesh_model::route::table::RouteTable;
@@ -23,6 +25,8 @@ pub struct Snapshot {
     pub(super) unknown: Arc<HashSet<ServiceName>>,
     pub(super) backend_policies: Arc<HashMap<ServiceName, PortPolicies>>,
     pub(super) own: Arc<OwnServices>,
+    pub(super) addresses: Arc<HashMap<IpAddr, Arc<KnownAddress>>>,
+    pub(super) unknown_sought: Arc<HashSet<Sought>>,
     pub(super) revision: u64,
 }
 
@@ -64,6 +68,40 @@ pub enum Lookup<'a> {
     NotAsked,
 }
 
+/// What a snapshot says about an address.
+#[derive(Debug, Clone, Copy)]
+pub enum LookupAddress<'a> {
+    /// The controller has told what it is.
+    Known(&'a Arc<KnownAddress>),
+    /// The controller has said that it is nothing that the mesh knows. It will tell when it is.
+    Unknown,
+    /// Nobody has asked yet, or the answer is not here.
+    NotAsked,
+}
+
+/// An address that the workload has dialled.
+#[derive(Debug)]
+pub struct KnownAddress {
+    /// What it is.
+    pub address: Arc<Address>,
+    /// As of a destination.
+    pub(super) used: Arc<AtomicBool>,
+}
+
+impl KnownAddress {
+    /// Notes that the workload uses it.
+    pub(crate) fn mark_used(&self) {
+        mark(&self.used);
+    }
+}
+
+/// Writes only once between two sweeps, so that workers do not fight for the line.
+fn mark(used: &AtomicBool) {
+    if !used.load(Ordering::Relaxed) {
+        used.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A service that the workload calls, with its routes.
 pub struct Destination {
     /// The service.
@@ -80,11 +118,9 @@ impl Destination {
         self.routes.iter().find(|(of, _)| *of == port).map(|(_, table)| table)
     }
 
-    /// Notes that the workload uses it. Writes only once between two sweeps, so that workers do not fight for the line.
+    /// Notes that the workload uses it.
     pub(crate) fn mark_used(&self) {
-        if !self.used.load(Ordering::Relaxed) {
-            self.used.store(true, Ordering::Relaxed);
-        }
+        mark(&self.used);
     }
 }
 
@@ -122,6 +158,25 @@ impl Snapshot {
             None if self.unknown.contains(service) => Lookup::Unknown,
             None => Lookup::NotAsked,
         }
+    }
+
+    /// What is known about that address, IPv4 never dressed as IPv6.
+    pub fn address(&self, ip: IpAddr) -> LookupAddress<'_> {
+        match self.addresses.get(&ip) {
+            Some(known) => LookupAddress::Known(known),
+            None if self.unknown_sought.contains(&Sought::Address(ip)) => LookupAddress::Unknown,
+            None => LookupAddress::NotAsked,
+        }
+    }
+
+    /// All addresses that were asked for and are known.
+    pub fn addresses(&self) -> impl Iterator<Item = &Arc<KnownAddress>> {
+        self.addresses.values()
+    }
+
+    /// Addresses and hosts that the controller does not know.
+    pub fn unknown_sought(&self) -> impl Iterator<Item = &Sought> {
+        self.unknown_sought.iter()
     }
 
     /// A service, whether a destination itself or only a backend of one.

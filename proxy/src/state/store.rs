@@ -4,8 +4,10 @@
 //! in force is decided in [`super::force`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use mesh_model::address::Sought;
 use mesh_model::endpoint::Endpoints;
 use mesh_model::name::{Name, ServiceName};
 use mesh_model::route::{Route, RouteId};
@@ -15,6 +17,7 @@ use mesh_model::traffic::{self, TrafficPolicy};
 use mesh_proto::config::v1::{Destination as WireDestination, Held, Reject, Resource, Update};
 use mesh_proto::convert::{self, ModelResource};
 
+use super::addresses::Addresses;
 use super::force::Want;
 use super::snapshot::Snapshot;
 
@@ -40,6 +43,7 @@ pub struct Store {
     /// Endpoints that came but could not be used, and of which no good form is held: nothing to wait for.
     pub(super) refused_endpoints: HashSet<ServiceName>,
     pub(super) wanted: BTreeMap<ServiceName, Want>,
+    pub(super) addresses: Addresses,
     pub(super) snapshot: Arc<Snapshot>,
 }
 
@@ -50,12 +54,12 @@ pub(super) struct Versioned<T> {
 }
 
 impl<T: PartialEq> Versioned<T> {
-    fn new(version: String, value: T) -> Self {
+    pub(super) fn new(version: String, value: T) -> Self {
         Self { version, value: Arc::new(value) }
     }
 
     /// Keeps the `Arc` when only the version differs.
-    fn put(&mut self, version: String, value: T) {
+    pub(super) fn put(&mut self, version: String, value: T) {
         self.version = version;
         if *self.value != value {
             self.value = Arc::new(value);
@@ -76,6 +80,7 @@ impl Store {
             own: None,
             refused_endpoints: HashSet::new(),
             wanted: BTreeMap::new(),
+            addresses: Addresses::default(),
             snapshot: Arc::new(Snapshot::default()),
         }
     }
@@ -96,6 +101,8 @@ impl Store {
                 rejects.push(reject);
             }
         }
+        self.addresses.unknown(&update.unknown_sought);
+        self.implied();
         self.answer(&update.unknown, update.subscription);
         if let Some(watermark) = update.watermark {
             Arc::make_mut(&mut self.snapshot).revision = watermark.revision;
@@ -154,8 +161,16 @@ impl Store {
                     None => self.own = Some(Versioned::new(version, own)),
                 }
             }
+            ModelResource::Address(address) => self.addresses.put(version, address),
         }
         Ok(())
+    }
+
+    /// A virtual address that is sought brings its service with all that a destination has: it is wanted, and told with it.
+    fn implied(&mut self) {
+        for service in self.addresses.services() {
+            self.wanted.entry(service).or_insert_with(Want::implied);
+        }
     }
 
     /// Notes endpoints that cannot be used, so that no route waits for them for ever.
@@ -182,6 +197,9 @@ impl Store {
             Some(Resourceful::Route) => self.routes.retain(|id, _| id.to_string() != name),
             Some(Resourceful::Policy) => self.policies.retain(|of, _| traffic::resource_name(of) != name),
             Some(Resourceful::Own) => self.own = None,
+            Some(Resourceful::Address(ip)) => {
+                self.addresses.found.remove(&ip);
+            }
             // The settings of the mesh are never gone; a name that means nothing here is not held either.
             None => {}
         }
@@ -215,7 +233,10 @@ impl Store {
         let routes = self.routes.iter().map(|(id, v)| held(id.to_string(), &v.version));
         let policies = self.policies.iter().map(|(name, v)| held(traffic::resource_name(name), &v.version));
         let own = self.own.iter().map(|own| held(convert::OWN.to_owned(), &own.version));
-        settings.chain(own).chain(services).chain(endpoints).chain(routes).chain(policies).collect()
+        let addresses =
+            self.addresses.found.iter().map(|(ip, v)| held(convert::address_name(*ip), &v.version));
+        let named = services.chain(endpoints).chain(routes).chain(policies);
+        settings.chain(own).chain(named).chain(addresses).collect()
     }
 
     /// Asks for a destination, unless it is wanted already.
@@ -223,8 +244,56 @@ impl Store {
         self.wanted.entry(service.clone()).or_default();
     }
 
+    /// Asks what an address or a host is, unless that is asked already. What is still held of it is in the picture at once.
+    pub fn seek(&mut self, sought: &Sought) -> &Arc<Snapshot> {
+        self.addresses.want(sought);
+        if self.addresses.is_known(sought) {
+            self.implied();
+            self.rebuild();
+        }
+        &self.snapshot
+    }
+
+    /// Addresses and hosts that were not asked for yet.
+    pub fn sought_not_asked(&self) -> impl Iterator<Item = &Sought> {
+        self.addresses.not_asked()
+    }
+
+    /// Every address and host that is sought.
+    pub fn sought(&self) -> impl Iterator<Item = &Sought> {
+        self.addresses.all()
+    }
+
+    /// How many addresses and hosts are sought.
+    pub fn sought_count(&self) -> usize {
+        self.addresses.count()
+    }
+
+    /// Whether that is sought.
+    pub fn is_sought(&self, sought: &Sought) -> bool {
+        self.addresses.is_wanted(sought)
+    }
+
+    /// What is sought and not known.
+    pub fn sought_without_answer(&self) -> impl Iterator<Item = &Sought> {
+        self.addresses.all().filter(|sought| !self.addresses.is_known(sought))
+    }
+
+    /// Forgets an address or a host. As with a destination, the resource goes when the controller says so.
+    pub fn forget_sought(&mut self, sought: &Sought) -> &Arc<Snapshot> {
+        self.addresses.forget(sought);
+        self.rebuild();
+        &self.snapshot
+    }
+
+    /// Takes the marks of use of what is sought.
+    pub fn take_used_sought(&mut self) -> Vec<(Sought, bool)> {
+        self.addresses.take_used()
+    }
+
     /// Notes that everything wanted and not told yet was asked for with the Subscribe (or, as 1, the Hello) of that number.
     pub fn asked(&mut self, sequence: u64) {
+        self.addresses.asked();
         for want in self.wanted.values_mut() {
             want.asked(sequence);
         }
@@ -288,12 +357,16 @@ enum Resourceful {
     Route,
     Policy,
     Own,
+    Address(IpAddr),
 }
 
 impl Resourceful {
     fn parse(name: &str) -> Option<Self> {
         if name == convert::OWN {
             return Some(Self::Own);
+        }
+        if let Some(ip) = convert::address_of(name) {
+            return Some(Self::Address(ip));
         }
         let mut parts = name.splitn(3, '/');
         let (kind, namespace, name) = (parts.next()?, parts.next()?, parts.next()?);

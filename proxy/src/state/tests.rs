@@ -1,5 +1,6 @@
 //! The store as tables of updates and what is in force after them.
 
+mod addresses;
 mod order;
 mod policies;
 
@@ -137,6 +138,7 @@ pub(crate) fn bad(resource: &ModelResource) -> Resource {
         resource::Body::Route(route) => route.kind = 77,
         resource::Body::Policy(policy) => policy.settings = None,
         resource::Body::Own(own) => own.ports.iter_mut().for_each(|port| port.address.clear()),
+        resource::Body::Address(address) => address.meaning = None,
     }
     wire.version = "bad".to_owned();
     wire

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use mesh_identity::{ExpectedServer, Identity, channel, well_known};
 use mesh_lifecycle::{Backoff, CancellationToken, Gate, Tasks};
+use mesh_model::address::Sought;
 use mesh_model::name::ServiceName;
 use mesh_proto::config::v1::{ProxyId, Update};
 use tokio::sync::{mpsc, watch};
 
-use super::discovery::Discovery;
+use super::discovery::{Discovery, Wish};
 use super::session::Ended;
 use super::status::{Connection, Status};
 use super::usage::Usage;
@@ -45,6 +46,8 @@ pub(super) struct Tuning {
     pub(super) queue: usize,
     /// Services to subscribe to.
     pub(super) max_destinations: usize,
+    /// Addresses and hosts to ask about.
+    pub(super) max_sought: usize,
     /// A stream on which nothing comes for so long, not even a watermark, is dead.
     pub(super) silence: Duration,
     /// Between looks for destinations that are no longer used.
@@ -60,6 +63,7 @@ impl Default for Tuning {
         Self {
             queue: 256,
             max_destinations: 4_096,
+            max_sought: 2_048,
             silence: Duration::from_secs(30),
             sweep: Duration::from_mins(1),
             unused: Duration::from_mins(15),
@@ -86,7 +90,9 @@ pub(super) fn spawn_tuned(config: ClientConfig, gate: Gate, tasks: &Tasks, tunin
         tuning,
         store,
         usage: Usage::default(),
+        sought_usage: Usage::default(),
         unsubscribe: Vec::new(),
+        unseek: Vec::new(),
         snapshots,
         requests,
         status,
@@ -112,11 +118,13 @@ pub(super) struct Client {
     pub(super) config: ClientConfig,
     pub(super) tuning: Tuning,
     pub(super) store: Store,
-    usage: Usage,
+    usage: Usage<ServiceName>,
+    sought_usage: Usage<Sought>,
     /// Forgotten here, and the controller is to be told.
     pub(super) unsubscribe: Vec<ServiceName>,
+    pub(super) unseek: Vec<Sought>,
     snapshots: watch::Sender<Arc<Snapshot>>,
-    pub(super) requests: mpsc::Receiver<ServiceName>,
+    pub(super) requests: mpsc::Receiver<Wish>,
     pub(super) status: Arc<Status>,
     gate: Option<Gate>,
     reach: Reach,
@@ -151,14 +159,22 @@ impl Client {
             tokio::select! {
                 biased;
                 done = &mut work => return done,
-                Some(service) = self.requests.recv() => self.want(&service),
+                Some(wish) = self.requests.recv() => self.wish(&wish),
             }
+        }
+    }
+
+    /// Notes what the workload wants to know.
+    pub(super) fn wish(&mut self, wish: &Wish) {
+        match wish {
+            Wish::Service(service) => self.want(service),
+            Wish::Sought(sought) => self.seek(sought),
         }
     }
 
     /// Notes that the workload wants a destination. At the bound the one that has been without use for longest goes, if
     /// there is one that the mesh does not know; services that exist are never given up for others.
-    pub(super) fn want(&mut self, service: &ServiceName) {
+    fn want(&mut self, service: &ServiceName) {
         if self.store.is_wanted(service) {
             return;
         }
@@ -175,6 +191,33 @@ impl Client {
         self.status.destinations(self.store.wanted());
     }
 
+    /// Notes that the workload has dialled an address, or wants to know of a host. At the bound as with destinations: what nobody
+    /// knows makes room, and what is known is kept.
+    fn seek(&mut self, sought: &Sought) {
+        if self.store.is_sought(sought) {
+            return;
+        }
+        if self.store.sought_count() >= self.tuning.max_sought {
+            self.status.sought_refused();
+            let Some(victim) = self.sought_usage.oldest(self.store.sought_without_answer()).cloned() else {
+                return;
+            };
+            self.forget_sought(&victim);
+        }
+        let snapshot = Arc::clone(self.store.seek(sought));
+        self.sought_usage.used(sought, Instant::now());
+        self.status.sought(self.store.sought_count());
+        self.snapshots.send_replace(snapshot);
+    }
+
+    fn forget_sought(&mut self, sought: &Sought) {
+        let snapshot = Arc::clone(self.store.forget_sought(sought));
+        self.sought_usage.forget(sought);
+        self.unseek.push(sought.clone());
+        self.status.sought(self.store.sought_count());
+        self.snapshots.send_replace(snapshot);
+    }
+
     fn forget(&mut self, service: &ServiceName) {
         let snapshot = Arc::clone(self.store.forget(service));
         self.usage.forget(service);
@@ -189,6 +232,11 @@ impl Client {
         for service in self.usage.sweep(marks, Instant::now(), self.tuning.unused) {
             tracing::debug!(%service, "unused, unsubscribing");
             self.forget(&service);
+        }
+        let marks = self.store.take_used_sought();
+        for sought in self.sought_usage.sweep(marks, Instant::now(), self.tuning.unused) {
+            tracing::debug!(%sought, "unused, no longer asked about");
+            self.forget_sought(&sought);
         }
     }
 

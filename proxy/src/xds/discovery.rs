@@ -1,8 +1,10 @@
 //! The workers' handle on the configuration. It must not know the stream behind it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_model::address::{Direct, Meaning, Sought};
 use mesh_model::name::ServiceName;
 use mesh_proto::convert::ModelResource;
 use prometheus_client::registry::Registry;
@@ -10,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::fixed::FixedControl;
 use super::status::{Collected, Status};
-use crate::state::{Destination, Lookup, Snapshot};
+use crate::state::{Destination, Lookup, LookupAddress, Snapshot};
 
 /// Finds destinations and shows the present configuration. Cheap to clone, for any thread.
 #[derive(Debug, Clone)]
@@ -23,16 +25,39 @@ pub struct Discovery {
 #[derive(Debug, Clone)]
 enum Source {
     /// The task that talks to the controller takes requests here.
-    Controller(mpsc::Sender<ServiceName>),
+    Controller(mpsc::Sender<Wish>),
     /// Everything there is is in the snapshot.
     Fixed,
+}
+
+/// What a worker wants to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// A service by name.
+    Service(ServiceName),
+    /// What an address or a host is.
+    Sought(Sought),
+}
+
+/// What a connection to an address and port reaches.
+#[derive(Debug, Clone)]
+pub enum Reached {
+    /// A virtual address of a service: its routes decide. It may have no such port.
+    Service {
+        /// The service, with its routes.
+        destination: Arc<Destination>,
+        /// The port that was dialled.
+        port: u16,
+    },
+    /// An endpoint's own address: this endpoint and no other one, whatever routes say.
+    Direct(Direct),
 }
 
 /// Why a destination was not found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Undiscovered {
-    /// The controller has said that there is no such service.
-    #[error("the mesh knows no such service")]
+    /// The controller has said that there is no such service, or nothing at such an address.
+    #[error("the mesh knows no such destination")]
     Unknown,
     /// The controller has not answered within the deadline.
     #[error("the controller has not said in time what the destination is")]
@@ -42,7 +67,7 @@ pub enum Undiscovered {
 impl Discovery {
     pub(super) fn new(
         snapshots: watch::Receiver<Arc<Snapshot>>,
-        requests: mpsc::Sender<ServiceName>,
+        requests: mpsc::Sender<Wish>,
         status: Arc<Status>,
     ) -> Self {
         Self { snapshots, source: Source::Controller(requests), status }
@@ -72,10 +97,29 @@ impl Discovery {
         service: &ServiceName,
         deadline: Duration,
     ) -> Result<Arc<Destination>, Undiscovered> {
-        if let Some(answer) = self.look(&self.snapshots, service) {
+        let look = |snapshot: &Snapshot| self.look(snapshot, service);
+        self.find(look, || Wish::Service(service.clone()), deadline).await
+    }
+
+    /// What a connection to that address and port reaches, as a captured connection asks that has no name. Awaited like a
+    /// destination. [`Undiscovered::Unknown`]: nothing that the mesh knows.
+    pub async fn address(&self, dialled: SocketAddr, deadline: Duration) -> Result<Reached, Undiscovered> {
+        let dialled = SocketAddr::new(dialled.ip().to_canonical(), dialled.port());
+        let look = |snapshot: &Snapshot| self.look_at(snapshot, dialled);
+        self.find(look, || Wish::Sought(Sought::Address(dialled.ip())), deadline).await
+    }
+
+    async fn find<T>(
+        &self,
+        look: impl Fn(&Snapshot) -> Option<Result<T, Undiscovered>>,
+        wish: impl FnOnce() -> Wish,
+        deadline: Duration,
+    ) -> Result<T, Undiscovered> {
+        let answer = look(&self.snapshots.borrow());
+        if let Some(answer) = answer {
             return answer;
         }
-        let asked = Box::pin(self.ask(service));
+        let asked = Box::pin(self.ask(look, wish()));
         tokio::time::timeout(deadline, asked).await.unwrap_or(Err(Undiscovered::Unavailable))
     }
 
@@ -91,10 +135,10 @@ impl Discovery {
 
     fn look(
         &self,
-        snapshots: &watch::Receiver<Arc<Snapshot>>,
+        snapshot: &Snapshot,
         service: &ServiceName,
     ) -> Option<Result<Arc<Destination>, Undiscovered>> {
-        match (snapshots.borrow().destination(service), &self.source) {
+        match (snapshot.destination(service), &self.source) {
             (Lookup::Known(destination), _) => {
                 destination.mark_used();
                 Some(Ok(Arc::clone(destination)))
@@ -104,14 +148,40 @@ impl Discovery {
         }
     }
 
-    async fn ask(&self, service: &ServiceName) -> Result<Arc<Destination>, Undiscovered> {
+    fn look_at(&self, snapshot: &Snapshot, dialled: SocketAddr) -> Option<Result<Reached, Undiscovered>> {
+        let known = match (snapshot.address(dialled.ip()), &self.source) {
+            (LookupAddress::Known(known), _) => known,
+            (LookupAddress::Unknown, _) | (LookupAddress::NotAsked, Source::Fixed) => {
+                return Some(Err(Undiscovered::Unknown));
+            }
+            (LookupAddress::NotAsked, Source::Controller(_)) => return None,
+        };
+        known.mark_used();
+        let port = dialled.port();
+        match &known.address.meaning {
+            Meaning::Service(service) => {
+                let found = self.look(snapshot, service)?;
+                Some(found.map(|destination| Reached::Service { destination, port }))
+            }
+            Meaning::Served(served) => {
+                let direct = served.port(dialled.ip(), port);
+                Some(direct.map(Reached::Direct).ok_or(Undiscovered::Unknown))
+            }
+        }
+    }
+
+    async fn ask<T>(
+        &self,
+        look: impl Fn(&Snapshot) -> Option<Result<T, Undiscovered>>,
+        wish: Wish,
+    ) -> Result<T, Undiscovered> {
         let mut snapshots = self.snapshots.clone();
         snapshots.mark_changed();
         if let Source::Controller(requests) = &self.source {
-            let sent = match requests.try_send(service.clone()) {
-                Err(mpsc::error::TrySendError::Full(service)) => {
+            let sent = match requests.try_send(wish) {
+                Err(mpsc::error::TrySendError::Full(wish)) => {
                     self.status.queue_full();
-                    requests.send(service).await.is_ok()
+                    requests.send(wish).await.is_ok()
                 }
                 sent => sent.is_ok(),
             };
@@ -121,8 +191,8 @@ impl Discovery {
         }
         loop {
             snapshots.changed().await.map_err(|_| Undiscovered::Unavailable)?;
-            snapshots.mark_unchanged();
-            if let Some(answer) = self.look(&snapshots, service) {
+            let answer = look(&snapshots.borrow_and_update());
+            if let Some(answer) = answer {
                 return answer;
             }
         }

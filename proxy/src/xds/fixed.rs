@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use mesh_model::address::Sought;
 use mesh_proto::config::v1::Update;
 use mesh_proto::convert::{ModelResource, encode};
 use tokio::sync::watch;
@@ -34,8 +35,12 @@ impl FixedControl {
         let names: BTreeSet<String> = resources.iter().map(ModelResource::name).collect();
         let removed = self.names.difference(&names).cloned().collect();
         for resource in &resources {
-            if let ModelResource::Service(service) = resource {
-                self.store.want(&service.name);
+            match resource {
+                ModelResource::Service(service) => self.store.want(&service.name),
+                ModelResource::Address(address) => {
+                    self.store.seek(&Sought::Address(address.ip));
+                }
+                _ => {}
             }
         }
         self.store.asked(1);

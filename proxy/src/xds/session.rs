@@ -105,10 +105,10 @@ impl Client {
                     dead.as_mut().reset(Instant::now() + silence);
                     self.take(message, &mut outbound).await?;
                 }
-                Some(service) = self.requests.recv() => {
-                    self.want(&service);
-                    while let Ok(service) = self.requests.try_recv() {
-                        self.want(&service);
+                Some(wish) = self.requests.recv() => {
+                    self.wish(&wish);
+                    while let Ok(wish) = self.requests.try_recv() {
+                        self.wish(&wish);
                     }
                 }
                 _ = sweep.tick() => self.sweep(),
@@ -120,6 +120,7 @@ impl Client {
     fn hello(&mut self) -> Hello {
         // A new stream knows nothing of the former one's subscriptions: all of them are in the Hello.
         self.unsubscribe.clear();
+        self.unseek.clear();
         self.store.restart();
         self.store.asked(HELLO);
         Hello {
@@ -127,6 +128,7 @@ impl Client {
             held: self.store.held(),
             destinations: self.store.destinations().map(wire).collect(),
             proxy_version: env!("CARGO_PKG_VERSION").to_owned(),
+            sought: self.store.sought().map(ToString::to_string).collect(),
         }
     }
 
@@ -137,12 +139,16 @@ impl Client {
         let unsubscribe = std::mem::take(&mut self.unsubscribe);
         let remove: Vec<_> =
             unsubscribe.iter().filter(|service| !self.store.is_wanted(service)).map(wire).collect();
-        if add.is_empty() && remove.is_empty() {
+        let add_sought: Vec<_> = self.store.sought_not_asked().map(ToString::to_string).collect();
+        let unseek = std::mem::take(&mut self.unseek);
+        let gone = unseek.iter().filter(|sought| !self.store.is_sought(sought));
+        let remove_sought: Vec<_> = gone.map(ToString::to_string).collect();
+        if [add.len(), remove.len(), add_sought.len(), remove_sought.len()] == [0; 4] {
             return Ok(());
         }
         outbound.sequence += 1;
         self.store.asked(outbound.sequence);
-        let subscribe = Subscribe { add, remove, sequence: outbound.sequence };
+        let subscribe = Subscribe { add, remove, sequence: outbound.sequence, add_sought, remove_sought };
         outbound.send(client_message::Message::Subscribe(subscribe)).await
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Status {
     rejects: AtomicU64,
     queue_full: AtomicU64,
     destinations_refused: AtomicU64,
+    sought: AtomicU64,
+    sought_refused: AtomicU64,
 }
 
 impl Default for Status {
@@ -30,6 +32,8 @@ impl Default for Status {
             rejects: AtomicU64::new(0),
             queue_full: AtomicU64::new(0),
             destinations_refused: AtomicU64::new(0),
+            sought: AtomicU64::new(0),
+            sought_refused: AtomicU64::new(0),
         }
     }
 }
@@ -60,8 +64,17 @@ impl Status {
         self.destinations_refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn sought(&self, count: usize) {
+        self.sought.store(count as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn sought_refused(&self) {
+        self.sought_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn refusals(&self) -> u64 {
-        self.queue_full.load(Ordering::Relaxed) + self.destinations_refused.load(Ordering::Relaxed)
+        let bounds = [&self.queue_full, &self.destinations_refused, &self.sought_refused];
+        bounds.iter().map(|bound| bound.load(Ordering::Relaxed)).sum()
     }
 
     /// Seconds since the controller last proved that this proxy has all there is.
@@ -99,6 +112,8 @@ impl Collector for Collected {
         gauge("mesh_config_connected", "Whether there is a stream to the controller", connected)?;
         let help = "Services that this proxy is subscribed to";
         gauge("mesh_config_destinations", help, status.destinations.load(Ordering::Relaxed) as f64)?;
+        let help = "Addresses and hosts that this proxy asks about";
+        gauge("mesh_config_sought", help, status.sought.load(Ordering::Relaxed) as f64)?;
         let mut counter = |name: &str, help: &str, value: &AtomicU64| {
             encoder
                 .encode_descriptor(name, help, None, MetricType::Counter)?
@@ -108,6 +123,8 @@ impl Collector for Collected {
         let help = "Requests for a destination that found the client's queue full";
         counter("mesh_config_queue_full", help, &status.queue_full)?;
         let help = "Requests for a destination beyond the bound on destinations";
-        counter("mesh_config_destinations_refused", help, &status.destinations_refused)
+        counter("mesh_config_destinations_refused", help, &status.destinations_refused)?;
+        let help = "Questions about an address or a host beyond the bound on them";
+        counter("mesh_config_sought_refused", help, &status.sought_refused)
     }
 }

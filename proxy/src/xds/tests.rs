@@ -1,5 +1,6 @@
 //! The configuration client against a controller that the test plays.
 
+mod addresses;
 pub(crate) mod controller;
 
 use std::net::SocketAddr;
@@ -431,6 +432,6 @@ async fn a_full_queue_of_requests_is_counted_and_waits_no_longer_than_the_deadli
         assert_eq!(unavailable.unwrap_err(), Undiscovered::Unavailable);
     }
     assert_eq!(discovery.refusals(), 1);
-    assert_eq!(queue.try_recv().ok(), Some(name("cart")));
+    assert_eq!(queue.try_recv().ok(), Some(discovery::Wish::Service(name("cart"))));
     assert!(queue.try_recv().is_err());
 }

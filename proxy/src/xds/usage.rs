@@ -1,57 +1,58 @@
-//! Which destinations the workload has stopped using. Pure; time comes as an argument.
+//! What the workload has stopped using: destinations, addresses. Pure; time comes as an argument.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mesh_model::name::ServiceName;
-
-/// When each destination was last used.
-#[derive(Debug, Default)]
-pub(super) struct Usage {
-    last: BTreeMap<ServiceName, Instant>,
+/// When each was last used.
+#[derive(Debug)]
+pub(super) struct Usage<K> {
+    last: BTreeMap<K, Instant>,
 }
 
-impl Usage {
+impl<K> Default for Usage<K> {
+    fn default() -> Self {
+        Self { last: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord + Clone> Usage<K> {
     /// Notes a use.
-    pub(super) fn used(&mut self, service: &ServiceName, now: Instant) {
-        self.last.insert(service.clone(), now);
+    pub(super) fn used(&mut self, one: &K, now: Instant) {
+        self.last.insert(one.clone(), now);
     }
 
-    /// Takes the marks of a sweep in and gives the destinations that were not used for `limit`; they are forgotten here.
-    pub(super) fn sweep(
-        &mut self,
-        marks: Vec<(ServiceName, bool)>,
-        now: Instant,
-        limit: Duration,
-    ) -> Vec<ServiceName> {
+    /// Takes the marks of a sweep in and gives what was not used for `limit`; it is forgotten here.
+    pub(super) fn sweep(&mut self, marks: Vec<(K, bool)>, now: Instant, limit: Duration) -> Vec<K> {
         let mut unused = Vec::new();
-        for (service, used) in marks {
-            let last = self.last.entry(service.clone()).or_insert(now);
+        for (one, used) in marks {
+            let last = self.last.entry(one.clone()).or_insert(now);
             if used {
                 *last = now;
             } else if now.saturating_duration_since(*last) >= limit {
-                unused.push(service);
+                unused.push(one);
             }
         }
-        for service in &unused {
-            self.last.remove(service);
+        for one in &unused {
+            self.last.remove(one);
         }
         unused
     }
 
     /// Of these, the one that was not used for the longest time.
-    pub(super) fn oldest<'a>(&self, among: impl Iterator<Item = &'a ServiceName>) -> Option<&'a ServiceName> {
-        among.min_by_key(|service| self.last.get(service))
+    pub(super) fn oldest<'a>(&self, among: impl Iterator<Item = &'a K>) -> Option<&'a K> {
+        among.min_by_key(|one| self.last.get(one))
     }
 
-    /// Forgets a destination.
-    pub(super) fn forget(&mut self, service: &ServiceName) {
-        self.last.remove(service);
+    /// Forgets one.
+    pub(super) fn forget(&mut self, one: &K) {
+        self.last.remove(one);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use mesh_model::name::ServiceName;
+
     use super::*;
 
     fn service(name: &str) -> ServiceName {

@@ -28,8 +28,12 @@ fn an_update_reads_as_generated_code_reads_it() {
     let resources = [wire("a", true), wire("b", false)];
     let unknown = vec![Destination { namespace: "n".into(), name: "s".into() }];
     let at = At { watermark: watermark(), subscription: 4 };
-    let outgoing =
-        Outgoing::update(3, resources.iter().map(shared).collect(), vec!["gone".into()], unknown.clone(), at);
+    let gone = Gone {
+        removed: vec!["gone".into()],
+        unknown: unknown.clone(),
+        unknown_sought: vec!["10.0.0.1".into()],
+    };
+    let outgoing = Outgoing::update(3, resources.iter().map(shared).collect(), gone, at);
     let mut buf = BytesMut::new();
     outgoing.write(&mut buf);
     let expected = Update {
@@ -39,6 +43,7 @@ fn an_update_reads_as_generated_code_reads_it() {
         unknown,
         watermark: Some(watermark()),
         subscription: 4,
+        unknown_sought: vec!["10.0.0.1".into()],
     };
     let read = ServerMessage::decode(buf.freeze()).unwrap();
     assert_eq!(read.message, Some(server_message::Message::Update(expected)));
@@ -47,8 +52,8 @@ fn an_update_reads_as_generated_code_reads_it() {
 #[test]
 fn an_empty_update_and_a_watermark_are_messages_too() {
     let mut buf = BytesMut::new();
-    Outgoing::update(1, vec![], vec![], vec![], At { watermark: watermark(), subscription: 1 })
-        .write(&mut buf);
+    let at = At { watermark: watermark(), subscription: 1 };
+    Outgoing::update(1, vec![], Gone::default(), at).write(&mut buf);
     let read = ServerMessage::decode(buf.freeze()).unwrap().message.unwrap();
     assert!(
         matches!(read, server_message::Message::Update(update) if update.nonce == 1 && update.resources.is_empty())

@@ -36,6 +36,7 @@ fn next(session: &mut Session, snapshot: &Snapshot) -> String {
             parts.extend(
                 rest.unknown.iter().map(|unknown| format!("?{}/{}", unknown.namespace, unknown.name)),
             );
+            parts.extend(rest.unknown_sought.iter().map(|sought| format!("?{sought}")));
             parts.join(" ")
         }
     }
@@ -137,13 +138,17 @@ fn every_subscription_is_answered() {
     let (snapshot, _) = snapshot(SHOP, 1, None);
     let mut session = session(&["v1"]);
     next(&mut session, &snapshot);
-    session.subscribe(Subscribe { add: vec![destination("v1")], remove: vec![], sequence: 2 }).unwrap();
+    session
+        .subscribe(Subscribe { add: vec![destination("v1")], sequence: 2, ..Subscribe::default() })
+        .unwrap();
     assert!(session.owes_answer());
     let Some(Outgoing::Update { resources, rest }) = session.next_update(&snapshot, 0) else {
         panic!("no answer")
     };
     assert_eq!((resources.len(), rest.subscription), (0, 2));
-    session.subscribe(Subscribe { add: vec![], remove: vec![destination("v1")], sequence: 3 }).unwrap();
+    session
+        .subscribe(Subscribe { remove: vec![destination("v1")], sequence: 3, ..Subscribe::default() })
+        .unwrap();
     assert_eq!(next(&mut session, &snapshot), "3 -endpoints/shop/v1 -service/shop/v1");
 }
 
@@ -153,7 +158,9 @@ fn an_unknown_destination_is_told_once_and_comes_when_it_exists() {
     let mut session = session(&["web"]);
     assert_eq!(next(&mut session, &nothing), "1 +mesh +own ?shop/web");
     assert_eq!(next(&mut session, &nothing), "");
-    session.subscribe(Subscribe { add: vec![destination("web")], remove: vec![], sequence: 2 }).unwrap();
+    session
+        .subscribe(Subscribe { add: vec![destination("web")], sequence: 2, ..Subscribe::default() })
+        .unwrap();
     assert_eq!(next(&mut session, &nothing), "2 ?shop/web", "asked again, told again");
     let (shop, _) = snapshot(SHOP, 2, Some(&nothing));
     assert!(next(&mut session, &shop).contains("+service/shop/web"));
@@ -229,7 +236,9 @@ fn bounds_end_a_stream() {
     assert_eq!(hello(vec![], held).unwrap_err(), Refused::Held(MAX_HELD + 1));
     let mut session = hello(many(MAX_DESTINATIONS), vec![]).unwrap();
     assert!(
-        session.subscribe(Subscribe { add: vec![destination("more")], remove: vec![], sequence: 2 }).is_err()
+        session
+            .subscribe(Subscribe { add: vec![destination("more")], sequence: 2, ..Subscribe::default() })
+            .is_err()
     );
 }
 
@@ -242,4 +251,114 @@ fn acks_that_never_come_take_no_memory() {
         next(&mut session, &edited);
     }
     assert!(session.pending.len() <= MAX_PENDING);
+}
+
+fn seek(session: &mut Session, add: &[&str], remove: &[&str]) -> Result<(), Refused> {
+    let list = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
+    session.subscribe(Subscribe {
+        add_sought: list(add),
+        remove_sought: list(remove),
+        ..Subscribe::default()
+    })
+}
+
+/// The shop with a virtual address for `web`, and a workload behind it whose address a policy's service stands at.
+fn addressed() -> String {
+    let web = SHOP.replacen(
+        "spec: {ports: [{port: 80}]}",
+        "spec: {clusterIP: 10.96.0.1, selector: {app: web}, ports: [{port: 80}]}",
+        1,
+    );
+    format!(
+        "{web}
+---
+{{apiVersion: amime.io/v1alpha1, kind: Workload, metadata: {{name: web, namespace: shop, labels: {{app: web}}}}, spec: {{address: 10.0.0.1, ports: [{{port: 80}}]}}}}
+---
+{{apiVersion: amime.io/v1alpha1, kind: TrafficPolicy, metadata: {{name: p, namespace: shop}}, spec: {{targetRefs: [{{kind: Service, name: web}}], timeouts: {{request: 1s}}}}}}
+"
+    )
+}
+
+#[test]
+fn a_virtual_address_brings_its_service_with_everything() {
+    let (first, _) = snapshot(&addressed(), 1, None);
+    let mut session = session(&[]);
+    assert_eq!(next(&mut session, &first), "1 +mesh +own");
+    seek(&mut session, &["10.96.0.1"], &[]).unwrap();
+    assert_eq!(
+        next(&mut session, &first),
+        "2 +address/10.96.0.1 +endpoints/shop/v1 +endpoints/shop/v2 +endpoints/shop/web +httproute/shop/web +service/shop/v1 +service/shop/v2 +service/shop/web +trafficpolicy/shop/p"
+    );
+    assert_eq!(next(&mut session, &first), "");
+    seek(&mut session, &[], &["10.96.0.1"]).unwrap();
+    assert!(next(&mut session, &first).contains("-address/10.96.0.1"));
+}
+
+#[test]
+fn an_endpoints_own_address_brings_no_routes_and_no_other_endpoints() {
+    let (first, _) = snapshot(&addressed(), 1, None);
+    let mut session = session(&[]);
+    seek(&mut session, &["::ffff:10.0.0.1"], &[]).unwrap();
+    assert_eq!(
+        next(&mut session, &first),
+        "1 +address/10.0.0.1 +mesh +own +service/shop/web +trafficpolicy/shop/p"
+    );
+}
+
+#[test]
+fn what_nobody_knows_is_told_once_and_comes_when_it_is_known() {
+    let (nothing, _) = snapshot("# none\n", 1, None);
+    let mut session = session(&[]);
+    seek(&mut session, &["10.96.0.1", "api.example.com", "no host!"], &[]).unwrap();
+    assert_eq!(next(&mut session, &nothing), "1 +mesh +own ?no host! ?10.96.0.1 ?api.example.com");
+    assert_eq!(next(&mut session, &nothing), "");
+    seek(&mut session, &["10.96.0.1"], &[]).unwrap();
+    assert_eq!(next(&mut session, &nothing), "2 ?10.96.0.1", "asked again, told again");
+    let (shop, _) = snapshot(&addressed(), 2, Some(&nothing));
+    assert!(next(&mut session, &shop).starts_with("3 +address/10.96.0.1 "));
+    let (gone, _) = snapshot("# none\n", 3, Some(&shop));
+    let told = next(&mut session, &gone);
+    assert!(told.contains("-address/10.96.0.1") && told.ends_with("?10.96.0.1"), "{told}");
+}
+
+#[test]
+fn an_address_is_told_anew_only_when_its_meaning_changes() {
+    let (first, _) = snapshot(&addressed(), 1, None);
+    let mut session = session(&[]);
+    seek(&mut session, &["10.0.0.1"], &[]).unwrap();
+    next(&mut session, &first);
+    let before = Arc::clone(first.resource("address/10.0.0.1").unwrap());
+    let (edited, _) = snapshot(&addressed().replace("weight: 90", "weight: 50"), 2, Some(&first));
+    assert!(Arc::ptr_eq(&before, edited.resource("address/10.0.0.1").unwrap()), "the same bytes");
+    assert_eq!(next(&mut session, &edited), "");
+    let renamed =
+        addressed().replace("spec: {address: 10.0.0.1", "spec: {serviceAccount: other, address: 10.0.0.1");
+    let (moved, news) = snapshot(&renamed, 3, Some(&edited));
+    assert_eq!((next(&mut session, &moved).as_str(), news), ("2 +address/10.0.0.1", News::Some));
+}
+
+#[test]
+fn a_workload_that_no_service_selects_is_news_too() {
+    let lone = |account: &str| {
+        format!(
+            "{{apiVersion: amime.io/v1alpha1, kind: Workload, metadata: {{name: x, namespace: shop}}, spec: {{address: 10.0.0.9, serviceAccount: {account}}}}}"
+        )
+    };
+    let (first, _) = snapshot(&lone("a"), 1, None);
+    let (same, news) = snapshot(&lone("a"), 2, Some(&first));
+    assert_eq!(news, News::None);
+    let (_, news) = snapshot(&lone("b"), 3, Some(&same));
+    assert_eq!(news, News::Some);
+}
+
+#[test]
+fn too_many_addresses_end_a_stream() {
+    let many: Vec<String> = (0..=MAX_SOUGHT).map(|i| format!("h{i}")).collect();
+    let hello = |sought: &[String]| {
+        Session::new(proxy("shop"), Hello { sought: sought.to_vec(), ..Hello::default() })
+    };
+    assert_eq!(hello(&many).unwrap_err(), Refused::Sought(MAX_SOUGHT + 1));
+    let mut full = hello(&many[1..]).unwrap();
+    assert!(seek(&mut full, &["h1"], &[]).is_ok(), "the same one again");
+    assert_eq!(seek(&mut full, &["h0"], &[]).unwrap_err(), Refused::Sought(MAX_SOUGHT + 1));
 }

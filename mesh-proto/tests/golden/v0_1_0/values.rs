@@ -1,5 +1,7 @@
 //! Values of v0.1.0, every field with a value of its own so that two of them cannot be mixed up unnoticed.
 
+#[path = "address.rs"]
+mod address;
 #[path = "ca.rs"]
 mod ca;
 #[path = "config.rs"]
@@ -23,6 +25,7 @@ pub(super) fn cases() -> Vec<Case> {
         policy::of_requests(),
         policy::of_backends(),
         policy::policies(),
+        address::cases(),
         report::cases(),
         inspect::cases(),
     ]

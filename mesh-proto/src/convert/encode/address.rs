@@ -1,0 +1,50 @@
+//! Addresses on the wire.
+
+use mesh_model::address::{Address, Meaning, Member, Served, ServedPort};
+use mesh_model::endpoint::Transport;
+use mesh_model::name::ServiceName;
+
+use super::endpoint;
+use crate::config::v1 as wire;
+
+/// What an address is.
+pub(super) fn address(address: &Address) -> wire::Address {
+    let meaning = match &address.meaning {
+        Meaning::Service(service) => wire::address::Meaning::Service(service_ref(service)),
+        Meaning::Served(some) => wire::address::Meaning::Served(served(some)),
+    };
+    wire::Address { ip: address.ip.to_string(), meaning: Some(meaning) }
+}
+
+fn service_ref(service: &ServiceName) -> wire::ServiceRef {
+    wire::ServiceRef { namespace: service.0.namespace().to_owned(), name: service.0.name().to_owned() }
+}
+
+fn served(served: &Served) -> wire::Served {
+    wire::Served {
+        ports: served.ports.iter().map(port).collect(),
+        others: served.others.as_ref().map(member),
+    }
+}
+
+fn port(served: &ServedPort) -> wire::ServedPort {
+    wire::ServedPort {
+        port: served.port.into(),
+        endpoint: Some(endpoint(&served.endpoint)),
+        service: served.service.as_ref().map(|(service, _)| service_ref(service)),
+        service_port: served.service.as_ref().map_or(0, |(_, port)| (*port).into()),
+    }
+}
+
+fn member(member: &Member) -> wire::Member {
+    let workload = member.workload.as_ref().map(|workload| &workload.0);
+    wire::Member {
+        identity: match &member.transport {
+            Transport::Mesh(id) => id.to_string(),
+            Transport::Plain => String::new(),
+        },
+        workload_namespace: workload.map(|name| name.namespace().to_owned()).unwrap_or_default(),
+        workload: workload.map(|name| name.name().to_owned()).unwrap_or_default(),
+        zone: member.zone.clone(),
+    }
+}
