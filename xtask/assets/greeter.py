@@ -51,6 +51,7 @@ def slow(request, context):
 
 def main():
     port = sys.argv[1]
+    host = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
     unary = grpc.unary_unary_rpc_method_handler
     handlers = {
         "Hello": unary(hello),
@@ -62,7 +63,7 @@ def main():
     }
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=16))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Greeter", handlers),))
-    server.add_insecure_port(f"127.0.0.1:{port}")
+    server.add_insecure_port(f"{host}:{port}")
     server.start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.stop(2))

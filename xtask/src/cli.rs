@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Hostile(HostileArgs),
     /// Run h2spec, the gRPC interop cases and the WebSocket cases through sidecars.
     Suites(SuitesArgs),
+    /// Run programs that know of no mesh, and the faults of networks, through captured sidecars in network namespaces.
+    LabTest(LabTestArgs),
     /// Put mixed load on a mesh for long and change its configuration all the time.
     Soak(SoakArgs),
 }
@@ -123,6 +125,19 @@ pub(crate) struct SuitesArgs {
     /// Autobahn's `wstest` (needs Python 2.7): its cases too.
     #[arg(long, value_name = "FILE")]
     pub(crate) autobahn: Option<PathBuf>,
+    /// This `meshctl` instead of the release build.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) meshctl: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct LabTestArgs {
+    /// Only tests whose name begins so; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+    /// Name the tests and stop.
+    #[arg(long)]
+    pub(crate) list: bool,
     /// This `meshctl` instead of the release build.
     #[arg(long, value_name = "FILE")]
     pub(crate) meshctl: Option<PathBuf>,

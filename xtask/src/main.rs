@@ -8,6 +8,7 @@ mod config;
 mod e2e;
 mod exec;
 mod generate;
+mod lab;
 mod links;
 mod screen;
 mod suites;
@@ -43,6 +44,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Bench(args) => bench::run(&workspace, &args)?,
         Command::Hostile(args) => suites::hostile(&workspace, &args)?,
         Command::Suites(args) => suites::suites(&workspace, &args)?,
+        Command::LabTest(args) => lab::run(&workspace, &args)?,
         Command::Soak(args) => suites::soak(&workspace, &args)?,
         Command::Demo => e2e::demo(&workspace, &e2e::Binaries::build(&workspace)?)?,
     };

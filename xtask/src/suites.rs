@@ -14,7 +14,7 @@ use crate::e2e::Binaries;
 use crate::exec::Program;
 use crate::screen;
 
-pub(crate) use self::tools::go_problem;
+pub(crate) use self::tools::{go_problem, lab_program};
 
 const BUILD: Duration = Duration::from_mins(20);
 /// The promise is three minutes; a proxy that refuses nothing takes longer, since every row then waits.
@@ -95,7 +95,7 @@ fn program(workspace: &Workspace, command: &str, limit: Duration) -> Result<Prog
     Ok(Program::new(program, limit).dir(&workspace.root).arg(command))
 }
 
-fn meshctl(workspace: &Workspace, given: Option<&PathBuf>) -> Result<PathBuf> {
+pub(crate) fn meshctl(workspace: &Workspace, given: Option<&PathBuf>) -> Result<PathBuf> {
     match given {
         Some(path) => std::path::absolute(path).with_context(|| format!("find {}", path.display())),
         None => {

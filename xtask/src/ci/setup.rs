@@ -12,11 +12,28 @@ use crate::screen;
 use crate::suites;
 
 const CARGO_DENY: &str = "0.20.2";
-const GRPCIO: &str = "1.76.0";
+/// Python's packages, each with its version.
+const PYTHON: [&str; 4] = ["aiosmtpd==1.4.6", "grpcio==1.76.0", "requests==2.34.2", "websockets==17.4"];
 
 /// A program, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 4] =
-    [("curl", "curl"), ("nginx", "nginx"), ("h2load", "nghttp2-client"), ("python3", "python3")];
+const PROGRAMS: [(&str, &str); 16] = [
+    ("curl", "curl"),
+    ("nginx", "nginx"),
+    ("h2load", "nghttp2-client"),
+    ("python3", "python3"),
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("unshare", "util-linux"),
+    ("mount", "mount"),
+    ("openssl", "openssl"),
+    ("javac", "default-jdk-headless"),
+    ("psql", "postgresql"),
+    ("mariadbd", "mariadb-server"),
+    ("redis-server", "redis-server"),
+    ("redis-cli", "redis-tools"),
+    ("sshd", "openssh-server"),
+    ("ssh", "openssh-client"),
+];
 
 pub(super) fn run(workspace: &Workspace) -> Result<bool> {
     programs()?;
@@ -67,32 +84,23 @@ fn can_make_environments() -> bool {
 
 fn python(folder: &Path) -> Result<()> {
     let interpreter = folder.join("bin/python");
-    let wanted = format!("import grpc, sys; sys.exit(grpc.__version__ != {GRPCIO:?})");
-    let there = Program::new(&interpreter, Duration::from_mins(1)).args(["-c", &wanted]).capture();
-    if there.is_ok_and(|there| there.status.success()) {
+    let there = Program::new(&interpreter, Duration::from_mins(1)).args(["-m", "pip", "freeze"]).capture();
+    if there.is_ok_and(|there| PYTHON.iter().all(|package| there.stdout.lines().any(|line| line == *package)))
+    {
         return Ok(());
     }
-    screen::line(&format!("   installing grpcio {GRPCIO} for Python"));
+    screen::line(&format!("   installing {} for Python", PYTHON.join(", ")));
     let limit = Duration::from_mins(10);
     Program::new("python3", limit)
         .args(["-m", "venv", "--clear"])
         .arg(folder)
         .output()
         .context("make a Python environment")?;
-    let package = format!("grpcio=={GRPCIO}");
     Program::new(interpreter, limit)
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--only-binary",
-            ":all:",
-            &package,
-        ])
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"])
+        .args(PYTHON)
         .output()
-        .context("install grpcio")?;
+        .context("install Python's packages")?;
     Ok(())
 }
 

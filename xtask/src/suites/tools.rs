@@ -31,6 +31,11 @@ pub(super) fn grpc_named(workspace: &Workspace) -> Result<PathBuf> {
     built(workspace, "grpc-interop-named", "./named")
 }
 
+/// The client and server of the lab. It is of Go's own library alone.
+pub(crate) fn lab_program(workspace: &Workspace) -> Result<PathBuf> {
+    built_in(workspace, "xtask/lab/assets/go", "lab", ".")
+}
+
 /// Why Go programs cannot be built here, if so. Debian's Go is too old, and a toolchain is nothing that we install by ourselves.
 pub(crate) fn go_problem() -> Option<String> {
     let (major, minor) = GO;
@@ -55,18 +60,22 @@ fn version(printed: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// Go itself knows what is up to date, so it is asked each time.
 fn built(workspace: &Workspace, name: &str, package: &str) -> Result<PathBuf> {
+    built_in(workspace, "xtask/suites/go", name, package)
+}
+
+/// Go itself knows what is up to date, so it is asked each time.
+fn built_in(workspace: &Workspace, module: &str, name: &str, package: &str) -> Result<PathBuf> {
     if let Some(problem) = go_problem() {
         bail!("{problem}");
     }
     let program = workspace.tools().join("go").join(name);
     screen::line(&format!("   building {name}"));
     Program::new(go().context("no `go` in PATH")?, BUILD)
-        .args(["build", "-mod=readonly", "-o"])
+        .args(["build", "-mod=readonly", "-buildvcs=false", "-o"])
         .arg(&program)
         .arg(package)
-        .dir(&workspace.root.join("xtask/suites/go"))
+        .dir(&workspace.root.join(module))
         .run()
         .with_context(|| format!("build {name}"))?;
     Ok(program)

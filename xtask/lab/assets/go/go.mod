@@ -1,0 +1,3 @@
+module amime.io/lab
+
+go 1.26

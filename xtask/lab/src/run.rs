@@ -1,0 +1,123 @@
+//! Chooses the tests, gives each a lab of its own, and says what came of them.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow, ensure};
+use mesh_lab::{Limits, enter, folder};
+
+use crate::cases::{CASES, Case};
+use crate::cli::{Cli, Command};
+use crate::screen;
+use crate::tools::Tools;
+
+pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
+    match &cli.command {
+        Command::List => {
+            for case in CASES {
+                screen::line(&format!("{:22} {}", case.name, case.about));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Run { only, tools } => all(&chosen(only)?, tools),
+        Command::Case { name, tools } => one(name, tools),
+    }
+}
+
+/// Refuses a name that begins no test's: a typo must not pass as success.
+fn chosen(only: &[String]) -> Result<Vec<&'static Case>> {
+    for name in only {
+        ensure!(
+            CASES.iter().any(|case| case.name.starts_with(name)),
+            "no test's name begins with `{name}`; `cargo xtask lab-test --list` names them"
+        );
+    }
+    let wanted = |case: &&Case| only.is_empty() || only.iter().any(|name| case.name.starts_with(name));
+    Ok(CASES.iter().filter(wanted).collect())
+}
+
+/// Labs know nothing of each other, and most of a test is waiting: so many run at once.
+const TOGETHER: usize = 2;
+
+fn all(cases: &[&Case], tools: &Tools) -> Result<ExitCode> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut failed = Vec::new();
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if !passes(case, tools)? {
+                failed.push(case.name);
+            }
+        }
+        Ok::<_, anyhow::Error>(failed)
+    };
+    let mut failed = Vec::new();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..TOGETHER).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            failed.extend(worker.join().map_err(|_| anyhow!("a worker has panicked"))??);
+        }
+        Ok::<_, anyhow::Error>(())
+    })?;
+    for name in &failed {
+        screen::line(&format!("failed: {name}"));
+    }
+    screen::line(&format!("{} passed, {} failed", cases.len() - failed.len(), failed.len()));
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Runs one test in a lab of its own and tells what came of it, in one piece.
+fn passes(case: &Case, tools: &Tools) -> Result<bool> {
+    let start = Instant::now();
+    let args = ["case".into(), case.name.into()].into_iter().chain(tools.arguments());
+    let outcome = enter(args, Limits { time: case.limit })?;
+    let took = start.elapsed().as_secs_f32();
+    let passed = outcome.status.is_some_and(|status| status.success());
+    let word = if passed { "passed" } else { "FAILED" };
+    let mut text = format!("{word} {took:6.1} s  {:22} {}", case.name, case.about);
+    if outcome.status.is_none() {
+        text = format!("{text}\n        ended after {} s", case.limit.as_secs());
+    }
+    for line in outcome.printed.lines() {
+        match line.strip_prefix(NOTE) {
+            Some(note) => text = format!("{text}\n                 {note}"),
+            None if passed => {}
+            None => text = format!("{text}\n        {line}"),
+        }
+    }
+    screen::line(&text);
+    Ok(passed)
+}
+
+/// Before a line that is worth showing when the test passed.
+const NOTE: &str = "note: ";
+
+/// A figure or a fact that a reader of the run wants to see.
+pub(crate) fn note(text: &str) {
+    screen::line(&format!("{NOTE}{text}"));
+}
+
+fn one(name: &str, tools: &Tools) -> Result<ExitCode> {
+    ensure!(folder().is_some(), "`case` runs inside a lab; use `run --only {name}`");
+    let case = CASES.iter().find(|case| case.name == name);
+    let Some(case) = case else { anyhow::bail!("there is no test `{name}`") };
+    (case.run)(tools)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_apart_and_a_typo_is_refused() {
+        let mut names: Vec<&str> = CASES.iter().map(|case| case.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), CASES.len());
+        assert_eq!(chosen(&[]).unwrap().len(), CASES.len());
+        assert!(chosen(&["no such test".to_owned()]).is_err());
+        assert!(!chosen(&["curl".to_owned()]).unwrap().is_empty());
+    }
+}
