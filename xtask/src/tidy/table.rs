@@ -91,6 +91,7 @@ pub(super) const PACKAGES: &[Package] = &[
         ],
         also: &[],
     },
+    Package { path: "proxy/http2", layers: &[&["hpack"]], also: &[] },
     Package {
         path: "proxy/traffic",
         layers: &[
@@ -159,6 +160,8 @@ const PURE_WHY: &str = "bytes in, decisions out: time, randomness and sockets ar
 pub(super) const DOORS: &[Door] = &[
     Door { package: "proxy/codec", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/codec", guarded: &["mesh_model"], open: &[], why: PURE_WHY },
+    Door { package: "proxy/http2", guarded: IMPURE, open: &[], why: PURE_WHY },
+    Door { package: "proxy/http2", guarded: &["mesh_model"], open: &[], why: PURE_WHY },
     Door { package: "proxy/traffic", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/traffic", guarded: &["mesh_http1", "http"], open: &[], why: PURE_WHY },
     Door {
