@@ -14,14 +14,10 @@ pub(super) fn unfold(input: &[u8], out: &mut Vec<u8>, from: usize) -> Result<usi
     if out.len() < most {
         out.resize(most.next_multiple_of(256), 0);
     }
-    let mut writer = Writer { out, at: from };
-    let mut bits = Bits { window: 0, have: 0, rest: input };
-    loop {
-        bits.refill();
-        if bits.have < 5 * SHORT_BITS {
-            break;
-        }
-        for _ in 0..5 {
+    let mut writer = Writer { out: out.as_mut_slice(), at: from };
+    let mut bits = Bits { window: u64::MAX, have: 0, rest: input };
+    while bits.refill() {
+        for _ in 0..STEPS {
             let entry = bits.look_up();
             if entry == 0 {
                 bits.long_code(&mut writer)?;
@@ -34,6 +30,9 @@ pub(super) fn unfold(input: &[u8], out: &mut Vec<u8>, from: usize) -> Result<usi
     bits.finish(&mut writer)?;
     Ok(writer.at)
 }
+
+/// How many entries of [`SHORT`] the bits after a refill are enough for.
+const STEPS: u32 = 56 / SHORT_BITS;
 
 /// Bits that both symbols of an entry of [`SHORT`] take.
 #[inline]
@@ -48,7 +47,7 @@ fn of_first(entry: u32) -> u32 {
 }
 
 struct Writer<'a> {
-    out: &'a mut Vec<u8>,
+    out: &'a mut [u8],
     at: usize,
 }
 
@@ -73,35 +72,40 @@ impl Writer<'_> {
 }
 
 struct Bits<'a> {
-    /// The next bits, from the highest on; those behind the first `have` are the same as in `rest`, or ones behind the end.
+    /// The next bits, from the highest on. Behind the first `have` there may be some of `rest`.
     window: u64,
     have: u32,
     rest: &'a [u8],
 }
 
 impl Bits<'_> {
-    /// Afterwards there are at least 56 bits, or `rest` is empty.
+    /// Makes it at least 56 bits, if there are eight bytes to take them from.
     #[inline]
-    fn refill(&mut self) {
-        let next = match self.rest.first_chunk::<8>() {
-            Some(chunk) => u64::from_be_bytes(*chunk),
-            None => self.last_bytes(),
-        };
-        self.window |= next >> self.have;
-        let room = (63 - self.have) >> 3;
-        let taken = u32::try_from(self.rest.len()).map_or(room, |rest| rest.min(room));
+    fn refill(&mut self) -> bool {
+        let Some(chunk) = self.rest.first_chunk::<8>() else { return false };
+        self.window = self.first_bits() | u64::from_be_bytes(*chunk) >> self.have;
+        let taken = (63 - self.have) >> 3;
         self.rest = self.rest.get(taken as usize..).unwrap_or_default();
         self.have += 8 * taken;
+        true
     }
 
-    /// Fewer than eight bytes, and ones behind them.
+    /// The window without what is behind the first `have` bits, which are fewer than 64.
     #[inline]
-    fn last_bytes(&self) -> u64 {
-        let mut bytes = [0xff; 8];
-        for (to, from) in bytes.iter_mut().zip(self.rest) {
-            *to = *from;
+    fn first_bits(&self) -> u64 {
+        self.window & !(u64::MAX >> self.have)
+    }
+
+    /// Takes as many of the last bytes as there is place for, and ones behind them.
+    #[inline]
+    fn refill_at_the_end(&mut self) {
+        let mut window = self.first_bits();
+        while let ([first, rest @ ..], true) = (self.rest, self.have <= 55) {
+            window |= u64::from(*first) << (56 - self.have);
+            self.have += 8;
+            self.rest = rest;
         }
-        u64::from_be_bytes(bytes)
+        self.window = window | u64::MAX >> self.have;
     }
 
     #[inline]
@@ -129,38 +133,42 @@ impl Bits<'_> {
 
     /// The last symbols and the padding.
     fn finish(&mut self, writer: &mut Writer<'_>) -> Result<(), Malformed> {
-        while self.have > 0 {
-            // Ones behind the end make the padding the beginning of the end mark, which is no symbol.
-            self.window |= u64::MAX >> self.have;
-            let entry = self.look_up();
-            if entry == 0 {
-                let (symbol, bits) = long(self.window);
-                if bits > self.have {
-                    return self.padding();
+        loop {
+            self.refill_at_the_end();
+            // What an entry takes is certainly there.
+            while self.have >= SHORT_BITS {
+                let entry = self.look_up();
+                if entry == 0 {
+                    break;
                 }
-                writer.one(u8::try_from(symbol).map_err(|_| Malformed::EndMark)?);
-                self.skip(bits);
-            } else if total(entry) <= self.have {
                 writer.two(entry);
                 self.skip(total(entry));
-            } else if of_first(entry) <= self.have {
-                let [first, ..] = entry.to_le_bytes();
-                writer.one(first);
-                self.skip(of_first(entry));
-            } else {
-                return self.padding();
             }
+            if self.rest.is_empty() && self.is_padding() {
+                return Ok(());
+            }
+            self.refill_at_the_end();
+            self.last_code(writer)?;
         }
-        Ok(())
     }
 
-    /// What is left is fewer than eight bits, all of them ones.
-    fn padding(&self) -> Result<(), Malformed> {
-        if self.have < 8 && self.window.leading_ones() >= self.have {
-            Ok(())
-        } else {
-            Err(Malformed::Padding)
+    /// Whether what is left is fewer than eight bits, all of them ones: the beginning of the end mark, and of no other code so short.
+    #[inline]
+    fn is_padding(&self) -> bool {
+        self.have < 8 && self.window.leading_ones() >= self.have
+    }
+
+    /// One symbol, whose bits must all be there. The ones behind the end complete no code but the end mark.
+    fn last_code(&mut self, writer: &mut Writer<'_>) -> Result<(), Malformed> {
+        let entry = self.look_up();
+        let [first, ..] = entry.to_le_bytes();
+        let (symbol, bits) = if entry == 0 { long(self.window) } else { (u16::from(first), of_first(entry)) };
+        if bits > self.have {
+            return Err(Malformed::Padding);
         }
+        writer.one(u8::try_from(symbol).map_err(|_| Malformed::EndMark)?);
+        self.skip(bits);
+        Ok(())
     }
 }
 
