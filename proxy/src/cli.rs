@@ -1,6 +1,7 @@
 //! The command line of the proxy: from arguments to [`Config`], and the control thread's runtime. It must not know how a request is
 //! carried.
 
+mod init;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +29,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Carry the traffic of one workload
-    Sidecar(Sidecar),
+    Sidecar(Box<Sidecar>),
+    /// Bring the traffic of this network namespace to the proxy
+    Init(Box<init::Init>),
 }
 
 /// Arguments of the sidecar role.
@@ -87,7 +90,12 @@ pub struct Sidecar {
 /// Runs until a signal ends it. Logs to stderr.
 pub fn run(cli: Cli) -> ExitCode {
     log::init("info", log::Format::Text);
-    let Command::Sidecar(sidecar) = cli.command;
+    let sidecar = match cli.command {
+        Command::Sidecar(sidecar) => sidecar,
+        Command::Init(init) => {
+            return init.run().map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS);
+        }
+    };
     // Before there is any thread.
     if let Some(Err(error)) = sidecar.network_of.map(net::join_user_namespace) {
         return failed(&error);

@@ -37,7 +37,9 @@ const WHOLE: &[&str] = &[
 
 #[test]
 fn a_whole_command_line_becomes_a_configuration() {
-    let Command::Sidecar(sidecar) = Cli::try_parse_from(WHOLE).unwrap().command;
+    let Command::Sidecar(sidecar) = Cli::try_parse_from(WHOLE).unwrap().command else {
+        unreachable!("the second word says so")
+    };
     let (config, control) = sidecar.into_config().unwrap();
     assert_eq!((config.namespace.as_str(), config.workload.as_str()), ("shop", "cart"));
     assert_eq!(config.inbound[0].app.to_string(), "127.7.0.12:8080");

@@ -217,8 +217,9 @@ fn looks_like_a_metric(name: &str) -> bool {
 }
 
 /// String literals with these names are packages (filters of logs, doors), not metrics.
-const OUR_CRATES: [&str; 9] = [
+const OUR_CRATES: [&str; 10] = [
     "mesh_ca",
+    "mesh_capture",
     "mesh_controller",
     "mesh_http1",
     "mesh_identity",

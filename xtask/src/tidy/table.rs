@@ -75,6 +75,17 @@ pub(super) const PACKAGES: &[Package] = &[
         also: &[],
     },
     Package {
+        path: "proxy/capture",
+        layers: &[
+            &["apply"],
+            &["nft", "iptables", "text", "plan", "route"],
+            &["kernel", "ruleset", "error"],
+            &["options", "wire"],
+            &["range", "number"],
+        ],
+        also: &[],
+    },
+    Package {
         path: "proxy/codec",
         layers: &[
             &["fuzz"],
@@ -162,6 +173,12 @@ pub(super) const DOORS: &[Door] = &[
     Door { package: "proxy/codec", guarded: &["mesh_model"], open: &[], why: PURE_WHY },
     Door { package: "proxy/http2", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/http2", guarded: &["mesh_model"], open: &[], why: PURE_WHY },
+    Door {
+        package: "proxy/capture",
+        guarded: &["rustix", "std::process", "std::fs"],
+        open: &["apply", "kernel", "route", "error", "iptables::run"],
+        why: "rules are decided and written as bytes or text without asking the system; few modules act on it",
+    },
     Door { package: "proxy/traffic", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/traffic", guarded: &["mesh_http1", "http"], open: &[], why: PURE_WHY },
     Door {

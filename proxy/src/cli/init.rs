@@ -1,0 +1,238 @@
+//! `mesh-proxy init`: the flags of capture, and what is printed. It must not know how rules are made.
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Write as _;
+
+use clap::{Args, ValueEnum};
+use mesh_capture::options::{
+    Backend, CaptureOptions, DNS_PORT, Exclude, FORWARD_MARK, Families, INBOUND_PORT, Inbound, Include,
+    InvalidPackets, Loopback, OUTBOUND_PORT, ProxyTraffic, ROUTE_TABLE,
+};
+use mesh_capture::range::{Cidr, Ports};
+use mesh_capture::{Applied, CaptureError};
+
+/// Bring the traffic of this network namespace to the proxy.
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    /// Print what would be written, and write nothing
+    #[arg(long, conflicts_with = "undo")]
+    dry_run: bool,
+    /// Take everything away that an earlier run wrote
+    #[arg(long)]
+    undo: bool,
+    #[command(flatten)]
+    proxy: Proxy,
+    #[command(flatten)]
+    inbound: ToApplication,
+    #[command(flatten)]
+    outbound: FromApplication,
+    #[command(flatten)]
+    both: Both,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The proxy's own traffic (at least one)")]
+struct Proxy {
+    /// User that the proxy runs as, and the application does not; may be repeated
+    #[arg(long, value_name = "UID")]
+    proxy_uid: Vec<u32>,
+    /// Group that the proxy runs as; may be repeated
+    #[arg(long, value_name = "GID")]
+    proxy_gid: Vec<u32>,
+    /// Mark of the sockets that the proxy opens to the world
+    #[arg(long, value_name = "MARK", value_parser = number)]
+    proxy_mark: Option<u32>,
+    /// Mark of the sockets that the proxy opens to its own application
+    #[arg(long, value_name = "MARK", value_parser = number, default_value_t = FORWARD_MARK)]
+    forward_mark: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connections to the application")]
+struct ToApplication {
+    /// What is done with them
+    #[arg(long, value_enum, default_value_t)]
+    inbound: InboundMode,
+    /// Where the proxy listens for them
+    #[arg(long, value_name = "PORT", default_value_t = INBOUND_PORT)]
+    inbound_port: u16,
+    /// Ports that are not captured: 22, 8000-8010; may be repeated
+    #[arg(long, value_name = "PORTS", value_delimiter = ',')]
+    exclude_inbound_port: Vec<Ports>,
+    /// Capture these ports only; may be repeated
+    #[arg(long, value_name = "PORTS", value_delimiter = ',')]
+    include_inbound_port: Vec<Ports>,
+    /// Where the kubelet's probes come from: they reach the application itself; may be repeated
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    probe_source: Vec<Cidr>,
+    /// Routing table for --inbound tproxy
+    #[arg(long, value_name = "TABLE", default_value_t = ROUTE_TABLE)]
+    route_table: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connections of the application")]
+struct FromApplication {
+    /// Where the proxy listens for them
+    #[arg(long, value_name = "PORT", default_value_t = OUTBOUND_PORT)]
+    outbound_port: u16,
+    /// Ports that are not captured: 25, 8000-8010; may be repeated
+    #[arg(long, value_name = "PORTS", value_delimiter = ',')]
+    exclude_outbound_port: Vec<Ports>,
+    /// Destinations that are not captured: 169.254.169.254, fd00::/8; may be repeated
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    exclude_outbound_cidr: Vec<Cidr>,
+    /// Capture these ports only, beside --include-outbound-cidr; may be repeated
+    #[arg(long, value_name = "PORTS", value_delimiter = ',')]
+    include_outbound_port: Vec<Ports>,
+    /// Capture these destinations only, beside --include-outbound-port; may be repeated
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    include_outbound_cidr: Vec<Cidr>,
+    /// User whose connections are not captured; may be repeated
+    #[arg(long, value_name = "UID", value_delimiter = ',')]
+    exclude_uid: Vec<u32>,
+    /// Group whose connections are not captured; may be repeated
+    #[arg(long, value_name = "GID", value_delimiter = ',')]
+    exclude_gid: Vec<u32>,
+    /// Capture connections over the loopback device too; for a network namespace with one command in it
+    #[arg(long)]
+    capture_loopback: bool,
+    /// Capture DNS: what goes to port 53, by UDP and TCP
+    #[arg(long)]
+    dns: bool,
+    /// Where the proxy listens for DNS
+    #[arg(long, value_name = "PORT", default_value_t = DNS_PORT, requires = "dns")]
+    dns_port: u16,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Both")]
+struct Both {
+    /// Families of addresses that are captured
+    #[arg(long, value_enum, default_value_t)]
+    ip_family: IpFamily,
+    /// Network device whose traffic is not captured; may be repeated
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    exclude_interface: Vec<String>,
+    /// Drop packets that connection tracking calls invalid, in place of letting the kernel answer them with a reset
+    #[arg(long)]
+    drop_invalid: bool,
+    /// Which part of the kernel holds the rules
+    #[arg(long, value_enum, default_value_t)]
+    backend: BackendName,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum InboundMode {
+    /// They go to the proxy
+    #[default]
+    Redirect,
+    /// They go to the proxy, which can keep the client's address
+    Tproxy,
+    /// They reach the application
+    Pass,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum IpFamily {
+    /// Both
+    #[default]
+    Dual,
+    /// IPv4 only
+    Ipv4,
+    /// IPv6 only
+    Ipv6,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum BackendName {
+    /// Nftables, or iptables where the kernel has none
+    #[default]
+    Auto,
+    /// Nftables
+    Nftables,
+    /// The program iptables-restore
+    Iptables,
+}
+
+impl Init {
+    /// Writes, takes away, or prints.
+    pub(super) fn run(self) -> Result<(), CaptureError> {
+        let (dry_run, undo) = (self.dry_run, self.undo);
+        let options = self.into_options();
+        if dry_run {
+            let text = mesh_capture::dry_run(&options)?;
+            // A reader that went away has seen enough.
+            std::io::stdout().write_all(text.as_bytes()).ok();
+            return Ok(());
+        }
+        if undo {
+            mesh_capture::undo(&options)?;
+            tracing::info!("capture rules are taken away; connections that were captured end");
+            return Ok(());
+        }
+        match mesh_capture::apply(&options)? {
+            Applied::Nftables => {
+                tracing::info!("capture rules are in force; `nft list table inet amime` shows them");
+            }
+            Applied::Iptables => {
+                tracing::info!("capture rules are in force; `iptables-save` shows them as AMIME_*");
+            }
+        }
+        Ok(())
+    }
+
+    fn into_options(self) -> CaptureOptions {
+        let Self { proxy, inbound, outbound, both, .. } = self;
+        CaptureOptions {
+            proxy: ProxyTraffic { uids: proxy.proxy_uid, gids: proxy.proxy_gid, mark: proxy.proxy_mark },
+            inbound: match inbound.inbound {
+                InboundMode::Redirect => Inbound::Redirect,
+                InboundMode::Tproxy => Inbound::Tproxy,
+                InboundMode::Pass => Inbound::Pass,
+            },
+            inbound_port: inbound.inbound_port,
+            outbound_port: outbound.outbound_port,
+            dns_port: outbound.dns.then_some(outbound.dns_port),
+            families: match both.ip_family {
+                IpFamily::Dual => Families::Dual,
+                IpFamily::Ipv4 => Families::Ipv4,
+                IpFamily::Ipv6 => Families::Ipv6,
+            },
+            loopback: if outbound.capture_loopback { Loopback::Capture } else { Loopback::Pass },
+            invalid: if both.drop_invalid { InvalidPackets::Drop } else { InvalidPackets::Pass },
+            exclude: Exclude {
+                inbound_ports: inbound.exclude_inbound_port,
+                outbound_ports: outbound.exclude_outbound_port,
+                outbound_cidrs: outbound.exclude_outbound_cidr,
+                uids: outbound.exclude_uid,
+                gids: outbound.exclude_gid,
+                interfaces: both.exclude_interface,
+                probe_sources: inbound.probe_source,
+            },
+            include: Include {
+                inbound_ports: inbound.include_inbound_port,
+                outbound_ports: outbound.include_outbound_port,
+                outbound_cidrs: outbound.include_outbound_cidr,
+            },
+            forward_mark: proxy.forward_mark,
+            route_table: inbound.route_table,
+            backend: match both.backend {
+                BackendName::Auto => Backend::Auto,
+                BackendName::Nftables => Backend::Nftables,
+                BackendName::Iptables => Backend::Iptables,
+            },
+        }
+    }
+}
+
+/// Marks are usually written in hexadecimal.
+fn number(text: &str) -> Result<u32, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| format!("`{text}` is not a number such as 1337 or 0x539"))
+}
