@@ -40,6 +40,11 @@ impl Histogram {
         }
     }
 
+    /// Index and count of each bucket that is not empty, ascending.
+    pub fn buckets(&self) -> &[(u16, u32)] {
+        &self.buckets
+    }
+
     /// Adds all counts of another.
     pub fn merge(&mut self, other: &Self) {
         for (index, count) in &other.buckets {

@@ -1,25 +1,20 @@
-//! Counters and latencies of the last hour, one series an edge: seconds for the last two minutes, minutes before that. Pure:
-//! time is an argument, in seconds. Bounded: a series that finds no room is counted, and so are its requests.
+//! Counters and latencies of the last hour, one series an edge; [`rings`] has them over time. Pure: time is an argument, in
+//! seconds. Bounded: a series that finds no room is counted, and so are its requests.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+mod rings;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use mesh_proto::inspect::v1::{FailureCount, StatRequest, StatResponse, StatRow};
 use mesh_proto::report::v1::{Security, Series, SeriesKey, Side};
 
+use self::rings::{Cell, KEPT, Rings};
 use super::histogram::Histogram;
 
 /// Most series.
 pub const MAX_SERIES: usize = 20_000;
-/// Most failure codes of one series; the mesh has about fifteen.
-const MAX_CODES: usize = 24;
 /// Longest text of a key; names in Kubernetes end at 253, a route is two and a rule.
 const MAX_TEXT: usize = 600;
-/// Seconds that are kept each by itself.
-const FINE: u64 = 120;
-/// Seconds that are kept at all.
-const KEPT: u64 = 3600;
-/// Seconds of a coarse slot.
-const COARSE: u64 = 60;
 
 /// Who reports: what a proxy says about itself is taken from here, not from its report.
 #[derive(Debug, Clone, Copy)]
@@ -43,21 +38,6 @@ struct Edge {
     route: String,
     protocol: String,
     security: i32,
-}
-
-#[derive(Debug, Default)]
-struct Rings {
-    fine: VecDeque<(u64, Cell)>,
-    coarse: VecDeque<(u64, Cell)>,
-}
-
-#[derive(Debug, Default, Clone)]
-struct Cell {
-    requests: u64,
-    failures: u64,
-    mesh_failures: u64,
-    latency: Histogram,
-    codes: Vec<(String, u64)>,
 }
 
 /// The statistics.
@@ -87,7 +67,7 @@ impl Stats {
     pub fn expire(&mut self, now: u64) {
         self.series.retain(|_, rings| {
             rings.expire(now);
-            !(rings.fine.is_empty() && rings.coarse.is_empty())
+            !rings.is_empty()
         });
     }
 
@@ -243,58 +223,6 @@ fn cell(key: &SeriesKey, series: &Series) -> Cell {
         } else {
             Vec::new()
         },
-    }
-}
-
-impl Cell {
-    fn add(&mut self, other: &Self) {
-        self.requests = self.requests.saturating_add(other.requests);
-        self.failures = self.failures.saturating_add(other.failures);
-        self.mesh_failures = self.mesh_failures.saturating_add(other.mesh_failures);
-        self.latency.merge(&other.latency);
-        for (code, count) in &other.codes {
-            if let Some((_, now)) = self.codes.iter_mut().find(|(known, _)| known == code) {
-                *now = now.saturating_add(*count);
-            } else if self.codes.len() < MAX_CODES {
-                self.codes.push((code.clone(), *count));
-            }
-        }
-    }
-}
-
-impl Rings {
-    fn add(&mut self, cell: &Cell, now: u64) {
-        for (ring, slot) in [(&mut self.fine, now), (&mut self.coarse, now / COARSE)] {
-            match ring.back_mut() {
-                // A clock that went back adds to the newest slot.
-                Some((at, newest)) if *at >= slot => newest.add(cell),
-                _ => ring.push_back((slot, cell.clone())),
-            }
-        }
-        self.expire(now);
-    }
-
-    fn expire(&mut self, now: u64) {
-        while self.fine.front().is_some_and(|(at, _)| at + FINE <= now) {
-            self.fine.pop_front();
-        }
-        while self.coarse.front().is_some_and(|(at, _)| (at + 1) * COARSE + KEPT <= now) {
-            self.coarse.pop_front();
-        }
-    }
-
-    fn sum(&self, window: u64, now: u64) -> Cell {
-        let mut sum = Cell::default();
-        let begin = now.saturating_sub(window);
-        if window < FINE {
-            self.fine.iter().filter(|(at, _)| *at > begin).for_each(|(_, cell)| sum.add(cell));
-        } else {
-            self.coarse
-                .iter()
-                .filter(|(at, _)| (at + 1) * COARSE > begin)
-                .for_each(|(_, cell)| sum.add(cell));
-        }
-        sum
     }
 }
 

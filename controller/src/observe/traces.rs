@@ -22,8 +22,10 @@ pub const QUIET_MS: u64 = 2_500;
 pub const PATIENCE_MS: u64 = 8_000;
 /// Proxies know within this time that more traces are wanted; a trace that began before may lack hops.
 const SETTLED_MS: u64 = 3_000;
-/// Traces that were handed on, so that a late span does not begin them anew.
+/// Traces that were handed on, so that a late span does not begin them anew; at most so many, and so long: what is busy for
+/// hours must not fill up for hours.
 const MAX_DONE: usize = 4_096;
+const DONE_MS: u64 = 60_000;
 
 type TraceId = [u8; 16];
 
@@ -44,7 +46,7 @@ pub struct Traces {
     open: HashMap<TraceId, Open>,
     spans: usize,
     done: HashSet<TraceId>,
-    done_order: VecDeque<TraceId>,
+    done_order: VecDeque<(TraceId, u64)>,
     dropped: u64,
 }
 
@@ -111,7 +113,7 @@ impl Traces {
             }
             self.spans -= open.spans.len();
             self.done.insert(*id);
-            self.done_order.push_back(*id);
+            self.done_order.push_back((*id, now_ms));
             let mut spans = std::mem::take(&mut open.spans);
             spans.sort_by_key(|span| (span.start_us, span.side));
             let began_ms = spans.first().map_or(0, |span| span.start_us / 1000);
@@ -121,10 +123,12 @@ impl Traces {
             }
             false
         });
-        while self.done_order.len() > MAX_DONE {
-            if let Some(old) = self.done_order.pop_front() {
-                self.done.remove(&old);
+        while let Some((old, at_ms)) = self.done_order.front().copied() {
+            if self.done_order.len() <= MAX_DONE && now_ms < at_ms + DONE_MS {
+                break;
             }
+            self.done.remove(&old);
+            self.done_order.pop_front();
         }
         finished.sort_by_key(|trace| trace.spans.first().map(|span| span.start_us));
         finished

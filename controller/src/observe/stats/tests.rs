@@ -162,18 +162,3 @@ fn a_series_too_many_is_counted_and_not_kept() {
     }
     assert_eq!((stats.len(), stats.overflow()), (MAX_SERIES, 1));
 }
-
-#[test]
-fn slots_are_bounded_whatever_the_clock_does() {
-    let mut stats = Stats::default();
-    for second in (0..10_000).chain((5_000..6_000).rev()) {
-        stats.record(WEB, &[series(key(Side::Outbound, "web", "cart"), 1, 8)], second);
-    }
-    let rings = stats.series.values().next().unwrap();
-    assert!(
-        rings.fine.len() <= 121 && rings.coarse.len() <= 62,
-        "{} {}",
-        rings.fine.len(),
-        rings.coarse.len()
-    );
-}
