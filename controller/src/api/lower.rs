@@ -308,8 +308,7 @@ fn timeouts(timeouts: Option<&RuleTimeouts>, at: &str, findings: &mut Findings) 
     let mut read = |text: Option<&String>, field: &str| {
         let text = text?;
         match duration::parse(text) {
-            // Zero turns the limit off. Source: HTTPRoute specification, `timeouts`.
-            Ok(duration) => Some(duration).filter(|duration| !duration.is_zero()),
+            Ok(duration) => Some(duration),
             Err(error) => {
                 findings.fault(format!("{at}.timeouts.{field}"), error.to_string());
                 None
@@ -318,7 +317,8 @@ fn timeouts(timeouts: Option<&RuleTimeouts>, at: &str, findings: &mut Findings) 
     };
     let request = read(timeouts.request.as_ref(), "request");
     let backend_request = read(timeouts.backend_request.as_ref(), "backendRequest");
-    if let (Some(whole), Some(attempt)) = (request, backend_request)
+    // Zero turns the limit off. Source: HTTPRoute specification, `timeouts`.
+    if let (Some(whole), Some(attempt)) = (request.filter(|whole| !whole.is_zero()), backend_request)
         && attempt > whole
     {
         findings.fault(format!("{at}.timeouts.backendRequest"), "longer than `request`; it must not be");

@@ -12,7 +12,6 @@ pub mod matching;
 mod precedence;
 pub mod split;
 pub mod table;
-pub mod timeout;
 
 use std::fmt;
 use std::time::Duration;
@@ -118,7 +117,7 @@ pub struct RuleRetry {
     pub backoff: Option<Duration>,
 }
 
-/// Limits of a rule. `None`: no limit.
+/// Limits of a rule. `None`: what a policy says. Zero: no limit, whatever a policy says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Timeouts {
     /// From the request's last head byte to the end of the response.

@@ -396,11 +396,13 @@ fn prefixes_lose_their_trailing_slash_and_an_absent_path_fits_everything() {
 }
 
 #[test]
-fn a_timeout_of_zero_is_none_and_a_fraction_of_a_millisecond_stays_a_limit() {
+fn a_timeout_of_zero_is_told_from_none_and_a_fraction_of_a_millisecond_stays_a_limit() {
     let mut route = good();
-    route.rules[0].request_timeout_ms = Some(0);
+    (route.rules[0].request_timeout_ms, route.rules[0].backend_request_timeout_ms) = (Some(0), None);
     let mut route = decode_route(route).unwrap();
-    assert_eq!(route.rules[0].timeouts, Timeouts::default());
+    let zero = Some(std::time::Duration::ZERO);
+    assert_eq!(route.rules[0].timeouts, Timeouts { request: zero, backend_request: None });
+    assert_eq!(encode::route(&route).rules[0].request_timeout_ms, Some(0));
     route.rules[0].timeouts.request = Some(std::time::Duration::from_micros(1));
     assert_eq!(encode::route(&route).rules[0].request_timeout_ms, Some(1));
 }

@@ -279,9 +279,11 @@ fn with_rule(mut policy: RequestPolicy, rule: &Rule, label: &str) -> RequestPoli
     let own = |field: &str| Origin::Object { object: label.to_owned(), field: field.to_owned() };
     if rule.timeouts.request.is_some() || rule.timeouts.backend_request.is_some() {
         let below = policy.timeouts;
+        // What is written counts, also that there is no limit.
+        let over = |own: Option<Duration>, below| own.map_or(below, |own| Some(own).filter(|d| !d.is_zero()));
         let value = RequestTimeouts {
-            request: rule.timeouts.request.or(below.value.request),
-            attempt: rule.timeouts.backend_request.or(below.value.attempt),
+            request: over(rule.timeouts.request, below.value.request),
+            attempt: over(rule.timeouts.backend_request, below.value.attempt),
             ..below.value
         };
         policy.timeouts = Sourced { value, origin: below.origin.under(own("timeouts")) };

@@ -34,7 +34,8 @@ fn rule(field: &Field<'_>, kind: RouteKind, rule: wire::Rule) -> Result<Rule, Wr
             .at("matches")
             .wrong("is empty: a rule for every request has one match that says so"));
     }
-    let timeout = |name, millis: Option<u64>| field.at(name).limit(millis);
+    // Zero is a word of its own here: no limit, whatever a policy says.
+    let timeout = |name, millis: Option<u64>| millis.map(|millis| field.at(name).time(millis)).transpose();
     let retry = |retry: wire::RuleRetry| {
         let field = field.at("retry");
         Ok(RuleRetry {

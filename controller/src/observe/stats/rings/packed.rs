@@ -110,7 +110,9 @@ mod tests {
     #[test]
     fn a_usual_minute_takes_a_few_bytes_a_bucket() {
         let mut cell = Cell { requests: 6_000, ..Cell::default() };
-        (60..120).for_each(|index| cell.latency.add(index, 100));
+        for index in 60..120 {
+            cell.latency.add(index, 100);
+        }
         assert!(Packed::from(&cell).0.len() < 140);
     }
 }

@@ -162,6 +162,10 @@ fn the_rules_own_timeouts_lie_over_those_of_policies() {
     let alone = of_rule(&[], &route, 0).timeouts;
     assert_eq!(alone.origin.to_string(), "httproute/shop/r#checkout timeouts");
     assert_eq!(alone.value, RequestTimeouts { request: Some(secs(5)), ..RequestTimeouts::default() });
+    // `0s` is a word of its own: no limit, although the policy has one.
+    route.rules[0].timeouts = Timeouts { request: Some(Duration::ZERO), backend_request: None };
+    let freed = of_rule(&policies, &route, 0).timeouts;
+    assert_eq!(freed.value, RequestTimeouts { request: None, ..timeouts });
 }
 
 #[test]
