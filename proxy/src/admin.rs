@@ -21,6 +21,7 @@ use mesh_lifecycle::{Ready, Tasks, log};
 use percent_encoding::percent_decode_str;
 use prometheus_client::registry::Registry;
 
+use crate::state::Standings;
 use crate::telemetry::Hub;
 use crate::xds::Discovery;
 
@@ -43,6 +44,8 @@ pub struct Admin {
     pub registry: Arc<Registry>,
     /// Whose configuration to show.
     pub discovery: Discovery,
+    /// How endpoints stand.
+    pub standings: Standings,
     /// Whose certificate to show.
     pub identity: Identity,
     /// Begins the drain of this proxy, as SIGTERM does. It must return at once, and may be called more than once.
@@ -94,12 +97,12 @@ fn serve(name: &'static str, listener: TcpListener, state: AdminState, tasks: &T
 }
 
 fn routes(admin: Admin) -> AdminState {
-    let Admin { ready, registry, discovery, identity, drain } = admin;
+    let Admin { ready, registry, discovery, standings, identity, drain } = admin;
     let endpoints = discovery.clone();
     let draining = ready.clone();
     AdminState::new(ready, registry)
         .route(Method::GET, "/config", move |_| json(&dump::config(&discovery.snapshot())))
-        .route(Method::GET, "/endpoints", move |_| json(&dump::endpoints(&endpoints.snapshot())))
+        .route(Method::GET, "/endpoints", move |_| json(&dump::endpoints(&endpoints.snapshot(), &standings)))
         .route(Method::GET, "/certs", move |_| json(&dump::certificate(&identity)))
         .route(Method::POST, "/drain", move |_| {
             draining.begin_drain();

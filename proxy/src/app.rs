@@ -21,6 +21,7 @@ use self::listeners::Bound;
 use crate::admin::{self, Admin, AdminError};
 use crate::config::{Config, Control};
 use crate::net::{Namespace, NamespaceError};
+use crate::state::Standings;
 use crate::telemetry::{Hub, ReportConfig, Telemetry};
 use crate::xds::{self, ClientConfig, Discovery};
 
@@ -123,8 +124,8 @@ pub fn start(config: Config, source: Source) -> Result<Running, StartError> {
         configuration: ready.gate("configuration"),
         workers: ready.gate("workers"),
     };
-    let root =
-        Root { config: Arc::new(config), network, addrs, ready, telemetry, drain, tasks: Tasks::new() };
+    let (standings, tasks) = (Standings::default(), Tasks::new());
+    let root = Root { config: Arc::new(config), network, addrs, ready, telemetry, standings, drain, tasks };
     // The root task owns all others; its own set has nothing else in it and ends when it does.
     Tasks::new().spawn("proxy", async move {
         let result = root.run(source, bound, gates).await;
@@ -146,6 +147,7 @@ struct Root {
     addrs: Addresses,
     ready: Ready,
     telemetry: Telemetry,
+    standings: Standings,
     drain: CancellationToken,
     tasks: Tasks,
 }
@@ -238,6 +240,7 @@ impl Root {
                 ready: self.ready.clone(),
                 registry,
                 discovery: discovery.clone(),
+                standings: self.standings.clone(),
                 identity: identity.clone(),
                 drain: Box::new(move || drain.cancel()),
             };
@@ -260,6 +263,7 @@ impl Root {
                 identity: identity.clone(),
                 discovery: discovery.clone(),
                 telemetry: self.telemetry.worker.clone(),
+                standings: self.standings.page(),
                 sockets: bound.take(),
                 network: self.network.clone(),
                 own: self.addrs.outbound.iter().copied().chain(self.addrs.outbound_proxy).collect(),

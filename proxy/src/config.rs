@@ -113,6 +113,12 @@ pub struct Timeouts {
     pub tunnel_idle: Duration,
     /// For an unused upstream connection in the pool. 60 s: well below `idle` of the peer, so that it is we who close.
     pub pool_idle: Duration,
+    /// Silence on an HTTP/2 connection to an endpoint after which it is asked whether it is still there, with [`Timeouts::connect`] to
+    /// answer. 10 s: requests on a connection whose other end is gone fail within 15 s, and a request may go elsewhere.
+    pub keepalive: Duration,
+    /// How long a client may take nothing of an answer that is ready for it. 5 min: longer than somebody who consumes a stream in
+    /// batches pauses, much shorter than what we hold for it is worth.
+    pub stall: Duration,
     /// How long a request waits for configuration it needs. 5 s.
     pub discovery: Duration,
     /// How long a client may be silent before the upstream is asked too (server speaks first). 20 ms.
@@ -131,6 +137,8 @@ impl Default for Timeouts {
             idle: seconds(300),
             tunnel_idle: seconds(3600),
             pool_idle: seconds(60),
+            keepalive: seconds(10),
+            stall: seconds(300),
             discovery: seconds(5),
             quiet: Duration::from_millis(20),
             dns: seconds(5),

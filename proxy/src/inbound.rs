@@ -139,9 +139,26 @@ impl Inbound {
             Ok(tls::Peer { identity, alpn, stream }) => match alpn {
                 Alpn::Http1 => self.http(stream, Wire::Http1, Some(identity), permit).await,
                 Alpn::Http2 => self.http(stream, Wire::Http2, Some(identity), permit).await,
-                Alpn::Tcp => Box::pin(self.opaque(stream, Some(identity))).await,
+                Alpn::Tcp => Box::pin(self.bytes(stream, identity, permit)).await,
             },
         }
+    }
+
+    /// A member calls it bytes. For a port that is declared to be HTTP that is no way round what is decided by request: they are read
+    /// as HTTP, and refused and on record if they are not.
+    async fn bytes(self: &Rc<Self>, mut stream: Stream, peer: SpiffeId, permit: call::Permit) {
+        let Some(declared) = own::spoken(&self.worker.snapshot(), self.listen) else {
+            return self.opaque(stream, Some(peer)).await;
+        };
+        let timeouts = &self.worker.config.timeouts;
+        let wire = match tcp::opening(&mut stream, timeouts.head, timeouts.head).await {
+            Ok(Opening::Speaks(Sniff::Http1)) => Wire::Http1,
+            Ok(Opening::Speaks(Sniff::Http2)) => Wire::Http2,
+            Ok(Opening::Speaks(Sniff::Tls | Sniff::Opaque | Sniff::NeedMore)) => declared,
+            Ok(Opening::Silent) => return self.worker.telemetry.count(Event::IdleTimeout),
+            Err(error) => return tracing::debug!(%error, "connection ended before it began"),
+        };
+        self.http(stream, wire, Some(peer), permit).await;
     }
 
     async fn plain(self: &Rc<Self>, stream: Stream, sniff: Sniff, permit: call::Permit) {

@@ -152,6 +152,7 @@ impl Outbound {
                 telemetry.count_many(event, times);
             }
         });
+        self.worker.standings.write(self.backends.noted());
     }
 
     /// Closes connections that are not in use.

@@ -8,9 +8,11 @@
 mod addresses;
 mod force;
 mod snapshot;
+mod standings;
 mod store;
 
 pub use snapshot::{Destination, KnownAddress, Lookup, LookupAddress, Snapshot};
+pub use standings::{Noted, Page, Standings};
 pub use store::{Applied, Store};
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::http::{ServeEnd, ServerOptions};
 use crate::net::Notice;
-use crate::state::Snapshot;
+use crate::state::{Page, Snapshot};
 use crate::telemetry::{Direction, Event, WorkerTelemetry};
 use crate::tls::ClientFailure;
 use crate::xds::Discovery;
@@ -34,6 +34,8 @@ pub struct Worker {
     pub connections: Tasks,
     /// Connections that we opened.
     pub upstreams: Tasks,
+    /// Where is written down how endpoints stand.
+    pub standings: Page,
     /// Who this proxy stands for.
     pub own: Option<WorkloadName>,
     snapshots: RefCell<watch::Receiver<Arc<Snapshot>>>,
@@ -44,7 +46,12 @@ pub struct Worker {
 
 impl Worker {
     /// On the calling thread.
-    pub fn new(config: Arc<Config>, discovery: Discovery, telemetry: WorkerTelemetry) -> Rc<Self> {
+    pub fn new(
+        config: Arc<Config>,
+        discovery: Discovery,
+        telemetry: WorkerTelemetry,
+        standings: Page,
+    ) -> Rc<Self> {
         let mut snapshots = discovery.subscribe();
         let current = Arc::clone(&snapshots.borrow_and_update());
         Rc::new(Self {
@@ -52,6 +59,7 @@ impl Worker {
             config,
             discovery,
             telemetry,
+            standings,
             connections: Tasks::new(),
             upstreams: Tasks::new(),
             snapshots: RefCell::new(snapshots),

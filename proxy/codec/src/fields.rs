@@ -22,6 +22,12 @@ pub fn is_value(value: &[u8]) -> bool {
     value_run(value) == value.len()
 }
 
+/// Whether white space lies at an end of a value. HTTP/1 takes it off; in HTTP/2 such a field is malformed (RFC 9113 section 8.2.1).
+#[inline]
+pub fn is_padded(value: &[u8]) -> bool {
+    matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t'])
+}
+
 /// Whether a field concerns one connection only, besides those that `Connection` names (RFC 9110 section 7.6.1). `Te` is among them:
 /// what of it is end to end is [`crate::RequestLine::trailers_ok`].
 #[inline]

@@ -1,6 +1,8 @@
 //! JSON mirrors of what this proxy holds, for people and scripts. The model itself is not serialisable by design; what is
 //! shown is written down here. It must not know where a dump goes, and shows no key.
 
+use std::collections::BTreeMap;
+
 use mesh_identity::Identity;
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, Transport};
 use mesh_model::name::ServiceName;
@@ -13,7 +15,7 @@ use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
 use mesh_model::traffic::Origin;
 use serde_json::{Value, json};
 
-use crate::state::{Destination, Snapshot};
+use crate::state::{Destination, Snapshot, Standings};
 
 /// Everything in force, except endpoints.
 pub(super) fn config(snapshot: &Snapshot) -> Value {
@@ -182,20 +184,25 @@ fn backend(backend: &Backend) -> Value {
 }
 
 /// Endpoints of every service that is a destination or a backend of one.
-pub(super) fn endpoints(snapshot: &Snapshot) -> Value {
+pub(super) fn endpoints(snapshot: &Snapshot, standings: &Standings) -> Value {
     let mut all: Vec<_> = snapshot.all_endpoints().collect();
     all.sort_by_key(|endpoints| endpoints.service.clone());
-    json!({ "services": all.into_iter().map(|e| service_endpoints(e)).collect::<Vec<_>>() })
+    json!({ "services": all.into_iter().map(|e| service_endpoints(e, standings)).collect::<Vec<_>>() })
 }
 
-fn service_endpoints(endpoints: &Endpoints) -> Value {
+fn service_endpoints(endpoints: &Endpoints, standings: &Standings) -> Value {
     let ports = endpoints.ports.iter().map(|port| {
-        json!({ "port": port.service_port, "endpoints": port.endpoints.iter().map(endpoint).collect::<Vec<_>>() })
+        let shown = port.endpoints.iter().map(|one| {
+            let standing = standings.of(&endpoints.service, port.service_port, one.address);
+            endpoint(one, &standing)
+        });
+        json!({ "port": port.service_port, "endpoints": shown.collect::<Vec<_>>() })
     });
     json!({ "service": endpoints.service.to_string(), "ports": ports.collect::<Vec<_>>() })
 }
 
-fn endpoint(endpoint: &Endpoint) -> Value {
+/// `standing`: for how many workers it is usable, ejected and so on.
+fn endpoint(endpoint: &Endpoint, standing: &BTreeMap<&'static str, usize>) -> Value {
     json!({
         "address": endpoint.address.to_string(),
         "identity": match &endpoint.transport {
@@ -210,6 +217,7 @@ fn endpoint(endpoint: &Endpoint) -> Value {
             EndpointState::Ready => "ready",
             EndpointState::Draining => "draining",
         },
+        "standing": standing,
     })
 }
 

@@ -44,7 +44,8 @@ fn start() -> Running {
     let drain = Box::new(move || {
         counted.fetch_add(1, Ordering::Relaxed);
     });
-    let admin = Admin { ready: ready.clone(), registry, discovery, identity: identity.clone(), drain };
+    let (standings, whose) = (Standings::default(), identity.clone());
+    let admin = Admin { ready: ready.clone(), registry, discovery, standings, identity: whose, drain };
     spawn(listener, admin, &tasks);
     Running { address, ready, drains, identity, _tasks: tasks }
 }

@@ -17,6 +17,7 @@ use crate::config::{Config, InboundListener};
 use crate::inbound::Inbound;
 use crate::net::{self, Accepted, Namespace};
 use crate::outbound::{Host, Outbound};
+use crate::state::Page;
 use crate::telemetry::{Event, WorkerSeed};
 use crate::worker::Worker;
 use crate::xds::Discovery;
@@ -27,6 +28,7 @@ pub(super) struct Seed {
     pub(super) identity: Identity,
     pub(super) discovery: Discovery,
     pub(super) telemetry: WorkerSeed,
+    pub(super) standings: Page,
     pub(super) sockets: Sockets,
     /// Where the application is, when that is not here.
     pub(super) network: Option<Namespace>,
@@ -80,8 +82,8 @@ async fn serve(seed: Seed) {
 }
 
 async fn work(seed: Seed) {
-    let Seed { config, identity, discovery, telemetry, sockets, network, own, stop, ended } = seed;
-    let worker = Worker::new(config, discovery, telemetry.build());
+    let Seed { config, identity, discovery, telemetry, standings, sockets, network, own, stop, ended } = seed;
+    let worker = Worker::new(config, discovery, telemetry.build(), standings);
     let listeners = Tasks::new();
     let outbound = Outbound::new(&worker, identity.clone(), own);
     let ways = Ways { outbound: &outbound, identity: &identity, network: network.as_ref() };

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::{Body, Headers, Kind, Response};
+use super::{BadHead, Body, Headers, Kind, Response};
 use crate::telemetry::Failure;
 
 /// A failure with what a person needs to know about it: which object, why, what to do.
@@ -44,6 +44,13 @@ pub fn response_to(fault: &Fault, kind: Kind) -> Response {
         }
     };
     field(&mut response.headers, "x-mesh-failure", code);
+    response
+}
+
+/// The answer to a head that is refused: on the wire and on record it has the status that fits the reason.
+pub fn refusal(bad: BadHead) -> Response {
+    let mut response = response_to(&Fault::new(Failure::BadRequest, bad.to_string()), Kind::Http);
+    response.status = StatusCode::from_u16(bad.status()).unwrap_or(StatusCode::BAD_REQUEST);
     response
 }
 

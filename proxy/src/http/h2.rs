@@ -13,6 +13,11 @@ pub(super) use body::{PeerBody, inform};
 pub(super) use client::{Connection, Gone, connect};
 pub(super) use server::{Respond, serve};
 
+/// Whether a field of an answer or of trailers has white space around its value, which makes them malformed.
+fn is_padded(fields: &::http::HeaderMap) -> bool {
+    fields.values().any(|value| mesh_http1::fields::is_padded(value.as_bytes()))
+}
+
 /// Bytes a peer may send on one stream before we have passed them on: the bound on what one stream makes us hold.
 const STREAM_WINDOW: u32 = 64 * 1024;
 

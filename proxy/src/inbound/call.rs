@@ -3,7 +3,6 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::StatusCode;
 use mesh_model::name::WorkloadName;
 use mesh_model::spiffe::SpiffeId;
 use mesh_traffic::deadline;
@@ -17,7 +16,7 @@ use super::limit::Told;
 use super::own::Served;
 use crate::http::{
     Body, ExchangeFailure, Fault, Handler, Headers, Kind, OwnBounds, Request, RequestHead, Response, Upgrade,
-    UpstreamResponse, Wire, response_to,
+    UpstreamResponse, Wire, refusal, response_to,
 };
 use crate::telemetry::{AppProtocol, Event, Failure};
 use crate::worker::record::Record;
@@ -177,9 +176,7 @@ impl Handler for Call {
             Err(bad) => {
                 let mut record = self.inbound.record(AppProtocol::Http, self.peer.as_ref());
                 record.failure(Failure::BadRequest);
-                let mut response = response_to(&Fault::new(Failure::BadRequest, bad.to_string()), Kind::Http);
-                response.status = StatusCode::from_u16(bad.status()).unwrap_or(StatusCode::BAD_REQUEST);
-                record.attach(response, Kind::Http)
+                record.attach(refusal(bad), Kind::Http)
             }
         }
     }

@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 
 use super::health;
 use crate::http::{Connector, Fault, Upstream};
-use crate::state::Snapshot;
+use crate::state::{Noted, Snapshot};
 use crate::telemetry::Failure;
 
 /// The backends of a service, by port.
@@ -149,6 +149,19 @@ impl Backends {
             upstream.sweep();
             !upstream.is_unused()
         });
+    }
+
+    /// The endpoints that are not used as any other.
+    pub(super) fn noted(&self) -> Vec<Noted> {
+        let (now, mut noted) = (Instant::now(), Vec::new());
+        for (service, ports) in self.backends.borrow().iter() {
+            for (port, backend) in ports {
+                backend.standings(now, |address, standing| {
+                    noted.push(Noted { service: service.clone(), port: *port, address, standing });
+                });
+            }
+        }
+        noted
     }
 
     /// Closes what is not in use.

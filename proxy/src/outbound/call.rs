@@ -14,7 +14,7 @@ use super::destination::Found;
 use super::limits::Limits;
 use super::plan::{self, Outcome, Plan};
 use super::{Host, Outbound, Permit, answer, foreign, mirror};
-use crate::http::{Body, Fault, Handler, Kind, Request, RequestHead, Response, Upgrade};
+use crate::http::{Body, Fault, Handler, Kind, Request, RequestHead, Response, Upgrade, refusal};
 use crate::telemetry::{AppProtocol, Event, Failure, Side};
 use crate::worker::record::Record;
 use crate::worker::wire;
@@ -225,7 +225,8 @@ impl Handler for Call {
         let head = match head {
             Ok(head) => head,
             Err(bad) => {
-                return self.fail(record, &Fault::new(Failure::BadRequest, bad.to_string()), Kind::Http);
+                record.failure(Failure::BadRequest);
+                return record.attach(refusal(bad), Kind::Http);
             }
         };
         if head.method == Method::CONNECT {

@@ -93,6 +93,30 @@ async fn nor_are_those_that_come_in_plain_for_a_service_of_the_workload() {
     }
 }
 
+#[tokio::test]
+async fn nor_are_those_that_a_member_calls_bytes() {
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let mut mesh = Mesh::new();
+        let (app, count) = counts_bytes(&mesh.tasks).await;
+        let mut server = mesh.server("cart", app);
+        let endpoint = mesh.member(server.inbound(), "cart");
+        // The caller is of another opinion about the port than the called one.
+        mesh.service("cart", 80, Some(Protocol::Tcp), vec![endpoint.clone()]);
+        let client = mesh.client(&[("cart", 80)]);
+        mesh.services.clear();
+        mesh.service("cart", 80, Some(protocol), vec![endpoint]);
+        tell_own(&mesh, &mut server);
+        // Until the sidecar knows its services the bytes are carried to the application, which says nothing.
+        until(|| async { !said(client.outbound(), b"\x01\n").await.is_empty() }).await;
+        let before = count.load(Ordering::SeqCst);
+        for bytes in NO_HTTP {
+            is_refused(client.outbound(), protocol, bytes).await;
+        }
+        assert_eq!(count.load(Ordering::SeqCst), before, "{protocol:?}");
+        until(|| async { server.count(&["mesh_events_total", "protocol_error"]).await >= 4.0 }).await;
+    }
+}
+
 async fn client(tasks: &Tasks, address: std::net::SocketAddr) -> h2::client::SendRequest<Bytes> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (sender, connection) = h2::client::handshake(stream).await.unwrap();

@@ -166,6 +166,41 @@ async fn a_workload_at_its_bound_sheds_what_its_queue_has_no_room_for() {
 }
 
 #[tokio::test]
+async fn the_bound_of_a_workload_follows_its_latency() {
+    let mut mesh = Mesh::new();
+    let pause = Arc::new(std::sync::atomic::AtomicU64::new(5));
+    let millis = Arc::clone(&pause);
+    let app = origin(&mesh.tasks, move |_| {
+        let pause = Duration::from_millis(millis.load(std::sync::atomic::Ordering::SeqCst));
+        async move {
+            tokio::time::sleep(pause).await;
+            Response::new(Full::from("done"))
+        }
+    })
+    .await;
+    // It begins with 20 at once, more than there ever will be.
+    let bound = AdaptiveConcurrency { min: 1, max: 100, tolerance: 1500, queue: 0 };
+    let (client, server) = guarded(&mut mesh, app, |s| s.concurrency = Some(bound)).await;
+    let mut sender = http1(&mesh.tasks, client.outbound()).await;
+    for _ in 0..100 {
+        sender.ready().await.unwrap();
+        let response = soon(sender.send_request(get("cart", "/"))).await.unwrap();
+        assert_eq!(response.status(), 200);
+        text(response).await;
+    }
+    pause.store(200, std::sync::atomic::Ordering::SeqCst);
+    for _ in 0..15 {
+        let mut sender = http1(&mesh.tasks, client.outbound()).await;
+        mesh.tasks.spawn("load", async move {
+            while let Ok(response) = sender.send_request(get("cart", "/")).await {
+                text(response).await;
+            }
+        });
+    }
+    until(|| async { server.count(&["mesh_events", "\"shed\""]).await >= 1.0 }).await;
+}
+
+#[tokio::test]
 async fn what_was_shed_is_retried_elsewhere_though_it_is_a_post() {
     let mut mesh = Mesh::new();
     let stuck = scripted(&mesh.tasks, vec![hangs()]).await;

@@ -148,6 +148,11 @@ impl Inner {
         self.io.count + self.out.count()
     }
 
+    /// What a writer waits for, and how far it is: bytes written while some wait for the client to take them, else bytes moved.
+    pub(super) fn progress(&self) -> (Waits, u64) {
+        if self.out.is_empty() { (Waits::Body, self.moved()) } else { (Waits::Client, self.out.count()) }
+    }
+
     /// Passes an interim answer on, if the client can read it and nothing of the final one was written yet.
     fn interim(&mut self, status: StatusCode, headers: &Headers) {
         if self.version == Version::Http10 {
@@ -166,6 +171,15 @@ impl Inner {
             tracing::debug!(%error, %status, "an interim answer cannot be written");
         }
     }
+}
+
+/// Whom an answer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// The one who gives its body.
+    Body,
+    /// The client.
+    Client,
 }
 
 /// The body of a request, read from the connection by whoever wants it.

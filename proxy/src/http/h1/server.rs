@@ -14,7 +14,7 @@ use mesh_http1::Version;
 use tokio::io::AsyncWrite;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
-use super::conn::{Arrival, Conn, Received};
+use super::conn::{Arrival, Conn, Received, Waits};
 use super::respond::{Answer, Asked, Broken, Change};
 use crate::config::Timeouts;
 use crate::http::body::Content;
@@ -180,8 +180,7 @@ impl Server {
 
     /// Writes the answer. While bytes move there is no deadline.
     async fn answered(&mut self, answer: &mut Answer) -> Result<(), ServeEnd> {
-        let mut moved = 0;
-        self.deadline.set_after(self.timeouts.tunnel_idle);
+        let mut seen = None;
         poll_fn(|cx| {
             match answer.poll(&self.conn, cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
@@ -192,9 +191,12 @@ impl Server {
                 }
                 Poll::Pending => {}
             }
-            let now = self.conn.0.borrow().moved();
-            if now != std::mem::replace(&mut moved, now) {
-                self.deadline.set_after(self.timeouts.tunnel_idle);
+            let now = self.conn.0.borrow().progress();
+            if seen.replace(now) != Some(now) {
+                self.deadline.set_after(match now.0 {
+                    Waits::Client => self.timeouts.stall,
+                    Waits::Body => self.timeouts.tunnel_idle,
+                });
             }
             self.deadline.poll(cx).map(|()| Err(ServeEnd::Idle))
         })

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use mesh_http1::fields;
 
+use super::is_padded;
 use super::server::Respond;
 use crate::config::TRAILER_BYTES;
 use crate::http::body::{Polled, Source};
@@ -105,6 +106,7 @@ impl Source for PeerBody {
                 tracing::debug!(bytes = size(&trailers), bound = TRAILER_BYTES, "trailers are too large");
                 Some(Err(BodyError::Protocol))
             }
+            Ok(Some(trailers)) if is_padded(&trailers) => Some(Err(BodyError::Protocol)),
             Ok(Some(trailers)) => Some(Ok(Frame::Trailers(clean(trailers)))),
             Ok(None) => None,
             Err(error) => Some(Err(failure(&error))),
@@ -156,6 +158,8 @@ pub(in crate::http) struct Sending {
     last: bool,
     /// Whether a piece of the body was taken.
     pub(super) consumed: bool,
+    /// Bytes that are the codec's.
+    sent: u64,
     done: bool,
 }
 
@@ -170,7 +174,7 @@ pub(in crate::http) enum Unsent {
 
 impl Sending {
     pub(super) fn new(stream: SendStream<Bytes>, body: Body, done: bool) -> Self {
-        Self { stream, body, piece: Bytes::new(), last: false, consumed: false, done }
+        Self { stream, body, piece: Bytes::new(), last: false, consumed: false, sent: 0, done }
     }
 
     /// The body, if nothing of it was read.
@@ -224,6 +228,11 @@ impl Sending {
         Poll::Ready(Ok(()))
     }
 
+    /// After it was polled and is not ready: bytes sent so far, if more wait for the peer to make room.
+    pub(super) fn waits(&self) -> Option<u64> {
+        (!self.piece.is_empty()).then_some(self.sent)
+    }
+
     fn send_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
         self.stream.reserve_capacity(self.piece.len());
         let mut room = self.stream.capacity();
@@ -236,6 +245,7 @@ impl Sending {
         let part = self.piece.split_to(room.min(self.piece.len()));
         let last = self.last && self.piece.is_empty();
         self.done = last;
+        self.sent += part.len() as u64;
         if self.stream.send_data(part, last).is_err() {
             return self.deaf();
         }

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use ::h2::client::{self, ResponseFuture, SendRequest};
 use ::h2::{Reason, RecvStream};
@@ -16,7 +16,7 @@ use mesh_lifecycle::tasks::Tasks;
 pub(super) use self::alive::Alive;
 use super::body::{PeerBody, Sending, Unsent};
 use super::meter::{Gauge, Metered};
-use super::{RESETS, SEND_BUFFER};
+use super::{RESETS, SEND_BUFFER, is_padded};
 use crate::config::{HEAD_BYTES, Timeouts};
 use crate::http::body::Content;
 use crate::http::deadline::Limit;
@@ -78,7 +78,7 @@ pub(in crate::http) async fn connect(
         .await?;
     let closed = Rc::<Cell<bool>>::default();
     let ends = Rc::clone(&closed);
-    let mut alive = Alive::new(connection.ping_pong(), timeouts);
+    let mut alive = Alive::new(connection.ping_pong(), timeouts.keepalive, timeouts.connect);
     tasks.spawn_local("http/2 upstream", async move {
         poll_fn(|cx| drive(Pin::new(&mut connection), &mut alive, &gauge, cx)).await;
         ends.set(true);
@@ -185,9 +185,18 @@ fn poll_answer(
             return Poll::Ready(Err(Gone::Broken(Failure::UpstreamProtocol)));
         }
         let (parts, ()) = interim.into_parts();
+        if is_padded(&parts.headers) {
+            return Poll::Ready(Err(Gone::Broken(Failure::UpstreamProtocol)));
+        }
         client.send(parts.status, &Headers::from_map(parts.headers));
     }
-    response.poll(cx).map_err(|error| gone(&error))
+    let response = ready!(response.poll(cx)).map_err(|error| gone(&error))?;
+    Poll::Ready(if is_padded(response.headers()) {
+        tracing::debug!("a field of an answer has white space around its value");
+        Err(Gone::Broken(Failure::UpstreamProtocol))
+    } else {
+        Ok(response)
+    })
 }
 
 fn received(response: http::Response<RecvStream>, sending: Sending, used: Used) -> Response {

@@ -38,11 +38,12 @@ pub(in crate::http) async fn serve<H: Handler>(
         Ok(Err(error)) => return ended(error),
         Ok(Ok(connection)) => connection,
     };
+    let stall = options.timeouts.stall;
     let mut server = Server {
-        alive: Alive::new(connection.ping_pong(), options.timeouts),
+        alive: Alive::new(connection.ping_pong(), options.timeouts.pool_idle, options.timeouts.head),
         connection,
         streams: FuturesUnordered::new(),
-        start: |request, respond| stream::serve(Rc::clone(&handler), request, respond),
+        start: |request, respond| stream::serve(Rc::clone(&handler), request, respond, stall),
         gauge,
         timeouts: options.timeouts,
         deadline: Deadline::never(),

@@ -108,9 +108,7 @@ fn check(headers: &HeaderMap) -> Result<(), BadHead> {
         if fields::is_lookalike(name) {
             return Err(BadHead::Refused(Reason::Lookalike.into()));
         }
-        // Around a value there is no white space here (RFC 9113 section 8.2.1), while HTTP/1 takes it off.
-        let is_padded = matches!(value.as_bytes(), [b' ' | b'\t', ..] | [.., b' ' | b'\t']);
-        if is_padded || !fields::is_value(value.as_bytes()) {
+        if fields::is_padded(value.as_bytes()) || !fields::is_value(value.as_bytes()) {
             return Err(BadHead::Refused(Reason::ValueByte.into()));
         }
     }

@@ -11,7 +11,7 @@ use mesh_model::endpoint::{Endpoint, Endpoints};
 use mesh_model::name::ServiceName;
 use mesh_model::traffic::HealthCheck;
 use mesh_model::traffic::effective::BackendPolicy;
-use mesh_traffic::balance::{Ask, Balancer, Counts, NoPick, Slot};
+use mesh_traffic::balance::{Ask, Balancer, Counts, NoPick, Slot, Standing};
 use mesh_traffic::breaker::{Breaker, Counted, Open};
 use mesh_traffic::health::Verdict;
 use mesh_traffic::retry::budget::Budget;
@@ -173,6 +173,17 @@ impl Backend {
             slot.load.set_verdict(Verdict::Unknown);
         }
         None
+    }
+
+    /// Says how each endpoint stands that is not just usable.
+    pub(super) fn standings(&self, now: Instant, mut say: impl FnMut(SocketAddr, Standing)) {
+        let balancer = self.balancer.borrow();
+        for slot in balancer.slots() {
+            match balancer.standing(slot, now) {
+                Standing::Usable => {}
+                other => say(slot.endpoint.address, other),
+            }
+        }
     }
 
     /// What was decided since the last call. Time passes here for a backend that is not asked.

@@ -234,6 +234,8 @@ impl Load {
             && until <= now
         {
             self.ejected_until.set(None);
+            // Also where nobody asked for it meanwhile: it gets its share bit by bit.
+            self.was_usable.set(false);
             self.returned.set(Some(until));
             let most = self.shared.rules.get().consecutive_errors.unwrap_or(1);
             self.errors_in_a_row.set(most.saturating_sub(1));

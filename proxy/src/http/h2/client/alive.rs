@@ -1,10 +1,10 @@
 //! Whether the other end of a connection is still there: a ping after some time of silence. It must not know which end we are.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ::h2::{Ping, PingPong};
 
-use crate::config::Timeouts;
 use crate::http::deadline::Deadline;
 use crate::http::h2::meter::Gauge;
 
@@ -12,7 +12,10 @@ use crate::http::h2::meter::Gauge;
 #[derive(Debug)]
 pub(in crate::http::h2) struct Alive {
     ping: Option<PingPong>,
-    timeouts: Timeouts,
+    /// Silence before it is asked.
+    quiet: Duration,
+    /// For the answer.
+    patience: Duration,
     deadline: Deadline,
     /// Bytes read at the last look.
     read: u64,
@@ -20,10 +23,10 @@ pub(in crate::http::h2) struct Alive {
 }
 
 impl Alive {
-    pub(in crate::http::h2) fn new(ping: Option<PingPong>, timeouts: Timeouts) -> Self {
+    pub(in crate::http::h2) fn new(ping: Option<PingPong>, quiet: Duration, patience: Duration) -> Self {
         let mut deadline = Deadline::never();
-        deadline.set_after(timeouts.pool_idle);
-        Self { ping, timeouts, deadline, read: 0, asked: false }
+        deadline.set_after(quiet);
+        Self { ping, quiet, patience, deadline, read: 0, asked: false }
     }
 
     /// Ready when the other end answers no more.
@@ -33,17 +36,17 @@ impl Alive {
             // Takes the answer off, so that there can be another question.
             if ping.poll_pong(cx).is_ready() {
                 self.asked = false;
-                self.deadline.set_after(self.timeouts.pool_idle);
+                self.deadline.set_after(self.quiet);
             }
         }
         while self.deadline.poll(cx).is_ready() {
             if std::mem::replace(&mut self.read, gauge.read()) != gauge.read() {
-                self.deadline.set_after(self.timeouts.pool_idle);
+                self.deadline.set_after(self.quiet);
             } else if self.asked {
                 return Poll::Ready(());
             } else {
                 self.asked = ping.send_ping(Ping::opaque()).is_ok();
-                self.deadline.set_after(self.timeouts.head);
+                self.deadline.set_after(self.patience);
             }
         }
         Poll::Pending

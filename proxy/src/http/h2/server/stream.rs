@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use ::h2::{RecvStream, server::SendResponse};
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
 
 use crate::http::body::Content;
+use crate::http::deadline::Deadline;
 use crate::http::h2::body::{PeerBody, Sending};
 use crate::http::h2::tunnel::Tunnel;
 use crate::http::upgrade::Change;
@@ -29,6 +31,7 @@ pub(super) async fn serve<H: Handler>(
     handler: Rc<H>,
     request: http::Request<RecvStream>,
     respond: SendResponse<Bytes>,
+    stall: Duration,
 ) {
     let (parts, recv) = request.into_parts();
     let is_head = parts.method == Method::HEAD;
@@ -75,7 +78,7 @@ pub(super) async fn serve<H: Handler>(
     let changes = response.status == StatusCode::SWITCHING_PROTOCOLS || response.status.is_success();
     match tunnel.take() {
         Some(tunnel) if changes => connect(response, tunnel, &respond),
-        _ => answer(response, is_head, &respond).await,
+        _ => answer(response, is_head, &respond, stall).await,
     }
 }
 
@@ -99,7 +102,7 @@ fn connect(response: Response, (change, recv): (Change, RecvStream), respond: &R
     }
 }
 
-async fn answer(response: Response, is_head: bool, respond: &Respond) {
+async fn answer(response: Response, is_head: bool, respond: &Respond, stall: Duration) {
     let Response { status, headers, body } = response;
     let mut head = http::Response::new(());
     *head.status_mut() = status;
@@ -116,8 +119,22 @@ async fn answer(response: Response, is_head: bool, respond: &Respond) {
         Ok(stream) => {
             let body = if bodiless { Body::empty() } else { body };
             let mut sending = Sending::new(stream, body, ends);
-            // How a body ended is its observer's business.
-            let _ = poll_fn(|cx| sending.poll(cx)).await;
+            let (mut limit, mut seen) = (Deadline::never(), None);
+            // How a body ended is its observer's business. One that nobody reads is dropped, which resets the stream.
+            poll_fn(|cx| {
+                if sending.poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                let waits = sending.waits();
+                if waits != std::mem::replace(&mut seen, waits) {
+                    match waits {
+                        Some(_) => limit.set_after(stall),
+                        None => limit.set(None),
+                    }
+                }
+                limit.poll(cx)
+            })
+            .await;
         }
         Err(error) => tracing::debug!(%error, "an answer was not sent"),
     }
