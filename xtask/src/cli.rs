@@ -72,7 +72,7 @@ pub(crate) struct BenchArgs {
     /// Fewer and shorter rounds: under three minutes after building, more noise.
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Run these rows only (comma separated): memory, h1, h2, grpc, body64k, mtls, latency.
+    /// Run these rows only (comma separated): memory, h1, h2, grpc, body64k, mtls, mtlsh2, tcp1, tcp8, detect, latency, features.
     #[arg(long, value_delimiter = ',', value_name = "ROW")]
     pub(crate) rows: Vec<String>,
     /// `table`, or `json` for one JSON object as the last line.
@@ -94,6 +94,12 @@ pub(crate) struct HostileArgs {
     /// What requests call that service (Host).
     #[arg(long, value_name = "HOST", requires = "address")]
     pub(crate) host: Option<String>,
+    /// The `mesh.json` of a mesh that `meshctl up` runs: requests come as from a member of it, with mutual TLS.
+    #[arg(long, value_name = "FILE", requires_all = ["address", "server"])]
+    pub(crate) mesh: Option<PathBuf>,
+    /// Whose sidecar it is: its certificate must say so.
+    #[arg(long, value_name = "NAMESPACE/WORKLOAD", requires = "mesh")]
+    pub(crate) server: Option<String>,
     /// The proxy's process: its memory is bounded too.
     #[arg(long, value_name = "PID", requires = "address")]
     pub(crate) pid: Option<u32>,

@@ -31,6 +31,7 @@ pub(crate) fn hostile(workspace: &Workspace, args: &HostileArgs) -> Result<bool>
         ("--recorder", &args.recorder),
         ("--host", &args.host),
         ("--role", &args.role),
+        ("--server", &args.server),
         ("--output", &args.output),
     ];
     for (option, value) in texts {
@@ -38,7 +39,10 @@ pub(crate) fn hostile(workspace: &Workspace, args: &HostileArgs) -> Result<bool>
     }
     program = with(program, "--pid", args.pid.map(|pid| pid.to_string()).as_ref());
     program = args.row.iter().fold(program, |program, row| with(program, "--row", Some(row)));
-    if args.address.is_none() {
+    if let Some(mesh) = &args.mesh {
+        program = program.arg("--mesh").arg(mesh);
+    }
+    if args.address.is_none() || args.mesh.is_some() {
         program = program.arg("--meshctl").arg(meshctl(workspace, args.meshctl.as_ref())?);
     }
     fine(program)

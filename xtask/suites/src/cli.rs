@@ -35,6 +35,12 @@ pub(crate) struct Hostile {
     /// What the requests call the service (Host)
     #[arg(long, value_name = "HOST", default_value = "recorder.suites")]
     pub(crate) host: String,
+    /// The `mesh.json` of a mesh that `meshctl up` runs: requests come as from a member of it, with mutual TLS
+    #[arg(long, value_name = "FILE", requires_all = ["address", "server"])]
+    pub(crate) mesh: Option<PathBuf>,
+    /// Whose sidecar it is: its certificate must say so
+    #[arg(long, value_name = "NAMESPACE/WORKLOAD", requires = "mesh")]
+    pub(crate) server: Option<String>,
     /// The proxy's process: its memory is bounded too
     #[arg(long, value_name = "PID", requires = "address")]
     pub(crate) pid: Option<u32>,

@@ -6,13 +6,12 @@ pub(crate) mod objects;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use mesh_identity::{Credential, ExpectedServer, Identity, ObtainConfig, obtain};
+use mesh_identity::{Credential, Identity, ObtainConfig, obtain};
 use mesh_lifecycle::tasks::Tasks;
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
-use rustls::ClientConfig;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use self::objects::{NAMESPACE, TRUST_DOMAIN};
@@ -127,21 +126,57 @@ impl Mesh {
 
     /// A file with a one-time token.
     fn token(&self, namespace: &str, account: &str) -> Result<PathBuf> {
-        let mut command = Command::new(&self.program);
-        command.args(["__ca", "token", "--namespace", namespace, "--service-account", account]);
-        let made = command.arg("--admin-socket").arg(&self.socket).stdin(Stdio::null()).output();
-        let made = made.context("ask for a join token")?;
-        if !made.status.success() {
-            bail!("no join token for {account}: {}", String::from_utf8_lossy(&made.stderr));
-        }
-        let path = self.folder.path().join(format!("{namespace}-{account}.token"));
-        std::fs::write(&path, made.stdout).with_context(|| format!("write {}", path.display()))?;
-        Ok(path)
+        token(&self.program, &self.socket, self.folder.path(), (namespace, account))
     }
 }
 
-/// How a member connects to the sidecar of the workload `server`, for one of the mesh's protocols (`amime/h1`).
-pub(crate) fn to_member(identity: &Identity, server: &str, alpn: &[u8]) -> Result<Arc<ClientConfig>> {
-    let server = SpiffeId::new(TrustDomain::new(TRUST_DOMAIN)?, NAMESPACE, server)?;
-    Ok(identity.client_config(ExpectedServer::Exactly(server), &[alpn]))
+fn token(
+    program: &Path,
+    socket: &Path,
+    folder: &Path,
+    (namespace, account): (&str, &str),
+) -> Result<PathBuf> {
+    let mut command = Command::new(program);
+    command.args(["__ca", "token", "--namespace", namespace, "--service-account", account]);
+    let made = command.arg("--admin-socket").arg(socket).stdin(Stdio::null()).output();
+    let made = made.context("ask for a join token")?;
+    if !made.status.success() {
+        bail!("no join token for {account}: {}", String::from_utf8_lossy(&made.stderr));
+    }
+    let path = folder.join(format!("{namespace}-{account}.token"));
+    std::fs::write(&path, made.stdout).with_context(|| format!("write {}", path.display()))?;
+    Ok(path)
+}
+
+/// The identity of a workload of this mesh.
+pub(crate) fn member_id(workload: &str) -> Result<SpiffeId> {
+    Ok(SpiffeId::new(TrustDomain::new(TRUST_DOMAIN)?, NAMESPACE, workload)?)
+}
+
+/// Joins a mesh that somebody else runs, as a workload of `namespace` that is gone when this program ends. `file` is the `mesh.json` that
+/// `meshctl up` writes. Also gives the mesh's trust domain.
+pub(crate) async fn join(
+    program: &Path,
+    file: &Path,
+    namespace: &str,
+    tasks: &Tasks,
+) -> Result<(Identity, TrustDomain)> {
+    let text = std::fs::read(file)
+        .with_context(|| format!("read {}; `meshctl up` writes it beside `objects`", file.display()))?;
+    let mesh: Value =
+        serde_json::from_slice(&text).with_context(|| format!("understand {}", file.display()))?;
+    let field = |at: &str| {
+        mesh.pointer(at).and_then(Value::as_str).with_context(|| format!("{} has no {at}", file.display()))
+    };
+    let folder = tempfile::Builder::new().prefix("mesh-suites").tempdir().context("make a folder")?;
+    let socket = PathBuf::from(field("/ca/admin_socket")?);
+    let wanted = ObtainConfig {
+        ca: field("/ca/address")?.parse().context("read the authority's address")?,
+        ca_roots: field("/root_pem")?.into(),
+        credential: Credential::JoinTokenFile(token(program, &socket, folder.path(), (namespace, "suites"))?),
+        ca_identity: None,
+        ttl: None,
+    };
+    let identity = Box::pin(obtain(wanted, tasks)).await.context("get a certificate")?;
+    Ok((identity, TrustDomain::new(field("/trust_domain")?)?))
 }

@@ -92,6 +92,9 @@ impl Report {
             screen::line(&all.to_string());
         }
         screen::line(&format!("{} passed, {} failed", self.passed, self.failed.len()));
+        if self.passed == 0 && self.failed.is_empty() {
+            screen::line("no row was run: does --row name the beginning of one?");
+        }
         let fine = self.failed.is_empty() && self.passed > 0;
         if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use mesh_identity::Identity;
+use mesh_identity::{ExpectedServer, Identity};
+use mesh_model::spiffe::SpiffeId;
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -48,10 +49,10 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// Of `identity`, to the sidecar of the workload `server`.
-    pub(crate) fn new(identity: &Identity, server: &str) -> Result<Self> {
-        let to = |alpn| crate::mesh::to_member(identity, server, alpn);
-        Ok(Self { http1: to(b"amime/h1")?, http2: to(b"amime/h2")? })
+    /// Of `identity`, to the sidecar of `server`.
+    pub(crate) fn new(identity: &Identity, server: &SpiffeId) -> Self {
+        let to = |alpn| identity.client_config(ExpectedServer::Exactly(server.clone()), &[alpn]);
+        Self { http1: to(b"amime/h1"), http2: to(b"amime/h2") }
     }
 }
 

@@ -1,16 +1,24 @@
 //! What the suite runs against: a proxy that somebody else started, or a mesh of our own with a sidecar on each side.
 
-use anyhow::{Context as _, Result};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
 use mesh_identity::Identity;
 use mesh_lifecycle::tasks::Tasks;
+use mesh_model::spiffe::SpiffeId;
 
 use crate::cli::{Hostile, Role};
-use crate::mesh::Mesh;
 use crate::mesh::objects::{self, Mtls};
+use crate::mesh::{self, Mesh};
 use crate::process::{Process, free_address};
 use crate::recorder::Recorder;
 use crate::screen;
 use crate::way::{Member, Port, Way};
+
+/// A mesh sees a new port within a moment.
+const SERVED: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// The ways to try, and what must live as long as they are tried.
 #[derive(Debug)]
@@ -24,23 +32,35 @@ pub(super) struct Lab {
 impl Lab {
     pub(super) async fn start(args: &Hostile, tasks: &Tasks) -> Result<Self> {
         match args.address {
-            Some(address) => {
-                let recorder = Recorder::start(args.recorder, tasks).await?;
-                let role = args.role.unwrap_or(Role::Outbound);
-                let way = Way {
-                    name: named(role).to_owned(),
-                    port: if role == Role::Inbound { Port::Mesh } else { Port::Destination },
-                    address,
-                    host: args.host.clone(),
-                    member: None,
-                    recorder,
-                    pid: args.pid,
-                };
-                let ways = vec![(role, way)];
-                Ok(Self { ways, _sidecars: Vec::new(), _mesh: None, _identity: None })
-            }
+            Some(address) => Self::given(args, address, tasks).await,
             None => Self::own(args, tasks).await,
         }
+    }
+
+    /// A proxy that somebody else started.
+    async fn given(args: &Hostile, address: SocketAddr, tasks: &Tasks) -> Result<Self> {
+        let recorder = Recorder::start(args.recorder, tasks).await?;
+        let role = args.role.unwrap_or(Role::Outbound);
+        let mut way = Way {
+            name: named(role).to_owned(),
+            port: if role == Role::Inbound { Port::Mesh } else { Port::Destination },
+            address,
+            host: args.host.clone(),
+            member: None,
+            recorder,
+            pid: args.pid,
+        };
+        let mut identity = None;
+        if let (Some(file), Some(server)) = (&args.mesh, &args.server) {
+            let meshctl = args.meshctl.as_deref().context("--meshctl is needed to join a mesh")?;
+            let (namespace, name) =
+                server.split_once('/').context("write --server as NAMESPACE/WORKLOAD, such as shop/cart")?;
+            let (own, domain) = mesh::join(meshctl, file, namespace, tasks).await?;
+            way.member = Some(Member::new(&own, &SpiffeId::new(domain, namespace, name)?));
+            identity = Some(own);
+        }
+        served(&way).await?;
+        Ok(Self { ways: vec![(role, way)], _sidecars: Vec::new(), _mesh: None, _identity: identity })
     }
 
     async fn own(args: &Hostile, tasks: &Tasks) -> Result<Self> {
@@ -80,7 +100,7 @@ impl Lab {
             (Role::Gateway, way("gateway", Port::Destination, destination, &outside, &caller)),
         ];
         if let Some((_, way)) = ways.iter_mut().find(|(_, way)| way.name == "inbound mtls") {
-            way.member = Some(Member::new(&identity, "vault")?);
+            way.member = Some(Member::new(&identity, &mesh::member_id("vault")?));
         }
         for (_, way) in &ways {
             let process = if way.port == Port::Mesh { &mut vault } else { &mut caller };
@@ -89,6 +109,24 @@ impl Lab {
         // Until there are gateways, asking for all roles means the two that there are.
         ways.retain(|(role, _)| args.role.map_or(*role != Role::Gateway, |wanted| wanted == *role));
         Ok(Self { ways, _sidecars: vec![caller, vault], _mesh: Some(mesh), _identity: Some(identity) })
+    }
+}
+
+/// Waits until a plain request comes through: a mesh learns only now that the recorder listens.
+async fn served(way: &Way) -> Result<()> {
+    let begin = Instant::now();
+    loop {
+        let Err(why) = super::check::barrier(way).await else { return Ok(()) };
+        if begin.elapsed() > SERVED {
+            bail!(
+                "a plain request for {} to {} does not reach the recorder at {}: {why}. The proxy must send what it gets there on \
+                to it; a mesh port that takes members only needs --mesh and --server",
+                way.host,
+                way.address,
+                way.recorder.address,
+            );
+        }
+        tokio::time::sleep(AGAIN).await;
     }
 }
 
