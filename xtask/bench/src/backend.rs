@@ -1,6 +1,7 @@
 //! The service behind all proxies: HTTP/1.1, HTTP/2 without TLS and gRPC-like answers, on a thread of its own. It answers
 //! from prepared bytes, so that what is measured is the proxy. It must not know who calls.
 
+mod bytes;
 mod h1;
 mod h2;
 
@@ -26,6 +27,8 @@ const HEADERS: [(&str, &str); 5] = [
     ("x-service-version", "2026.11.4-rc1"),
     ("vary", "accept-encoding"),
 ];
+/// To the service of bytes: send without end. Anything else is sent back, once.
+pub(crate) const MUCH: u8 = 0xbe;
 const START: Duration = Duration::from_secs(10);
 
 /// Where the service listens.
@@ -33,6 +36,10 @@ const START: Duration = Duration::from_secs(10);
 pub(crate) struct Backend {
     pub(crate) h1: SocketAddr,
     pub(crate) h2: SocketAddr,
+    /// A client says with its first byte what it wants: see [`MUCH`].
+    pub(crate) bytes: SocketAddr,
+    /// Speaks first.
+    pub(crate) greets: SocketAddr,
 }
 
 /// Starts it; it runs as long as this process. The thread inherits the caller's core.
@@ -44,12 +51,24 @@ pub(crate) fn start() -> Result<Backend> {
             runtime.block_on(local.run_until(async {
                 let h1 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
                 let h2 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-                let here = Backend { h1: h1.local_addr()?, h2: h2.local_addr()? };
+                let bytes = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+                let greets = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+                let here = Backend {
+                    h1: h1.local_addr()?,
+                    h2: h2.local_addr()?,
+                    bytes: bytes.local_addr()?,
+                    greets: greets.local_addr()?,
+                };
                 if found.send(Ok(here)).is_err() {
                     return Ok(());
                 }
                 let tasks = Tasks::new();
-                tokio::try_join!(h1::serve(h1, &tasks), h2::serve(h2, &tasks))?;
+                tokio::try_join!(
+                    h1::serve(h1, &tasks),
+                    h2::serve(h2, &tasks),
+                    bytes::serve(bytes, &tasks),
+                    bytes::greet(greets, &tasks),
+                )?;
                 Ok(())
             }))
         });

@@ -22,6 +22,8 @@ pub(crate) struct Certificates {
     pub(crate) root: PathBuf,
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
+    /// Certificate and key in one file, as some programs want them.
+    pub(crate) both: PathBuf,
     /// `spiffe://…`
     pub(crate) identity: String,
 }
@@ -61,6 +63,7 @@ pub(crate) fn write(starter: &Starter) -> Result<Certificates> {
         root: starter.write("peer-root.pem", &root.pem())?,
         certificate: starter.write("peer-certificate.pem", &leaf.pem())?,
         key: starter.write("peer-key.pem", &key.serialize_pem())?,
+        both: starter.write("peer-both.pem", &format!("{}{}", leaf.pem(), key.serialize_pem()))?,
         identity,
     })
 }

@@ -29,7 +29,7 @@ const fn subject(row: Row, figure: Figure, file: &'static str, title: &'static s
     Subject { row, figure, file, title }
 }
 
-const SUBJECTS: [Subject; 11] = [
+const SUBJECTS: [Subject; 17] = [
     subject(Row::H1, Figure::CpuMicroseconds, "h1-cpu", "CPU per HTTP/1.1 request, microseconds"),
     subject(Row::H2, Figure::CpuMicroseconds, "h2-cpu", "CPU per HTTP/2 request, microseconds"),
     subject(Row::Grpc, Figure::CpuMicroseconds, "grpc-cpu", "CPU per gRPC call, microseconds"),
@@ -40,6 +40,32 @@ const SUBJECTS: [Subject; 11] = [
         Figure::CpuMicroseconds,
         "mtls-h2-cpu",
         "CPU per HTTP/2 request, mTLS pair, microseconds",
+    ),
+    subject(
+        Row::Tcp1,
+        Figure::MibPerSecond,
+        "tcp1-throughput",
+        "One mTLS connection of bytes, MiB per second",
+    ),
+    subject(Row::Tcp1, Figure::CpuMillisecondsPerMib, "tcp1-cpu", "CPU per MiB, one mTLS connection, ms"),
+    subject(
+        Row::Tcp8,
+        Figure::MibPerSecond,
+        "tcp8-throughput",
+        "Eight mTLS connections of bytes, MiB per second",
+    ),
+    subject(Row::Tcp8, Figure::CpuMillisecondsPerMib, "tcp8-cpu", "CPU per MiB, eight mTLS connections, ms"),
+    subject(
+        Row::Detect,
+        Figure::ClientFirstMilliseconds,
+        "detect-client",
+        "First byte, client speaks first, ms",
+    ),
+    subject(
+        Row::Detect,
+        Figure::ServerFirstMilliseconds,
+        "detect-server",
+        "First byte, server speaks first, ms",
     ),
     subject(Row::Latency, Figure::P50Microseconds, "latency-p50", "Latency, median, microseconds"),
     subject(Row::Latency, Figure::P99Microseconds, "latency-p99", "Latency, 99th percentile, microseconds"),
@@ -88,11 +114,12 @@ fn bar_chart(title: &str, bars: &[(&str, f64)]) -> String {
         let width = (value.max(0.0) / most * (WIDTH - LEFT - RIGHT)).max(1.0);
         let class = if *name == OURS { "o" } else { "b" };
         let (text_y, label_x, name) = (y + 16.0, LEFT + width + 6.0, escaped(name));
+        let shown = if *value < 10.0 { format!("{value:.2}") } else { format!("{value:.1}") };
         // Writing to a string cannot fail.
         let _ = writeln!(
             out,
             "<text x=\"8\" y=\"{text_y}\">{name}</text><rect class=\"{class}\" x=\"{LEFT}\" y=\"{y}\" width=\"{width:.1}\" \
-            height=\"{BAR}\" rx=\"3\"/><text x=\"{label_x:.1}\" y=\"{text_y}\">{value:.1}</text>"
+            height=\"{BAR}\" rx=\"3\"/><text x=\"{label_x:.1}\" y=\"{text_y}\">{shown}</text>"
         );
     }
     out + "</svg>\n"

@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result};
 
 use crate::backend::{self, Backend};
 use crate::certificates::{self, Certificates};
-use crate::peers::amime::Mesh;
-use crate::peers::{Programs, Target, envoy, haproxy, nginx};
+use crate::peers::amime::{Bytes, Mesh};
+use crate::peers::{Pipe, Programs, Target, envoy, haproxy, nginx};
 use crate::process::Starter;
-use crate::rows::Row;
+use crate::rows::{Place, Row};
 use crate::screen;
 
 /// The proxies, idle until they are asked.
@@ -20,17 +20,16 @@ pub(crate) struct Lab<'a> {
     pub(crate) single: Vec<Target>,
     /// Pairs with mutual TLS between.
     pub(crate) pairs: Vec<Target>,
+    /// Pairs that carry bytes.
+    pub(crate) pipes: Vec<Pipe>,
+    /// Where detection is measured.
+    pub(crate) bytes: Option<Bytes>,
+    pub(crate) backend: Backend,
     /// Our sidecar, once for each feature.
     pub(crate) features: Vec<Target>,
-    /// Name of the proxy, whether of the pairs, why it is missing.
+    /// Name of the proxy, in which rows, why it is missing.
     pub(crate) missing: Vec<(&'static str, Place, String)>,
     pub(crate) certificates: Certificates,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    Single,
-    Pair,
 }
 
 impl<'a> Lab<'a> {
@@ -48,15 +47,25 @@ impl<'a> Lab<'a> {
             mesh,
             single: Vec::new(),
             pairs: Vec::new(),
+            pipes: Vec::new(),
+            bytes: None,
+            backend,
             features: Vec::new(),
             missing: Vec::new(),
             certificates,
         };
-        if rows.iter().any(|row| !row.is_pair() && *row != Row::Features) {
+        let places = |place| rows.iter().any(|row| row.place() == Some(place));
+        if places(Place::Single) {
             lab.start_single(starter, programs, backend).await?;
         }
-        if rows.iter().any(|row| row.is_pair() || *row == Row::Memory) {
+        if places(Place::Pair) || rows.contains(&Row::Memory) {
             lab.start_pairs(starter, programs, backend).await?;
+        }
+        if places(Place::Pipe) {
+            lab.start_pipes(starter, programs, backend).await?;
+        }
+        if rows.contains(&Row::Detect) {
+            lab.bytes = Some(lab.mesh.bytes().await.context("start our sidecar for bytes")?);
         }
         if rows.contains(&Row::Features) {
             lab.features = lab.mesh.features().await.context("start our sidecar with its features")?;
@@ -99,13 +108,28 @@ impl<'a> Lab<'a> {
         }
         Ok(())
     }
+
+    async fn start_pipes(&mut self, starter: &Starter, programs: &Programs, backend: Backend) -> Result<()> {
+        self.pipes.push(self.mesh.pipe().await.context("start our pair of sidecars for bytes")?);
+        let files = &self.certificates;
+        let envoys = async |p: &Path| envoy::start_pipe(starter, p, backend, files).await;
+        let haproxies = async |p: &Path| haproxy::start_pipe(starter, p, backend, files).await;
+        let started = [
+            ("envoy", maybe(programs.envoy.as_deref(), envoys).await),
+            ("haproxy", maybe(programs.haproxy.as_deref(), haproxies).await),
+        ];
+        for (name, pipe) in started {
+            match pipe {
+                Ok(pipe) => self.pipes.push(pipe),
+                Err(why) => self.missing.push((name, Place::Pipe, why)),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Starts a program if there is one; the reason why not otherwise.
-async fn maybe(
-    program: Option<&Path>,
-    start: impl AsyncFnOnce(&Path) -> Result<Target>,
-) -> Result<Target, String> {
+async fn maybe<T>(program: Option<&Path>, start: impl AsyncFnOnce(&Path) -> Result<T>) -> Result<T, String> {
     let Some(program) = program else { return Err("not installed".to_owned()) };
     screen::line(&format!("   starting {}", program.display()));
     start(program).await.map_err(|error| format!("{error:#}"))

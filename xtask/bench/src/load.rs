@@ -2,7 +2,9 @@
 //! It speaks to one address and must not know which proxy answers there. Runs inside a `LocalSet`.
 
 pub(crate) mod arrivals;
+pub(crate) mod bulk;
 pub(crate) mod closed;
+pub(crate) mod first;
 pub(crate) mod h1;
 pub(crate) mod h2;
 pub(crate) mod h2_lean;

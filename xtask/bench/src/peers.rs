@@ -39,6 +39,21 @@ impl Target {
     }
 }
 
+/// A pair of proxies that carries bytes, mutual TLS between.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    pub(crate) name: &'static str,
+    /// Where clients connect, in plaintext.
+    pub(crate) to: SocketAddr,
+    pub(crate) processes: Vec<Process>,
+}
+
+impl Pipe {
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.processes.iter().map(Process::pid).collect()
+    }
+}
+
 /// Where the programs of the peers are; None when one is not installed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Programs {

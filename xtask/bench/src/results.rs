@@ -28,7 +28,7 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     pub(crate) fn is_met(&self) -> Option<bool> {
-        self.value.map(|value| value <= self.goal.most)
+        self.value.map(|value| self.goal.wanted.is_met(value))
     }
 }
 
@@ -95,7 +95,8 @@ impl Results {
             .map(|outcome| {
                 let value = json!({
                     "value": outcome.value.map(rounded),
-                    "goal": rounded(outcome.goal.most),
+                    "goal": rounded(outcome.goal.wanted.bound()),
+                    "wanted": outcome.goal.wanted.word(),
                     "peer": outcome.goal.peer,
                     "best": outcome.best.map(rounded),
                     "met": outcome.is_met(),
@@ -180,6 +181,21 @@ mod tests {
     fn the_best_rate_is_the_largest_and_the_best_cost_the_smallest() {
         assert_eq!(Figure::RequestsPerSecond.best(&[1.0, 3.0, 2.0]), Some(3.0));
         assert_eq!(Figure::P99Microseconds.best(&[1.0, 3.0, 2.0]), Some(1.0));
+    }
+
+    #[test]
+    fn of_throughput_more_is_better() {
+        let mut results = Results::default();
+        for (proxy, value) in
+            [(OURS, 600.0), (OURS, 900.0), (OURS, 500.0), ("haproxy", 500.0), ("envoy", 400.0)]
+        {
+            results.add(Row::Tcp1, proxy, Figure::MibPerSecond, value);
+        }
+        let ratios = &results.json(&[Row::Tcp1], &json!({}))["ratios"];
+        assert_eq!(ratios["tcp1_throughput_haproxy"]["value"], 1.2);
+        assert_eq!(ratios["tcp1_throughput_haproxy"]["wanted"], "at least");
+        assert_eq!(ratios["tcp1_throughput_haproxy"]["met"], true);
+        assert_eq!(ratios["tcp1_throughput_envoy"]["best"], 2.25);
     }
 
     #[test]

@@ -21,6 +21,12 @@ pub(crate) enum Row {
     Mtls,
     /// CPU for each HTTP/2 request through such a pair
     MtlsH2,
+    /// Throughput and CPU of one opaque connection through a pair with mutual TLS
+    Tcp1,
+    /// The same of eight connections at once
+    Tcp8,
+    /// How long a connection takes to its first byte while its protocol is being told
+    Detect,
     /// Latency at a fixed rate
     Latency,
     /// What each feature of ours costs; not in quick runs unless named
@@ -29,7 +35,7 @@ pub(crate) enum Row {
 
 impl Row {
     /// In the order in which they are run: memory first, while the processes are fresh.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Memory,
         Self::H1,
         Self::H2,
@@ -37,13 +43,23 @@ impl Row {
         Self::Body64k,
         Self::Mtls,
         Self::MtlsH2,
+        Self::Tcp1,
+        Self::Tcp8,
+        Self::Detect,
         Self::Latency,
         Self::Features,
     ];
 
-    /// Whether a pair of proxies is loaded.
-    pub(crate) fn is_pair(self) -> bool {
-        matches!(self, Self::Mtls | Self::MtlsH2)
+    /// Which proxies are loaded; `None`: ours alone.
+    pub(crate) fn place(self) -> Option<Place> {
+        match self {
+            Self::Memory | Self::H1 | Self::H2 | Self::Grpc | Self::Body64k | Self::Latency => {
+                Some(Place::Single)
+            }
+            Self::Mtls | Self::MtlsH2 => Some(Place::Pair),
+            Self::Tcp1 | Self::Tcp8 => Some(Place::Pipe),
+            Self::Detect | Self::Features => None,
+        }
     }
 
     pub(crate) fn title(self) -> &'static str {
@@ -55,10 +71,24 @@ impl Row {
             Self::Body64k => "HTTP/1.1, 64 KiB, 48 connections",
             Self::Mtls => "Sidecar pair with mutual TLS, HTTP/1.1, 48 connections",
             Self::MtlsH2 => "Sidecar pair with mutual TLS, HTTP/2, 8 connections of 8 streams",
+            Self::Tcp1 => "Bytes through a pair with mutual TLS, 1 connection",
+            Self::Tcp8 => "Bytes through a pair with mutual TLS, 8 connections",
+            Self::Detect => "First byte of a new connection, one sidecar, milliseconds",
             Self::Latency => "Latency at a fixed rate, HTTP/1.1",
             Self::Features => "What each feature adds, HTTP/1.1, 48 connections",
         }
     }
+}
+
+/// Which proxies a row loads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Single ones.
+    Single,
+    /// Pairs that carry requests.
+    Pair,
+    /// Pairs that carry bytes.
+    Pipe,
 }
 
 /// One figure of a proxy.
@@ -66,6 +96,12 @@ impl Row {
 pub(crate) enum Figure {
     CpuMicroseconds,
     RequestsPerSecond,
+    CpuMillisecondsPerMib,
+    MibPerSecond,
+    ClientFirstMilliseconds,
+    ServerFirstMilliseconds,
+    AddedClientFirstMilliseconds,
+    AddedServerFirstMilliseconds,
     P50Microseconds,
     P99Microseconds,
     P999Microseconds,
@@ -77,7 +113,10 @@ pub(crate) enum Figure {
 impl Figure {
     /// Of several rounds the best: what the machine gives when its other work is quiet.
     pub(crate) fn best(self, values: &[f64]) -> Option<f64> {
-        if self == Self::RequestsPerSecond { largest(values) } else { smallest(values) }
+        match self {
+            Self::RequestsPerSecond | Self::MibPerSecond => largest(values),
+            _ => smallest(values),
+        }
     }
 
     /// Its name in JSON and above its column.
@@ -85,6 +124,12 @@ impl Figure {
         match self {
             Self::CpuMicroseconds => "cpu_us",
             Self::RequestsPerSecond => "rps",
+            Self::CpuMillisecondsPerMib => "cpu_ms_per_mib",
+            Self::MibPerSecond => "mib_per_s",
+            Self::ClientFirstMilliseconds => "client_first_ms",
+            Self::ServerFirstMilliseconds => "server_first_ms",
+            Self::AddedClientFirstMilliseconds => "added_client_first_ms",
+            Self::AddedServerFirstMilliseconds => "added_server_first_ms",
             Self::P50Microseconds => "p50_us",
             Self::P99Microseconds => "p99_us",
             Self::P999Microseconds => "p999_us",
@@ -95,7 +140,37 @@ impl Figure {
     }
 }
 
-/// What must come out. Smaller is better everywhere.
+/// Which values are good.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Wanted {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Wanted {
+    pub(crate) fn is_met(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(most) => value <= most,
+            Self::AtLeast(least) => value >= least,
+        }
+    }
+
+    pub(crate) fn bound(self) -> f64 {
+        match self {
+            Self::AtMost(bound) | Self::AtLeast(bound) => bound,
+        }
+    }
+
+    /// As it is shown before the bound.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::AtMost(_) => "at most",
+            Self::AtLeast(_) => "at least",
+        }
+    }
+}
+
+/// What must come out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Goal {
     pub(crate) name: &'static str,
@@ -103,18 +178,23 @@ pub(crate) struct Goal {
     pub(crate) figure: Figure,
     /// None: the figure itself is compared with the goal, not a ratio.
     pub(crate) peer: Option<&'static str>,
-    pub(crate) most: f64,
+    pub(crate) wanted: Wanted,
 }
 
 const fn ratio(name: &'static str, row: Row, figure: Figure, peer: &'static str, most: f64) -> Goal {
-    Goal { name, row, figure, peer: Some(peer), most }
+    Goal { name, row, figure, peer: Some(peer), wanted: Wanted::AtMost(most) }
 }
 
-const fn absolute(name: &'static str, figure: Figure, most: f64) -> Goal {
-    Goal { name, row: Row::Memory, figure, peer: None, most }
+const fn absolute(name: &'static str, row: Row, figure: Figure, most: f64) -> Goal {
+    Goal { name, row, figure, peer: None, wanted: Wanted::AtMost(most) }
 }
 
-pub(crate) const GOALS: [Goal; 14] = [
+/// So many times the peer's throughput.
+const fn faster(name: &'static str, row: Row, peer: &'static str) -> Goal {
+    Goal { name, row, figure: Figure::MibPerSecond, peer: Some(peer), wanted: Wanted::AtLeast(1.2) }
+}
+
+pub(crate) const GOALS: [Goal; 20] = [
     ratio("h1_cpu_envoy", Row::H1, Figure::CpuMicroseconds, "envoy", 1.0 / 3.0),
     ratio("h1_cpu_nginx", Row::H1, Figure::CpuMicroseconds, "nginx", 1.0 / 1.3),
     ratio("h1_cpu_haproxy", Row::H1, Figure::CpuMicroseconds, "haproxy", 1.0),
@@ -126,7 +206,13 @@ pub(crate) const GOALS: [Goal; 14] = [
     ratio("latency_p50_envoy", Row::Latency, Figure::P50Microseconds, "envoy", 0.5),
     ratio("latency_p99_envoy", Row::Latency, Figure::P99Microseconds, "envoy", 0.5),
     ratio("latency_p999_envoy", Row::Latency, Figure::P999Microseconds, "envoy", 0.6),
-    absolute("idle_connection_plain_kib", Figure::ConnectionKib, 3.0),
-    absolute("idle_connection_mtls_kib", Figure::MtlsConnectionKib, 12.0),
-    absolute("idle_sidecar_mb", Figure::IdleMegabytes, 8.0),
+    absolute("idle_connection_plain_kib", Row::Memory, Figure::ConnectionKib, 3.0),
+    absolute("idle_connection_mtls_kib", Row::Memory, Figure::MtlsConnectionKib, 12.0),
+    absolute("idle_sidecar_mb", Row::Memory, Figure::IdleMegabytes, 8.0),
+    faster("tcp1_throughput_haproxy", Row::Tcp1, "haproxy"),
+    faster("tcp1_throughput_envoy", Row::Tcp1, "envoy"),
+    faster("tcp8_throughput_haproxy", Row::Tcp8, "haproxy"),
+    faster("tcp8_throughput_envoy", Row::Tcp8, "envoy"),
+    absolute("detect_client_first_added_ms", Row::Detect, Figure::AddedClientFirstMilliseconds, 1.0),
+    absolute("detect_server_first_added_ms", Row::Detect, Figure::AddedServerFirstMilliseconds, 15.0),
 ];

@@ -6,10 +6,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use mesh_lifecycle::tasks::Tasks;
 
-use crate::lab::{Lab, Place};
-use crate::load::{Kind, closed, idle, open};
+use crate::lab::Lab;
+use crate::load::first::Speaks;
+use crate::load::{Kind, bulk, closed, first, idle, open};
 use crate::machine::{Scheduling, schedule};
-use crate::peers::{OURS, Target};
+use crate::peers::{OURS, Pipe, Target};
 use crate::results::Results;
 use crate::rows::{Figure, Row};
 use crate::screen;
@@ -18,6 +19,8 @@ use crate::screen;
 const MOST_RATE: f64 = 4000.0;
 /// Share of the slowest proxy's saturation.
 const SHARE: f64 = 0.3;
+/// Connections of one round of the row of detection.
+const CONNECTS: usize = 50;
 const PROBE: Duration = Duration::from_millis(700);
 
 /// How long and how often.
@@ -51,7 +54,7 @@ pub(crate) async fn rows(lab: &Lab<'_>, rows: &[Row], pace: Pace) -> Results {
     for row in rows {
         screen::line(&format!("   {}", row.title()));
         for (name, place, why) in &lab.missing {
-            if *row != Row::Features && (*place == Place::Pair) == row.is_pair() {
+            if row.place() == Some(*place) {
                 results.miss(*row, name, why.clone());
             }
         }
@@ -63,6 +66,9 @@ pub(crate) async fn rows(lab: &Lab<'_>, rows: &[Row], pace: Pace) -> Results {
             Row::Body64k => saturate(&lab.single, *row, Kind::Large, pace, &mut results).await,
             Row::Mtls => saturate(&lab.pairs, *row, Kind::H1, pace, &mut results).await,
             Row::MtlsH2 => saturate(&lab.pairs, *row, Kind::H2, pace, &mut results).await,
+            Row::Tcp1 => carry(&lab.pipes, *row, 1, pace, &mut results).await,
+            Row::Tcp8 => carry(&lab.pipes, *row, 8, pace, &mut results).await,
+            Row::Detect => detect(lab, pace, &mut results).await,
             Row::Latency => latency(&lab.single, pace, &mut results).await,
             Row::Features => saturate(&lab.features, *row, Kind::H1, pace, &mut results).await,
         }
@@ -95,6 +101,60 @@ async fn saturate(targets: &[Target], row: Row, kind: Kind, pace: Pace, results:
                     ));
                 }
                 Err(error) => failed(results, row, target.name, &error),
+            }
+        }
+    }
+}
+
+async fn carry(pipes: &[Pipe], row: Row, connections: usize, pace: Pace, results: &mut Results) {
+    for round in 1..=pace.rounds {
+        for pipe in pipes {
+            match Box::pin(bulk::run(pipe.to, connections, &pipe.pids(), pace.window)).await {
+                Ok(one) => {
+                    results.add(row, pipe.name, Figure::MibPerSecond, one.mib_per_second);
+                    results.add(row, pipe.name, Figure::CpuMillisecondsPerMib, one.cpu_ms_per_mib);
+                    screen::line(&format!(
+                        "      round {round} {:<8} {:>7.0} MiB/s {:>8.3} ms/MiB",
+                        pipe.name, one.mib_per_second, one.cpu_ms_per_mib
+                    ));
+                }
+                Err(error) => failed(results, row, pipe.name, &error),
+            }
+        }
+    }
+}
+
+/// A direct connection, one through our sidecar that knows what it carries, one through our sidecar that has to find out.
+async fn detect(lab: &Lab<'_>, pace: Pace, results: &mut Results) {
+    let Some(bytes) = &lab.bytes else { return };
+    let ways = [
+        ("direct", (lab.backend.bytes, lab.backend.greets)),
+        ("declared", bytes.declared),
+        (OURS, bytes.told),
+    ];
+    for round in 1..=pace.rounds {
+        let mut direct = (0.0, 0.0);
+        for (name, (client, server)) in ways {
+            let asked = async {
+                let client = first::run(client, Speaks::Client, CONNECTS).await?;
+                Ok((client, first::run(server, Speaks::Server, CONNECTS).await?))
+            };
+            match asked.await {
+                Ok((client, server)) => {
+                    results.add(Row::Detect, name, Figure::ClientFirstMilliseconds, client);
+                    results.add(Row::Detect, name, Figure::ServerFirstMilliseconds, server);
+                    if name == "direct" {
+                        direct = (client, server);
+                    } else {
+                        let added = (client - direct.0, server - direct.1);
+                        results.add(Row::Detect, name, Figure::AddedClientFirstMilliseconds, added.0);
+                        results.add(Row::Detect, name, Figure::AddedServerFirstMilliseconds, added.1);
+                    }
+                    screen::line(&format!(
+                        "      round {round} {name:<8} client first {client:>6.3} ms, server first {server:>6.3} ms"
+                    ));
+                }
+                Err(error) => failed(results, Row::Detect, name, &error),
             }
         }
     }

@@ -24,9 +24,9 @@ pub(crate) fn render(results: &Results, rows: &[Row]) -> String {
             push(&mut out, &format!("{proxy}: {why}\n"));
         }
     }
-    push(&mut out, "\nGoals (medians; smaller is better)\n");
+    push(&mut out, "\nGoals (medians)\n");
     let mut lines =
-        vec![["goal", "against", "value", "best rounds", "at most", ""].map(str::to_owned).to_vec()];
+        vec![["goal", "against", "value", "best rounds", "wanted", ""].map(str::to_owned).to_vec()];
     lines.extend(results.outcomes(rows).iter().map(goal));
     push(&mut out, &aligned(&lines));
     out
@@ -51,6 +51,12 @@ fn head(figures: &[Figure]) -> Vec<String> {
             vec!["CPU us/request".to_owned(), "(best)".to_owned(), "requests/s/core".to_owned()]
         }
         Figure::RequestsPerSecond => vec!["reached/s".to_owned()],
+        Figure::CpuMillisecondsPerMib => vec!["CPU ms/MiB".to_owned(), "(best)".to_owned()],
+        Figure::MibPerSecond => vec!["MiB/s".to_owned(), "(best)".to_owned()],
+        Figure::ClientFirstMilliseconds => vec!["client speaks".to_owned()],
+        Figure::ServerFirstMilliseconds => vec!["server speaks".to_owned()],
+        Figure::AddedClientFirstMilliseconds => vec!["client adds".to_owned()],
+        Figure::AddedServerFirstMilliseconds => vec!["server adds".to_owned()],
         Figure::P50Microseconds => vec!["p50 us".to_owned()],
         Figure::P99Microseconds => vec!["p99 us".to_owned(), "(best)".to_owned()],
         Figure::P999Microseconds => vec!["p999 us".to_owned(), "(best)".to_owned()],
@@ -70,7 +76,10 @@ fn line(results: &Results, row: Row, proxy: &'static str, figures: &[Figure]) ->
             Figure::CpuMicroseconds => {
                 vec![shown(median), shown(best), shown(median.map(|micros| 1e6 / micros))]
             }
-            Figure::P99Microseconds | Figure::P999Microseconds => vec![shown(median), shown(best)],
+            Figure::P99Microseconds
+            | Figure::P999Microseconds
+            | Figure::CpuMillisecondsPerMib
+            | Figure::MibPerSecond => vec![shown(median), shown(best)],
             _ => vec![shown(median)],
         }
     });
@@ -89,14 +98,18 @@ fn goal(outcome: &Outcome) -> Vec<String> {
         outcome.goal.peer.unwrap_or("-").to_owned(),
         shown(outcome.value),
         shown(outcome.best),
-        shown(Some(outcome.goal.most)),
+        format!("{} {:.3}", outcome.goal.wanted.word(), outcome.goal.wanted.bound()),
         verdict.to_owned(),
     ]
 }
 
 /// Three digits that mean something.
 fn number(value: f64) -> String {
-    if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+    match value {
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
 }
 
 /// The first column to the left, the others to the right.

@@ -16,9 +16,10 @@ use mesh_model::spiffe::{SpiffeId, TrustDomain};
 use rustls::ClientConfig;
 
 use self::objects::{MeshPorts, NAMESPACE, TRUST_DOMAIN};
-use super::{OURS, Target};
+use super::{OURS, Pipe, Target};
 use crate::backend::Backend;
 use crate::features::FEATURES;
+use crate::load::first::{self, Speaks};
 use crate::load::{Kind, h1};
 use crate::process::{Process, Side, Starter, free_address};
 
@@ -43,7 +44,7 @@ impl<'a> Mesh<'a> {
     /// Starts both and waits until they take connections.
     pub(crate) async fn start(starter: &'a Starter, program: &Path, backend: Backend) -> Result<Self> {
         let (ca, controller) = (free_address()?, free_address()?);
-        let ports = MeshPorts { h1: free_address()?, h2: free_address()? };
+        let ports = MeshPorts { h1: free_address()?, h2: free_address()?, bytes: free_address()? };
         let (state, objects) = (starter.folder.join("ca"), starter.folder.join("objects"));
         std::fs::create_dir_all(&objects).context("make the folder of objects")?;
         starter.write("objects/bench.yaml", &objects::yaml(backend, ports))?;
@@ -154,6 +155,40 @@ impl<'a> Mesh<'a> {
         })
     }
 
+    /// As [`Mesh::pair`], for bytes.
+    pub(crate) async fn pipe(&self) -> Result<Pipe> {
+        let to = free_address()?;
+        let inbound = format!("--inbound {}={}", self.mesh.bytes, self.backend.bytes);
+        let mut behind = self.sidecar("store", &inbound)?;
+        behind.listens(self.mesh.bytes).await?;
+        let mut before = self.sidecar("reader", &format!("--outbound {to}=store:80"))?;
+        speaks(&mut before, to, Speaks::Client).await?;
+        Ok(Pipe { name: OURS, to, processes: vec![before, behind] })
+    }
+
+    /// A client's sidecar in front of services of bytes outside the mesh, whose protocol is declared, and is not.
+    pub(crate) async fn bytes(&self) -> Result<Bytes> {
+        let mut ports = [SocketAddr::from(([0, 0, 0, 0], 0)); 4];
+        for port in &mut ports {
+            *port = free_address()?;
+        }
+        let listeners: Vec<String> = ports
+            .iter()
+            .zip(objects::BYTES)
+            .map(|(at, port)| format!("--outbound {at}=echo:{port}"))
+            .collect();
+        let mut process = self.sidecar("curious", &listeners.join(" "))?;
+        let [client_first, server_first, declared_client_first, declared_server_first] = ports;
+        for (to, who) in [(client_first, Speaks::Client), (declared_server_first, Speaks::Server)] {
+            speaks(&mut process, to, who).await?;
+        }
+        Ok(Bytes {
+            told: (client_first, server_first),
+            declared: (declared_client_first, declared_server_first),
+            _process: process,
+        })
+    }
+
     /// The server side's mesh port, and how a member of the mesh connects to it.
     pub(crate) async fn member(&self, tasks: &Tasks) -> Result<(SocketAddr, Arc<ClientConfig>)> {
         let token = self.token(NAMESPACE, "prober")?;
@@ -194,6 +229,20 @@ impl<'a> Mesh<'a> {
         }
         self.starter.write(&format!("{namespace}-{account}.token"), &String::from_utf8(made.stdout)?)
     }
+}
+
+/// A sidecar in front of services of bytes: for each way where clients speak first, and where servers do.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    /// The protocol is not declared.
+    pub(crate) told: (SocketAddr, SocketAddr),
+    pub(crate) declared: (SocketAddr, SocketAddr),
+    _process: Process,
+}
+
+/// Waits until a byte comes through.
+async fn speaks(process: &mut Process, at: SocketAddr, who: Speaks) -> Result<()> {
+    process.wait_for("passes bytes", || async move { first::run(at, who, 1).await.is_ok() }).await
 }
 
 /// None of the paths has a space: they lie in a folder that the bench made.

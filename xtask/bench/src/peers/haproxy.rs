@@ -5,8 +5,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Target;
+use super::{Pipe, Target};
 use crate::backend::Backend;
+use crate::certificates::Certificates;
 use crate::process::{Side, Starter, free_address};
 
 pub(crate) async fn start(starter: &Starter, program: &Path, backend: Backend) -> Result<Target> {
@@ -25,6 +26,38 @@ pub(crate) async fn start(starter: &Starter, program: &Path, backend: Backend) -
         mesh: None,
         processes: vec![process.into()],
     })
+}
+
+/// Two processes in TCP mode, mutual TLS 1.3 between.
+pub(crate) async fn start_pipe(
+    starter: &Starter,
+    program: &Path,
+    backend: Backend,
+    certificates: &Certificates,
+) -> Result<Pipe> {
+    let (client, server) = (free_address()?, free_address()?);
+    let (own, root) = (certificates.both.display(), certificates.root.display());
+    let mutual = format!("ssl crt {own} ca-file {root} verify required ssl-min-ver TLSv1.3");
+    let mut processes = Vec::new();
+    for (name, bind, to) in [
+        ("haproxy-server-side", format!("{server} {mutual}"), backend.bytes.to_string()),
+        ("haproxy-client-side", client.to_string(), format!("{server} {mutual}")),
+    ] {
+        let config = starter.write(&format!("{name}.cfg"), &pipe(&bind, &to))?;
+        let args = ["-db", "-f", &config.to_string_lossy()].map(str::to_owned);
+        processes.push(starter.start(Side::Proxy, name, program, &args)?);
+    }
+    for (process, address) in processes.iter_mut().zip([server, client]) {
+        process.listens(address).await?;
+    }
+    Ok(Pipe { name: "haproxy", to: client, processes })
+}
+
+fn pipe(bind: &str, to: &str) -> String {
+    format!(
+        "global\n  nbthread 1\n  maxconn 5000\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 300s\n\
+        \x20 timeout server 300s\nlisten bytes\n  bind {bind}\n  server next {to}\n"
+    )
 }
 
 fn config(h1: SocketAddr, h2: SocketAddr, backend: Backend) -> String {
@@ -50,7 +83,7 @@ mod tests {
     #[test]
     fn each_protocol_has_its_way_through() {
         let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let text = config(at(1), at(2), Backend { h1: at(3), h2: at(4) });
+        let text = config(at(1), at(2), Backend { h1: at(3), h2: at(4), bytes: at(5), greets: at(6) });
         for line in [
             "nbthread 1",
             "bind 127.0.0.1:1\n",

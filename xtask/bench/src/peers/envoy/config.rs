@@ -18,7 +18,15 @@ pub(super) struct Listener<'a> {
     pub(super) name: &'a str,
     pub(super) address: SocketAddr,
     pub(super) cluster: &'a str,
+    pub(super) carries: Carries,
     pub(super) security: Security<'a>,
+}
+
+/// What a listener takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carries {
+    Requests,
+    Bytes,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +54,19 @@ fn address(address: SocketAddr) -> Value {
     json!({ "socket_address": { "address": address.ip().to_string(), "port_value": address.port() } })
 }
 
-fn listener(listener: &Listener<'_>) -> Value {
-    let manager = json!({
+fn proxy(listener: &Listener<'_>) -> Value {
+    json!({
+        "name": "envoy.filters.network.tcp_proxy",
+        "typed_config": {
+            "@type": extension("filters.network.tcp_proxy.v3.TcpProxy"),
+            "stat_prefix": listener.name,
+            "cluster": listener.cluster,
+        },
+    })
+}
+
+fn manager(listener: &Listener<'_>) -> Value {
+    json!({
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {
             "@type": extension("filters.network.http_connection_manager.v3.HttpConnectionManager"),
@@ -69,8 +88,15 @@ fn listener(listener: &Listener<'_>) -> Value {
                 },
             }],
         },
-    });
-    let mut chain = json!({ "filters": [manager] });
+    })
+}
+
+fn listener(listener: &Listener<'_>) -> Value {
+    let filter = match listener.carries {
+        Carries::Requests => manager(listener),
+        Carries::Bytes => proxy(listener),
+    };
+    let mut chain = json!({ "filters": [filter] });
     if let (Security::Mutual(files), Some(chain)) = (listener.security, chain.as_object_mut()) {
         let context = json!({
             "@type": extension("transport_sockets.tls.v3.DownstreamTlsContext"),
@@ -144,16 +170,34 @@ mod tests {
             root: "r.pem".into(),
             certificate: "c.pem".into(),
             key: "k.pem".into(),
+            both: "b.pem".into(),
             identity: "spiffe://a/ns/b/sa/c".to_owned(),
         };
         let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let config = bootstrap(
-            &[Listener { name: "in", address: at(1), cluster: "c", security: Security::Mutual(&files) }],
+            &[
+                Listener {
+                    name: "in",
+                    address: at(1),
+                    cluster: "c",
+                    carries: Carries::Requests,
+                    security: Security::Mutual(&files),
+                },
+                Listener {
+                    name: "bytes",
+                    address: at(3),
+                    cluster: "c",
+                    carries: Carries::Bytes,
+                    security: Security::Plain,
+                },
+            ],
             &[Upstream { name: "c", address: at(2), http2: true, security: Security::Plain }],
         );
         let chain = &config["static_resources"]["listeners"][0]["filter_chains"][0];
         let context = &chain["transport_socket"]["typed_config"];
         assert_eq!(context["require_client_certificate"], true);
+        let bytes = &config["static_resources"]["listeners"][1]["filter_chains"][0]["filters"];
+        assert_eq!(bytes[0]["name"], "envoy.filters.network.tcp_proxy");
         let params = &context["common_tls_context"]["tls_params"];
         assert_eq!(params["tls_minimum_protocol_version"], "TLSv1_3");
         let cluster = &config["static_resources"]["clusters"][0];
