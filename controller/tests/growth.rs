@@ -55,7 +55,7 @@ fn held() -> isize {
     HELD.with(Cell::get)
 }
 
-const BASE: &str = r#"
+const BASE: &str = r"
 apiVersion: v1
 kind: Service
 metadata: { name: web, namespace: shop }
@@ -65,7 +65,7 @@ apiVersion: amime.io/v1alpha1
 kind: Workload
 metadata: { name: web, namespace: shop, labels: { app: web } }
 spec: { address: 127.0.0.1, ports: [{ name: http, port: 80 }] }
-"#;
+";
 
 fn route(number: u32) -> String {
     format!(
