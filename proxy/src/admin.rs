@@ -21,6 +21,7 @@ use mesh_lifecycle::{Ready, Tasks, log};
 use percent_encoding::percent_decode_str;
 use prometheus_client::registry::Registry;
 
+use crate::dns::Dns;
 use crate::state::Standings;
 use crate::telemetry::Hub;
 use crate::xds::Discovery;
@@ -48,6 +49,8 @@ pub struct Admin {
     pub standings: Standings,
     /// Whose certificate to show.
     pub identity: Identity,
+    /// Whose names to show.
+    pub dns: Dns,
     /// Begins the drain of this proxy, as SIGTERM does. It must return at once, and may be called more than once.
     pub drain: Box<dyn Fn() + Send + Sync>,
 }
@@ -62,10 +65,11 @@ impl fmt::Debug for Admin {
 }
 
 /// All families of this proxy.
-pub fn registry(hub: &Hub, discovery: &Discovery, identity: &Identity) -> Arc<Registry> {
+pub fn registry(hub: &Hub, discovery: &Discovery, identity: &Identity, dns: &Dns) -> Arc<Registry> {
     let mut registry = Registry::default();
     hub.register(&mut registry, Some(identity.clone()));
     discovery.register(&mut registry);
+    dns.register(&mut registry);
     Arc::new(registry)
 }
 
@@ -97,12 +101,13 @@ fn serve(name: &'static str, listener: TcpListener, state: AdminState, tasks: &T
 }
 
 fn routes(admin: Admin) -> AdminState {
-    let Admin { ready, registry, discovery, standings, identity, drain } = admin;
+    let Admin { ready, registry, discovery, standings, identity, dns, drain } = admin;
     let endpoints = discovery.clone();
     let draining = ready.clone();
     AdminState::new(ready, registry)
         .route(Method::GET, "/config", move |_| json(&dump::config(&discovery.snapshot())))
         .route(Method::GET, "/endpoints", move |_| json(&dump::endpoints(&endpoints.snapshot(), &standings)))
+        .route(Method::GET, "/dns", move |_| json(&dump::dns(&dns.picture())))
         .route(Method::GET, "/certs", move |_| json(&dump::certificate(&identity)))
         .route(Method::POST, "/drain", move |_| {
             draining.begin_drain();

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use self::listeners::Bound;
 use crate::admin::{self, Admin, AdminError};
 use crate::config::{Config, Control};
+use crate::dns::Dns;
 use crate::net::{Namespace, NamespaceError};
 use crate::state::Standings;
 use crate::telemetry::{Hub, ReportConfig, Telemetry};
@@ -68,6 +69,8 @@ pub struct Addresses {
     pub outbound: Vec<SocketAddr>,
     /// The HTTP proxy port.
     pub outbound_proxy: Option<SocketAddr>,
+    /// Where names are answered, in the order of the configuration.
+    pub dns: Vec<SocketAddr>,
     /// Metrics and readiness.
     pub metrics: Option<SocketAddr>,
     /// The admin port.
@@ -164,8 +167,10 @@ impl Root {
         let discovery = self.follow(source, &obtained, gates.configuration);
         self.telemetry.hub.spawn(&self.tasks);
         early.shutdown(Duration::from_millis(100)).await;
-        self.serve_admin(&mut bound, &obtained, &discovery);
-        let workers = self.start_workers(bound, &obtained, &discovery, gates.workers)?;
+        let dns = Dns::new(&self.config, &self.addrs.dns, discovery.clone(), self.network.clone());
+        dns.spawn(std::mem::take(&mut bound.dns), &self.tasks);
+        self.serve_admin(&mut bound, &obtained, &discovery, &dns);
+        let workers = self.start_workers(bound, &obtained, &discovery, &dns, gates.workers)?;
         tracing::info!(addrs = ?self.addrs, "listening");
         self.drain.cancelled().await;
         self.ready.begin_drain();
@@ -229,8 +234,8 @@ impl Root {
         }
     }
 
-    fn serve_admin(&self, bound: &mut Bound, identity: &Identity, discovery: &Discovery) {
-        let registry = admin::registry(&self.telemetry.hub, discovery, identity);
+    fn serve_admin(&self, bound: &mut Bound, identity: &Identity, discovery: &Discovery, dns: &Dns) {
+        let registry = admin::registry(&self.telemetry.hub, discovery, identity, dns);
         if let Some(listener) = bound.metrics.take() {
             admin::spawn_metrics(listener, self.ready.clone(), Arc::clone(&registry), &self.tasks);
         }
@@ -242,6 +247,7 @@ impl Root {
                 discovery: discovery.clone(),
                 standings: self.standings.clone(),
                 identity: identity.clone(),
+                dns: dns.clone(),
                 drain: Box::new(move || drain.cancel()),
             };
             admin::spawn(listener, admin, &self.tasks);
@@ -253,6 +259,7 @@ impl Root {
         mut bound: Bound,
         identity: &Identity,
         discovery: &Discovery,
+        dns: &Dns,
         gate: Gate,
     ) -> Result<Workers, StartError> {
         let mut ends = Vec::new();
@@ -262,6 +269,7 @@ impl Root {
                 config: Arc::clone(&self.config),
                 identity: identity.clone(),
                 discovery: discovery.clone(),
+                dns: dns.clone(),
                 telemetry: self.telemetry.worker.clone(),
                 standings: self.standings.page(),
                 sockets: bound.take(),

@@ -15,7 +15,7 @@ use mesh_identity::Credential;
 use mesh_lifecycle::{log, signal};
 
 use crate::app::{self, Running, Source, StartError};
-use crate::config::{self, Config, Control, InboundListener, OutboundListener};
+use crate::config::{self, Config, Control, Dns, InboundListener, Network, OutboundListener};
 use crate::net;
 
 /// The data plane of the mesh.
@@ -70,6 +70,18 @@ pub struct Sidecar {
     /// A local port for one port of a service, for any protocol; may be repeated
     #[arg(long, value_name = "LISTEN=SERVICE[.NS]:PORT", value_parser = outbound)]
     outbound: Vec<OutboundListener>,
+    /// Answer names here, over UDP and TCP: those of the mesh, and all others as the machine's resolvers do; may be repeated
+    #[arg(long, value_name = "LISTEN")]
+    dns: Vec<SocketAddr>,
+    /// Where names are asked that the mesh does not know, instead of what /etc/resolv.conf says; may be repeated
+    #[arg(long, value_name = "IP[:PORT]", value_parser = resolver)]
+    dns_resolver: Vec<SocketAddr>,
+    /// Who besides this machine may ask for names; may be repeated
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    dns_client: Vec<Network>,
+    /// How long applications may keep an answer about the mesh
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(5..=60))]
+    dns_ttl: u16,
     /// Configuration dump and drain, on a loopback address
     #[arg(long, value_name = "LISTEN")]
     admin: Option<SocketAddr>,
@@ -148,6 +160,13 @@ impl Sidecar {
         if self.inbound.is_empty() && self.outbound.is_empty() && self.outbound_proxy.is_none() {
             anyhow::bail!("there is nothing to carry: give --inbound, --outbound or --outbound-proxy");
         }
+        let dns = Dns {
+            listen: self.dns,
+            resolvers: self.dns_resolver,
+            clients: self.dns_client,
+            ttl: Duration::from_secs(self.dns_ttl.into()),
+            ..Dns::default()
+        };
         let config = Config {
             zone: self.zone,
             inbound: self.inbound,
@@ -156,6 +175,7 @@ impl Sidecar {
             admin: self.admin,
             metrics: self.metrics,
             network_of: self.network_of,
+            dns,
             workers: usize::from(self.workers),
             drain: Duration::from_secs(self.drain_seconds),
             ..Config::new(&self.namespace, &self.workload)
@@ -185,6 +205,15 @@ fn outbound(text: &str) -> Result<OutboundListener, String> {
         return Err("the service has no name".into());
     }
     Ok(OutboundListener { listen: address(listen)?, host: host.to_owned(), port })
+}
+
+fn resolver(text: &str) -> Result<SocketAddr, String> {
+    let bare = text.parse().map(|ip: std::net::IpAddr| SocketAddr::from((ip, 53)));
+    bare.or_else(|_| text.parse()).map_err(|_| format!("`{text}` is not IP or IP:PORT"))
+}
+
+fn network(text: &str) -> Result<Network, String> {
+    Network::parse(text).ok_or_else(|| format!("`{text}` is not IP or IP/BITS, as 10.0.0.0/8"))
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

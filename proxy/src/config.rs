@@ -1,7 +1,7 @@
 //! What a proxy is told at its start: plain data with its defaults and their reasons. `cli` builds it from arguments; tests
 //! build it by hand. It must not know how any of it is used.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// A process in whose network namespace the application runs, when it is not ours.
     pub network_of: Option<u32>,
+    /// Names, for the application and for this proxy's own dialling.
+    pub dns: Dns,
     /// Worker threads, at least 1.
     pub workers: usize,
     /// How long connections may take to end after SIGTERM.
@@ -49,6 +51,7 @@ impl Config {
             admin: None,
             metrics: None,
             network_of: None,
+            dns: Dns::default(),
             workers: 1,
             drain: Duration::from_secs(10),
             timeouts: Timeouts::default(),
@@ -83,6 +86,80 @@ pub struct OutboundListener {
     pub host: String,
     /// Port of the service.
     pub port: u16,
+}
+
+/// How names are answered and resolved.
+#[derive(Debug, Clone)]
+pub struct Dns {
+    /// Where the application asks, over UDP and TCP; none: it asks somebody else.
+    pub listen: Vec<SocketAddr>,
+    /// Where what the mesh does not know is asked; empty: what `resolv_conf` says, and follows its changes.
+    pub resolvers: Vec<SocketAddr>,
+    /// Who besides this machine is answered.
+    pub clients: Vec<Network>,
+    /// Lifetime of answers about the mesh. 30 s: what an application keeps is soon right again.
+    pub ttl: Duration,
+    /// The machine's resolvers and search list.
+    pub resolv_conf: PathBuf,
+    /// The machine's own names.
+    pub hosts: PathBuf,
+    /// What is kept of replies.
+    pub cache: mesh_dns::cache::Limits,
+    /// Queries to resolvers in flight. 512; one more gets an old answer, or a failure.
+    pub exchanges: usize,
+    /// Queries over UDP that are being answered. 1024; one more is dropped, and its client asks again.
+    pub datagrams: usize,
+    /// Connections with queries. 128; more wait in the kernel.
+    pub connections: usize,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            resolvers: Vec::new(),
+            clients: Vec::new(),
+            ttl: Duration::from_secs(30),
+            resolv_conf: "/etc/resolv.conf".into(),
+            hosts: "/etc/hosts".into(),
+            cache: mesh_dns::cache::Limits::default(),
+            exchanges: 512,
+            datagrams: 1024,
+            connections: 128,
+        }
+    }
+}
+
+/// Addresses that begin with the same bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// Reads `ADDRESS/BITS`, or an address alone.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let all = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.unwrap_or(all);
+        (bits <= all).then_some(Self { address, bits })
+    }
+
+    /// Whether the address is one of them.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let (ours, theirs, width) = match (self.address, address.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => (u128::from(a.to_bits()), u128::from(b.to_bits()), 32),
+            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits(), b.to_bits(), 128),
+            _ => return false,
+        };
+        let others = width - u32::from(self.bits);
+        (ours ^ theirs).checked_shr(others).is_none_or(|differ| differ == 0)
+    }
 }
 
 /// Where identity and configuration come from.

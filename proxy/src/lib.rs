@@ -14,6 +14,8 @@ pub mod outbound;
 
 pub mod worker;
 
+pub mod dns;
+
 pub mod http;
 pub mod net;
 pub mod tcp;

@@ -10,10 +10,11 @@ pub use namespace::{Namespace, NamespaceError, join_user_namespace};
 pub use stream::{Duplex, Stream};
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use mesh_lifecycle::bind::{self, BindError};
+use tokio::net::{TcpStream, UdpSocket};
 
 /// Why no connection came about.
 #[derive(Debug, thiserror::Error)]
@@ -50,10 +51,35 @@ pub async fn connect(address: SocketAddr, deadline: Duration) -> Result<TcpStrea
     }
 }
 
-/// Addresses of a host outside the mesh, in the resolver's order.
-pub async fn resolve(host: &str, port: u16, deadline: Duration) -> io::Result<Vec<SocketAddr>> {
-    let found = tokio::time::timeout(deadline, tokio::net::lookup_host((host, port))).await??;
-    Ok(found.collect())
+/// Sockets for names, over UDP and TCP; where the application is, if that is not here.
+pub fn names(
+    network: Option<&Namespace>,
+    address: SocketAddr,
+) -> Result<(std::net::UdpSocket, std::net::TcpListener), BindError> {
+    let Some(network) = network else { return bind::udp_and_tcp(address) };
+    let gone = || BindError::new(address, io::Error::other("the thread in the namespace is gone"));
+    network.within(move || bind::udp_and_tcp(address)).unwrap_or_else(|| Err(gone()))
+}
+
+/// A socket for datagrams to and from one peer, on a random port: the kernel drops what comes from anywhere else.
+pub async fn datagrams(peer: SocketAddr) -> io::Result<UdpSocket> {
+    let any: IpAddr =
+        if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(peer).await?;
+    Ok(socket)
+}
+
+/// Whether this machine has a way to the address. Nothing is sent: the kernel looks for a route.
+pub fn is_routable(address: IpAddr) -> bool {
+    let any: IpAddr =
+        if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    std::net::UdpSocket::bind((any, 0)).and_then(|socket| socket.connect((address, 53))).is_ok()
+}
+
+/// Whether the address is this machine's own.
+pub fn is_own(address: IpAddr) -> bool {
+    std::net::UdpSocket::bind((address, 0)).is_ok()
 }
 
 /// Turns Nagle's algorithm off. It can only fail on a socket that is already dead, which the next read reports.

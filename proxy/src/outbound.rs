@@ -27,6 +27,7 @@ use self::backends::Backends;
 use self::call::Call;
 pub use self::destination::Host;
 use crate::detect::Sniff;
+use crate::dns::Dns;
 use crate::http::{self, Connector, Wire};
 use crate::net::{Accepted, Stream};
 use crate::tcp::{self, Opening};
@@ -49,6 +50,8 @@ struct Caller {
 pub struct Outbound {
     worker: Rc<Worker>,
     backends: Backends,
+    /// Resolves hosts outside the mesh.
+    dns: Dns,
     mirrors: mirror::UnderWay,
     /// Our own listeners: a request for one of them would come back to us for ever.
     own: Vec<SocketAddr>,
@@ -56,7 +59,7 @@ pub struct Outbound {
 
 impl Outbound {
     /// `own` are all addresses that this proxy listens on for the application.
-    pub fn new(worker: &Rc<Worker>, identity: Identity, own: Vec<SocketAddr>) -> Rc<Self> {
+    pub fn new(worker: &Rc<Worker>, identity: Identity, own: Vec<SocketAddr>, dns: Dns) -> Rc<Self> {
         let connector = Rc::new(Connector {
             tls: Some(Rc::new(Clients::new(identity))),
             network: None,
@@ -65,7 +68,7 @@ impl Outbound {
             tasks: worker.upstreams.clone(),
         });
         let backends = Backends::new(connector, &worker.config.zone, worker.config.limits.foreign_hosts);
-        Rc::new(Self { worker: Rc::clone(worker), backends, mirrors: mirror::UnderWay::default(), own })
+        Rc::new(Self { worker: Rc::clone(worker), backends, dns, mirrors: mirror::UnderWay::default(), own })
     }
 
     /// Serves a connection to a listener that stands for one destination, on a task of its own.

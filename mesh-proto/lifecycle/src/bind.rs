@@ -4,7 +4,7 @@ mod owner;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -35,6 +35,29 @@ pub fn tcp_group(addr: SocketAddr, count: usize) -> Result<Vec<TcpListener>, Bin
     let addr = probe.local_addr().map_err(|source| BindError::new(addr, source))?;
     drop(probe);
     (0..count.max(1)).map(|_| tcp(addr, ReusePort::Yes)).collect()
+}
+
+/// A socket for datagrams, and a listener with the same port. With port 0 both get one that is free for both.
+pub fn udp_and_tcp(addr: SocketAddr) -> Result<(UdpSocket, TcpListener), BindError> {
+    // A port that is free for one may be taken for the other, by whoever it is.
+    let attempts = if addr.port() == 0 { 16 } else { 1 };
+    let mut last = None;
+    for _ in 0..attempts {
+        let listener = tcp(addr, ReusePort::No)?;
+        let both = listener.local_addr().map_err(|source| BindError::new(addr, source))?;
+        match datagrams(both) {
+            Ok(socket) => return Ok((socket, listener)),
+            Err(source) => last = Some(BindError::new(both, source)),
+        }
+    }
+    Err(last.unwrap_or_else(|| BindError::new(addr, io::ErrorKind::AddrInUse.into())))
+}
+
+fn datagrams(addr: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
 }
 
 fn listen(addr: SocketAddr, reuse: ReusePort) -> io::Result<TcpListener> {
@@ -165,6 +188,16 @@ mod tests {
         let ports: Vec<_> = group.iter().map(|l| l.local_addr().unwrap().port()).collect();
         assert_eq!(ports.len(), 3);
         assert!(ports.iter().all(|port| *port == ports[0] && *port != 0));
+    }
+
+    #[test]
+    fn datagrams_and_connections_share_one_port() {
+        let (socket, listener) = udp_and_tcp(any_port()).unwrap();
+        let addr = listener.local_addr().unwrap();
+        assert_eq!(socket.local_addr().unwrap(), addr);
+        assert!(udp_and_tcp(addr).is_err());
+        drop(listener);
+        assert!(udp_and_tcp(addr).is_err(), "the datagrams' port is still held");
     }
 
     #[test]

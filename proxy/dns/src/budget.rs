@@ -48,7 +48,7 @@ mod tests {
         assert!(!budget.take(start + Duration::from_millis(999)));
         let later = start + Duration::from_millis(2100);
         assert_eq!((0..5).filter(|_| budget.take(later)).count(), 2);
-        assert_eq!((0..9).filter(|_| budget.take(start + Duration::from_secs(3600))).count(), 3);
+        assert_eq!((0..9).filter(|_| budget.take(start + Duration::from_hours(1))).count(), 3);
     }
 
     #[test]

@@ -32,9 +32,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             least: Duration::from_secs(5),
-            greatest: Duration::from_secs(3600),
-            negative: Duration::from_secs(60),
-            stale: Duration::from_secs(86_400),
+            greatest: Duration::from_hours(1),
+            negative: Duration::from_mins(1),
+            stale: Duration::from_hours(24),
             retry: Duration::from_secs(30),
             entries: 4096,
             bytes: 4 << 20,

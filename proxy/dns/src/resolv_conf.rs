@@ -41,8 +41,9 @@ impl ResolvConf {
                     conf.search = ends.filter(|end| !end.is_empty()).take(6).collect();
                 }
                 Some("options") => {
-                    let ndots = words.filter_map(|word| word.strip_prefix("ndots:")?.parse::<usize>().ok());
-                    conf.ndots = ndots.last().unwrap_or(conf.ndots).min(15);
+                    let mut ndots =
+                        words.filter_map(|word| word.strip_prefix("ndots:")?.parse::<usize>().ok());
+                    conf.ndots = ndots.next_back().unwrap_or(conf.ndots).min(15);
                 }
                 _ => {}
             }

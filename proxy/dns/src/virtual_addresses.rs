@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const V4: [u8; 2] = [240, 240];
 
 /// fd61:6d69:6d65::/48, a unique local prefix (RFC 4193) whose 40 bits spell the project's name.
-const V6: [u16; 7] = [0xfd61, 0x6d69, 0x6d65, 0, 0, 0, 0xf0f0];
+const V6: u128 = 0xfd61_6d69_6d65_0000_0000_0000_f0f0_0000;
 
 /// Last octets that are left out: software takes .0 and .255 for networks and broadcasts.
 const OCTETS: u16 = 254;
@@ -25,7 +25,7 @@ const SLOTS: u16 = OCTETS * 256u16.saturating_sub(1);
 pub const HOSTS: usize = 16_384;
 
 /// How long after its last use an address may be given to another host: longer than applications keep addresses, most of them.
-pub const KEPT: Duration = Duration::from_secs(3600);
+pub const KEPT: Duration = Duration::from_hours(1);
 
 /// The virtual addresses of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -137,10 +137,9 @@ fn pair(slot: u16) -> Pair {
     // 254 last octets for each of the third ones.
     let (third, last) = (slot / OCTETS, slot % OCTETS + 1);
     let (third, last) = (u8::try_from(third).unwrap_or_default(), u8::try_from(last).unwrap_or_default());
-    let [a, b, c, d, e, f, g] = V6;
     Pair {
         v4: Ipv4Addr::new(V4[0], V4[1], third, last),
-        v6: Ipv6Addr::new(a, b, c, d, e, f, g, u16::from_be_bytes([third, last])),
+        v6: Ipv6Addr::from(V6 | u128::from(u16::from_be_bytes([third, last]))),
     }
 }
 
@@ -150,8 +149,8 @@ fn slot(address: IpAddr) -> Option<u16> {
             [a, b, third, last] if [a, b] == V4 => (third, last),
             _ => return None,
         },
-        IpAddr::V6(v6) => match v6.segments() {
-            [a, b, c, d, e, f, g, low] if [a, b, c, d, e, f, g] == V6 => low.to_be_bytes().into(),
+        IpAddr::V6(v6) => match v6.octets() {
+            [.., third, last] if v6.to_bits() >> 16 == V6 >> 16 => (third, last),
             _ => return v6.to_ipv4_mapped().and_then(|v4| slot(IpAddr::V4(v4))),
         },
     };

@@ -15,6 +15,7 @@ use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
 use mesh_model::traffic::Origin;
 use serde_json::{Value, json};
 
+use crate::dns::Picture;
 use crate::state::{Destination, Snapshot, Standings};
 
 /// Everything in force, except endpoints.
@@ -218,6 +219,26 @@ fn endpoint(endpoint: &Endpoint, standing: &BTreeMap<&'static str, usize>) -> Va
             EndpointState::Draining => "draining",
         },
         "standing": standing,
+    })
+}
+
+/// What names are answered with, and who is asked for the others.
+pub(super) fn dns(picture: &Picture) -> Value {
+    let listen: Vec<_> = picture.listen.iter().map(ToString::to_string).collect();
+    let resolvers = picture
+        .resolvers
+        .iter()
+        .map(|(address, failures)| json!({ "address": address.to_string(), "failuresInARow": failures }));
+    let hosts = picture.virtual_addresses.iter().map(|(host, pair)| {
+        json!({ "host": host.as_ref(), "ipv4": pair.v4.to_string(), "ipv6": pair.v6.to_string() })
+    });
+    json!({
+        "listen": listen,
+        "resolvers": resolvers.collect::<Vec<_>>(),
+        "search": picture.search,
+        "ttlSeconds": picture.ttl.as_secs(),
+        "virtualAddresses": hosts.collect::<Vec<_>>(),
+        "cached": { "entries": picture.cached, "bytes": picture.cached_bytes },
     })
 }
 

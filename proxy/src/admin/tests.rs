@@ -11,6 +11,7 @@ use mesh_proto::convert::ModelResource;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::config::Config;
 use crate::state::tests::{endpoints, mesh, name, route, service};
 use crate::telemetry::Telemetry;
 
@@ -36,7 +37,8 @@ fn start() -> Running {
     let routes = route("r", "cart", &["cart"]);
     let resources = vec![mesh(true), service("cart"), endpoints("cart", &[1]), routes, policy];
     let (discovery, _control) = Discovery::fixed("shop", resources);
-    let registry = registry(&Telemetry::new().hub, &discovery, &identity);
+    let dns = Dns::new(&Config::new("shop", "front"), &[], discovery.clone(), None);
+    let registry = registry(&Telemetry::new().hub, &discovery, &identity, &dns);
     let listener = bind_loopback(([127, 0, 0, 1], 0).into()).unwrap();
     let address = listener.local_addr().unwrap();
     let drains = Arc::<AtomicU64>::default();
@@ -45,7 +47,7 @@ fn start() -> Running {
         counted.fetch_add(1, Ordering::Relaxed);
     });
     let (standings, whose) = (Standings::default(), identity.clone());
-    let admin = Admin { ready: ready.clone(), registry, discovery, standings, identity: whose, drain };
+    let admin = Admin { ready: ready.clone(), registry, discovery, standings, identity: whose, dns, drain };
     spawn(listener, admin, &tasks);
     Running { address, ready, drains, identity, _tasks: tasks }
 }

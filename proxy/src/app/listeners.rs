@@ -5,12 +5,13 @@ use mesh_lifecycle::bind::{self, BindError, ReusePort};
 use super::{Addresses, StartError};
 use crate::admin;
 use crate::config::Config;
-use crate::net::{Listener, Namespace};
+use crate::net::{self, Listener, Namespace};
 
 /// What is bound and not yet served.
 pub(super) struct Bound {
     pub(super) metrics: Option<std::net::TcpListener>,
     pub(super) admin: Option<std::net::TcpListener>,
+    pub(super) dns: Vec<(std::net::UdpSocket, std::net::TcpListener)>,
     inbound: Vec<Listener>,
     outbound: Vec<Listener>,
     outbound_proxy: Option<Listener>,
@@ -50,14 +51,21 @@ impl Bound {
         let metrics =
             config.metrics.map(|at| bind::tcp(at, ReusePort::No).map_err(named("--metrics"))).transpose()?;
         let admin = config.admin.map(admin::bind_loopback).transpose()?;
+        let dns: Vec<_> = config
+            .dns
+            .listen
+            .iter()
+            .map(|at| net::names(network, *at).map_err(named("--dns")))
+            .collect::<Result<_, _>>()?;
         let addrs = Addresses {
+            dns: dns.iter().filter_map(|(socket, _)| socket.local_addr().ok()).collect(),
             inbound: inbound.iter().map(Listener::address).collect(),
             outbound: outbound.iter().map(Listener::address).collect(),
             outbound_proxy: outbound_proxy.as_ref().map(Listener::address),
             metrics: metrics.as_ref().and_then(|listener| listener.local_addr().ok()),
             admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
         };
-        Ok((Self { metrics, admin, inbound, outbound, outbound_proxy }, addrs))
+        Ok((Self { metrics, admin, dns, inbound, outbound, outbound_proxy }, addrs))
     }
 
     /// One worker's share.

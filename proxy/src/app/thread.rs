@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::StartError;
 use super::listeners::Sockets;
 use crate::config::{Config, InboundListener};
+use crate::dns::Dns;
 use crate::inbound::Inbound;
 use crate::net::{self, Accepted, Namespace};
 use crate::outbound::{Host, Outbound};
@@ -27,6 +28,7 @@ pub(super) struct Seed {
     pub(super) config: Arc<Config>,
     pub(super) identity: Identity,
     pub(super) discovery: Discovery,
+    pub(super) dns: Dns,
     pub(super) telemetry: WorkerSeed,
     pub(super) standings: Page,
     pub(super) sockets: Sockets,
@@ -51,7 +53,6 @@ const UPSTREAMS: Duration = Duration::from_millis(500);
 
 /// Starts the thread.
 pub(super) fn spawn(number: usize, seed: Seed) -> Result<(), StartError> {
-    // Blocking threads only resolve names of hosts outside the mesh.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
@@ -82,10 +83,11 @@ async fn serve(seed: Seed) {
 }
 
 async fn work(seed: Seed) {
-    let Seed { config, identity, discovery, telemetry, standings, sockets, network, own, stop, ended } = seed;
+    let Seed { config, identity, discovery, dns, telemetry, standings, sockets, network, own, stop, ended } =
+        seed;
     let worker = Worker::new(config, discovery, telemetry.build(), standings);
     let listeners = Tasks::new();
-    let outbound = Outbound::new(&worker, identity.clone(), own);
+    let outbound = Outbound::new(&worker, identity.clone(), own, dns);
     let ways = Ways { outbound: &outbound, identity: &identity, network: network.as_ref() };
     let inbound = listen(&worker, &ways, sockets, &listeners);
     tokio::select! {

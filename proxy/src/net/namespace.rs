@@ -136,14 +136,19 @@ impl Namespace {
 
     /// A socket that can reach `address`; only its making needs the thread.
     async fn socket(&self, address: SocketAddr) -> io::Result<Socket> {
+        self.run(move || make(address)).await?
+    }
+
+    /// Does `work` on the thread. It must not block.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
         let (done, made) = oneshot::channel();
         // Who asked may have given up meanwhile.
-        let job = Box::new(move || drop(done.send(make(address))));
+        let job = Box::new(move || drop(done.send(work())));
         self.jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => io::Error::other(format!("{WAITING} sockets are waited for already")),
             TrySendError::Disconnected(_) => io::Error::other("the thread in the namespace is gone"),
         })?;
-        made.await.map_err(|_| io::Error::other("the thread in the namespace is gone"))?
+        made.await.map_err(|_| io::Error::other("the thread in the namespace is gone"))
     }
 }
 

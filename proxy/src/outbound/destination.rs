@@ -8,8 +8,8 @@ use mesh_model::service::Protocol;
 use mesh_model::settings::{MeshSettings, OutboundMode};
 
 use super::Outbound;
+use crate::dns;
 use crate::http::Fault;
-use crate::net;
 use crate::state::{Destination, Snapshot};
 use crate::telemetry::{Event, Failure};
 use crate::worker::wire;
@@ -120,22 +120,20 @@ impl Outbound {
 
     /// Addresses of a host outside the mesh, never our own.
     pub(super) async fn resolve(&self, host: &Host) -> Result<Vec<SocketAddr>, Fault> {
-        let found = net::resolve(&host.name, host.port, self.worker.config.timeouts.dns).await;
-        let addresses = found.map_err(|error| match error.kind() {
-            std::io::ErrorKind::TimedOut => {
-                Fault::new(Failure::ConnectTimeout, format!("DNS gave no answer for {} in time", host.name))
+        let found = self.dns.addresses(&host.name, self.worker.config.timeouts.dns).await;
+        let addresses: Vec<_> = match found {
+            Ok(found) => found.into_iter().map(|ip| SocketAddr::from((ip, host.port))).collect(),
+            Err(dns::Unresolved::Timeout) => {
+                let text = format!("DNS gave no answer for {} in time", host.name);
+                return Err(Fault::new(Failure::ConnectTimeout, text));
             }
-            _ => Fault::new(
-                Failure::UnknownDestination,
-                format!("neither the mesh nor DNS knows {}: {error}", host.name),
-            ),
-        })?;
+            Err(why) => {
+                let text = format!("neither the mesh nor DNS knows {}: {why}", host.name);
+                return Err(Fault::new(Failure::UnknownDestination, text));
+            }
+        };
         if addresses.iter().any(|address| self.own.contains(address)) {
             return Err(Fault::new(Failure::BadRequest, format!("{host} is this proxy itself")));
-        }
-        if addresses.is_empty() {
-            let text = format!("DNS has no address for {}", host.name);
-            return Err(Fault::new(Failure::UnknownDestination, text));
         }
         Ok(addresses)
     }

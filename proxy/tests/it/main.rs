@@ -15,6 +15,7 @@ mod bounds;
 mod capture;
 mod config;
 mod cors;
+mod dns;
 mod drain;
 mod endpoints;
 mod failures;

@@ -65,6 +65,7 @@ pub(super) const PACKAGES: &[Package] = &[
             &["app"],
             &["inbound", "outbound", "admin"],
             &["worker"],
+            &["dns"],
             &["xds", "http", "tcp"],
             &["tls"],
             &["telemetry"],
@@ -103,6 +104,23 @@ pub(super) const PACKAGES: &[Package] = &[
         also: &[],
     },
     Package { path: "proxy/http2", layers: &[&["hpack"]], also: &[] },
+    Package {
+        path: "proxy/dns",
+        layers: &[
+            &["cache"],
+            &[
+                "budget",
+                "eyeballs",
+                "hosts",
+                "names",
+                "resolv_conf",
+                "upstreams",
+                "virtual_addresses",
+                "wire",
+            ],
+        ],
+        also: &[],
+    },
     Package {
         path: "proxy/traffic",
         layers: &[
@@ -179,6 +197,7 @@ pub(super) const DOORS: &[Door] = &[
         open: &["apply", "kernel", "route", "error", "iptables::run"],
         why: "rules are decided and written as bytes or text without asking the system; few modules act on it",
     },
+    Door { package: "proxy/dns", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/traffic", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/traffic", guarded: &["mesh_http1", "http"], open: &[], why: PURE_WHY },
     Door {

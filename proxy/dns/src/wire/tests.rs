@@ -121,7 +121,7 @@ fn a_reply_that_passes_keeps_all_but_number_case_and_lifetimes() {
     expected[0..2].copy_from_slice(&[0xAB, 0xCD]);
     expected[13] = b'W';
     expected[42] = 0x2D;
-    expected[55] = 0x0B;
+    expected[56] = 0x0B;
     assert_eq!(message, expected);
 }
 
