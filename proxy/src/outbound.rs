@@ -9,6 +9,7 @@ mod attempts;
 mod backends;
 mod call;
 mod destination;
+mod dialling;
 mod foreign;
 mod health;
 mod idle;

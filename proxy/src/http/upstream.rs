@@ -134,6 +134,29 @@ impl Upstream {
         }
     }
 
+    /// Whether a request would find a connection here. It may turn out to be closed.
+    pub fn is_warm(&self, wire: Wire) -> bool {
+        match wire {
+            Wire::Http1 => !self.idle.borrow().is_empty(),
+            Wire::Http2 => {
+                matches!(&*self.shared.borrow(), SharedState::Ready(shared) if !shared.is_closed())
+            }
+        }
+    }
+
+    /// Opens a connection for the next request, ahead of it.
+    pub async fn warm(self: &Rc<Self>, wire: Wire, bounds: &dyn Bounds) -> Result<(), Unreached> {
+        match wire {
+            _ if self.is_warm(wire) => {}
+            Wire::Http1 => {
+                let connection = Box::pin(self.connect_http1(bounds)).await?;
+                self.put_idle(connection);
+            }
+            Wire::Http2 => drop(Box::pin(self.shared_connection(bounds)).await?),
+        }
+        Ok(())
+    }
+
     /// A stream for bytes that are not HTTP, never pooled.
     pub async fn stream(&self, bounds: &dyn Bounds) -> Result<(Stream, Place), Unreached> {
         let open = self.take_place(bounds)?;

@@ -129,6 +129,11 @@ impl Backends {
         Ok(upstream)
     }
 
+    /// The upstream of an address outside the mesh, if there is one.
+    pub(super) fn known_foreign(&self, address: SocketAddr) -> Option<Rc<Upstream>> {
+        self.foreign.borrow().get(&address).cloned()
+    }
+
     /// Closes what has not been used for long and forgets services that the snapshot has no more. `decided` gets what balancing decided
     /// since the last sweep.
     pub(super) fn sweep(&self, snapshot: &Snapshot, mut decided: impl FnMut(&Counts)) {

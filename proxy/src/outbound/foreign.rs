@@ -1,12 +1,14 @@
 //! Requests to hosts outside the mesh: no policy, plaintext, another address while nothing has left. It must not know routes.
 
+use std::net::SocketAddr;
+
 use tokio::time::Instant;
 
-use super::Host;
 use super::call::Call;
-use crate::config::CONNECT_ATTEMPTS;
+use super::{Host, Outbound};
 use crate::http::{
     Body, ExchangeFailure, Fault, OwnBounds, RequestHead, Response, Unreached, Upgrade, UpstreamResponse,
+    Wire,
 };
 use crate::telemetry::Failure;
 use crate::worker::record::Record;
@@ -49,27 +51,45 @@ async fn send(
     let outbound = &call.outbound;
     let by = Instant::from_std(record.started()) + outbound.worker.config.timeouts.tunnel_idle;
     let wire = wire::upstream(&head, None);
-    let (mut head, mut body) = (head, body);
-    let mut last = None;
-    for address in outbound.resolve(host).await?.into_iter().take(CONNECT_ATTEMPTS) {
-        let upstream = outbound.backends.foreign(address)?;
-        record.attempt(None, upstream.security());
-        match upstream.exchange(wire, head, body, by, &OwnBounds).await {
-            Ok(answer) => return Ok(answer),
-            Err(ExchangeFailure::Unreached(why, back)) => {
-                outbound.unreached(&why);
-                (head, body) = *back;
-                last = Some(why);
-            }
-            Err(ExchangeFailure::Failed { failure, .. }) => {
-                return Err(Fault::new(failure, format!("{address} broke off before it answered")));
-            }
-            Err(ExchangeFailure::Body(error)) => {
-                return Err(Fault::new(Failure::BadRequest, format!("the request broke off: {error}")));
-            }
+    let address = reach(outbound, host, wire).await?;
+    let upstream = outbound.backends.foreign(address)?;
+    record.attempt(None, upstream.security());
+    match upstream.exchange(wire, head, body, by, &OwnBounds).await {
+        Ok(answer) => Ok(answer),
+        Err(ExchangeFailure::Unreached(why, _)) => {
+            outbound.unreached(&why);
+            Err(unreached(host, Some(why)))
+        }
+        Err(ExchangeFailure::Failed { failure, .. }) => {
+            Err(Fault::new(failure, format!("{address} broke off before it answered")))
+        }
+        Err(ExchangeFailure::Body(error)) => {
+            Err(Fault::new(Failure::BadRequest, format!("the request broke off: {error}")))
         }
     }
-    let failure = last.as_ref().map_or(Failure::ConnectFailed, Unreached::failure);
-    let why = last.map(|why| format!(": {why}")).unwrap_or_default();
-    Err(Fault::new(failure, format!("{host} outside the mesh cannot be reached{why}")))
+}
+
+/// The address that the request goes to: one with a connection, or the first that can be reached, which then has one.
+async fn reach(outbound: &Outbound, host: &Host, wire: Wire) -> Result<SocketAddr, Fault> {
+    let addresses = outbound.resolve(host).await?;
+    let warm = |address: &&SocketAddr| {
+        outbound.backends.known_foreign(**address).is_some_and(|upstream| upstream.is_warm(wire))
+    };
+    // Nothing is to be won by a choice of one.
+    if let Some(address) = addresses.iter().find(warm).or(addresses.first().filter(|_| addresses.len() == 1))
+    {
+        return Ok(*address);
+    }
+    let dial = async |address| {
+        let upstream = outbound.backends.foreign(address).map_err(|_| Unreached::Bound)?;
+        upstream.warm(wire, &OwnBounds).await
+    };
+    let reached = outbound.first_reached(addresses, dial).await;
+    reached.map(|(address, ())| address).map_err(|why| unreached(host, why))
+}
+
+fn unreached(host: &Host, why: Option<Unreached>) -> Fault {
+    let failure = why.as_ref().map_or(Failure::ConnectFailed, Unreached::failure);
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    Fault::new(failure, format!("{host} outside the mesh cannot be reached{why}"))
 }

@@ -130,29 +130,15 @@ impl Outbound {
         match self.discover(host).await.map_err(|fault| fault.failure)? {
             Found::Foreign => {
                 record.security(Security::Plaintext);
-                let mut last = Failure::ConnectFailed;
-                for address in self
-                    .resolve(host)
-                    .await
-                    .map_err(|fault| fault.failure)?
-                    .into_iter()
-                    .take(CONNECT_ATTEMPTS)
-                {
-                    match self
-                        .backends
-                        .foreign(address)
-                        .map_err(|fault| fault.failure)?
-                        .stream(&OwnBounds)
-                        .await
-                    {
-                        Ok(open) => return Ok(open),
-                        Err(why) => {
-                            self.unreached(&why);
-                            last = why.failure();
-                        }
-                    }
+                let addresses = self.resolve(host).await.map_err(|fault| fault.failure)?;
+                let dial = async |address| {
+                    let upstream = self.backends.foreign(address).map_err(|_| Unreached::Bound)?;
+                    upstream.stream(&OwnBounds).await
+                };
+                match self.first_reached(addresses, dial).await {
+                    Ok((_, open)) => Ok(open),
+                    Err(why) => Err(why.map_or(Failure::ConnectFailed, |why| why.failure())),
                 }
-                Err(last)
             }
             Found::Service { destination, port } => {
                 let service = &destination.service.name;

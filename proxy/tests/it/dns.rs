@@ -350,3 +350,29 @@ async fn hosts_outside_are_dialled_by_what_the_resolvers_say() {
         "{answer}"
     );
 }
+
+#[tokio::test]
+async fn an_address_that_refuses_or_is_silent_does_not_keep_a_host_from_being_reached() {
+    let mut mesh = Mesh::new();
+    mesh.settings.outbound_mode = OutboundMode::AllowAny;
+    let app = says(&mesh.tasks, "from outside").await;
+    // Of a network that is nowhere (RFC 5737), of an address of this machine where nobody listens, and the right one.
+    let addresses = ["192.0.2.1", "127.9.9.9", "127.0.0.1"].map(ip);
+    let resolver = Resolver::start(&mesh.tasks, move |asked| {
+        let query = Query::parse(asked).unwrap();
+        let four = if query.kind == kind::A { &addresses[..] } else { &[] };
+        Says::Message(wire::answer(asked, &query, &Answer { alias: None, addresses: four, ttl: 60 }, 512))
+    })
+    .await;
+    let sidecar = sidecar(&mesh, &[resolver.address], |_| {});
+    for _ in 0..3 {
+        let head = format!(
+            "GET http://outside.example:{}/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+            app.port()
+        );
+        let answer = String::from_utf8(ask(sidecar.proxy(), head.as_bytes()).await).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("from outside"), "{answer}");
+    }
+    // The refusal is counted once: later requests find the connection, or at least the address, that is good.
+    sidecar.counts(&["mesh_requests_total", "\"200\""], 3.0).await;
+}
