@@ -1,5 +1,5 @@
 //! HTTP as the rest of the proxy sees it: one canonical request head, one body type, a server over a stream and connections to an
-//! upstream. The codecs ([`mesh_http1`], and the package `h2`) are behind this boundary: no other module names them. It must not
+//! upstream. The codecs ([`mesh_http1`] and [`mesh_http2`]) are behind this boundary: no other module names them. It must not
 //! know routes or services.
 //!
 //! # How a request moves

@@ -16,7 +16,7 @@
 //! depends on the bytes alone and not on how the network cut them.
 //!
 //! # What is checked elsewhere
-//! - Heads of HTTP/2 are taken apart by the `h2` package; the proxy's `http` module makes them the same canonical head, through
+//! - Heads of HTTP/2 are taken apart by `mesh-http2`; the proxy's `http` module makes them the same canonical head, through
 //!   [`canonical`] and [`fields`], and its property "an HTTP/2 head becomes an HTTP/1 head that reads the same" lives there.
 //! - Matching of routes lives in `mesh-model` (`route`), with its own properties.
 //! - The bodies of the fuzz targets of this package are in `fuzz`; they run as properties in `cargo test`, and under a fuzzer from

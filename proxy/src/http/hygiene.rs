@@ -2,21 +2,17 @@
 //!
 //! Source: RFC 9113 section 8.2.3 (cookies).
 
-use http::header::{self, HeaderMap, HeaderValue};
 use mesh_model::route::edit::HeaderStore;
 
 use super::{BadField, Headers};
 
 /// HTTP/2 may send a cookie in several headers; HTTP/1 servers expect one.
-pub(super) fn join_cookies(headers: &mut HeaderMap) {
-    let mut values = headers.get_all(header::COOKIE).iter();
-    if values.next().is_none() || values.next().is_none() {
+pub(super) fn join_cookies(headers: &mut Headers) {
+    if headers.get_all("cookie").nth(1).is_none() {
         return;
     }
-    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
-        headers.insert(header::COOKIE, whole);
-    }
+    let whole = headers.get_all("cookie").collect::<Vec<_>>().join(&b"; "[..]);
+    written("cookie", headers.set("cookie", &whole));
 }
 
 /// Header edits of a route, on real fields. `host` is not a header here: see [`HeaderEdits::host`].

@@ -102,6 +102,13 @@ impl Io {
         }
     }
 
+    /// After all that could be used was: gives the buffer back if nothing is left, and takes a larger one next time if the last read
+    /// filled it.
+    pub(super) fn grow(&mut self) {
+        self.expect(Size::Medium.bytes() as u64);
+        self.pause();
+    }
+
     /// Gives the buffer back while nothing comes.
     fn pause(&mut self) {
         if self.read.is_empty() && self.read.capacity() > 0 {

@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
 /// Any two-way byte stream, for the cold variants.
-pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
 enum Io {
     Tcp(TcpStream),

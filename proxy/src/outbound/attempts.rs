@@ -89,7 +89,8 @@ pub(super) async fn send(
     let hedging = errand.policy.hedging.as_ref().map(|hedging| &hedging.value);
     let mut answered = match hedging {
         Some(hedging) if traits.may_hedge(hedging, retries, &supply) => {
-            hedged::send(errand, record, traits, hedging, supply).await
+            // Few requests are hedged, and all others would carry the room for it.
+            Box::pin(hedged::send(errand, record, traits, hedging, supply)).await
         }
         _ => Repeated { errand, traits, retries, supply }.send(record).await,
     }?;

@@ -103,7 +103,17 @@ pub(super) const PACKAGES: &[Package] = &[
         ],
         also: &[],
     },
-    Package { path: "proxy/http2", layers: &[&["hpack"]], also: &[] },
+    Package {
+        path: "proxy/http2",
+        layers: &[
+            &["connection"],
+            &["out", "settings"],
+            &["stream"],
+            &["block", "bucket"],
+            &["frame", "hpack"],
+        ],
+        also: &[],
+    },
     Package {
         path: "proxy/dns",
         layers: &[

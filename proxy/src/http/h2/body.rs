@@ -2,14 +2,13 @@
 
 use std::task::{Context, Poll, ready};
 
-use ::h2::{Reason, RecvStream, SendStream};
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use mesh_http1::fields;
+use mesh_http2::{Block, Gone, More, Reason};
 
-use super::is_padded;
+use super::link::Handle;
 use super::server::Respond;
-use crate::config::TRAILER_BYTES;
 use crate::http::body::{Polled, Source};
 use crate::http::upstream::Used;
 use crate::http::{Body, BodyError, Frame, Headers};
@@ -17,7 +16,7 @@ use crate::http::{Body, BodyError, Frame, Headers};
 /// What a peer sends on one stream.
 #[derive(Debug)]
 pub(in crate::http) struct PeerBody {
-    stream: RecvStream,
+    stream: Handle,
     /// As `content-length` said.
     left: Option<u64>,
     data_ended: bool,
@@ -31,10 +30,9 @@ pub(in crate::http) struct PeerBody {
 }
 
 impl PeerBody {
-    pub(super) fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
-        let ended = stream.is_end_stream();
-        let length = headers.get(http::header::CONTENT_LENGTH);
-        let left = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    /// `left`: as `content-length` said.
+    pub(super) fn new(stream: Handle, left: Option<u64>) -> Self {
+        let ended = stream.is_read();
         Self { stream, left, data_ended: ended, ended, request: None, respond: None, waits: false }
     }
 
@@ -77,12 +75,10 @@ impl Source for PeerBody {
         while !self.data_ended {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) => {
-                    // Passed on at once: what is held besides is the window of the stream.
-                    let _ = self.stream.flow_control().release_capacity(data.len());
                     if let Some(left) = &mut self.left {
                         *left = left.saturating_sub(data.len() as u64);
                     }
-                    if self.stream.is_end_stream() {
+                    if self.stream.is_read() {
                         self.data_ended = true;
                         self.end();
                     }
@@ -90,27 +86,17 @@ impl Source for PeerBody {
                         return Poll::Ready(Some(Ok(Frame::Data(data))));
                     }
                 }
-                Some(Err(error)) => {
+                Some(Err(gone)) => {
                     // A server that needs no more of the request ends its answer with NO_ERROR (RFC 9113 section 8.1).
-                    let error = failure(&error);
                     self.end();
-                    return Poll::Ready(Some(Err(error)));
+                    return Poll::Ready(Some(Err(failure(gone))));
                 }
                 None => self.data_ended = true,
             }
         }
-        let trailers = ready!(self.stream.poll_trailers(cx));
+        let trailers = self.stream.trailers();
         self.end();
-        Poll::Ready(match trailers {
-            Ok(Some(trailers)) if size(&trailers) > TRAILER_BYTES => {
-                tracing::debug!(bytes = size(&trailers), bound = TRAILER_BYTES, "trailers are too large");
-                Some(Err(BodyError::Protocol))
-            }
-            Ok(Some(trailers)) if is_padded(&trailers) => Some(Err(BodyError::Protocol)),
-            Ok(Some(trailers)) => Some(Ok(Frame::Trailers(clean(trailers)))),
-            Ok(None) => None,
-            Err(error) => Some(Err(failure(&error))),
-        })
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::Trailers(clean(trailers)))))
     }
 
     fn is_end(&self) -> bool {
@@ -124,26 +110,25 @@ impl Source for PeerBody {
 
 /// Sends an interim answer.
 pub(in crate::http) fn inform(respond: &Respond, status: StatusCode, headers: &Headers) {
-    let mut interim = http::Response::new(());
-    *interim.status_mut() = status;
-    *interim.headers_mut() = headers.clone().into_map();
-    if let Err(error) = respond.borrow_mut().send_informational(interim) {
-        tracing::debug!(%error, %status, "an interim answer was not sent");
+    let sent = respond.send_block(More::Follows, |fields| {
+        fields.put(b":status", status.as_str().as_bytes());
+        headers.raw().for_each(|(name, value)| fields.put(name, value));
+    });
+    if let Err(gone) = sent {
+        tracing::debug!(?gone, %status, "an interim answer was not sent");
     }
 }
 
-fn failure(error: &::h2::Error) -> BodyError {
-    if error.is_reset() && error.is_library() { BodyError::Protocol } else { BodyError::Sender }
-}
-
-/// Bytes of trailers, as lines of HTTP/1 would have them: both codecs have the same bound.
-fn size(trailers: &HeaderMap) -> usize {
-    trailers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
+fn failure(gone: Gone) -> BodyError {
+    match gone {
+        Gone::Violation => BodyError::Protocol,
+        Gone::Reset(_) | Gone::Cancelled | Gone::Unprocessed | Gone::Closed => BodyError::Sender,
+    }
 }
 
 /// Trailers without those that have no place there (RFC 9110 section 6.5.1).
-fn clean(trailers: HeaderMap) -> Headers {
-    let mut trailers = Headers::from_map(trailers);
+fn clean(trailers: Block) -> Headers {
+    let mut trailers = Headers::from_vectors(trailers.bytes, trailers.fields);
     trailers.remove_where(|name| fields::is_forbidden_trailer(name.as_bytes()));
     trailers
 }
@@ -151,7 +136,7 @@ fn clean(trailers: HeaderMap) -> Headers {
 /// A body on its way out.
 #[derive(Debug)]
 pub(in crate::http) struct Sending {
-    stream: SendStream<Bytes>,
+    stream: Handle,
     body: Body,
     /// What was taken from the body and waits for room.
     piece: Bytes,
@@ -173,7 +158,7 @@ pub(in crate::http) enum Unsent {
 }
 
 impl Sending {
-    pub(super) fn new(stream: SendStream<Bytes>, body: Body, done: bool) -> Self {
+    pub(super) fn new(stream: Handle, body: Body, done: bool) -> Self {
         Self { stream, body, piece: Bytes::new(), last: false, consumed: false, sent: 0, done }
     }
 
@@ -193,7 +178,7 @@ impl Sending {
             match self.body.poll_next(cx) {
                 Poll::Pending => {
                     // The peer may lose interest meanwhile.
-                    return match self.stream.poll_reset(cx) {
+                    return match self.stream.poll_gone(cx) {
                         Poll::Ready(_) => self.deaf(),
                         Poll::Pending => Poll::Pending,
                     };
@@ -209,7 +194,10 @@ impl Sending {
                 Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
                     self.consumed = true;
                     self.done = true;
-                    if self.stream.send_trailers(trailers.into_map()).is_err() {
+                    let sent = self.stream.send_block(More::Nothing, |fields| {
+                        trailers.raw().for_each(|(name, value)| fields.put(name, value));
+                    });
+                    if sent.is_err() {
                         return self.deaf();
                     }
                 }
@@ -220,7 +208,7 @@ impl Sending {
                         BodyError::Deadline | BodyError::Idle | BodyError::TooLarge => Reason::CANCEL,
                         BodyError::Sender | BodyError::Protocol => Reason::INTERNAL_ERROR,
                     };
-                    self.stream.send_reset(reason);
+                    self.stream.reset(reason);
                     return Poll::Ready(Err(Unsent::Body(error)));
                 }
             }
@@ -234,19 +222,12 @@ impl Sending {
     }
 
     fn send_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
-        self.stream.reserve_capacity(self.piece.len());
-        let mut room = self.stream.capacity();
-        while room == 0 {
-            room = match ready!(self.stream.poll_capacity(cx)) {
-                Some(Ok(room)) => room,
-                Some(Err(_)) | None => return self.deaf(),
-            };
-        }
+        let Ok(room) = ready!(self.stream.poll_room(cx)) else { return self.deaf() };
         let part = self.piece.split_to(room.min(self.piece.len()));
-        let last = self.last && self.piece.is_empty();
-        self.done = last;
+        self.done = self.last && self.piece.is_empty();
         self.sent += part.len() as u64;
-        if self.stream.send_data(part, last).is_err() {
+        let more = if self.done { More::Nothing } else { More::Follows };
+        if self.stream.send_data(part, more).is_err() {
             return self.deaf();
         }
         Poll::Ready(Ok(()))
@@ -254,7 +235,7 @@ impl Sending {
 
     fn finish(&mut self) -> Result<(), Unsent> {
         self.done = true;
-        self.stream.send_data(Bytes::new(), true).map_err(|_| Unsent::Peer)
+        self.stream.send_data(Bytes::new(), More::Nothing).map_err(|_| Unsent::Peer)
     }
 
     fn deaf(&mut self) -> Poll<Result<(), Unsent>> {
@@ -266,7 +247,7 @@ impl Sending {
 impl Drop for Sending {
     fn drop(&mut self) {
         if !self.done {
-            self.stream.send_reset(Reason::CANCEL);
+            self.stream.reset(Reason::CANCEL);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Frames that cost the peer nothing and us something: a meter around the bytes of one HTTP/2 connection. The codec answers or swallows
+//! Frames that cost the peer nothing and us something: a meter for the bytes of one HTTP/2 connection. The codec answers or swallows
 //! PING, SETTINGS, PRIORITY and WINDOW_UPDATE for ever; here they have a rate. It must not know what the frames say.
 //!
 //! Source: RFC 9113 sections 4.1 (frame header) and 10.5 (denial of service).
@@ -6,17 +6,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
-use std::io;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::http::deadline;
-use crate::net::Stream;
 
 /// Frames other than HEADERS, CONTINUATION and DATA with content that a peer may send each second.
 const RATE: f64 = 1000.0;
@@ -52,34 +44,9 @@ struct Allowance {
 /// The preface of a client (RFC 9113 section 3.4).
 const PREFACE: u32 = 24;
 
-/// What is known about a connection from outside of it.
-#[derive(Debug, Default)]
-pub(in crate::http) struct Gauge {
-    /// Bytes read.
-    read: Cell<u64>,
-    /// Bytes moved either way.
-    moved: Cell<u64>,
-    flooded: Cell<bool>,
-}
-
-impl Gauge {
-    pub(super) fn read(&self) -> u64 {
-        self.read.get()
-    }
-
-    pub(super) fn moved(&self) -> u64 {
-        self.moved.get()
-    }
-
-    /// Whether the peer sent more frames than it may. Nothing more is read from then on.
-    pub(super) fn is_flooded(&self) -> bool {
-        self.flooded.get()
-    }
-}
-
 /// Tells frames apart as their bytes pass.
 #[derive(Debug)]
-struct Frames {
+pub(super) struct Meter {
     header: [u8; 9],
     /// Bytes of the header that are there.
     have: usize,
@@ -120,14 +87,33 @@ impl Tiny {
     }
 }
 
-impl Frames {
+impl Meter {
+    /// Of a client's connection, which begins with the preface. A proxy of the mesh carries the streams of many.
+    pub(super) fn of_client(is_proxy: bool) -> Self {
+        Self::new(PREFACE, Some(if is_proxy { TINY_OF_PROXY } else { TINY_OF_CLIENT }))
+    }
+
+    /// Of a connection to an upstream. It sends what was asked for, in pieces as small as it likes.
+    pub(super) fn of_upstream() -> Self {
+        Self::new(0, None)
+    }
+
+    /// Bytes were written.
+    pub(super) fn wrote(&mut self, count: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "a write is far smaller than 2^52 bytes")]
+        let count = count as f64;
+        self.earn(count / BYTES_EACH);
+        // Whoever is answered piece by piece has a conversation.
+        self.earn_tiny(count / f64::from(TINY));
+    }
+
     fn new(skip: u32, tiny: Option<Allowance>) -> Self {
         let (tokens, since, tiny) = (BURST, deadline::now(), tiny.map(Tiny::new));
         Self { header: [0; 9], have: 0, skip, tokens, since, tiny }
     }
 
     /// Takes bytes in; whether the peer is within its rate.
-    fn take(&mut self, bytes: &[u8]) -> bool {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> bool {
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.skip > 0 {
@@ -195,96 +181,5 @@ impl Frames {
         }
         self.tokens -= 1.0;
         self.tokens >= 0.0
-    }
-}
-
-/// The stream that the codec reads and writes.
-#[derive(Debug)]
-pub(super) struct Metered {
-    stream: Stream,
-    frames: Frames,
-    gauge: Rc<Gauge>,
-}
-
-impl Metered {
-    /// Of a client's connection, which begins with the preface.
-    pub(super) fn server(stream: Stream) -> (Self, Rc<Gauge>) {
-        let tiny = if stream.is_tls() { TINY_OF_PROXY } else { TINY_OF_CLIENT };
-        Self::new(stream, Frames::new(PREFACE, Some(tiny)))
-    }
-
-    /// Of a connection to an upstream. It sends what was asked for, in pieces as small as it likes.
-    pub(super) fn client(stream: Stream) -> (Self, Rc<Gauge>) {
-        Self::new(stream, Frames::new(0, None))
-    }
-
-    fn new(stream: Stream, frames: Frames) -> (Self, Rc<Gauge>) {
-        let gauge = Rc::<Gauge>::default();
-        (Self { stream, frames, gauge: Rc::clone(&gauge) }, gauge)
-    }
-
-    fn wrote(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(count)) = &result {
-            self.gauge.moved.set(self.gauge.moved.get() + *count as u64);
-            #[expect(clippy::cast_precision_loss, reason = "a write is far smaller than 2^52 bytes")]
-            let count = *count as f64;
-            self.frames.earn(count / BYTES_EACH);
-            // Whoever is answered piece by piece has a conversation.
-            self.frames.earn_tiny(count / f64::from(TINY));
-        }
-        result
-    }
-}
-
-impl AsyncRead for Metered {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.gauge.is_flooded() {
-            return Poll::Pending;
-        }
-        let before = buf.filled().len();
-        let result = Pin::new(&mut this.stream).poll_read(cx, buf);
-        let fresh = buf.filled().get(before..).unwrap_or_default();
-        this.gauge.read.set(this.gauge.read.get() + fresh.len() as u64);
-        this.gauge.moved.set(this.gauge.moved.get() + fresh.len() as u64);
-        if !this.frames.take(fresh) {
-            this.gauge.flooded.set(true);
-            // The owner looks at the gauge after each turn; what was read of the flood is not passed on.
-            buf.set_filled(before);
-            return Poll::Pending;
-        }
-        result
-    }
-}
-
-impl AsyncWrite for Metered {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wrote(result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wrote(result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

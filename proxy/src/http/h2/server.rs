@@ -10,16 +10,14 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use ::h2::{Reason, server};
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use mesh_http2::{Block, Ended, Reason};
 use tokio_util::sync::WaitForCancellationFuture;
 
-use super::client::Alive;
-use super::meter::{Gauge, Metered};
-use super::{CONNECTION_WINDOW, RESETS, SEND_BUFFER, STREAM_WINDOW};
-use crate::config::{HEAD_BYTES, Timeouts};
+use super::alive::Alive;
+use super::link::{Driver, Handle};
+use crate::config::Timeouts;
 use crate::http::deadline::Deadline;
 use crate::http::{Handler, ServeEnd, ServerOptions};
 use crate::net::Stream;
@@ -31,46 +29,26 @@ pub(in crate::http) async fn serve<H: Handler>(
     options: &ServerOptions,
 ) -> ServeEnd {
     let token = options.tasks.token();
-    let (io, gauge) = Metered::server(stream);
-    let handshake = builder(options).handshake(io);
-    let mut connection = match tokio::time::timeout(options.timeouts.head, handshake).await {
-        Err(_) => return ServeEnd::HeadTimeout,
-        Ok(Err(error)) => return ended(error),
-        Ok(Ok(connection)) => connection,
-    };
     let stall = options.timeouts.stall;
     let mut server = Server {
-        alive: Alive::new(connection.ping_pong(), options.timeouts.pool_idle, options.timeouts.head),
-        connection,
+        alive: Alive::new(options.timeouts.pool_idle, options.timeouts.head),
+        driver: Driver::server(stream, options.limits.streams_accepted),
         streams: FuturesUnordered::new(),
-        start: |request, respond| stream::serve(Rc::clone(&handler), request, respond, stall),
-        gauge,
+        start: |block, stream| stream::serve(Rc::clone(&handler), block, stream, stall),
         timeouts: options.timeouts,
         deadline: Deadline::never(),
         seen: None,
-        state: State::Open,
+        state: State::Greeting,
     };
+    server.deadline.set_after(options.timeouts.head);
     let mut stop = pin!(token.cancelled());
     poll_fn(|cx| server.poll(stop.as_mut(), cx)).await
 }
 
-fn builder(options: &ServerOptions) -> server::Builder {
-    let mut builder = server::Builder::new();
-    builder
-        .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX))
-        .max_concurrent_streams(options.limits.streams_accepted)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_reset_streams(RESETS)
-        .max_pending_accept_reset_streams(20)
-        .max_local_error_reset_streams(Some(RESETS))
-        .max_send_buffer_size(SEND_BUFFER)
-        .enable_connect_protocol();
-    builder
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
+    /// The client has not said which HTTP/2 it speaks.
+    Greeting,
     Open,
     /// GOAWAY was sent, because the proxy ends or the connection was idle.
     Ending,
@@ -79,10 +57,9 @@ enum State {
 }
 
 struct Server<F, S> {
-    connection: server::Connection<Metered, Bytes>,
+    driver: Driver,
     streams: FuturesUnordered<F>,
     start: S,
-    gauge: Rc<Gauge>,
     timeouts: Timeouts,
     deadline: Deadline,
     alive: Alive,
@@ -94,81 +71,99 @@ struct Server<F, S> {
 impl<F, S> Server<F, S>
 where
     F: Future<Output = ()>,
-    S: Fn(http::Request<::h2::RecvStream>, server::SendResponse<Bytes>) -> F,
+    S: Fn(Block, Handle) -> F,
 {
     fn poll(
         &mut self,
         stop: Pin<&mut WaitForCancellationFuture<'_>>,
         cx: &mut Context<'_>,
     ) -> Poll<ServeEnd> {
-        if self.state == State::Open && stop.poll(cx).is_ready() {
+        self.driver.attend();
+        if matches!(self.state, State::Open | State::Greeting) && stop.poll(cx).is_ready() {
             self.state = State::Ending;
-            self.connection.graceful_shutdown();
+            self.driver.link().codec().leave();
         }
-        if let Poll::Ready(end) = self.poll_streams(cx) {
+        self.poll_streams(cx);
+        if self.driver.is_flooded() && self.state != State::Flooded {
+            self.state = State::Flooded;
+            self.driver.link().codec().abort(Reason::ENHANCE_YOUR_CALM);
+        }
+        let sent = self.driver.poll_send(cx);
+        // Nothing more is read then, so the end of the connection is that of this write.
+        if let Some(end) = self.ended() {
             return Poll::Ready(end);
         }
-        if self.gauge.is_flooded() && self.state != State::Flooded {
-            self.state = State::Flooded;
-            self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-            // Nothing more is read, so the end of this connection is that of its last write.
-            let _ = self.connection.poll_closed(cx);
-            return Poll::Ready(ServeEnd::Flooded);
+        if sent.is_ready() && self.driver.link().codec().is_done() {
+            let idled = self.state == State::Idled;
+            return self
+                .driver
+                .poll_shutdown(cx)
+                .map(|()| if idled { ServeEnd::Idle } else { ServeEnd::Closed });
         }
         self.poll_deadlines(cx)
     }
 
     /// Takes new streams and drives the open ones, until none of them gets on.
-    fn poll_streams(&mut self, cx: &mut Context<'_>) -> Poll<ServeEnd> {
+    fn poll_streams(&mut self, cx: &mut Context<'_>) {
         loop {
-            let mut moved = false;
-            while let Poll::Ready(accepted) = self.connection.poll_accept(cx) {
-                match accepted {
-                    Some(Ok((request, respond))) => self.streams.push((self.start)(request, respond)),
-                    Some(Err(error)) => return Poll::Ready(ended(error)),
-                    None if self.state == State::Idled => return Poll::Ready(ServeEnd::Idle),
-                    None => return Poll::Ready(ServeEnd::Closed),
-                }
+            let mut moved = self.driver.poll_receive(cx);
+            loop {
+                let accepted = self.driver.link().codec().accept();
+                let Some((id, block)) = accepted else { break };
+                let stream = Handle::new(self.driver.link(), id);
+                self.streams.push((self.start)(block, stream));
             }
             while let Poll::Ready(Some(())) = self.streams.poll_next_unpin(cx) {
                 moved = true;
             }
-            if !moved {
-                return Poll::Pending;
+            if !moved || self.driver.is_due() {
+                return;
             }
         }
     }
 
+    fn ended(&self) -> Option<ServeEnd> {
+        let ended = self.driver.link().codec().ended()?;
+        Some(match ended {
+            Ended::ByUs(Reason::ENHANCE_YOUR_CALM) => ServeEnd::Flooded,
+            Ended::ByUs(reason) => ServeEnd::Protocol(Box::new(Violation(reason))),
+            Ended::ByPeer(_) => ServeEnd::Closed,
+            Ended::Broken => match self.driver.link().error() {
+                Some(error) => ServeEnd::Broken(io::Error::new(error.kind(), error.to_string())),
+                None => ServeEnd::Closed,
+            },
+        })
+    }
+
     fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<ServeEnd> {
+        if self.state == State::Greeting && self.driver.link().codec().is_settled() {
+            self.state = State::Open;
+        }
         // Tunnels have a task of their own, so a stream may be open without being among ours.
-        let busy = !self.streams.is_empty() || self.connection.has_streams();
-        let now = (busy, self.gauge.moved());
-        if self.seen != Some(now) {
+        let busy = !self.streams.is_empty() || self.driver.link().codec().has_streams();
+        let now = (busy, self.driver.moved());
+        if self.seen != Some(now) && self.state != State::Greeting {
             self.seen = Some(now);
             if self.state != State::Idled {
                 self.deadline.set_after(if busy { self.timeouts.tunnel_idle } else { self.timeouts.idle });
             }
         }
         while self.deadline.poll(cx).is_ready() {
+            if self.state == State::Greeting {
+                return Poll::Ready(ServeEnd::HeadTimeout);
+            }
             if busy || self.state == State::Idled {
                 return Poll::Ready(ServeEnd::Idle);
             }
             self.state = State::Idled;
-            self.connection.graceful_shutdown();
+            self.driver.link().codec().leave();
             self.deadline.set_after(self.timeouts.head);
-            cx.waker().wake_by_ref();
         }
-        self.alive.poll(&self.gauge, cx).map(|()| ServeEnd::Broken(io::ErrorKind::TimedOut.into()))
+        self.alive.poll(&self.driver, cx).map(|()| ServeEnd::Broken(io::ErrorKind::TimedOut.into()))
     }
 }
 
-fn ended(error: ::h2::Error) -> ServeEnd {
-    if error.is_io() {
-        return ServeEnd::Broken(error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()));
-    }
-    match error.reason() {
-        Some(Reason::NO_ERROR) => ServeEnd::Closed,
-        Some(Reason::ENHANCE_YOUR_CALM) if error.is_library() => ServeEnd::Flooded,
-        _ => ServeEnd::Protocol(Box::new(error)),
-    }
-}
+/// What a client did not keep to.
+#[derive(Debug, thiserror::Error)]
+#[error("the client does not keep to HTTP/2: {0}")]
+struct Violation(Reason);

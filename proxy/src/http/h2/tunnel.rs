@@ -4,15 +4,16 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use ::h2::{RecvStream, SendStream};
 use bytes::{Buf, Bytes};
+use mesh_http2::{Gone, More};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::link::Handle;
 
 /// Both directions of one stream.
 #[derive(Debug)]
 pub(super) struct Tunnel {
-    send: SendStream<Bytes>,
-    recv: RecvStream,
+    stream: Handle,
     rest: Bytes,
     ended: bool,
 }
@@ -21,8 +22,8 @@ pub(super) struct Tunnel {
 const PIECE: usize = 16 * 1024;
 
 impl Tunnel {
-    pub(super) fn new(send: SendStream<Bytes>, recv: RecvStream) -> Self {
-        Self { send, recv, rest: Bytes::new(), ended: false }
+    pub(super) fn new(stream: Handle) -> Self {
+        Self { stream, rest: Bytes::new(), ended: false }
     }
 }
 
@@ -33,36 +34,30 @@ impl AsyncRead for Tunnel {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         while self.rest.is_empty() && !self.ended {
-            match ready!(self.recv.poll_data(cx)) {
+            match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) => self.rest = data,
-                Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+                Some(Err(gone)) => return Poll::Ready(Err(broken(gone))),
                 None => self.ended = true,
             }
         }
         let count = self.rest.len().min(buf.remaining());
         buf.put_slice(self.rest.get(..count).unwrap_or_default());
         self.rest.advance(count);
-        let _ = self.recv.flow_control().release_capacity(count);
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Tunnel {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.send.reserve_capacity(buf.len().min(PIECE));
-        let mut room = self.send.capacity();
-        while room == 0 {
-            room = match ready!(self.send.poll_capacity(cx)) {
-                Some(Ok(room)) => room,
-                Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
-                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            };
-        }
+        let room = match ready!(self.stream.poll_room(cx)) {
+            Ok(room) => room.min(PIECE),
+            Err(gone) => return Poll::Ready(Err(broken(gone))),
+        };
         let part = buf.get(..room.min(buf.len())).unwrap_or_default();
-        self.send.send_data(Bytes::copy_from_slice(part), false).map_err(io::Error::other)?;
+        self.stream.send_data(Bytes::copy_from_slice(part), More::Follows).map_err(broken)?;
         Poll::Ready(Ok(part.len()))
     }
 
@@ -71,9 +66,17 @@ impl AsyncWrite for Tunnel {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // A stream that was reset meanwhile has ended too.
-        let _ = self.send.send_data(Bytes::new(), true);
+        let _ = self.stream.send_data(Bytes::new(), More::Nothing);
         Poll::Ready(Ok(()))
     }
+}
+
+fn broken(gone: Gone) -> io::Error {
+    let kind = match gone {
+        Gone::Reset(_) | Gone::Violation => io::ErrorKind::ConnectionReset,
+        Gone::Cancelled | Gone::Unprocessed | Gone::Closed => io::ErrorKind::BrokenPipe,
+    };
+    kind.into()
 }

@@ -107,11 +107,7 @@ async fn connect(
     held: Held,
 ) -> Result<Shared, Unreached> {
     let stream = connector.open(address, transport, Alpn::Http2, limit).await?;
-    let handshake = h2::connect(stream, connector.timeouts, &connector.tasks);
-    let connection = tokio::time::timeout(connector.timeouts.handshake, handshake)
-        .await
-        .map_err(|_| Unreached::Timeout("no HTTP/2 handshake in time".into()))?
-        .map_err(|error| Unreached::Protocol(error.to_string()))?;
+    let connection = h2::connect(stream, connector.timeouts, &connector.tasks);
     let usage = Usage { _held: held, in_flight: Cell::new(0), last_end: Cell::new(Instant::now()) };
     Ok(Shared { connection, usage: Rc::new(usage) })
 }
@@ -130,10 +126,12 @@ impl Upstream {
         for _ in 0..STALE {
             let slot = match self.ready_slot(bounds) {
                 Some(slot) => slot,
-                None => match tokio::time::timeout_at(deadline, self.shared_connection(bounds)).await {
-                    Ok(slot) => slot,
-                    Err(_) => return Err(ExchangeFailure::failed(Failure::RequestTimeout)),
-                },
+                None => {
+                    match tokio::time::timeout_at(deadline, Box::pin(self.shared_connection(bounds))).await {
+                        Ok(slot) => slot,
+                        Err(_) => return Err(ExchangeFailure::failed(Failure::RequestTimeout)),
+                    }
+                }
             };
             let Slot { connection, used } = match slot {
                 Ok(slot) => slot,

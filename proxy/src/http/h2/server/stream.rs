@@ -1,59 +1,53 @@
 //! One request of a client: head to the handler, its answer to the stream.
 
-use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use ::h2::{RecvStream, server::SendResponse};
-use bytes::Bytes;
-use http::header::{self, HeaderValue};
-use http::{Method, StatusCode};
+use http::StatusCode;
+use mesh_http2::{Block, Fields, More};
 
 use crate::http::body::Content;
 use crate::http::deadline::Deadline;
 use crate::http::h2::body::{PeerBody, Sending};
+use crate::http::h2::link::Handle;
 use crate::http::h2::tunnel::Tunnel;
 use crate::http::upgrade::Change;
 use crate::http::{
-    Body, Fault, Handler, Interim, Kind, Request, RequestHead, Response, Upgrade, response_to, websocket,
+    Body, Fault, Handler, Headers, Interim, Kind, Request, RequestHead, Response, Upgrade, response_to,
+    websocket,
 };
 use crate::net::Stream;
 use crate::telemetry::Failure;
 
 /// The answering side of a stream, shared with the body of the request for interim answers.
-pub(in crate::http) type Respond = Rc<RefCell<SendResponse<Bytes>>>;
+pub(in crate::http) type Respond = Handle;
 
 /// Serves one request.
-pub(super) async fn serve<H: Handler>(
-    handler: Rc<H>,
-    request: http::Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-    stall: Duration,
-) {
-    let (parts, recv) = request.into_parts();
-    let is_head = parts.method == Method::HEAD;
-    let (upgrade, mut tunnel, body) = if parts.method == Method::CONNECT {
-        let (upgrade, change) = Upgrade::waits();
-        (upgrade, Some((change, recv)), None)
-    } else {
-        (Upgrade::none(), None, Some(recv))
+pub(super) async fn serve<H: Handler>(handler: Rc<H>, block: Block, stream: Handle, stall: Duration) {
+    let method = block.pseudo.method.unwrap_or_default();
+    let (is_head, is_connect) = match method.of(&block.bytes) {
+        b"HEAD" => (true, false),
+        b"CONNECT" => (false, true),
+        _ => (false, false),
     };
-    let respond: Respond = Rc::new(RefCell::new(respond));
-    let body = match body {
-        Some(recv) => {
-            let waits = parts.headers.contains_key(header::EXPECT);
-            let body = PeerBody::new(recv, &parts.headers).answered_by(Rc::clone(&respond), waits);
-            Body::new(Content::Http2(Box::new(body)))
-        }
-        None => Body::empty(),
-    };
-    let head = RequestHead::from_http2(parts).map(|mut head| {
-        head.interim = Interim::http2(Rc::clone(&respond));
+    let length = block.length;
+    let waits = block.fields.iter().any(|field| field.name.of(&block.bytes) == b"expect");
+    let head = RequestHead::from_http2(block).map(|mut head| {
+        head.interim = Interim::http2(stream.clone());
         head
     });
+    let (upgrade, mut tunnel, body) = if is_connect {
+        let (upgrade, change) = Upgrade::waits();
+        (upgrade, Some(change), Body::empty())
+    } else if stream.is_read() {
+        (Upgrade::none(), None, Body::empty())
+    } else {
+        let body = PeerBody::new(stream.clone(), length).answered_by(stream.clone(), waits);
+        (Upgrade::none(), None, Body::new(Content::Http2(Box::new(body))))
+    };
     let key = head.as_ref().ok().and_then(websocket_key);
     let refused = head.as_ref().err().map(|bad| bad.status());
     let response = {
@@ -61,7 +55,7 @@ pub(super) async fn serve<H: Handler>(
         poll_fn(|cx| match handling.as_mut().poll(cx) {
             Poll::Ready(response) => Poll::Ready(Some(response)),
             // The client has no interest any more: that cancels the handler.
-            Poll::Pending => respond.borrow_mut().poll_reset(cx).map(|_| None),
+            Poll::Pending => stream.poll_gone(cx).map(|_| None),
         })
         .await
     };
@@ -77,8 +71,8 @@ pub(super) async fn serve<H: Handler>(
     }
     let changes = response.status == StatusCode::SWITCHING_PROTOCOLS || response.status.is_success();
     match tunnel.take() {
-        Some(tunnel) if changes => connect(response, tunnel, &respond),
-        _ => answer(response, is_head, &respond, stall).await,
+        Some(tunnel) if changes => connect(response, tunnel, stream),
+        _ => answer(response, is_head, stream, stall).await,
     }
 }
 
@@ -89,34 +83,31 @@ fn websocket_key(head: &RequestHead) -> Option<Vec<u8>> {
 }
 
 /// An accepted CONNECT: the stream becomes a tunnel.
-fn connect(response: Response, (change, recv): (Change, RecvStream), respond: &Respond) {
-    let mut head = http::Response::new(());
-    *head.headers_mut() = response.headers.into_map();
-    for name in [header::UPGRADE, header::CONNECTION, header::SEC_WEBSOCKET_ACCEPT, header::CONTENT_LENGTH] {
-        head.headers_mut().remove(name);
-    }
-    match respond.borrow_mut().send_response(head, false) {
+fn connect(response: Response, change: Change, stream: Handle) {
+    const OF_HTTP1: [&str; 4] = ["upgrade", "connection", "sec-websocket-accept", "content-length"];
+    let sent = stream.send_block(More::Follows, |fields| {
+        fields.put(b":status", b"200");
+        for (name, value) in response.headers.raw() {
+            if !OF_HTTP1.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes())) {
+                fields.put(name, value);
+            }
+        }
+    });
+    match sent {
         // Nobody takes it if the handler changed its mind; then the stream just ends.
-        Ok(send) => drop(change.send(Stream::tunnel(Box::new(Tunnel::new(send, recv))))),
-        Err(error) => tracing::debug!(%error, "a tunnel did not open"),
+        Ok(()) => drop(change.send(Stream::tunnel(Box::new(Tunnel::new(stream))))),
+        Err(gone) => tracing::debug!(?gone, "a tunnel did not open"),
     }
 }
 
-async fn answer(response: Response, is_head: bool, respond: &Respond, stall: Duration) {
+async fn answer(response: Response, is_head: bool, stream: Handle, stall: Duration) {
     let Response { status, headers, body } = response;
-    let mut head = http::Response::new(());
-    *head.status_mut() = status;
-    *head.headers_mut() = headers.into_map();
-    head.headers_mut().remove(header::UPGRADE);
     let bodiless = is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
     let length = body.size_hint().filter(|length| *length > 0 || !bodiless);
-    if let Some(length) = length {
-        head.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    }
     let ends = bodiless || body.is_end_stream();
-    let sent = respond.borrow_mut().send_response(head, ends);
-    match sent {
-        Ok(stream) => {
+    let more = if ends { More::Nothing } else { More::Follows };
+    match stream.send_block(more, |fields| write(fields, status, &headers, length)) {
+        Ok(()) => {
             let body = if bodiless { Body::empty() } else { body };
             let mut sending = Sending::new(stream, body, ends);
             let (mut limit, mut seen) = (Deadline::never(), None);
@@ -136,6 +127,21 @@ async fn answer(response: Response, is_head: bool, respond: &Respond, stall: Dur
             })
             .await;
         }
-        Err(error) => tracing::debug!(%error, "an answer was not sent"),
+        Err(gone) => tracing::debug!(?gone, "an answer was not sent"),
+    }
+}
+
+/// The head of an answer.
+fn write(fields: &mut Fields<'_>, status: StatusCode, headers: &Headers, length: Option<u64>) {
+    fields.put(b":status", status.as_str().as_bytes());
+    for (name, value) in headers.raw() {
+        let ours = name.eq_ignore_ascii_case(b"upgrade")
+            || (length.is_some() && name.eq_ignore_ascii_case(b"content-length"));
+        if !ours {
+            fields.put(name, value);
+        }
+    }
+    if let Some(length) = length {
+        fields.put_number(b"content-length", length);
     }
 }

@@ -3,15 +3,12 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ::h2::{Ping, PingPong};
-
+use super::link::Driver;
 use crate::http::deadline::Deadline;
-use crate::http::h2::meter::Gauge;
 
 /// Watches one connection.
 #[derive(Debug)]
-pub(in crate::http::h2) struct Alive {
-    ping: Option<PingPong>,
+pub(super) struct Alive {
     /// Silence before it is asked.
     quiet: Duration,
     /// For the answer.
@@ -23,29 +20,26 @@ pub(in crate::http::h2) struct Alive {
 }
 
 impl Alive {
-    pub(in crate::http::h2) fn new(ping: Option<PingPong>, quiet: Duration, patience: Duration) -> Self {
+    pub(super) fn new(quiet: Duration, patience: Duration) -> Self {
         let mut deadline = Deadline::never();
         deadline.set_after(quiet);
-        Self { ping, quiet, patience, deadline, read: 0, asked: false }
+        Self { quiet, patience, deadline, read: 0, asked: false }
     }
 
     /// Ready when the other end answers no more.
-    pub(in crate::http::h2) fn poll(&mut self, gauge: &Gauge, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(ping) = &mut self.ping else { return Poll::Pending };
-        if self.asked {
-            // Takes the answer off, so that there can be another question.
-            if ping.poll_pong(cx).is_ready() {
-                self.asked = false;
-                self.deadline.set_after(self.quiet);
-            }
+    pub(super) fn poll(&mut self, driver: &Driver, cx: &mut Context<'_>) -> Poll<()> {
+        if self.asked && driver.link().codec().is_there() {
+            self.asked = false;
+            self.deadline.set_after(self.quiet);
         }
         while self.deadline.poll(cx).is_ready() {
-            if std::mem::replace(&mut self.read, gauge.read()) != gauge.read() {
+            if std::mem::replace(&mut self.read, driver.read()) != driver.read() {
                 self.deadline.set_after(self.quiet);
             } else if self.asked {
                 return Poll::Ready(());
             } else {
-                self.asked = ping.send_ping(Ping::opaque()).is_ok();
+                driver.link().codec().ping();
+                self.asked = true;
                 self.deadline.set_after(self.patience);
             }
         }
