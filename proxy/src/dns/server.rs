@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use mesh_lifecycle::tasks::Tasks;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UdpSocket;
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::Dns;
 use super::answer::By;
 use super::counters::Trouble;
-use crate::net::{self, Stream};
+use crate::net;
 
 /// Bytes of a query over UDP. Real ones have less than 512.
 const QUERY: usize = 4096;
@@ -95,10 +95,11 @@ impl Dns {
             if !self.admits(listen, accepted.peer) {
                 return;
             }
-            let this = self.clone();
+            let (this, permit) = (self.clone(), accepted.permit);
+            let Some(stream) = accepted.stream.into_tcp() else { return };
             tasks.spawn("dns connection", async move {
-                let _permit = accepted.permit;
-                if this.connection(accepted.stream).await.is_err() {
+                let _permit = permit;
+                if this.connection(stream).await.is_err() {
                     this.shared.counters.trouble(Trouble::Connection);
                 }
             });
@@ -109,7 +110,7 @@ impl Dns {
 
     /// One query after the other, so that a client that does not read its answers is asked to wait by its own connection. An error:
     /// the client stopped amid a query, or does not read.
-    async fn connection(&self, mut stream: Stream) -> std::io::Result<()> {
+    async fn connection(&self, mut stream: TcpStream) -> std::io::Result<()> {
         loop {
             // Its end, or nothing more to ask.
             let Ok(Ok(length)) = timeout(IDLE, stream.read_u16()).await else { return Ok(()) };

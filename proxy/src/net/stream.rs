@@ -94,6 +94,14 @@ impl Stream {
         }
     }
 
+    /// The socket itself, where nothing is around it and nothing was looked at.
+    pub fn into_tcp(self) -> Option<TcpStream> {
+        match self.io {
+            Io::Tcp(stream) if self.peeked.is_empty() => Some(stream),
+            _ => None,
+        }
+    }
+
     /// Whether it is TLS, which ends here.
     pub fn is_tls(&self) -> bool {
         matches!(self.io, Io::TlsServer(_) | Io::TlsClient(_))
