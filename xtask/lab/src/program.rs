@@ -31,6 +31,8 @@ pub struct Program {
     words: Vec<std::ffi::OsString>,
     environment: Vec<(String, String)>,
     shown: String,
+    /// Of its pod and of itself, for the files of its output.
+    name: String,
     logs: PathBuf,
     limit: Duration,
 }
@@ -54,10 +56,13 @@ impl Program {
         }
         words.push(program.to_owned());
         let shown = format!("{}: {}", namespace.name(), program.to_string_lossy());
+        let own = Path::new(program).file_name().unwrap_or(program).to_string_lossy();
+        let name = format!("{}-{own}", namespace.name());
         Self {
             words,
             environment: Vec::new(),
             shown,
+            name,
             logs: logs.to_path_buf(),
             limit: Duration::from_secs(40),
         }
@@ -91,7 +96,8 @@ impl Program {
     /// Starts it and goes on at once.
     pub fn start(self) -> Result<Running> {
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let [out, err] = ["out", "err"].map(|kind| self.logs.join(format!("{serial:03}.{kind}")));
+        let [out, err] =
+            ["out", "err"].map(|kind| self.logs.join(format!("{serial:03}-{}.{kind}", self.name)));
         let (first, rest) = self.words.split_first().context("there is always a first word")?;
         let mut command = Command::new(first);
         command.args(rest).stdin(Stdio::null());

@@ -1,11 +1,13 @@
 //! Chooses the tests, gives each a lab of its own, and says what came of them.
 
+use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use mesh_lab::{Limits, enter, folder};
 
 use crate::cases::{CASES, Case};
@@ -99,12 +101,41 @@ pub(crate) fn note(text: &str) {
 }
 
 fn one(name: &str, tools: &Tools) -> Result<ExitCode> {
-    ensure!(folder().is_some(), "`case` runs inside a lab; use `run --only {name}`");
+    let here = folder().with_context(|| format!("`case` runs inside a lab; use `run --only {name}`"))?;
     let case = CASES.iter().find(|case| case.name == name);
     let Some(case) = case else { anyhow::bail!("there is no test `{name}`") };
-    (case.run)(tools)?;
-    Ok(ExitCode::SUCCESS)
+    match (case.run)(tools) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            screen::line(&format!("error: {error:#}"));
+            show_parts(&here)?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }
+
+/// The ends of what the parts of the mesh have said.
+fn show_parts(folder: &Path) -> Result<()> {
+    let mut files: Vec<_> = fs::read_dir(folder.join("logs"))?.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let text = String::from_utf8_lossy(&fs::read(&file)?).into_owned();
+        if !PARTS.iter().any(|part| name.ends_with(part)) || text.is_empty() {
+            continue;
+        }
+        screen::line(&format!("{name}:"));
+        let lines: Vec<&str> = text.lines().collect();
+        for line in lines.iter().skip(lines.len().saturating_sub(SHOWN)) {
+            screen::line(&format!("    {line}"));
+        }
+    }
+    Ok(())
+}
+
+/// Programs whose output is shown when a test fails. A sidecar with bounds is started by `prlimit`.
+const PARTS: [&str; 2] = ["meshctl.err", "prlimit.err"];
+const SHOWN: usize = 12;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::support::{folder, give_away, serving};
+use super::support::{folder, give_away, same, serving};
 use crate::mesh::{Mesh, Port, Seen};
 use crate::tools::{Tools, postgres as postgres_program, system};
 
@@ -39,7 +39,7 @@ pub(super) fn postgres(tools: &Tools) -> Result<()> {
             client.program(system("psql")?).args(["-h", "postgres", "-U", "app", "-d", "postgres", "-qAtc"]);
         psql.arg(sql).output()
     };
-    ensure!(ask("select 6 * 7")? == "42\n");
+    same(&ask("select 6 * 7")?, "42\n")?;
     ask("create table goods (id int primary key, name text)")?;
     let rows: Vec<String> = (0..ROWS).map(|id| format!("{id}\tname {id}\n")).collect();
     let file = mesh.folder().join("rows");
@@ -94,14 +94,14 @@ pub(super) fn mariadb(tools: &Tools) -> Result<()> {
             .arg(sql)
             .output()
     };
-    ensure!(ask("select 6 * 7")? == "42\n");
+    same(&ask("select 6 * 7")?, "42\n")?;
     ask("create table goods (id int primary key, name varchar(40))")?;
     let values: Vec<String> = (0..ROWS / 10).map(|id| format!("({id},'name {id}')")).collect();
     for part in values.chunks(1000) {
         ask(&format!("insert into goods values {}", part.join(",")))?;
     }
     let sums = ask("select count(*), sum(id) from goods")?;
-    ensure!(sums == "10000\t49995000\n", "{sums}");
+    same(&sums, "10000\t49995000\n")?;
     ensure!(ask("select name from goods order by id")?.lines().count() == 10_000);
     let failed = ask("select nonsense from goods");
     ensure!(failed.is_err_and(|error| format!("{error:#}").contains("nonsense")), "an error is no error");
@@ -133,14 +133,14 @@ pub(super) fn redis(tools: &Tools) -> Result<()> {
     let client = mesh.member("client", &[])?;
     let cli =
         || Ok::<_, anyhow::Error>(client.program(system("redis-cli")?).args(["-h", "redis", "-p", "6379"]));
-    ensure!(cli()?.args(["set", "colour", "blue"]).output()? == "OK\n");
-    ensure!(cli()?.args(["get", "colour"]).output()? == "blue\n");
+    same(&cli()?.args(["set", "colour", "blue"]).output()?, "OK\n")?;
+    same(&cli()?.args(["get", "colour"]).output()?, "blue\n")?;
     let counted = cli()?.args(["-r", "200", "incr", "count"]).output()?;
     ensure!(counted.lines().last() == Some("200"), "{counted}");
     // A client that is told things long after it last spoke.
     let mut listener = cli()?.args(["subscribe", "news"]).limit(Duration::from_secs(20)).start()?;
     listener.prints("subscribe")?;
-    ensure!(cli()?.args(["publish", "news", "something new"]).output()? == "1\n");
+    same(&cli()?.args(["publish", "news", "something new"]).output()?, "1\n")?;
     listener.prints("something new")?;
     drop(listener);
     client.reached(&server, Seen { protocol: "tcp", count: 5 })

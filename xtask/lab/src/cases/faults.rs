@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::support::{PATIENCE, dial, joined, serving};
+use super::support::{PATIENCE, dial, joined, same, serving};
 use crate::mesh::{Member, Mesh, Port, Seen};
 use crate::tools::{Tools, system};
 
@@ -67,7 +67,7 @@ pub(super) fn loopback_only(tools: &Tools) -> Result<()> {
     let _server = serving(program, &pair.server, 80)?;
     let curl = pair.client.program(system("curl")?).args(["--silent", "--show-error", "--max-time", "20"]);
     let answer = curl.arg("http://server/hello").output()?;
-    ensure!(answer == "GET server /hello\n", "{answer}");
+    same(&answer, "GET server /hello\n")?;
     pair.client.reached(&pair.server, Seen { protocol: "http", count: 1 })
 }
 
@@ -135,7 +135,7 @@ pub(super) fn one_byte_hello(tools: &Tools) -> Result<()> {
     super::http::https_with(tools, |client, certificate| {
         let script = client.program(&tools.python).arg(tools.script("slow_hello.py"));
         let printed = script.args(["secure", "443"]).arg(certificate).output()?;
-        ensure!(printed == "secret for secure\n", "{printed}");
+        same(&printed, "secret for secure\n")?;
         Ok(())
     })
 }
@@ -173,7 +173,7 @@ pub(super) fn half_close(tools: &Tools) -> Result<()> {
     let serving = pair.serve(|mut stream| {
         let mut got = String::new();
         stream.read_to_string(&mut got)?;
-        ensure!(got == "question", "{got}");
+        same(&got, "question")?;
         Ok(stream.write_all(&million(b'a'))?)
     })?;
     let answer = pair.talk(|mut stream| {
@@ -195,7 +195,7 @@ pub(super) fn half_close(tools: &Tools) -> Result<()> {
     pair.talk(|mut stream| {
         let mut all = String::new();
         stream.read_to_string(&mut all)?;
-        ensure!(all == "that is all", "{all}");
+        same(&all, "that is all")?;
         Ok(stream.write_all(&million(b'b'))?)
     })?;
     let got = joined(serving)?;

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use mesh_lab::{Families, Running};
 
-use super::support::{folder, give_away, serving};
+use super::support::{folder, give_away, same, serving};
 use crate::mesh::{Member, Mesh, Port, Seen};
 use crate::tools::{Tools, system};
 
@@ -42,9 +42,9 @@ impl Pair {
 
 pub(super) fn curl(tools: &Tools) -> Result<()> {
     let pair = Pair::up(tools, Families::Dual)?;
-    ensure!(pair.curl(&["http://web/hello"])? == "GET web /hello\n");
+    same(&pair.curl(&["http://web/hello"])?, "GET web /hello\n")?;
     let twice = pair.curl(&["http://web/1", "http://web.lab.svc.cluster.local/2"])?;
-    ensure!(twice == "GET web /1\nGET web.lab.svc.cluster.local /2\n", "{twice}");
+    same(&twice, "GET web /1\nGET web.lab.svc.cluster.local /2\n")?;
     let code = pair.curl(&[
         "--output",
         "/dev/null",
@@ -52,7 +52,7 @@ pub(super) fn curl(tools: &Tools) -> Result<()> {
         "%{http_code} %{num_connects}",
         "http://web/missing",
     ])?;
-    ensure!(code == "404 1", "{code}");
+    same(&code, "404 1")?;
     let upload = pair.mesh.folder().join("upload");
     std::fs::write(&upload, vec![b'x'; 3_000_000]).context("write the upload")?;
     let answer = pair.curl(&["--data-binary", &format!("@{}", upload.display()), "http://web/upload"])?;
@@ -64,14 +64,14 @@ pub(super) fn requests(tools: &Tools) -> Result<()> {
     let pair = Pair::up(tools, Families::Dual)?;
     let script = tools.script("requests_client.py");
     let printed = pair.client.program(&tools.python).arg(script).arg("http://web").output()?;
-    ensure!(printed == "ok\n", "{printed}");
+    same(&printed, "ok\n")?;
     pair.reached(33)
 }
 
 pub(super) fn go(tools: &Tools) -> Result<()> {
     let pair = Pair::up(tools, Families::Dual)?;
     let printed = pair.client.program(&tools.go).args(["get", "http://web"]).output()?;
-    ensure!(printed == "ok\n", "{printed}");
+    same(&printed, "ok\n")?;
     pair.reached(401)
 }
 
@@ -79,7 +79,7 @@ pub(super) fn java(tools: &Tools) -> Result<()> {
     let pair = Pair::up(tools, Families::Dual)?;
     let java = pair.client.program(system("java")?).args(["-Xshare:auto", "-XX:TieredStopAtLevel=1"]);
     let printed = java.arg(tools.script("Client.java")).arg("http://web").output()?;
-    ensure!(printed == "ok\n", "{printed}");
+    same(&printed, "ok\n")?;
     pair.reached(41)
 }
 
@@ -107,7 +107,7 @@ pub(super) fn websocket(tools: &Tools) -> Result<()> {
     let _server = serving(socket.program(&tools.python).arg(&script).args(["serve", "80"]), &socket, 80)?;
     let client = mesh.member("client", &[])?;
     let printed = client.program(&tools.python).arg(&script).args(["talk", "ws://socket/chat"]).output()?;
-    ensure!(printed == "ok\n", "{printed}");
+    same(&printed, "ok\n")?;
     client.reached(&socket, Seen { protocol: "http", count: 1 })
 }
 
@@ -122,7 +122,7 @@ pub(super) fn https(tools: &Tools) -> Result<()> {
             "--cacert",
         ]);
         let printed = curl.arg(certificate).arg("https://secure/").output()?;
-        ensure!(printed == "secret for secure\n", "{printed}");
+        same(&printed, "secret for secure\n")?;
         Ok(())
     })
 }
@@ -163,9 +163,9 @@ pub(super) fn https_with(tools: &Tools, ask: impl FnOnce(&Member, &Path) -> Resu
 
 fn families(tools: &Tools, families: Families) -> Result<()> {
     let pair = Pair::up(tools, families)?;
-    ensure!(pair.curl(&["http://web/hello"])? == "GET web /hello\n");
+    same(&pair.curl(&["http://web/hello"])?, "GET web /hello\n")?;
     let printed = pair.client.program(&tools.go).args(["get", "http://web"]).output()?;
-    ensure!(printed == "ok\n", "{printed}");
+    same(&printed, "ok\n")?;
     pair.reached(402)
 }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use anyhow::{Context as _, Result, ensure};
 use mesh_lab::{Pod, User};
 
-use super::support::{PATIENCE, serving};
+use super::support::{PATIENCE, same, serving};
 use crate::mesh::{Capture, Member, Mesh, Port, Seen, init};
 use crate::tools::{Tools, system};
 
@@ -42,7 +42,7 @@ pub(super) fn left_by_a_crashed_run(tools: &Tools) -> Result<()> {
     let web = mesh.member("web", &[WEB])?;
     let _server = serving(web.program(&tools.go).args(["serve", ":80"]), &web, 80)?;
     let client = mesh.member("client", &[])?;
-    ensure!(hello(&client.pod)? == "GET web /hello\n");
+    same(&hello(&client.pod)?, "GET web /hello\n")?;
     let before = listed(&client.pod)?;
     ensure!(!before.trim().is_empty(), "nothing is captured, and yet the client was served");
     let pod = client.crash()?;
@@ -54,7 +54,7 @@ pub(super) fn left_by_a_crashed_run(tools: &Tools) -> Result<()> {
         "the second run has other rules than the first:\n{}",
         listed(&client.pod)?
     );
-    ensure!(hello(&client.pod)? == "GET web /hello\n");
+    same(&hello(&client.pod)?, "GET web /hello\n")?;
     client.reached(&web, Seen { protocol: "http", count: 1 })
 }
 
@@ -74,7 +74,7 @@ pub(super) fn undone(tools: &Tools) -> Result<()> {
     let web = mesh.member("web", &[WEB])?;
     let _server = serving(web.program(&tools.go).args(["serve", ":80"]), &web, 80)?;
     let client = mesh.member("client", &[])?;
-    ensure!(hello(&client.pod)? == "GET web /hello\n");
+    same(&hello(&client.pod)?, "GET web /hello\n")?;
     init(&mesh, &client.pod, &["--undo"]).output()?;
     let left = listed(&client.pod)?;
     ensure!(left.trim().is_empty(), "left after --undo:\n{left}");
@@ -121,6 +121,6 @@ fn reachable(pod: &Pod, ports: &[u16]) -> Result<()> {
 
 fn still_serves(mesh: &mut Mesh, web: &Member) -> Result<()> {
     let client = mesh.member("client", &[])?;
-    ensure!(hello(&client.pod)? == "GET web /hello\n");
+    same(&hello(&client.pod)?, "GET web /hello\n")?;
     client.reached(web, Seen { protocol: "http", count: 1 })
 }

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use mesh_lab::User;
 
-use super::support::{folder, serving};
+use super::support::{folder, same, serving};
 use crate::mesh::{Mesh, Port, Seen};
 use crate::tools::{Tools, system};
 
@@ -68,7 +68,7 @@ pub(super) fn ssh(tools: &Tools) -> Result<()> {
         .args(["root@shell", "seq 1 20000 | tail -1"]);
     if mesh.network.node().has_all_users() {
         let printed = ssh.output()?;
-        ensure!(printed == "20000\n", "{printed}");
+        same(&printed, "20000\n")?;
     } else {
         let scan =
             client.program(system("ssh-keyscan")?).args(["-T", "20", "-t", "ed25519", "shell"]).output()?;

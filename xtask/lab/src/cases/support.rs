@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use mesh_lab::{Program, Running};
 
 use crate::mesh::{Member, Mesh};
@@ -27,6 +27,12 @@ pub(super) fn serving(server: Program, at: &Member, port: u16) -> Result<Running
         pod.inside(listens).unwrap_or_default()
     })?;
     Ok(running)
+}
+
+/// An error that shows both when they differ.
+pub(super) fn same(got: &str, wanted: &str) -> Result<()> {
+    ensure!(got == wanted, "got `{}` in place of `{}`", got.trim_end(), wanted.trim_end());
+    Ok(())
 }
 
 /// Loopback of that address's family.
