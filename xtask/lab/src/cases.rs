@@ -21,17 +21,24 @@ pub(crate) struct Case {
     /// After that its lab is ended.
     pub(crate) limit: Duration,
     pub(crate) run: fn(&Tools) -> Result<()>,
+    /// Why it does not pass yet. It runs all the same, and is told apart from those that pass; once it passes, this has to go.
+    pub(crate) gap: Option<&'static str>,
 }
 
 const USUAL: Duration = Duration::from_secs(90);
 const LONG: Duration = Duration::from_mins(4);
 
 const fn case(name: &'static str, about: &'static str, run: fn(&Tools) -> Result<()>) -> Case {
-    Case { name, about, limit: USUAL, run }
+    Case { name, about, limit: USUAL, run, gap: None }
 }
 
 const fn long(name: &'static str, about: &'static str, run: fn(&Tools) -> Result<()>) -> Case {
-    Case { name, about, limit: LONG, run }
+    Case { name, about, limit: LONG, run, gap: None }
+}
+
+/// One that is known not to pass.
+const fn gap(case: Case, why: &'static str) -> Case {
+    Case { gap: Some(why), ..case }
 }
 
 pub(crate) const CASES: &[Case] = &[

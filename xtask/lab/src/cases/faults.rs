@@ -79,7 +79,11 @@ pub(super) fn loop_to_ourselves(tools: &Tools) -> Result<()> {
         let got = pair.client.pod.inside(move || {
             let mut stream = match TcpStream::connect_timeout(&at, PATIENCE) {
                 Ok(stream) => stream,
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(Vec::new()),
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) =>
+                {
+                    return Ok(Vec::new());
+                }
                 Err(error) => bail!("connect to {at}: {error}"),
             };
             stream.set_read_timeout(Some(PATIENCE))?;

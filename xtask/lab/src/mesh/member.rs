@@ -94,16 +94,21 @@ impl Member {
             let (out, inbound) = (self.counted()?, server.counted()?);
             last = told(&out) + &told(&inbound);
             for (side, samples) in [("outbound", &out), ("inbound", &inbound)] {
-                let plain = sum(samples, REQUESTS, &[("side", side), ("security", "plaintext")]);
+                let plain =
+                    sum(samples, REQUESTS, &[("side", side), ("security", "plaintext"), ("failure", "")]);
                 ensure!(plain == 0.0, "{side}: {plain} in plaintext");
             }
-            let labels = [("security", "mtls"), ("protocol", seen.protocol)];
-            let of = |samples, side| {
-                let labels: Vec<_> =
-                    labels.into_iter().chain([("side", side), ("service", service)]).collect();
-                sum(samples, REQUESTS, &labels)
-            };
-            Ok(of(&out, "outbound") >= seen.count.into() && of(&inbound, "inbound") >= seen.count.into())
+            let hop = [
+                ("security", "mtls"),
+                ("protocol", seen.protocol),
+                ("source_workload", self.pod.name()),
+                ("destination_workload", service),
+            ];
+            let outbound: Vec<_> =
+                hop.into_iter().chain([("side", "outbound"), ("service", service)]).collect();
+            let arrived: Vec<_> = hop.into_iter().chain([("side", "inbound")]).collect();
+            let wanted = f64::from(seen.count);
+            Ok(sum(&out, REQUESTS, &outbound) >= wanted && sum(&inbound, REQUESTS, &arrived) >= wanted)
         });
         waited.with_context(|| format!("the sidecars tell:\n{last}"))
     }
