@@ -80,6 +80,13 @@ pub(crate) const CASES: &[Case] = &[
     case("silent-client", "a client that is silent while its server speaks", faults::silent_client),
     case("half-open", "half-closed connections go on in the other direction", faults::half_close),
     case("reset", "a reset arrives as a reset", faults::reset),
-    case("conntrack-flushed", "connections live on when conntrack forgets them", faults::conntrack_flushed),
+    gap(
+        case(
+            "conntrack-flushed",
+            "connections live on when conntrack forgets them",
+            faults::conntrack_flushed,
+        ),
+        "only the first packet of a connection is redirected: what the kernel forgot is not found again",
+    ),
     long("many-connections", "10,000 connections with 256 file descriptors", faults::many_connections),
 ];
