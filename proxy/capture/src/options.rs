@@ -21,14 +21,17 @@ pub const INBOUND_PORT: u16 = 15006;
 /// Where the proxy answers DNS, over UDP and TCP.
 pub const DNS_PORT: u16 = 15053;
 
-/// The mark of sockets that the proxy opens to the world.
+/// The mark of sockets that the proxy opens.
 pub const PROXY_MARK: u32 = 0x539;
 
-/// The mark of sockets that the proxy opens to its own application.
+/// The mark of sockets that the proxy opens to its own application, where they must be told from its others: [`OwnCalls::Inbound`].
 pub const FORWARD_MARK: u32 = 0x53a;
 
-/// Source addresses of what the proxy forwards to its own application when it may not set marks. The IPv6 one is added to the loopback
-/// device, the IPv4 one is there already.
+/// The mark of connections whose answers are routed back to the proxy, and of these answers: [`Inbound::Tproxy`]. No socket has it.
+pub const ANSWER_MARK: u32 = 0x53b;
+
+/// Source addresses of what the proxy forwards to its own application when it may not set marks: [`OwnCalls::Inbound`]. The IPv6 one is
+/// added to the loopback device, the IPv4 one is there already.
 pub const FORWARD_SOURCES: (Ipv4Addr, Ipv6Addr) =
     (Ipv4Addr::new(127, 0, 0, 6), Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6));
 
@@ -57,10 +60,21 @@ pub enum Inbound {
     #[default]
     Redirect,
     /// They go to the proxy, whose listener must be transparent (IP_TRANSPARENT); it can keep the client's address towards the
-    /// application.
+    /// application, with [`ProxyTraffic::mark`] on such sockets.
     Tproxy,
     /// Nothing: they reach the application.
     Pass,
+}
+
+/// What is done with connections that the proxy opens to this workload by an address that others use too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OwnCalls {
+    /// They reach the application: what the proxy forwards to it needs no sign.
+    #[default]
+    Application,
+    /// They go to the proxy's inbound listener, as on any other workload that is an endpoint of the service that was called. What the
+    /// proxy forwards to its application must then be told apart: by [`CaptureOptions::forward_mark`], or by one of [`FORWARD_SOURCES`].
+    Inbound,
 }
 
 /// Which families of addresses are captured; the other one passes untouched.
@@ -177,8 +191,12 @@ pub struct CaptureOptions {
     pub exclude: Exclude,
     /// What alone is captured.
     pub include: Include,
-    /// The mark of sockets that the proxy opens to its own application.
+    /// Connections that the proxy opens to this workload.
+    pub own_calls: OwnCalls,
+    /// The mark of sockets that the proxy opens to its own application, with [`OwnCalls::Inbound`].
     pub forward_mark: u32,
+    /// The mark of connections whose answers are routed back to the proxy, with [`Inbound::Tproxy`].
+    pub answer_mark: u32,
     /// Routing table for [`Inbound::Tproxy`].
     pub route_table: u32,
     /// Which part of the kernel holds the rules.
@@ -199,7 +217,9 @@ impl CaptureOptions {
             invalid: InvalidPackets::default(),
             exclude: Exclude::default(),
             include: Include::default(),
+            own_calls: OwnCalls::default(),
             forward_mark: FORWARD_MARK,
+            answer_mark: ANSWER_MARK,
             route_table: ROUTE_TABLE,
             backend: Backend::default(),
         }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::error::CaptureError;
 use crate::kernel::{To, exchange};
 use crate::number as n;
-use crate::options::{CaptureOptions, FORWARD_SOURCES, Inbound};
+use crate::options::{CaptureOptions, FORWARD_SOURCES, Inbound, OwnCalls};
 use crate::wire::{ACK, CREATE, EXCL, Message};
 
 /// The loopback device has this number in every network namespace.
@@ -55,7 +55,7 @@ fn additions(options: &CaptureOptions) -> Vec<Change> {
             changes.push(rule(options, family, n::RTM_NEWRULE, CREATE | EXCL));
         }
     }
-    if options.inbound != Inbound::Pass && options.families.v6() {
+    if options.own_calls == OwnCalls::Inbound && options.families.v6() {
         changes.push(source(n::RTM_NEWADDR, CREATE | EXCL));
     }
     changes
@@ -83,18 +83,18 @@ fn rule(options: &CaptureOptions, family: u8, kind: u16, flags: u16) -> Change {
     let mut message = Message::new(kind, flags | ACK, 1, &header);
     message.ne32(n::FRA_PRIORITY, table).ne32(n::FRA_TABLE, table);
     if kind == n::RTM_NEWRULE {
-        message.ne32(n::FRA_FWMARK, options.forward_mark).ne32(n::FRA_FWMASK, u32::MAX);
+        message.ne32(n::FRA_FWMARK, options.answer_mark).ne32(n::FRA_FWMASK, u32::MAX);
     }
     Change {
         what: format!(
             "the rule of {} that routes mark {:#x} by table {table}",
             name(family),
-            options.forward_mark
+            options.answer_mark
         ),
         command: format!(
             "ip{} rule add pref {table} fwmark {:#x} lookup {table}",
             flag(family),
-            options.forward_mark
+            options.answer_mark
         ),
         family,
         bytes: message.into_bytes(),

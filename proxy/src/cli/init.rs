@@ -7,8 +7,8 @@ use std::io::Write as _;
 
 use clap::{Args, ValueEnum};
 use mesh_capture::options::{
-    Backend, CaptureOptions, DNS_PORT, Exclude, FORWARD_MARK, Families, INBOUND_PORT, Inbound, Include,
-    InvalidPackets, Loopback, OUTBOUND_PORT, ProxyTraffic, ROUTE_TABLE,
+    Backend, CaptureOptions, DNS_PORT, Exclude, Families, INBOUND_PORT, Inbound, Include, InvalidPackets,
+    Loopback, OUTBOUND_PORT, OwnCalls, ProxyTraffic, ROUTE_TABLE,
 };
 use mesh_capture::range::{Cidr, Ports};
 use mesh_capture::{Applied, CaptureError};
@@ -41,11 +41,14 @@ struct Proxy {
     /// Group that the proxy runs as; may be repeated
     #[arg(long, value_name = "GID")]
     proxy_gid: Vec<u32>,
-    /// Mark of the sockets that the proxy opens to the world
+    /// Mark of the sockets that the proxy opens
     #[arg(long, value_name = "MARK", value_parser = number)]
     proxy_mark: Option<u32>,
-    /// Mark of the sockets that the proxy opens to its own application
-    #[arg(long, value_name = "MARK", value_parser = number, default_value_t = FORWARD_MARK)]
+    /// Where its connections go that it opens to this workload by an address that others use too
+    #[arg(long, value_enum, default_value_t)]
+    own_calls: OwnCallsTo,
+    /// Mark of the sockets that it opens to its own application, with --own-calls inbound
+    #[arg(long, value_name = "MARK", value_parser = number, default_value = "0x53a")]
     forward_mark: u32,
 }
 
@@ -67,7 +70,10 @@ struct ToApplication {
     /// Where the kubelet's probes come from: they reach the application itself; may be repeated
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     probe_source: Vec<Cidr>,
-    /// Routing table for --inbound tproxy
+    /// Mark of answers that go back to the proxy, with --inbound tproxy
+    #[arg(long, value_name = "MARK", value_parser = number, default_value = "0x53b")]
+    answer_mark: u32,
+    /// Routing table, with --inbound tproxy
     #[arg(long, value_name = "TABLE", default_value_t = ROUTE_TABLE)]
     route_table: u32,
 }
@@ -133,6 +139,15 @@ enum InboundMode {
     Tproxy,
     /// They reach the application
     Pass,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum OwnCallsTo {
+    /// To the application
+    #[default]
+    Application,
+    /// To the inbound port; what goes to the application has --forward-mark or comes from 127.0.0.6 or ::6
+    Inbound,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -217,7 +232,12 @@ impl Init {
                 outbound_ports: outbound.include_outbound_port,
                 outbound_cidrs: outbound.include_outbound_cidr,
             },
+            own_calls: match proxy.own_calls {
+                OwnCallsTo::Application => OwnCalls::Application,
+                OwnCallsTo::Inbound => OwnCalls::Inbound,
+            },
             forward_mark: proxy.forward_mark,
+            answer_mark: inbound.answer_mark,
             route_table: inbound.route_table,
             backend: match both.backend {
                 BackendName::Auto => Backend::Auto,

@@ -5,7 +5,7 @@ mod tests;
 
 use std::fmt;
 
-use super::{CaptureOptions, FORWARD_SOURCES, Inbound, MAX_ENTRIES, RESERVED_PORTS};
+use super::{CaptureOptions, FORWARD_SOURCES, Inbound, MAX_ENTRIES, OwnCalls, RESERVED_PORTS};
 use crate::range::{Cidr, Ports};
 
 /// One thing that is wrong with the options.
@@ -72,23 +72,39 @@ fn listeners(options: &CaptureOptions, say: &mut impl FnMut(&'static str, String
 }
 
 fn marks(options: &CaptureOptions, say: &mut impl FnMut(&'static str, String)) {
-    if options.proxy.mark == Some(0) {
-        say("--proxy-mark", "0 is the mark of every socket without one: choose another".into());
+    let tproxy = options.inbound == Inbound::Tproxy;
+    let marks = [
+        ("--proxy-mark", options.proxy.mark),
+        ("--forward-mark", (options.own_calls == OwnCalls::Inbound).then_some(options.forward_mark)),
+        ("--answer-mark", tproxy.then_some(options.answer_mark)),
+    ];
+    let mut taken: Vec<(&'static str, u32)> = Vec::new();
+    for (flag, mark) in marks {
+        let Some(mark) = mark else { continue };
+        if mark == 0 {
+            say(flag, "0 is the mark of every socket without one: choose another".into());
+        } else if let Some((other, _)) = taken.iter().find(|(_, taken)| *taken == mark) {
+            say(
+                flag,
+                format!("{mark:#x} is already that of {other}: they tell different things, and must differ"),
+            );
+        }
+        taken.push((flag, mark));
     }
-    if options.forward_mark == 0 {
-        say("--forward-mark", "0 is the mark of every socket without one: choose another".into());
-    }
-    if options.proxy.mark == Some(options.forward_mark) {
+    if tproxy && options.proxy.mark.is_none() {
         say(
-            "--forward-mark",
-            format!(
-                "{:#x} is already that of --proxy-mark: what goes to the world and what goes to the application must differ",
-                options.forward_mark
-            ),
+            "--inbound",
+            "with tproxy the proxy's connections to the application are known by their mark, so that answers find back to it: give --proxy-mark".into(),
+        );
+    }
+    if options.own_calls == OwnCalls::Inbound && options.inbound == Inbound::Pass {
+        say(
+            "--own-calls",
+            "nothing goes to the inbound port with --inbound pass: leave one of them out".into(),
         );
     }
     // 253 to 255 are the kernel's own: default, main, local.
-    if options.inbound == Inbound::Tproxy && matches!(options.route_table, 0 | 253..=255) {
+    if tproxy && matches!(options.route_table, 0 | 253..=255) {
         say("--route-table", format!("{} is a table of the kernel: choose another", options.route_table));
     }
 }

@@ -4,7 +4,7 @@
 //! application from the client's own address. The application's answers would leave by the route to that client; so such connections are
 //! marked when they pass the loopback device, and their answers get the mark again, which a rule of routing sends back here.
 
-use crate::options::{CaptureOptions, Inbound, InvalidPackets};
+use crate::options::{CaptureOptions, Inbound, InvalidPackets, OwnCalls};
 use crate::range::Ports;
 use crate::ruleset::{Action, Chain, Hook, Is, Kind, Match, Priority, Rule};
 
@@ -21,7 +21,7 @@ pub(super) fn chains(options: &CaptureOptions, sets: &mut Sets) -> Vec<Chain> {
     if options.invalid == InvalidPackets::Drop {
         chains.push(invalid(options));
     }
-    let enter = |first: Option<Rule>| {
+    let enter = |first: Vec<Rule>| {
         other_family(options.families)
             .into_iter()
             .chain(first)
@@ -31,26 +31,25 @@ pub(super) fn chains(options: &CaptureOptions, sets: &mut Sets) -> Vec<Chain> {
     match options.inbound {
         Inbound::Pass => return chains,
         Inbound::Redirect => {
-            chains.push(base("prerouting", Kind::Nat, Hook::Prerouting, Priority::DstNat, enter(None)));
+            chains.push(base("prerouting", Kind::Nat, Hook::Prerouting, Priority::DstNat, enter(Vec::new())));
             chains.push(inbound(options, sets, REDIRECT));
         }
         Inbound::Tproxy => {
-            let keep = rule(
-                [from_loopback(Is::This), Match::Mark(options.forward_mark)],
-                Action::SetConnectionMark(options.forward_mark),
-            );
-            let keep = keep.because("from the proxy to its application, with the client's address");
+            let forward = (options.own_calls == OwnCalls::Inbound).then_some(options.forward_mark);
+            let keep = options.proxy.mark.into_iter().chain(forward).map(|mark| {
+                let matches = [from_loopback(Is::This), Match::Mark(mark)];
+                rule(matches, Action::SetConnectionMark(options.answer_mark))
+                    .because("from the proxy to its application")
+            });
             chains.push(base(
                 "prerouting_tproxy",
                 Kind::Filter,
                 Hook::Prerouting,
                 Priority::Mangle,
-                enter(Some(keep)),
+                enter(keep.collect()),
             ));
-            let back = rule(
-                [TCP, Match::ConnectionMark(options.forward_mark)],
-                Action::SetMark(options.forward_mark),
-            );
+            let answers = [TCP, Match::ConnectionMark(options.answer_mark)];
+            let back = rule(answers, Action::SetMark(options.answer_mark));
             let rules = vec![back.because("answers of the application to the proxy")];
             chains.push(base("output_reroute", Kind::Route, Hook::Output, Priority::Mangle, rules));
             chains.push(inbound(options, sets, TPROXY));
@@ -61,8 +60,10 @@ pub(super) fn chains(options: &CaptureOptions, sets: &mut Sets) -> Vec<Chain> {
             chains.push(captured(options, sets, TPROXY, take));
         }
     }
-    let take = vec![rule([TCP, Match::Syn], Action::Redirect(options.inbound_port))];
-    chains.push(captured(options, sets, REDIRECT, take));
+    if options.inbound == Inbound::Redirect || options.own_calls == OwnCalls::Inbound {
+        let take = vec![rule([TCP, Match::Syn], Action::Redirect(options.inbound_port))];
+        chains.push(captured(options, sets, REDIRECT, take));
+    }
     chains
 }
 

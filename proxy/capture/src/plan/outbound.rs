@@ -1,13 +1,13 @@
 //! What the network namespace opens: the application's connections go to the proxy, the proxy's own do not.
 //!
 //! The proxy may choose this very workload as the endpoint of a service that the application called. Then it connects to an address of
-//! its own, as to any other endpoint with mTLS, and the packet goes over the loopback device, where nothing is captured. Chain `own`
-//! brings such a connection to the inbound listener all the same. What the proxy forwards to its application goes the same way and is
-//! told apart by its mark, its source address or a destination on the loopback network.
+//! its own, and the packet goes over the loopback device, where nothing is captured: it would reach the application, past the inbound
+//! listener. Where that is asked for ([`OwnCalls::Inbound`]), chain `own` brings it there. What the proxy forwards to its application
+//! goes the same way, and is told apart by its mark, its source address or a destination on the loopback network.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::options::{CaptureOptions, FORWARD_SOURCES, Inbound, Loopback, RESERVED_PORTS};
+use crate::options::{CaptureOptions, FORWARD_SOURCES, Loopback, OwnCalls, RESERVED_PORTS};
 use crate::range::{Cidr, Ports};
 use crate::ruleset::{Action, Chain, Hook, Is, Kind, Match, Priority};
 
@@ -42,12 +42,14 @@ pub(super) fn reserved() -> Option<Ports> {
 fn outbound(options: &CaptureOptions, sets: &mut Sets) -> Chain {
     let exclude = &options.exclude;
     let mut rules = Vec::new();
-    rules.push(
-        rule([Match::Mark(options.forward_mark)], Action::Return)
-            .because("from the proxy to its application"),
-    );
-    // Without capture of inbound connections there is nothing to bring the proxy's own ones to.
-    let own_goes = if options.inbound == Inbound::Pass { Action::Return } else { Action::Goto(OWN) };
+    let own_goes = match options.own_calls {
+        OwnCalls::Application => Action::Return,
+        OwnCalls::Inbound => {
+            let forwarded = rule([Match::Mark(options.forward_mark)], Action::Return);
+            rules.push(forwarded.because("from the proxy to its application"));
+            Action::Goto(OWN)
+        }
+    };
     rules.extend(own(options).into_iter().map(|own| rule([own], own_goes).because("the proxy's own")));
     rules.extend(
         exclude.uids.iter().map(|uid| rule([Match::User(*uid)], Action::Return).because("excluded user")),
@@ -97,7 +99,7 @@ fn included(options: &CaptureOptions, sets: &mut Sets) -> Vec<crate::ruleset::Ru
 
 /// The proxy's own packets: they pass, but for connections to this workload by an address that others use too.
 fn own_chain(options: &CaptureOptions) -> Option<Chain> {
-    if options.inbound == Inbound::Pass {
+    if options.own_calls == OwnCalls::Application {
         return None;
     }
     let (forward4, forward6) = FORWARD_SOURCES;

@@ -24,7 +24,7 @@ fn without_flags_the_defaults_are_those_of_the_library() {
 
 #[test]
 fn every_flag_has_its_place() {
-    let flags = "--proxy-uid 1 --proxy-uid 2 --proxy-gid 3 --proxy-mark 4 --forward-mark 0x5 --inbound tproxy \
+    let flags = "--proxy-uid 1 --proxy-uid 2 --proxy-gid 3 --proxy-mark 4 --forward-mark 0x5 --own-calls inbound --answer-mark 0x55 --inbound tproxy \
         --inbound-port 6 --exclude-inbound-port 7,8-9 --include-inbound-port 10 --probe-source 10.0.0.1 \
         --route-table 11 --outbound-port 12 --exclude-outbound-port 13 --exclude-outbound-cidr 10.0.0.0/8,fd00::/8 \
         --include-outbound-port 14 --include-outbound-cidr 11.0.0.0/8 --exclude-uid 15 --exclude-gid 16 \
@@ -55,7 +55,9 @@ fn every_flag_has_its_place() {
             outbound_ports: ports("14"),
             outbound_cidrs: cidrs(&["11.0.0.0/8"]),
         },
+        own_calls: OwnCalls::Inbound,
         forward_mark: 5,
+        answer_mark: 0x55,
         route_table: 11,
         backend: Backend::Iptables,
     };

@@ -2,7 +2,7 @@
 
 use super::lab::{POD4, WORLD4, World, accept, address, connect, isolated, listen, original};
 use super::{by_mark, with_everything};
-use crate::options::{Backend, CaptureOptions, PROXY_MARK};
+use crate::options::{Backend, CaptureOptions, OwnCalls, PROXY_MARK};
 use crate::{Applied, CaptureError, apply, undo};
 
 fn installed() -> bool {
@@ -14,7 +14,8 @@ fn installed() -> bool {
 fn iptables_does_the_same() {
     isolated("programs::iptables_does_the_same", || {
         let world = World::join();
-        let options = CaptureOptions { backend: Backend::Iptables, ..by_mark() };
+        let options =
+            CaptureOptions { backend: Backend::Iptables, own_calls: OwnCalls::Inbound, ..by_mark() };
         if !installed() {
             let error = apply(&options).unwrap_err();
             assert!(

@@ -4,6 +4,7 @@ use rustix::net::netlink::{NETFILTER, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
 
 use crate::number as n;
+use crate::options::ROUTE_TABLE;
 use crate::wire::Message;
 
 const DUMP: u16 = 0x300;
@@ -44,8 +45,11 @@ pub(super) fn nftables() -> Vec<Object> {
     kinds.into_iter().flat_map(of_kind).collect()
 }
 
-/// Addresses, rules and routes of both families.
+/// Addresses of the loopback device, rules, and routes of our table, of both families. What belongs to other devices comes and goes
+/// while their carriers do.
 pub(super) fn routing() -> Vec<Object> {
+    let table = (n::RTA_TABLE, ROUTE_TABLE.to_ne_bytes().to_vec());
+    let loopback = 1u32.to_ne_bytes();
     let mut found = Vec::new();
     for family in [n::AF_INET, n::AF_INET6] {
         for (kind, header, left_out) in
@@ -54,7 +58,12 @@ pub(super) fn routing() -> Vec<Object> {
             let mut first = vec![0; header];
             first[0] = family;
             let message = Message::new(kind, DUMP, 1, &first);
-            found.extend(dump(false, &message.into_bytes(), header, header, &[left_out]));
+            let listed = dump(false, &message.into_bytes(), header, header, &[left_out]);
+            found.extend(listed.into_iter().filter(|(header, attributes)| match kind {
+                RTM_GETADDR => header[4..] == loopback,
+                RTM_GETROUTE => attributes.contains(&table),
+                _ => true,
+            }));
         }
     }
     found

@@ -8,7 +8,7 @@ use super::lab::{
     POD4, POD6, SILENCE, WORLD4, WORLD6, World, accept, address, connect, isolated, listen, listen_with,
 };
 use super::{by_mark, state};
-use crate::options::{CaptureOptions, FORWARD_MARK, Inbound};
+use crate::options::{CaptureOptions, Inbound, PROXY_MARK};
 use crate::{apply, undo};
 
 fn options() -> CaptureOptions {
@@ -40,7 +40,7 @@ fn the_clients_address_is_kept_up_to_the_application() {
 
             let mut forwarded = connect(&there, |socket| {
                 transparent(socket);
-                socket.set_mark(FORWARD_MARK).unwrap();
+                socket.set_mark(PROXY_MARK).unwrap();
                 socket.bind(&address(&from).into()).unwrap();
             })
             .unwrap();
