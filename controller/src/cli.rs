@@ -133,8 +133,14 @@ async fn serve_until_stopped(args: ServeArgs) -> anyhow::Result<()> {
     let (tasks, ready, metrics) = (Tasks::new(), Ready::new(), Metrics::default());
     let identity_gate = ready.gate("waiting for a certificate from the certificate authority");
     app::start_admin(&sockets, &metrics, &ready, &tasks)?;
-    let wanted =
-        ObtainConfig { ca: args.ca, ca_roots: args.ca_roots, credential, ca_identity: None, ttl: None };
+    let wanted = ObtainConfig {
+        ca: args.ca,
+        ca_roots: args.ca_roots,
+        credential,
+        ca_identity: None,
+        ttl: None,
+        mark: None,
+    };
     let identity = tokio::select! {
         identity = Box::pin(obtain(wanted, &tasks)) => identity.context("no certificate from the certificate authority")?,
         () = signal::shutdown() => return Ok(()),

@@ -63,6 +63,7 @@ async fn a_killed_ca_comes_back_with_its_root_its_unused_tokens_and_without_the_
         credential: Credential::JoinToken(token.to_owned()),
         ca_identity: None,
         ttl: None,
+        mark: None,
     };
     let tasks = Tasks::new();
     let first = Ca::start(dir, addr);

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use mesh_identity::{Identity, ObtainConfig, ObtainError, obtain};
 use mesh_lifecycle::bind::BindError;
+use mesh_lifecycle::dial;
 use mesh_lifecycle::ready::{Gate, Ready};
 use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::config::v1::ProxyId;
@@ -55,6 +56,9 @@ pub enum StartError {
     /// The CA refused.
     #[error("cannot obtain an identity for this proxy")]
     Identity(#[from] ObtainError),
+    /// Its sockets cannot be told from the application's, which capture would bring back to it.
+    #[error("cannot mark sockets (--mark)")]
+    Mark(#[source] std::io::Error),
     /// No thread or runtime for a worker.
     #[error("cannot start a worker thread")]
     Thread(#[source] std::io::Error),
@@ -71,10 +75,22 @@ pub struct Addresses {
     pub outbound_proxy: Option<SocketAddr>,
     /// Where names are answered, in the order of the configuration.
     pub dns: Vec<SocketAddr>,
+    /// What captures the application's connections, in the order of the configuration.
+    pub captured_outbound: Vec<SocketAddr>,
+    /// What captures connections to the application, in the order of the configuration.
+    pub captured_inbound: Vec<SocketAddr>,
     /// Metrics and readiness.
     pub metrics: Option<SocketAddr>,
     /// The admin port.
     pub admin: Option<SocketAddr>,
+}
+
+impl Addresses {
+    /// What a connection of the application, or a captured one, must not go to: it would come back for ever.
+    fn own(&self) -> Vec<SocketAddr> {
+        let named = self.outbound.iter().chain(&self.outbound_proxy);
+        named.chain(&self.captured_outbound).chain(&self.captured_inbound).copied().collect()
+    }
 }
 
 /// A proxy that is bound and starts to serve as soon as it can.
@@ -109,6 +125,9 @@ const LAST_REPORTS: Duration = Duration::from_secs(2);
 /// Binds all ports, then goes on in the background of the current runtime. To be called on a runtime of its own, which then is the
 /// control thread: scrapes and certificates never delay a request.
 pub fn start(config: Config, source: Source) -> Result<Running, StartError> {
+    if let Some(mark) = config.mark {
+        dial::may_mark(mark).map_err(StartError::Mark)?;
+    }
     let network = config.network_of.map(Namespace::enter).transpose()?;
     let (bound, addrs) = Bound::bind(&config, network.as_ref())?;
     let ready = Ready::new();
@@ -200,6 +219,7 @@ impl Root {
                     credential: control.credential.clone(),
                     ca_identity: None,
                     ttl: None,
+                    mark: self.config.mark,
                 };
                 Ok(obtain(config, &self.tasks).await?)
             }
@@ -274,7 +294,7 @@ impl Root {
                 standings: self.standings.page(),
                 sockets: bound.take(),
                 network: self.network.clone(),
-                own: self.addrs.outbound.iter().copied().chain(self.addrs.outbound_proxy).collect(),
+                own: self.addrs.own(),
                 stop: self.drain.clone(),
                 ended,
             };

@@ -5,7 +5,7 @@ mod init;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +15,9 @@ use mesh_identity::Credential;
 use mesh_lifecycle::{log, signal};
 
 use crate::app::{self, Running, Source, StartError};
-use crate::config::{self, Config, Control, Dns, InboundListener, Network, OutboundListener};
+use crate::config::{
+    self, Capture, Config, Control, Dns, InboundListener, Network, Original, OutboundListener,
+};
 use crate::net;
 
 /// The data plane of the mesh.
@@ -82,6 +84,21 @@ pub struct Sidecar {
     /// How long applications may keep an answer about the mesh
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(5..=60))]
     dns_ttl: u16,
+    /// Port for connections of the application that the network's rules bring here, whatever their destination; may be repeated
+    #[arg(long, value_name = "[IP:]PORT", value_parser = captured)]
+    capture_outbound: Vec<SocketAddr>,
+    /// The same for connections to the application
+    #[arg(long, value_name = "[IP:]PORT", value_parser = captured)]
+    capture_inbound: Vec<SocketAddr>,
+    /// How they are brought here; with tproxy the application sees the address of who called
+    #[arg(long, value_enum, default_value = "redirect")]
+    capture_mode: CaptureMode,
+    /// SO_MARK of every socket that the proxy opens, so that the rules leave them alone
+    #[arg(long, value_name = "MARK", value_parser = mark)]
+    mark: Option<u32>,
+    /// The same for sockets to the application, where the rules tell them apart
+    #[arg(long, value_name = "MARK", value_parser = mark)]
+    forward_mark: Option<u32>,
     /// Configuration dump and drain, on a loopback address
     #[arg(long, value_name = "LISTEN")]
     admin: Option<SocketAddr>,
@@ -97,6 +114,15 @@ pub struct Sidecar {
     /// How long connections may take to end after SIGTERM
     #[arg(long, default_value_t = 10)]
     drain_seconds: u64,
+}
+
+/// How the network's rules bring connections to the proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum CaptureMode {
+    /// Their destination is changed, and the system remembers it
+    Redirect,
+    /// They are handed over as they are
+    Tproxy,
 }
 
 /// Runs until a signal ends it. Logs to stderr.
@@ -157,8 +183,19 @@ impl Sidecar {
                 "nothing proves to the CA who this is: give --join-token-file, --jwt-file or the environment's MESH_JOIN_TOKEN"
             ),
         };
-        if self.inbound.is_empty() && self.outbound.is_empty() && self.outbound_proxy.is_none() {
-            anyhow::bail!("there is nothing to carry: give --inbound, --outbound or --outbound-proxy");
+        let capture = Capture {
+            outbound: self.capture_outbound,
+            inbound: self.capture_inbound,
+            how: match self.capture_mode {
+                CaptureMode::Redirect => Original::Redirect,
+                CaptureMode::Tproxy => Original::Transparent,
+            },
+        };
+        let listens = !self.inbound.is_empty() || !self.outbound.is_empty() || self.outbound_proxy.is_some();
+        if !listens && !capture.is_on() {
+            anyhow::bail!(
+                "there is nothing to carry: give --inbound, --outbound, --outbound-proxy, --capture-outbound or --capture-inbound"
+            );
         }
         let dns = Dns {
             listen: self.dns,
@@ -172,6 +209,9 @@ impl Sidecar {
             inbound: self.inbound,
             outbound_proxy: self.outbound_proxy,
             outbound: self.outbound,
+            capture,
+            mark: self.mark,
+            forward_mark: self.forward_mark,
             admin: self.admin,
             metrics: self.metrics,
             network_of: self.network_of,
@@ -214,6 +254,26 @@ fn resolver(text: &str) -> Result<SocketAddr, String> {
 
 fn network(text: &str) -> Result<Network, String> {
     Network::parse(text).ok_or_else(|| format!("`{text}` is not IP or IP/BITS, as 10.0.0.0/8"))
+}
+
+/// `PORT` is that port on all addresses of both families.
+fn captured(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<u16>() {
+        Ok(port) => Ok((Ipv6Addr::UNSPECIFIED, port).into()),
+        Err(_) => text.parse().map_err(|_| format!("`{text}` is neither PORT nor IP:PORT")),
+    }
+}
+
+/// Decimal or hexadecimal. 0 is the mark of sockets that have none.
+fn mark(text: &str) -> Result<u32, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed
+        .ok()
+        .filter(|mark| *mark != 0)
+        .ok_or_else(|| format!("`{text}` is not a mark: a number from 1, as 0x1f2e"))
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

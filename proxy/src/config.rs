@@ -20,6 +20,12 @@ pub struct Config {
     pub outbound_proxy: Option<SocketAddr>,
     /// One port per destination, for any protocol.
     pub outbound: Vec<OutboundListener>,
+    /// Traffic that comes here without the application's doing.
+    pub capture: Capture,
+    /// `SO_MARK` of every socket that this proxy opens, so that capture leaves them alone. Needs a privilege.
+    pub mark: Option<u32>,
+    /// The same for sockets to the application, where capture brings what this proxy opens to its own workload back to it as to any other.
+    pub forward_mark: Option<u32>,
     /// Configuration dump and drain; loopback only.
     pub admin: Option<SocketAddr>,
     /// Metrics and readiness.
@@ -48,6 +54,9 @@ impl Config {
             inbound: Vec::new(),
             outbound_proxy: None,
             outbound: Vec::new(),
+            capture: Capture::default(),
+            mark: None,
+            forward_mark: None,
             admin: None,
             metrics: None,
             network_of: None,
@@ -57,6 +66,14 @@ impl Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
         }
+    }
+}
+
+impl Config {
+    /// Whether a connection of ours to our own workload reaches the application, and not our inbound port: there is nobody then who
+    /// takes mutual TLS.
+    pub fn reaches_itself(&self) -> bool {
+        !self.capture.inbound.is_empty() && self.forward_mark.is_none()
     }
 }
 
@@ -162,6 +179,36 @@ impl Network {
     }
 }
 
+/// Listeners that rules of the network bring connections to, whatever their destination.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Capture {
+    /// What the application opens.
+    pub outbound: Vec<SocketAddr>,
+    /// What others open to the application.
+    pub inbound: Vec<SocketAddr>,
+    /// How they come here.
+    pub how: Original,
+}
+
+impl Capture {
+    /// Whether anything is captured.
+    pub fn is_on(&self) -> bool {
+        !self.outbound.is_empty() || !self.inbound.is_empty()
+    }
+}
+
+/// How it is known where a captured connection was going.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Original {
+    /// Its destination was changed (REDIRECT, DNAT); the system remembers the former one (`SO_ORIGINAL_DST`).
+    #[default]
+    Redirect,
+    /// It was handed over with its destination (TPROXY), and the application sees the address of who called.
+    Transparent,
+    /// All that comes was going there: for tests, which may not change the rules of the network.
+    Always(SocketAddr),
+}
+
 /// Where identity and configuration come from.
 #[derive(Debug, Clone)]
 pub struct Control {
@@ -186,7 +233,7 @@ pub struct Timeouts {
     pub head: Duration,
     /// For a connection of HTTP on which no request is in flight. 5 min.
     pub idle: Duration,
-    /// For an opaque or upgraded connection on which no byte moves. 1 h: longer than the pings of databases and WebSockets.
+    /// For an upgraded connection on which no byte moves. 1 h: longer than the pings of WebSockets. Other bytes have no such limit.
     pub tunnel_idle: Duration,
     /// For an unused upstream connection in the pool. 60 s: well below `idle` of the peer, so that it is we who close.
     pub pool_idle: Duration,
@@ -198,7 +245,8 @@ pub struct Timeouts {
     pub stall: Duration,
     /// How long a request waits for configuration it needs. 5 s.
     pub discovery: Duration,
-    /// How long a client may be silent before the upstream is asked too (server speaks first). 20 ms.
+    /// How long a client may be silent before the upstream is dialled to see whether the server speaks first. It decides only when that
+    /// happens, never what the bytes are: a client that is slower costs a connection. 4 ms.
     pub quiet: Duration,
     /// For a host outside the mesh to be resolved. 5 s.
     pub dns: Duration,
@@ -217,7 +265,7 @@ impl Default for Timeouts {
             keepalive: seconds(10),
             stall: seconds(300),
             discovery: seconds(5),
-            quiet: Duration::from_millis(20),
+            quiet: Duration::from_millis(4),
             dns: seconds(5),
         }
     }
@@ -262,3 +310,9 @@ pub const HEADERS: usize = 100;
 
 /// Connect attempts a request makes, each at another endpoint while there is one.
 pub const CONNECT_ATTEMPTS: usize = 3;
+
+/// Destinations of which it is remembered who speaks first.
+pub const LEARNT: usize = 1024;
+
+/// For how long, after it was last seen.
+pub const LEARNT_LIFE: Duration = Duration::from_mins(10);

@@ -3,8 +3,13 @@
 //!
 //! Sources: RFC 9112 section 3 (request line), RFC 9113 section 3.4 (preface), RFC 8446 section 5.1 (record header).
 
+mod label;
+mod learnt;
 #[cfg(test)]
 mod tests;
+
+pub use label::host;
+pub use learnt::{Learnt, Opener, Room};
 
 /// What the first bytes say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

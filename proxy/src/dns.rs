@@ -50,6 +50,8 @@ pub struct Dns {
 
 struct Shared {
     config: config::Dns,
+    /// Of the sockets on which resolvers are asked.
+    mark: Option<u32>,
     namespace: String,
     listen: Vec<SocketAddr>,
     discovery: Discovery,
@@ -96,6 +98,7 @@ impl Dns {
         let shared = Shared {
             clients: Clients::new(config.dns.clients.clone()),
             config: config.dns.clone(),
+            mark: config.mark,
             namespace: config.namespace.clone(),
             listen: listen.to_vec(),
             discovery,

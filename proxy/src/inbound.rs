@@ -3,26 +3,31 @@
 //!
 //! accept → peek → mutual TLS and peer identity → serve by ALPN → rate limits → turn → forward to the application → record.
 
+mod app;
 mod call;
+mod captured;
 mod gate;
 mod limit;
 mod own;
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Instant;
 
 use mesh_identity::Identity;
-use mesh_model::endpoint::Transport;
 use mesh_model::settings::MtlsMode;
 use mesh_model::spiffe::SpiffeId;
 
+use self::app::App;
 use self::call::Call;
+pub use self::captured::Captured;
 use self::limit::Buckets;
 use self::own::{Own, Served};
-use crate::config::InboundListener;
-use crate::detect::Sniff;
-use crate::http::{self, Connector, OwnBounds, RequestHead, Upstream, Wire};
-use crate::net::{Accepted, Namespace, Stream};
+use crate::config::{InboundListener, LEARNT_LIFE, Original};
+use crate::detect::{Learnt, Opener, Sniff};
+use crate::http::{self, OwnBounds, RequestHead, Upstream, Wire};
+use crate::net::{Accepted, Namespace, OrLoopback, Stream};
 use crate::tcp::{self, First, Opening};
 use crate::telemetry::{AppProtocol, Direction, Event, Failure, Security, Side};
 use crate::tls::{self, Alpn, Hello};
@@ -34,10 +39,22 @@ use crate::worker::record::Record;
 pub struct Inbound {
     worker: Rc<Worker>,
     tls: tls::Server,
-    app: Rc<Upstream>,
+    app: App,
+    /// The address by which the mesh knows it: the listener's, or what a captured connection was meant for.
     listen: SocketAddr,
+    /// Whether the application sees the address of who called.
+    shows_source: bool,
+    /// Who speaks first to this application.
+    learnt: RefCell<Learnt<()>>,
     own: Own,
     buckets: Buckets,
+}
+
+/// What each stage of a connection needs of it.
+#[derive(Debug, Clone)]
+struct Connection {
+    app: Rc<Upstream>,
+    permit: call::Permit,
 }
 
 /// What the first bytes allow.
@@ -56,21 +73,27 @@ impl Inbound {
         network: Option<&Namespace>,
         listener: InboundListener,
     ) -> Rc<Self> {
-        let connector = Rc::new(Connector {
-            tls: None,
-            network: network.cloned(),
-            timeouts: worker.config.timeouts,
-            limits: worker.config.limits,
-            tasks: worker.upstreams.clone(),
-        });
-        Rc::new(Self {
+        let tls = tls::Server::new(identity);
+        Rc::new(Self::at(worker, tls, listener.listen, App::new(worker, network, listener.app)))
+    }
+
+    /// For captured connections that were meant for the application at its address.
+    fn captured(worker: &Rc<Worker>, tls: tls::Server, app: App, how: Original) -> Rc<Self> {
+        let inbound = Self::at(worker, tls, app.address(), app);
+        Rc::new(Self { shows_source: how == Original::Transparent, ..inbound })
+    }
+
+    fn at(worker: &Rc<Worker>, tls: tls::Server, listen: SocketAddr, app: App) -> Self {
+        Self {
             worker: Rc::clone(worker),
-            tls: tls::Server::new(identity),
-            app: Upstream::new(listener.app, Transport::Plain, connector),
-            listen: listener.listen,
+            tls,
+            app,
+            listen,
+            shows_source: false,
+            learnt: RefCell::new(Learnt::new(1, LEARNT_LIFE)),
             own: Own::default(),
             buckets: Buckets::default(),
-        })
+        }
     }
 
     /// Serves one connection on a task of its own. The stages before the first request are boxed, so that a connection that waits
@@ -82,13 +105,19 @@ impl Inbound {
             Box::pin(async move {
                 let _open = this.worker.open(Direction::Inbound);
                 let Accepted { mut stream, peer, permit } = accepted;
-                let permit = Rc::new(permit);
+                let Some(app) = this.app_for(peer) else {
+                    stream.abort();
+                    this.worker.telemetry.count(Event::Overload);
+                    return this.record(AppProtocol::Tcp, None).failure(Failure::Overload);
+                };
+                let connection = Connection { app, permit: Rc::new(permit) };
                 match Box::pin(this.enter(&mut stream)).await {
-                    Ok(Entry::Mesh) => this.mesh(stream, permit).await,
-                    Ok(Entry::Plain(sniff)) => this.plain(stream, sniff, permit).await,
-                    Ok(Entry::Silent) => Box::pin(this.silent(stream, permit)).await,
+                    Ok(Entry::Mesh) => this.mesh(stream, connection).await,
+                    Ok(Entry::Plain(sniff)) => this.plain(stream, sniff, connection).await,
+                    Ok(Entry::Silent) => Box::pin(this.silent(stream, connection)).await,
                     Ok(Entry::Refused) => {
                         tracing::debug!(%peer, "refused plaintext on the mesh port: mTLS is strict");
+                        stream.abort();
                         this.worker.telemetry.count(Event::PlaintextRefused);
                         this.record(AppProtocol::Tcp, None).failure(Failure::PlaintextRefused);
                     }
@@ -108,6 +137,27 @@ impl Inbound {
         self.app.close_idle();
     }
 
+    /// Whether a connection to the application is open.
+    fn is_used(&self) -> bool {
+        !self.app.is_unused()
+    }
+
+    /// Connections to the application for a caller.
+    fn app_for(&self, peer: SocketAddr) -> Option<Rc<Upstream>> {
+        let source = self.shows_source.then(|| peer.ip());
+        let declared = own::is_declared(&self.worker.snapshot(), self.listen);
+        self.app.upstream(source, if declared { OrLoopback::Yes } else { OrLoopback::No })
+    }
+
+    fn opener(&self) -> Option<Opener> {
+        self.learnt.borrow().opener(&(), Instant::now())
+    }
+
+    fn learn(&self, opener: Opener) {
+        // One entry always has room.
+        self.learnt.borrow_mut().note(&(), opener, Instant::now());
+    }
+
     /// Until configuration is there, only mTLS gets in: fail closed (INV-7).
     fn mode(&self) -> MtlsMode {
         self.worker.snapshot().settings().map_or(MtlsMode::Strict, |settings| settings.mtls_mode)
@@ -117,13 +167,17 @@ impl Inbound {
         let timeouts = &self.worker.config.timeouts;
         let strict = self.mode() == MtlsMode::Strict;
         // A client of the mesh speaks first; only plaintext may wait for the application.
-        let quiet = if strict { timeouts.head } else { timeouts.quiet };
-        match tcp::opening(stream, quiet, timeouts.head).await? {
+        let quiet = if strict { timeouts.head } else { self.worker.patience(self.opener()) };
+        let opening = tcp::opening(stream, quiet, timeouts.head).await?;
+        if matches!(opening, Opening::Speaks(_)) {
+            self.learn(Opener::Client);
+        }
+        match opening {
             Opening::Speaks(Sniff::Tls) => {
                 match tokio::time::timeout(timeouts.handshake, tls::hello(stream)).await?? {
                     Hello::Mesh => Ok(Entry::Mesh),
-                    Hello::Foreign if strict => Ok(Entry::Refused),
-                    Hello::Foreign => Ok(Entry::Plain(Sniff::Tls)),
+                    Hello::Foreign(_) if strict => Ok(Entry::Refused),
+                    Hello::Foreign(_) => Ok(Entry::Plain(Sniff::Tls)),
                 }
             }
             Opening::Speaks(_) if stream.peeked().is_empty() => Err(std::io::ErrorKind::UnexpectedEof.into()),
@@ -133,22 +187,22 @@ impl Inbound {
         }
     }
 
-    async fn mesh(self: &Rc<Self>, stream: Stream, permit: call::Permit) {
+    async fn mesh(self: &Rc<Self>, stream: Stream, connection: Connection) {
         match Box::pin(self.tls.accept(stream, self.worker.config.timeouts.handshake)).await {
             Err(kind) => self.worker.telemetry.count(Event::HandshakeFailed(kind)),
             Ok(tls::Peer { identity, alpn, stream }) => match alpn {
-                Alpn::Http1 => self.http(stream, Wire::Http1, Some(identity), permit).await,
-                Alpn::Http2 => self.http(stream, Wire::Http2, Some(identity), permit).await,
-                Alpn::Tcp => Box::pin(self.bytes(stream, identity, permit)).await,
+                Alpn::Http1 => self.http(stream, Wire::Http1, Some(identity), connection).await,
+                Alpn::Http2 => self.http(stream, Wire::Http2, Some(identity), connection).await,
+                Alpn::Tcp => Box::pin(self.bytes(stream, identity, connection)).await,
             },
         }
     }
 
     /// A member calls it bytes. For a port that is declared to be HTTP that is no way round what is decided by request: they are read
     /// as HTTP, and refused and on record if they are not.
-    async fn bytes(self: &Rc<Self>, mut stream: Stream, peer: SpiffeId, permit: call::Permit) {
+    async fn bytes(self: &Rc<Self>, mut stream: Stream, peer: SpiffeId, connection: Connection) {
         let Some(declared) = own::spoken(&self.worker.snapshot(), self.listen) else {
-            return self.opaque(stream, Some(peer)).await;
+            return self.opaque(stream, Some(peer), connection).await;
         };
         let timeouts = &self.worker.config.timeouts;
         let wire = match tcp::opening(&mut stream, timeouts.head, timeouts.head).await {
@@ -158,63 +212,72 @@ impl Inbound {
             Ok(Opening::Silent) => return self.worker.telemetry.count(Event::IdleTimeout),
             Err(error) => return tracing::debug!(%error, "connection ended before it began"),
         };
-        self.http(stream, wire, Some(peer), permit).await;
+        self.http(stream, wire, Some(peer), connection).await;
     }
 
-    async fn plain(self: &Rc<Self>, stream: Stream, sniff: Sniff, permit: call::Permit) {
+    async fn plain(self: &Rc<Self>, stream: Stream, sniff: Sniff, connection: Connection) {
         self.worker.telemetry.count(Event::PlaintextAccepted);
         match sniff {
-            Sniff::Http1 => self.http(stream, Wire::Http1, None, permit).await,
-            Sniff::Http2 => self.http(stream, Wire::Http2, None, permit).await,
+            Sniff::Http1 => self.http(stream, Wire::Http1, None, connection).await,
+            Sniff::Http2 => self.http(stream, Wire::Http2, None, connection).await,
             Sniff::Tls | Sniff::Opaque | Sniff::NeedMore => {
                 match own::spoken(&self.worker.snapshot(), self.listen) {
                     // Read as what is declared, so that the codec refuses it: never passed on unread.
-                    Some(wire) => self.http(stream, wire, None, permit).await,
-                    None => Box::pin(self.opaque(stream, None)).await,
+                    Some(wire) => self.http(stream, wire, None, connection).await,
+                    None => Box::pin(self.opaque(stream, None, connection)).await,
                 }
             }
         }
     }
 
     /// The client says nothing: perhaps the application is to speak first. Whoever speaks decides.
-    async fn silent(self: &Rc<Self>, mut client: Stream, permit: call::Permit) {
+    async fn silent(self: &Rc<Self>, mut client: Stream, connection: Connection) {
         let timeouts = &self.worker.config.timeouts;
-        let Ok((mut server, _place)) = self.app.stream(&OwnBounds).await else {
+        let Ok((mut server, _place)) = connection.app.stream(&OwnBounds).await else {
+            client.abort();
             self.record(AppProtocol::Tcp, None).failure(Failure::ConnectFailed);
             return;
         };
         match tcp::who_speaks_first(&mut client, &mut server, timeouts.idle).await {
-            Ok(First::Server) => {
+            // Two that are both silent are bytes as well, of which none has come.
+            Ok(First::Server) | Err(_) => {
+                self.learn(Opener::Server);
                 self.worker.telemetry.count(Event::PlaintextAccepted);
                 let record = self.record(AppProtocol::Tcp, None);
-                self.worker.carry(record, &mut client, &mut server).await;
+                self.worker.carry(record, &mut client, &mut server, None).await;
             }
             Ok(First::Client) => {
                 drop(server);
                 // Now that it speaks it is asked again, from the beginning: it may well be a client of the mesh.
                 match self.enter(&mut client).await {
-                    Ok(Entry::Mesh) => self.mesh(client, permit).await,
-                    Ok(Entry::Plain(sniff)) => self.plain(client, sniff, permit).await,
+                    Ok(Entry::Mesh) => self.mesh(client, connection).await,
+                    Ok(Entry::Plain(sniff)) => self.plain(client, sniff, connection).await,
                     Ok(Entry::Silent | Entry::Refused) | Err(_) => {}
                 }
             }
-            Err(_) => self.worker.telemetry.count(Event::IdleTimeout),
         }
     }
 
-    async fn http(self: &Rc<Self>, stream: Stream, wire: Wire, peer: Option<SpiffeId>, permit: call::Permit) {
-        let call = Rc::new(Call::new(Rc::clone(self), peer, wire, permit));
+    async fn http(
+        self: &Rc<Self>,
+        stream: Stream,
+        wire: Wire,
+        peer: Option<SpiffeId>,
+        connection: Connection,
+    ) {
+        let call = Rc::new(Call::new(Rc::clone(self), peer, wire, connection));
         let options = self.worker.server_options();
         let end = http::serve(stream, wire, call, &options).await;
         self.worker.served(&end);
     }
 
-    async fn opaque(&self, mut client: Stream, peer: Option<SpiffeId>) {
+    async fn opaque(&self, mut client: Stream, peer: Option<SpiffeId>, connection: Connection) {
         let mut record = self.record(AppProtocol::Tcp, peer.as_ref());
-        match self.app.stream(&OwnBounds).await {
-            Ok((mut server, _place)) => self.worker.carry(record, &mut client, &mut server).await,
+        match connection.app.stream(&OwnBounds).await {
+            Ok((mut server, _place)) => self.worker.carry(record, &mut client, &mut server, None).await,
             Err(unreached) => {
                 tracing::debug!(error = %unreached, "the application takes no connection");
+                client.abort();
                 record.failure(unreached.failure());
             }
         }
@@ -227,10 +290,15 @@ impl Inbound {
     }
 
     fn record(&self, protocol: AppProtocol, peer: Option<&SpiffeId>) -> Record {
-        let mut record = Record::new(&self.worker, Side::Inbound, protocol);
-        record.source(peer.and_then(call::workload));
-        let security = if peer.is_some() { Security::Mtls } else { Security::Plaintext };
-        record.destination(self.worker.own.clone(), security);
-        record
+        record(&self.worker, protocol, peer)
     }
+}
+
+/// A record of what comes to the workload.
+fn record(worker: &Rc<Worker>, protocol: AppProtocol, peer: Option<&SpiffeId>) -> Record {
+    let mut record = Record::new(worker, Side::Inbound, protocol);
+    record.source(peer.and_then(call::workload));
+    let security = if peer.is_some() { Security::Mtls } else { Security::Plaintext };
+    record.destination(worker.own.clone(), security);
+    record
 }

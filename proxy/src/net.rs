@@ -2,11 +2,15 @@
 //! opens a socket (INV-2). It must not know what the bytes mean.
 
 mod accept;
+mod dialled;
 mod namespace;
+mod original;
 mod stream;
 
 pub use accept::{Accepted, Listener, Notice, accept};
+pub use dialled::Toward;
 pub use namespace::{Namespace, NamespaceError, join_user_namespace};
+pub use original::{NoOriginal, canonical, is_ours, original_destination};
 pub use stream::{Duplex, Stream};
 
 use std::io;
@@ -14,7 +18,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use mesh_lifecycle::bind::{self, BindError};
+use mesh_lifecycle::dial;
+use socket2::{SockRef, Socket};
 use tokio::net::{TcpStream, UdpSocket};
+
+use self::dialled::Dialled;
 
 /// Why no connection came about.
 #[derive(Debug, thiserror::Error)]
@@ -38,17 +46,94 @@ pub enum ConnectError {
     },
 }
 
-/// Connects with a deadline; small writes leave at once (TCP_NODELAY).
-pub async fn connect(address: SocketAddr, deadline: Duration) -> Result<TcpStream, ConnectError> {
-    let attempt = TcpStream::connect(address);
-    match tokio::time::timeout(deadline, attempt).await {
-        Ok(Ok(stream)) => {
-            no_delay(&stream);
-            Ok(stream)
+/// How connections are opened.
+#[derive(Debug, Clone, Default)]
+pub struct Dial {
+    /// Where the sockets are made, when that is not here.
+    pub network: Option<Namespace>,
+    /// `SO_MARK`, by which traffic capture knows them.
+    pub mark: Option<u32>,
+    /// Whose address they come from, where it is not one of this machine's: the peer for which they are opened. Needs a privilege.
+    pub source: Option<IpAddr>,
+    /// What they are for.
+    pub toward: Toward,
+    /// Whether capture is on, so that one that comes back to us is to be noticed.
+    pub captured: bool,
+}
+
+/// Whether an application that refuses at its own address is tried on loopback.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OrLoopback {
+    /// Only its own address.
+    #[default]
+    No,
+    /// Loopback of either family next.
+    Yes,
+}
+
+/// Connects to an application, which may listen on loopback only.
+pub async fn connect_app(
+    address: SocketAddr,
+    or_loopback: OrLoopback,
+    how: &Dial,
+    deadline: Duration,
+) -> Result<Stream, ConnectError> {
+    let first = connect(address, how, deadline).await;
+    match &first {
+        Err(ConnectError::Refused { source, .. })
+            if or_loopback == OrLoopback::Yes && source.kind() == io::ErrorKind::ConnectionRefused => {}
+        _ => return first,
+    }
+    for ip in loopbacks(address).into_iter().filter(|ip| *ip != address.ip()) {
+        // A foreign source and loopback do not go together: the system drops such packets.
+        let how = Dial { source: None, ..how.clone() };
+        if let Ok(stream) = connect((ip, address.port()).into(), &how, deadline).await {
+            return Ok(stream);
         }
+    }
+    first
+}
+
+/// The address's own family first.
+fn loopbacks(address: SocketAddr) -> [IpAddr; 2] {
+    let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    if address.is_ipv4() { both } else { [both[1], both[0]] }
+}
+
+/// Connects with a deadline; small writes leave at once (TCP_NODELAY).
+pub async fn connect(address: SocketAddr, how: &Dial, deadline: Duration) -> Result<Stream, ConnectError> {
+    match tokio::time::timeout(deadline, open(address, how)).await {
+        Ok(Ok(stream)) => Ok(stream),
         Ok(Err(source)) => Err(ConnectError::Refused { address, source }),
         Err(_) => Err(ConnectError::Timeout { address, deadline }),
     }
+}
+
+async fn open(address: SocketAddr, how: &Dial) -> io::Result<Stream> {
+    let socket = match &how.network {
+        Some(network) => network.socket(address).await?,
+        None => dial::socket(address)?,
+    };
+    let source = how.source.filter(|source| source.is_ipv4() == address.is_ipv4());
+    if let Some(source) = source {
+        from(&socket, source)?;
+    }
+    let begun = dial::begin(socket, address, how.mark)?;
+    // Noted before anybody can accept it.
+    let dialled =
+        if how.captured { Some(Dialled::new(canonical(begun.local_addr()?), how.toward)) } else { None };
+    let stream = dial::complete(begun).await?;
+    no_delay(&stream);
+    Ok(Stream::dialled(stream, dialled))
+}
+
+/// Lets a connection come from an address that is not ours.
+fn from(socket: &Socket, source: IpAddr) -> io::Result<()> {
+    match source {
+        IpAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
+        IpAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
+    }
+    socket.bind(&SocketAddr::new(source, 0).into())
 }
 
 /// Sockets for names, over UDP and TCP; where the application is, if that is not here.
@@ -62,10 +147,13 @@ pub fn names(
 }
 
 /// A socket for datagrams to and from one peer, on a random port: the kernel drops what comes from anywhere else.
-pub async fn datagrams(peer: SocketAddr) -> io::Result<UdpSocket> {
+pub async fn datagrams(peer: SocketAddr, mark: Option<u32>) -> io::Result<UdpSocket> {
     let any: IpAddr =
         if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).await?;
+    if let Some(mark) = mark {
+        SockRef::from(&socket).set_mark(mark)?;
+    }
     socket.connect(peer).await?;
     Ok(socket)
 }

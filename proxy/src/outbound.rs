@@ -19,6 +19,7 @@ mod opaque;
 mod plan;
 mod supply;
 
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -27,10 +28,11 @@ use mesh_identity::Identity;
 use self::backends::Backends;
 use self::call::Call;
 pub use self::destination::Host;
-use crate::detect::Sniff;
+use crate::config::{LEARNT, LEARNT_LIFE};
+use crate::detect::{Learnt, Sniff};
 use crate::dns::Dns;
 use crate::http::{self, Connector, Wire};
-use crate::net::{Accepted, Stream};
+use crate::net::{self, Accepted, OrLoopback, Stream, Toward};
 use crate::tcp::{self, Opening};
 use crate::telemetry::{Direction, Event};
 use crate::tls::Clients;
@@ -54,6 +56,8 @@ pub struct Outbound {
     /// Resolves hosts outside the mesh.
     dns: Dns,
     mirrors: mirror::UnderWay,
+    /// Who speaks first at which destination.
+    learnt: RefCell<Learnt<Host>>,
     /// Our own listeners: a request for one of them would come back to us for ever.
     own: Vec<SocketAddr>,
 }
@@ -63,13 +67,16 @@ impl Outbound {
     pub fn new(worker: &Rc<Worker>, identity: Identity, own: Vec<SocketAddr>, dns: Dns) -> Rc<Self> {
         let connector = Rc::new(Connector {
             tls: Some(Rc::new(Clients::new(identity))),
-            network: None,
+            dial: worker.dial(),
+            or_loopback: OrLoopback::No.into(),
             timeouts: worker.config.timeouts,
             limits: worker.config.limits,
             tasks: worker.upstreams.clone(),
         });
-        let backends = Backends::new(connector, &worker.config.zone, worker.config.limits.foreign_hosts);
-        Rc::new(Self { worker: Rc::clone(worker), backends, dns, mirrors: mirror::UnderWay::default(), own })
+        let backends = Backends::new(connector, &worker.config);
+        let learnt = RefCell::new(Learnt::new(LEARNT, LEARNT_LIFE));
+        let mirrors = mirror::UnderWay::default();
+        Rc::new(Self { worker: Rc::clone(worker), backends, dns, mirrors, learnt, own })
     }
 
     /// Serves a connection to a listener that stands for one destination, on a task of its own.
@@ -83,6 +90,23 @@ impl Outbound {
                 this.carry(accepted.stream, host, Rc::new(caller)).await;
             }),
         );
+    }
+
+    /// Serves a connection that capture brought here, whatever its destination, on a task of its own.
+    pub fn serve_captured(self: &Rc<Self>, accepted: Accepted) {
+        let how = self.worker.config.capture.how;
+        let loops = [Toward::Others, Toward::App];
+        match net::original_destination(&accepted.stream, accepted.peer, how, &self.own, &loops) {
+            Ok(original) => {
+                // An address that only stands for a name, which this proxy has answered, leads where the name does.
+                let host = match self.dns.host_of(original.ip()) {
+                    Some(name) => Host::new(name.to_string(), original.port()),
+                    None => Host::captured(original),
+                };
+                self.serve_destination(accepted, Rc::new(host));
+            }
+            Err(error) => self.worker.no_original(&accepted, &error),
+        }
     }
 
     /// Serves a connection to the HTTP proxy port, on a task of its own.
@@ -118,18 +142,10 @@ impl Outbound {
     /// Carries a stream whose destination is known: HTTP by request, anything else as bytes. Its stages are boxed, so that a
     /// connection that waits for its next request keeps none of them in memory.
     async fn carry(self: &Rc<Self>, mut stream: Stream, host: Rc<Host>, permit: Permit) {
-        let timeouts = &self.worker.config.timeouts;
-        let opening = match Box::pin(tcp::opening(&mut stream, timeouts.quiet, timeouts.head)).await {
-            Ok(Opening::Speaks(_)) if stream.peeked().is_empty() => return,
-            Ok(opening) => opening,
-            Err(error) => {
-                tracing::debug!(%error, "connection ended before it began");
-                return;
-            }
-        };
-        match Box::pin(self.protocol(&mut stream, &host, opening)).await {
+        let found = Box::pin(self.discover(&host)).await;
+        match Box::pin(self.protocol(&mut stream, &host, &found)).await {
             opaque::Carry::Http(wire) => self.http(stream, wire, Some(host), permit).await,
-            opaque::Carry::Opaque(server) => Box::pin(self.opaque(stream, &host, server)).await,
+            opaque::Carry::Opaque(server) => Box::pin(self.opaque(stream, &host, &found, server)).await,
             opaque::Carry::Close => {}
         }
     }

@@ -1,6 +1,7 @@
 //! Bytes that are carried and not read: telling the protocol of a stream that is about to be, and the relay between two streams.
 //! It must not know who the peers are.
 
+mod buffers;
 mod relay;
 
 pub use relay::{Ended, Relayed, relay};

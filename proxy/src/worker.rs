@@ -8,14 +8,16 @@ pub mod wire;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh_lifecycle::tasks::Tasks;
 use mesh_model::name::WorkloadName;
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::detect::Opener;
 use crate::http::{ServeEnd, ServerOptions};
-use crate::net::Notice;
+use crate::net::{Accepted, Dial, NoOriginal, Notice};
 use crate::state::{Page, Snapshot};
 use crate::telemetry::{Direction, Event, WorkerTelemetry};
 use crate::tls::ClientFailure;
@@ -92,6 +94,32 @@ impl Worker {
     /// Use of the generator as a whole.
     pub fn with_random<T>(&self, f: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
         f(&mut self.random.borrow_mut())
+    }
+
+    /// How long to wait for a client to speak before the upstream is dialled to see whether the server does. Where the server did before,
+    /// not at all; where the client did, it gets more time, for a connection in vain costs more than waiting.
+    pub fn patience(&self, opener: Option<Opener>) -> Duration {
+        match opener {
+            None => self.config.timeouts.quiet,
+            Some(Opener::Server) => Duration::ZERO,
+            Some(Opener::Client) => self.config.timeouts.quiet * 25,
+        }
+    }
+
+    /// How sockets are opened here.
+    pub fn dial(&self) -> Dial {
+        let captured = self.config.capture.is_on();
+        Dial { mark: self.config.mark, captured, ..Dial::default() }
+    }
+
+    /// Refuses a captured connection that has nowhere to go, and counts it.
+    pub fn no_original(&self, accepted: &Accepted, why: &NoOriginal) {
+        accepted.stream.abort();
+        self.telemetry.count(match why {
+            NoOriginal::Unknown(_) => Event::NoOriginalDestination,
+            NoOriginal::Own(_) | NoOriginal::Loop(_) => Event::LoopRefused,
+        });
+        tracing::debug!(peer = %accepted.peer, error = %why, "refused a captured connection");
     }
 
     /// How HTTP is served here.

@@ -33,10 +33,10 @@ pub(crate) const H2: &[&[u8]] = &[b"h2"];
 /// # Panics
 /// Outside of a tokio runtime.
 pub fn connect(identity: &Identity, addr: SocketAddr, expected: ExpectedServer) -> Channel {
-    dial(addr, identity.client_config(expected, H2))
+    dial(addr, identity.mark(), identity.client_config(expected, H2))
 }
 
-pub(crate) fn dial(addr: SocketAddr, config: Arc<ClientConfig>) -> Channel {
+pub(crate) fn dial(addr: SocketAddr, mark: Option<u32>, config: Arc<ClientConfig>) -> Channel {
     // Scheme `http`, because it is this connector and not tonic that speaks TLS.
     Endpoint::from_shared(format!("http://{addr}"))
         .expect("a socket address is a valid authority")
@@ -44,12 +44,13 @@ pub(crate) fn dial(addr: SocketAddr, config: Arc<ClientConfig>) -> Channel {
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true)
-        .connect_with_connector_lazy(Dial { addr, connector: TlsConnector::from(config) })
+        .connect_with_connector_lazy(Dial { addr, mark, connector: TlsConnector::from(config) })
 }
 
 /// Connects to one address and shakes hands.
 struct Dial {
     addr: SocketAddr,
+    mark: Option<u32>,
     connector: TlsConnector,
 }
 
@@ -65,10 +66,11 @@ impl Service<Uri> for Dial {
     }
 
     fn call(&mut self, _uri: Uri) -> Self::Future {
-        let (addr, connector) = (self.addr, self.connector.clone());
+        let (addr, mark, connector) = (self.addr, self.mark, self.connector.clone());
         Box::pin(async move {
-            let stream =
-                TcpStream::connect(addr).await.map_err(|source| DialError::Connect { addr, source })?;
+            let stream = mesh_lifecycle::dial::tcp(addr, mark)
+                .await
+                .map_err(|source| DialError::Connect { addr, source })?;
             // Small messages must not wait for each other; without it the channel works too.
             let _ = stream.set_nodelay(true);
             let name = ServerName::IpAddress(addr.ip().into());

@@ -20,6 +20,7 @@ use crate::tls::{self, ClientAuth};
 #[derive(Clone)]
 pub struct Identity {
     shared: Arc<Shared>,
+    mark: Option<u32>,
 }
 
 /// Who a server has to be for a handshake with it to succeed.
@@ -64,7 +65,16 @@ impl Identity {
             ok: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), mark: None }
+    }
+
+    /// The same, whose channels use sockets with this `SO_MARK`.
+    pub(crate) fn marked(self, mark: Option<u32>) -> Self {
+        Self { mark, ..self }
+    }
+
+    pub(crate) fn mark(&self) -> Option<u32> {
+        self.mark
     }
 
     /// Without checking that peers would accept it.

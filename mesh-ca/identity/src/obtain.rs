@@ -39,6 +39,8 @@ pub struct ObtainConfig {
     pub ca_identity: Option<SpiffeId>,
     /// Wanted lifetime; the CA's default without, and never more than the CA allows.
     pub ttl: Option<Duration>,
+    /// `SO_MARK` of the sockets that carry control traffic, so that traffic capture leaves them alone.
+    pub mark: Option<u32>,
 }
 
 /// What proves to the CA who this is.
@@ -113,6 +115,7 @@ pub async fn obtain(cfg: ObtainConfig, tasks: &Tasks) -> Result<Identity, Obtain
         }
     };
     let identity = Identity::new(issued.key, issued.svid, issued.bundle).map_err(ObtainError::Answer)?;
+    let identity = identity.marked(attest.cfg.mark);
     let svid = identity.svid();
     tracing::info!(id = %svid.spiffe_id, serial = svid.serial, not_after = svid.not_after, "certificate obtained");
     renewal::spawn(&identity, attest, tasks);
@@ -154,7 +157,7 @@ impl Attest {
     pub(crate) async fn issue(&self) -> Result<Issued, AttestError> {
         let proof = self.cfg.credential.proof().map_err(AttestError::Final)?;
         let config = bootstrap_config(self.pinned.clone(), self.ca_id.clone(), H2);
-        let channel = dial(self.cfg.ca, Arc::new(config));
+        let channel = dial(self.cfg.ca, self.cfg.mark, Arc::new(config));
         let refused = |code, message| ObtainError::Refused {
             ca: self.cfg.ca,
             what: self.cfg.credential.what(),

@@ -1,11 +1,12 @@
 //! What every daemon of the mesh shares around its work: tasks that can be shut down and awaited, readiness,
-//! back-off, logging, signals, listening sockets, and the admin server with `/livez`, `/readyz` and `/metrics`.
+//! back-off, logging, signals, sockets, and the admin server with `/livez`, `/readyz` and `/metrics`.
 //!
 //! It must not know what a daemon does: no wire format, no identity, no model.
 
 pub mod admin;
 pub mod backoff;
 pub mod bind;
+pub mod dial;
 pub mod log;
 pub mod ready;
 pub mod signal;

@@ -58,6 +58,7 @@ impl Inspect {
             credential: Credential::JoinToken(token),
             ca_identity: None,
             ttl: None,
+            mark: None,
         };
         let identity = tokio::time::timeout(DEADLINE, obtain(config, tasks)).await;
         let identity = identity.map_err(|_| InspectError::NoIdentity)?.map_err(InspectError::Identity)?;

@@ -15,6 +15,8 @@ pub(super) struct Bound {
     inbound: Vec<Listener>,
     outbound: Vec<Listener>,
     outbound_proxy: Option<Listener>,
+    captured_outbound: Vec<Listener>,
+    captured_inbound: Vec<Listener>,
 }
 
 /// One worker's sockets, in the order of the configuration.
@@ -22,6 +24,8 @@ pub(super) struct Sockets {
     pub(super) inbound: Vec<std::net::TcpListener>,
     pub(super) outbound: Vec<std::net::TcpListener>,
     pub(super) outbound_proxy: Option<std::net::TcpListener>,
+    pub(super) captured_outbound: Vec<std::net::TcpListener>,
+    pub(super) captured_inbound: Vec<std::net::TcpListener>,
 }
 
 impl Bound {
@@ -48,6 +52,13 @@ impl Bound {
         let inbound = all(config.inbound.iter().map(|one| one.listen).collect(), "--inbound")?;
         let outbound = near(config.outbound.iter().map(|one| one.listen).collect(), "--outbound")?;
         let outbound_proxy = near(config.outbound_proxy.into_iter().collect(), "--outbound-proxy")?.pop();
+        let captured = |addresses: &[_], option| -> Result<Vec<Listener>, BindError> {
+            let how = config.capture.how;
+            let bind = |at: &_| Listener::bind_captured(network, *at, how, workers).map_err(named(option));
+            addresses.iter().map(bind).collect()
+        };
+        let captured_outbound = captured(&config.capture.outbound, "--capture-outbound")?;
+        let captured_inbound = captured(&config.capture.inbound, "--capture-inbound")?;
         let metrics =
             config.metrics.map(|at| bind::tcp(at, ReusePort::No).map_err(named("--metrics"))).transpose()?;
         let admin = config.admin.map(admin::bind_loopback).transpose()?;
@@ -62,10 +73,22 @@ impl Bound {
             inbound: inbound.iter().map(Listener::address).collect(),
             outbound: outbound.iter().map(Listener::address).collect(),
             outbound_proxy: outbound_proxy.as_ref().map(Listener::address),
+            captured_outbound: captured_outbound.iter().map(Listener::address).collect(),
+            captured_inbound: captured_inbound.iter().map(Listener::address).collect(),
             metrics: metrics.as_ref().and_then(|listener| listener.local_addr().ok()),
             admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
         };
-        Ok((Self { metrics, admin, dns, inbound, outbound, outbound_proxy }, addrs))
+        let bound = Self {
+            metrics,
+            admin,
+            dns,
+            inbound,
+            outbound,
+            outbound_proxy,
+            captured_outbound,
+            captured_inbound,
+        };
+        Ok((bound, addrs))
     }
 
     /// One worker's share.
@@ -74,6 +97,8 @@ impl Bound {
             inbound: self.inbound.iter_mut().filter_map(Listener::take).collect(),
             outbound: self.outbound.iter_mut().filter_map(Listener::take).collect(),
             outbound_proxy: self.outbound_proxy.as_mut().and_then(Listener::take),
+            captured_outbound: self.captured_outbound.iter_mut().filter_map(Listener::take).collect(),
+            captured_inbound: self.captured_inbound.iter_mut().filter_map(Listener::take).collect(),
         }
     }
 }

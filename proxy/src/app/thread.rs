@@ -15,7 +15,7 @@ use super::StartError;
 use super::listeners::Sockets;
 use crate::config::{Config, InboundListener};
 use crate::dns::Dns;
-use crate::inbound::Inbound;
+use crate::inbound::{Captured, Inbound};
 use crate::net::{self, Accepted, Namespace};
 use crate::outbound::{Host, Outbound};
 use crate::state::Page;
@@ -87,8 +87,8 @@ async fn work(seed: Seed) {
         seed;
     let worker = Worker::new(config, discovery, telemetry.build(), standings);
     let listeners = Tasks::new();
-    let outbound = Outbound::new(&worker, identity.clone(), own, dns);
-    let ways = Ways { outbound: &outbound, identity: &identity, network: network.as_ref() };
+    let outbound = Outbound::new(&worker, identity.clone(), own.clone(), dns);
+    let ways = Ways { outbound: &outbound, identity: &identity, network: network.as_ref(), own };
     let inbound = listen(&worker, &ways, sockets, &listeners);
     tokio::select! {
         () = stop.cancelled() => {}
@@ -105,10 +105,11 @@ struct Ways<'a> {
     outbound: &'a Rc<Outbound>,
     identity: &'a Identity,
     network: Option<&'a Namespace>,
+    own: Vec<SocketAddr>,
 }
 
-fn listen(worker: &Rc<Worker>, ways: &Ways<'_>, sockets: Sockets, listeners: &Tasks) -> Vec<Rc<Inbound>> {
-    let Ways { outbound, identity, network } = *ways;
+fn listen(worker: &Rc<Worker>, ways: &Ways<'_>, sockets: Sockets, listeners: &Tasks) -> Inbounds {
+    let Ways { outbound, identity, network, own } = ways;
     let config = Arc::clone(&worker.config);
     if let Some(socket) = sockets.outbound_proxy {
         let outbound = Rc::clone(outbound);
@@ -116,20 +117,48 @@ fn listen(worker: &Rc<Worker>, ways: &Ways<'_>, sockets: Sockets, listeners: &Ta
     }
     for (socket, listener) in sockets.outbound.into_iter().zip(&config.outbound) {
         let outbound = Rc::clone(outbound);
-        let host = Rc::new(Host { name: listener.host.clone(), port: listener.port });
+        let host = Rc::new(Host::new(listener.host.clone(), listener.port));
         accept(worker, listeners, socket, move |accepted| {
             outbound.serve_destination(accepted, Rc::clone(&host));
         });
+    }
+    for socket in sockets.captured_outbound {
+        let outbound = Rc::clone(outbound);
+        accept(worker, listeners, socket, move |accepted| outbound.serve_captured(accepted));
+    }
+    let captured = (!sockets.captured_inbound.is_empty())
+        .then(|| Captured::new(worker, identity, *network, own.clone()));
+    for (socket, captured) in sockets.captured_inbound.into_iter().zip(captured.iter().cycle()) {
+        let captured = Rc::clone(captured);
+        accept(worker, listeners, socket, move |accepted| captured.serve(accepted));
     }
     let mut all = Vec::new();
     for (socket, listener) in sockets.inbound.into_iter().zip(&config.inbound) {
         // The port that it really is, where any was asked for.
         let listen = socket.local_addr().unwrap_or(listener.listen);
-        let inbound = Inbound::new(worker, identity, network, InboundListener { listen, ..*listener });
+        let inbound = Inbound::new(worker, identity, *network, InboundListener { listen, ..*listener });
         all.push(Rc::clone(&inbound));
         accept(worker, listeners, socket, move |accepted| inbound.serve(accepted));
     }
-    all
+    Inbounds { listeners: all, captured }
+}
+
+/// The ways in of one worker.
+struct Inbounds {
+    listeners: Vec<Rc<Inbound>>,
+    captured: Option<Rc<Captured>>,
+}
+
+impl Inbounds {
+    fn sweep(&self) {
+        self.listeners.iter().for_each(|inbound| inbound.sweep());
+        self.captured.iter().for_each(|captured| captured.sweep());
+    }
+
+    fn close_idle(&self) {
+        self.listeners.iter().for_each(|inbound| inbound.close_idle());
+        self.captured.iter().for_each(|captured| captured.close_idle());
+    }
 }
 
 fn accept(
@@ -149,7 +178,7 @@ fn accept(
 }
 
 /// Never ends.
-async fn housekeeping(worker: &Worker, outbound: &Outbound, inbound: &[Rc<Inbound>]) {
+async fn housekeeping(worker: &Worker, outbound: &Outbound, inbound: &Inbounds) {
     let mut flush = tokio::time::interval(FLUSH);
     let mut sweep = tokio::time::interval(SWEEP);
     flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -159,16 +188,14 @@ async fn housekeeping(worker: &Worker, outbound: &Outbound, inbound: &[Rc<Inboun
             _ = flush.tick() => worker.telemetry.flush().await,
             _ = sweep.tick() => {
                 outbound.sweep();
-                for inbound in inbound {
-                    inbound.sweep();
-                }
+                inbound.sweep();
             }
         }
     }
 }
 
 /// Stop accepting, let connections end, force what is left, then close our own.
-async fn drain(worker: &Worker, outbound: &Outbound, inbound: &[Rc<Inbound>], listeners: &Tasks) {
+async fn drain(worker: &Worker, outbound: &Outbound, inbound: &Inbounds, listeners: &Tasks) {
     listeners.shutdown(Duration::from_secs(1)).await;
     let flush = async {
         loop {
@@ -188,8 +215,6 @@ async fn drain(worker: &Worker, outbound: &Outbound, inbound: &[Rc<Inbound>], li
         (0..left).for_each(|_| worker.telemetry.count(Event::DrainForced));
     }
     outbound.close_idle();
-    for inbound in inbound {
-        inbound.close_idle();
-    }
+    inbound.close_idle();
     worker.upstreams.shutdown(UPSTREAMS).await;
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Dns;
 use super::counters::Trouble;
-use crate::net;
+use crate::net::{self, Dial};
 
 /// Replies to other questions after which UDP is given up for this query: somebody guesses.
 const GUESSES: usize = 16;
@@ -53,7 +53,8 @@ impl Dns {
             Some(received) if !received.1.truncated => return Ok(received),
             cut => cut,
         };
-        let by_stream = timeout_at(until, ask_tcp(resolver, &ours, query, id, until));
+        let how = Dial { mark: self.shared.mark, ..Dial::default() };
+        let by_stream = timeout_at(until, ask_tcp(resolver, &how, &ours, (query, id), until));
         match (by_stream.await, cut) {
             (Ok(Ok(received)), _) => Ok(received),
             // The beginning of a reply is more than nothing: the client may try TCP itself.
@@ -71,7 +72,7 @@ impl Dns {
         query: &Query,
         id: u16,
     ) -> Result<Option<Received>, NoReply> {
-        let socket = net::datagrams(resolver).await?;
+        let socket = net::datagrams(resolver, self.shared.mark).await?;
         socket.send(ours).await?;
         let mut buffer = vec![0; DATAGRAM];
         for _ in 0..GUESSES {
@@ -92,13 +93,14 @@ impl Dns {
 
 async fn ask_tcp(
     resolver: SocketAddr,
+    how: &Dial,
     ours: &[u8],
-    query: &Query,
-    id: u16,
+    (query, id): (&Query, u16),
     until: Instant,
 ) -> Result<Received, NoReply> {
     let left = until.saturating_duration_since(Instant::now());
-    let mut stream = net::connect(resolver, left).await.map_err(io::Error::other)?;
+    let stream = net::connect(resolver, how, left).await.map_err(io::Error::other)?;
+    let mut stream = stream.into_tcp().ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
     let mut framed = u16::try_from(ours.len()).unwrap_or(u16::MAX).to_be_bytes().to_vec();
     framed.extend(ours);
     stream.write_all(&framed).await?;

@@ -201,7 +201,8 @@ impl Upstream {
             };
             let mut exchange = match Exchange::begin(Rc::clone(self), idle, head, body) {
                 Ok(exchange) => exchange,
-                Err((error, idle)) => {
+                Err(unwritten) => {
+                    let (error, idle) = *unwritten;
                     tracing::debug!(%error, "a request cannot be written");
                     self.put_idle(idle);
                     return Err(ExchangeFailure::failed(Failure::BadRequest));

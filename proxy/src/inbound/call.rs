@@ -10,10 +10,10 @@ use mesh_traffic::retry::{UNSEEN, chain};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::Inbound;
 use super::gate::{self, Turn, Wait};
 use super::limit::Told;
 use super::own::Served;
+use super::{Connection, Inbound};
 use crate::http::{
     Body, ExchangeFailure, Fault, Handler, Headers, Kind, OwnBounds, Request, RequestHead, Response, Upgrade,
     UpstreamResponse, Wire, refusal, response_to,
@@ -29,7 +29,7 @@ pub(super) struct Call {
     inbound: Rc<Inbound>,
     peer: Option<SpiffeId>,
     wire: Wire,
-    permit: Permit,
+    connection: Connection,
 }
 
 /// Headers by which somebody could claim to be somebody: only the certificate says who calls.
@@ -47,8 +47,13 @@ struct Refused {
 }
 
 impl Call {
-    pub(super) fn new(inbound: Rc<Inbound>, peer: Option<SpiffeId>, wire: Wire, permit: Permit) -> Self {
-        Self { inbound, peer, wire, permit }
+    pub(super) fn new(
+        inbound: Rc<Inbound>,
+        peer: Option<SpiffeId>,
+        wire: Wire,
+        connection: Connection,
+    ) -> Self {
+        Self { inbound, peer, wire, connection }
     }
 
     /// The phases of a request.
@@ -125,7 +130,7 @@ impl Call {
     }
 
     async fn send(&self, head: RequestHead, body: Body) -> Result<UpstreamResponse, Refused> {
-        let app = &self.inbound.app;
+        let app = &self.connection.app;
         let wire = if head.upgrade.is_some() { Wire::Http1 } else { self.wire };
         let deadline = Instant::now() + self.inbound.worker.config.timeouts.tunnel_idle;
         match app.exchange(wire, head, body, deadline, &OwnBounds).await {
@@ -158,7 +163,7 @@ impl Call {
         match upgrade {
             Some(server) => {
                 record.head(&response, kind);
-                self.inbound.worker.splice(record, client, server, Rc::clone(&self.permit));
+                self.inbound.worker.splice(record, client, server, Rc::clone(&self.connection.permit));
                 response.with_body(Body::empty())
             }
             None => {

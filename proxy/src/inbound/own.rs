@@ -69,6 +69,11 @@ impl Own {
     }
 }
 
+/// Whether a Service says that the workload serves there.
+pub(super) fn is_declared(snapshot: &Snapshot, listener: SocketAddr) -> bool {
+    snapshot.own().ports.iter().any(|own| stands_for(listener, own.address))
+}
+
 /// What is declared to be spoken at a listener, if that is HTTP: all the services that it stands for say so, and say the same.
 pub(super) fn spoken(snapshot: &Snapshot, listener: SocketAddr) -> Option<Wire> {
     let mut ports = snapshot.own().ports.iter().filter(|own| stands_for(listener, own.address)).map(|own| {

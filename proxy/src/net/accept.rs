@@ -2,17 +2,19 @@
 //! the kernel. It must not know what is done with a connection.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_lifecycle::backoff::Backoff;
 use mesh_lifecycle::bind::{self, BindError};
+use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio_util::sync::CancellationToken;
 
-use super::{Namespace, Stream, no_delay};
+use super::{Namespace, Stream, canonical, no_delay};
+use crate::config::Original;
 
 /// A bound listener, not yet on a worker: std's, because tokio's belongs to the runtime that made it.
 #[derive(Debug)]
@@ -45,6 +47,32 @@ impl Listener {
         Self { sockets, address }
     }
 
+    /// The same for captured connections. One on all addresses of IPv6 takes IPv4 too; on a machine without IPv6 it takes that alone.
+    pub fn bind_captured(
+        namespace: Option<&Namespace>,
+        address: SocketAddr,
+        how: Original,
+        workers: usize,
+    ) -> Result<Self, BindError> {
+        let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, address.port()));
+        let bind = |address| match namespace {
+            Some(namespace) => Self::bind_within(namespace, address, workers),
+            None => Self::bind(address, workers),
+        };
+        let listener = match bind(address) {
+            Err(error) if address == all && !in_use(&error) => {
+                bind((Ipv4Addr::UNSPECIFIED, address.port()).into())?
+            }
+            bound => bound?,
+        };
+        if how == Original::Transparent {
+            for socket in &listener.sockets {
+                transparent(socket).map_err(|source| BindError::new(address, source))?;
+            }
+        }
+        Ok(listener)
+    }
+
     /// Where it listens, with the real port.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -54,6 +82,23 @@ impl Listener {
     pub fn take(&mut self) -> Option<std::net::TcpListener> {
         self.sockets.pop()
     }
+}
+
+/// Takes connections to addresses that are not ours. Of a listener for both families IPv4 is asked first: what is captured decides.
+fn transparent(socket: &std::net::TcpListener) -> io::Result<()> {
+    let options = SockRef::from(socket);
+    let both = [options.set_ip_transparent_v4(true), options.set_ip_transparent_v6(true)];
+    if both.iter().any(Result::is_ok) {
+        return Ok(());
+    }
+    let text = "it may not take connections to other addresses (TPROXY); it needs CAP_NET_ADMIN in its network namespace";
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+}
+
+fn in_use(error: &BindError) -> bool {
+    std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|source| source.kind() == io::ErrorKind::AddrInUse)
 }
 
 /// A connection with its place under the bound, which it gives back when dropped.
@@ -87,7 +132,7 @@ pub async fn accept(
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(socket)?;
     let permits = Arc::new(Semaphore::new(bound));
-    let mut pause = Backoff::new(Duration::from_millis(5), Duration::from_secs(1));
+    let mut pause = Backoff::new(Duration::from_millis(5), Duration::from_millis(500));
     loop {
         let next = async {
             let permit = permit(&permits, &mut notice).await?;
@@ -106,7 +151,7 @@ pub async fn accept(
             Ok((stream, peer)) => {
                 pause.reset();
                 no_delay(&stream);
-                serve(Accepted { stream: Stream::tcp(stream), peer, permit });
+                serve(Accepted { stream: Stream::tcp(stream), peer: canonical(peer), permit });
             }
             Err(error) => {
                 notice(Notice::Failed);

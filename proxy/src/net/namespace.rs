@@ -8,14 +8,11 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
 
+use mesh_lifecycle::dial;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpSocket, TcpStream};
+use socket2::Socket;
 use tokio::sync::oneshot;
-
-use super::{ConnectError, no_delay};
 
 /// Sockets asked for and not yet made. Each takes microseconds, so that only a machine that hangs comes here.
 const WAITING: usize = 256;
@@ -117,26 +114,9 @@ impl Namespace {
         result.recv().ok()
     }
 
-    /// Connects from within the namespace, as [`super::connect`] does from without.
-    pub async fn connect(&self, address: SocketAddr, deadline: Duration) -> Result<TcpStream, ConnectError> {
-        let refused = |source| ConnectError::Refused { address, source };
-        let attempt = async {
-            let socket = self.socket(address).await?;
-            TcpSocket::from_std_stream(socket.into()).connect(address).await
-        };
-        match tokio::time::timeout(deadline, attempt).await {
-            Ok(Ok(stream)) => {
-                no_delay(&stream);
-                Ok(stream)
-            }
-            Ok(Err(source)) => Err(refused(source)),
-            Err(_) => Err(ConnectError::Timeout { address, deadline }),
-        }
-    }
-
     /// A socket that can reach `address`; only its making needs the thread.
-    async fn socket(&self, address: SocketAddr) -> io::Result<Socket> {
-        self.run(move || make(address)).await?
+    pub(super) async fn socket(&self, address: SocketAddr) -> io::Result<Socket> {
+        self.run(move || dial::socket(address)).await?
     }
 
     /// Does `work` on the thread. It must not block.
@@ -156,12 +136,6 @@ fn work(queue: &Receiver<Job>) {
     while let Ok(job) = queue.recv() {
         job();
     }
-}
-
-fn make(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
 }
 
 #[cfg(test)]

@@ -1,15 +1,20 @@
 //! The one byte stream of the data path: TCP, TLS over it, or a tunnel through HTTP, each with a buffer of bytes that were looked
 //! at and not consumed. An enum, so that a byte passes no dynamic dispatch except in the rare tunnel.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
+
+use super::dialled::Dialled;
 
 /// Any two-way byte stream, for the cold variants.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}
@@ -27,12 +32,29 @@ enum Io {
 pub struct Stream {
     peeked: BytesMut,
     io: Io,
+    /// Whether the last read was filled to the brim, so that more waits in the kernel.
+    brimful: bool,
+    _dialled: Option<Dialled>,
 }
+
+/// What rustls asks for at once.
+const SMALL_READ: usize = 4096;
+/// What is read for it instead, where much comes.
+const READ_AHEAD: usize = 64 * 1024;
+
+/// A peer that does not answer is given up after about two minutes: one that vanished is found, one that is silent is left alone.
+/// No `TCP_USER_TIMEOUT`: it would also end connections to peers that are there and do not read for a while.
+const KEEP_ALIVE: (Duration, Duration, u32) = (Duration::from_mins(1), Duration::from_secs(10), 6);
 
 impl Stream {
     /// Plain TCP.
     pub fn tcp(stream: TcpStream) -> Self {
         Self::new(Io::Tcp(stream))
+    }
+
+    /// Plain TCP that we opened.
+    pub(super) fn dialled(stream: TcpStream, dialled: Option<Dialled>) -> Self {
+        Self { _dialled: dialled, ..Self::tcp(stream) }
     }
 
     /// A TLS connection that we accepted.
@@ -51,7 +73,7 @@ impl Stream {
     }
 
     fn new(io: Io) -> Self {
-        Self { peeked: BytesMut::new(), io }
+        Self { peeked: BytesMut::new(), io, brimful: false, _dialled: None }
     }
 
     /// Puts bytes back in front of what comes next.
@@ -109,11 +131,34 @@ impl Stream {
 
     /// The peer's address, where there is one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.tcp_stream()?.peer_addr().ok()
+    }
+
+    /// What is below everything, where that is TCP.
+    pub(super) fn tcp_stream(&self) -> Option<&TcpStream> {
         match &self.io {
-            Io::Tcp(stream) => stream.peer_addr().ok(),
-            Io::TlsServer(stream) => stream.get_ref().0.peer_addr(),
-            Io::TlsClient(stream) => stream.get_ref().0.peer_addr(),
+            Io::Tcp(stream) => Some(stream),
+            Io::TlsServer(stream) => stream.get_ref().0.tcp_stream(),
+            Io::TlsClient(stream) => stream.get_ref().0.tcp_stream(),
             Io::Tunnel(_) | Io::Closed => None,
+        }
+    }
+
+    /// Breaks off: the peer gets a reset and not an orderly end, once this is dropped. What was written and not sent is thrown away.
+    pub fn abort(&self) {
+        let Some(tcp) = self.tcp_stream() else { return };
+        if let Err(error) = SockRef::from(tcp).set_linger(Some(Duration::ZERO)) {
+            tracing::debug!(%error, "cannot reset a connection; it is closed");
+        }
+    }
+
+    /// Lets the system find out when the peer is gone without a word.
+    pub fn keep_alive(&self) {
+        let Some(tcp) = self.tcp_stream() else { return };
+        let (time, interval, retries) = KEEP_ALIVE;
+        let wanted = TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(retries);
+        if let Err(error) = SockRef::from(tcp).set_tcp_keepalive(&wanted) {
+            tracing::debug!(%error, "cannot set keepalive");
         }
     }
 }
@@ -153,7 +198,14 @@ impl AsyncRead for Stream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.peeked.is_empty() {
-            return Pin::new(&mut self.io).poll_read(cx, buf);
+            let room = buf.remaining();
+            if !(self.brimful && room <= SMALL_READ && matches!(self.io, Io::Tcp(_))) {
+                let before = buf.filled().len();
+                ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+                self.brimful = buf.filled().len() - before == room;
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.read_ahead(cx))?;
         }
         let count = self.peeked.len().min(buf.remaining());
         if let Some(bytes) = self.peeked.get(..count) {
@@ -165,6 +217,30 @@ impl AsyncRead for Stream {
             self.peeked = BytesMut::new();
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Stream {
+    /// Bulk under TLS: rustls reads 4 KiB at a time, each a system call. Many of them are made at once.
+    fn read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.peeked.reserve(READ_AHEAD);
+        let read = {
+            let mut limited = (&mut self.io).take(READ_AHEAD as u64);
+            // Loses nothing when dropped.
+            pin!(limited.read_buf(&mut self.peeked)).poll(cx)
+        };
+        match read {
+            Poll::Ready(Ok(count)) => {
+                self.brimful = count > SMALL_READ;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                // The buffer is given back while nothing comes.
+                self.peeked = BytesMut::new();
+                Poll::Pending
+            }
+        }
     }
 }
 

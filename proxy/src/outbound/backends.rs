@@ -18,6 +18,7 @@ use mesh_traffic::balance::Counts;
 use smallvec::SmallVec;
 
 use super::health;
+use crate::config::Config;
 use crate::http::{Connector, Fault, Upstream};
 use crate::state::{Noted, Snapshot};
 use crate::telemetry::Failure;
@@ -34,21 +35,24 @@ pub(super) struct Backends {
     backends: RefCell<HashMap<ServiceName, Ports>>,
     /// One per address and identity, whichever services lead there.
     upstreams: RefCell<HashMap<(SocketAddr, Transport), Weak<Upstream>>>,
-    /// Hosts outside the mesh, kept for their connections.
-    foreign: RefCell<HashMap<SocketAddr, Rc<Upstream>>>,
+    /// Hosts outside the mesh and endpoints by their own address, kept for their connections.
+    foreign: RefCell<HashMap<(SocketAddr, Transport), Rc<Upstream>>>,
     foreign_bound: usize,
+    /// Whether endpoints that are this workload itself are reached past our own inbound port.
+    reaches_itself: bool,
     probes: Rc<health::Places>,
 }
 
 impl Backends {
-    pub(super) fn new(connector: Rc<Connector>, zone: &str, foreign_bound: usize) -> Self {
+    pub(super) fn new(connector: Rc<Connector>, config: &Config) -> Self {
         Self {
             connector,
-            zone: zone.to_owned(),
+            zone: config.zone.clone(),
             backends: RefCell::default(),
             upstreams: RefCell::default(),
             foreign: RefCell::default(),
-            foreign_bound,
+            foreign_bound: config.limits.foreign_hosts,
+            reaches_itself: config.reaches_itself(),
             probes: health::Places::new(),
         }
     }
@@ -77,7 +81,7 @@ impl Backends {
         if !backend.is_of(snapshot) {
             snapshot.endpoints(service)?;
             let zone = self.own_zone(snapshot);
-            backend.follow(snapshot, zone, |endpoint| self.upstream(endpoint));
+            backend.follow(snapshot, zone, |endpoint| self.upstream(endpoint, snapshot));
         }
         if backend.wants_probes() {
             health::start(&backend, &self.connector.tasks, &self.probes);
@@ -98,40 +102,58 @@ impl Backends {
         zones.into_iter().find(|zone| !zone.is_empty()).unwrap_or_default()
     }
 
-    fn upstream(&self, endpoint: &Endpoint) -> Rc<Upstream> {
+    /// How an endpoint is talked to: plainly where it is this workload itself and nobody stands before it.
+    fn transport(&self, endpoint: &Endpoint, snapshot: &Snapshot) -> Transport {
+        let is_own = || snapshot.own().ports.iter().any(|own| own.address == endpoint.address);
+        if self.reaches_itself && is_own() { Transport::Plain } else { endpoint.transport.clone() }
+    }
+
+    fn upstream(&self, endpoint: &Endpoint, snapshot: &Snapshot) -> Rc<Upstream> {
         let mut upstreams = self.upstreams.borrow_mut();
-        let key = (endpoint.address, endpoint.transport.clone());
+        let transport = self.transport(endpoint, snapshot);
+        let key = (endpoint.address, transport.clone());
         if let Some(upstream) = upstreams.get(&key).and_then(Weak::upgrade) {
             return upstream;
         }
-        let upstream =
-            Upstream::new(endpoint.address, endpoint.transport.clone(), Rc::clone(&self.connector));
+        let upstream = Upstream::new(endpoint.address, transport, Rc::clone(&self.connector));
         upstreams.insert(key, Rc::downgrade(&upstream));
         upstream
     }
 
     /// A host outside the mesh. Bounded: beyond it `overload`.
     pub(super) fn foreign(&self, address: SocketAddr) -> Result<Rc<Upstream>, Fault> {
+        self.kept(address, Transport::Plain)
+    }
+
+    /// An endpoint by its own address, under the same bound.
+    pub(super) fn direct(&self, endpoint: &Endpoint, snapshot: &Snapshot) -> Result<Rc<Upstream>, Fault> {
+        self.kept(endpoint.address, self.transport(endpoint, snapshot))
+    }
+
+    fn kept(&self, address: SocketAddr, transport: Transport) -> Result<Rc<Upstream>, Fault> {
         let mut foreign = self.foreign.borrow_mut();
-        if let Some(upstream) = foreign.get(&address) {
+        let key = (address, transport);
+        if let Some(upstream) = foreign.get(&key) {
             return Ok(Rc::clone(upstream));
         }
         if foreign.len() >= self.foreign_bound {
             foreign.retain(|_, upstream| !upstream.is_unused());
         }
         if foreign.len() >= self.foreign_bound {
-            let text =
-                format!("connections to {} hosts outside the mesh are open already", self.foreign_bound);
+            let text = format!(
+                "connections to {} addresses outside of services are open already",
+                self.foreign_bound
+            );
             return Err(Fault::new(Failure::Overload, text));
         }
-        let upstream = Upstream::new(address, Transport::Plain, Rc::clone(&self.connector));
-        foreign.insert(address, Rc::clone(&upstream));
+        let upstream = Upstream::new(address, key.1.clone(), Rc::clone(&self.connector));
+        foreign.insert(key, Rc::clone(&upstream));
         Ok(upstream)
     }
 
     /// The upstream of an address outside the mesh, if there is one.
     pub(super) fn known_foreign(&self, address: SocketAddr) -> Option<Rc<Upstream>> {
-        self.foreign.borrow().get(&address).cloned()
+        self.foreign.borrow().get(&(address, Transport::Plain)).cloned()
     }
 
     /// Closes what has not been used for long and forgets services that the snapshot has no more. `decided` gets what balancing decided

@@ -46,7 +46,16 @@ impl Call {
             Err(fault) => self.fail(record, &fault, kind),
             Ok(Found::Foreign) => {
                 let Checked { head, body, upgrade } = request;
-                Box::pin(foreign::forward(self, record, &host, head, body, upgrade)).await
+                let to = foreign::To { host: &host, direct: None };
+                Box::pin(foreign::forward(self, record, to, head, body, upgrade)).await
+            }
+            Ok(Found::Direct(direct)) => {
+                let Checked { head, body, upgrade } = request;
+                if let Some((service, port)) = &direct.service {
+                    record.service(service.clone(), *port);
+                }
+                let to = foreign::To { host: &host, direct: Some(&direct) };
+                Box::pin(foreign::forward(self, record, to, head, body, upgrade)).await
             }
             Ok(Found::Service { destination, port }) => {
                 let service = &destination.service.name;

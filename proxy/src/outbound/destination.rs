@@ -1,8 +1,10 @@
 //! Discover: what a host and port stand for. Waits for configuration, within a deadline.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use mesh_model::address::Direct;
 use mesh_model::authority::{self, CLUSTER_DOMAIN, Candidates};
 use mesh_model::service::Protocol;
 use mesh_model::settings::{MeshSettings, OutboundMode};
@@ -10,18 +12,21 @@ use mesh_model::settings::{MeshSettings, OutboundMode};
 use super::Outbound;
 use crate::dns;
 use crate::http::Fault;
+use crate::net;
 use crate::state::{Destination, Snapshot};
 use crate::telemetry::{Event, Failure};
 use crate::worker::wire;
-use crate::xds::Undiscovered;
+use crate::xds::{Reached, Undiscovered};
 
 /// A host and a port, as a client or the command line names them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Host {
     /// Without port and brackets.
     pub name: String,
     /// The port.
     pub port: u16,
+    /// Whether it is where a captured connection was going: the address is all that is known, and nothing else is dialled for it.
+    pub captured: bool,
 }
 
 impl Host {
@@ -32,7 +37,22 @@ impl Host {
             return Err(bad("the request names no host; send a URL or a Host header".into()));
         }
         let authority = authority::Authority::parse(text).map_err(|error| bad(error.to_string()))?;
-        Ok(Self { name: authority.host, port: authority.port.unwrap_or(80) })
+        Ok(Self::new(authority.host, authority.port.unwrap_or(80)))
+    }
+
+    /// A name or an address, and a port.
+    pub fn new(name: String, port: u16) -> Self {
+        Self { name, port, captured: false }
+    }
+
+    /// Where a captured connection was going.
+    pub fn captured(original: SocketAddr) -> Self {
+        Self { name: original.ip().to_string(), port: original.port(), captured: true }
+    }
+
+    /// The address, if it is one and not a name.
+    fn address(&self) -> Option<SocketAddr> {
+        self.name.parse().ok().map(|ip| SocketAddr::new(ip, self.port))
     }
 }
 
@@ -47,6 +67,8 @@ impl std::fmt::Display for Host {
 pub(super) enum Found {
     /// A service of the mesh.
     Service { destination: Arc<Destination>, port: u16 },
+    /// An endpoint by its own address: that one and no other, whatever routes say.
+    Direct(Rc<Direct>),
     /// A host outside it, which may be called.
     Foreign,
 }
@@ -59,7 +81,23 @@ impl Found {
                 let service = &destination.service.name;
                 wire::declared(&snapshot.backend_policy(service, *port), snapshot, service, *port)
             }
+            Self::Direct(direct) => {
+                let (service, port) = direct.service.as_ref()?;
+                wire::declared(&snapshot.backend_policy(service, *port), snapshot, service, *port)
+            }
             Self::Foreign => None,
+        }
+    }
+}
+
+impl Found {
+    /// Whether routes are attached that cannot be followed without reading requests.
+    pub(super) fn needs_http(&self) -> bool {
+        match self {
+            Self::Service { destination, port } => {
+                destination.table(*port).is_some_and(|table| table.rules().next().is_some())
+            }
+            Self::Direct(_) | Self::Foreign => false,
         }
     }
 }
@@ -68,6 +106,9 @@ impl Outbound {
     /// Finds what `host` stands for.
     pub(super) async fn discover(&self, host: &Host) -> Result<Found, Fault> {
         let settings = self.settings().await?;
+        if let Some(address) = host.address() {
+            return self.at(address, host, &settings).await;
+        }
         let candidates = authority::service_of(&host.name, &self.worker.config.namespace, CLUSTER_DOMAIN);
         let Some(service) = candidates.service() else { return self.foreign(host, &settings) };
         match self.worker.discovery.destination(service, self.worker.config.timeouts.discovery).await {
@@ -79,10 +120,20 @@ impl Outbound {
                 Err(Fault::new(Failure::UnknownDestination, format!("the mesh knows no service {service}")))
             }
             Err(Undiscovered::Unknown) => self.foreign(host, &settings),
-            Err(Undiscovered::Unavailable) => Err(Fault::new(
-                Failure::ConfigUnavailable,
-                format!("the controller has not said yet what {service} is; is it running and reachable?"),
-            )),
+            Err(Undiscovered::Unavailable) => Err(unavailable(service)),
+        }
+    }
+
+    /// What is at that address.
+    async fn at(&self, address: SocketAddr, host: &Host, settings: &MeshSettings) -> Result<Found, Fault> {
+        match self.worker.discovery.address(address, self.worker.config.timeouts.discovery).await {
+            Ok(Reached::Service { destination, port }) => match destination.service.port(port) {
+                Some(_) => Ok(Found::Service { destination, port }),
+                None => Err(no_port(&destination, port)),
+            },
+            Ok(Reached::Direct(direct)) => Ok(Found::Direct(Rc::new(direct))),
+            Err(Undiscovered::Unknown) => self.foreign(host, settings),
+            Err(Undiscovered::Unavailable) => Err(unavailable(address)),
         }
     }
 
@@ -132,11 +183,16 @@ impl Outbound {
                 return Err(Fault::new(Failure::UnknownDestination, text));
             }
         };
-        if addresses.iter().any(|address| self.own.contains(address)) {
+        if addresses.iter().any(|address| net::is_ours(*address, &self.own)) {
             return Err(Fault::new(Failure::BadRequest, format!("{host} is this proxy itself")));
         }
         Ok(addresses)
     }
+}
+
+fn unavailable(what: impl std::fmt::Display) -> Fault {
+    let text = format!("the controller has not said yet what {what} is; is it running and reachable?");
+    Fault::new(Failure::ConfigUnavailable, text)
 }
 
 fn no_port(destination: &Destination, port: u16) -> Fault {

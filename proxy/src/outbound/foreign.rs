@@ -1,37 +1,50 @@
-//! Requests to hosts outside the mesh: no policy, plaintext, another address while nothing has left. It must not know routes.
+//! Requests to hosts outside the mesh, and to an endpoint by its own address: no routes, no balancing, another address of the host
+//! while nothing has left. It must not know routes.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
+use mesh_model::address::Direct;
+use mesh_model::service::Protocol;
 use tokio::time::Instant;
 
 use super::call::Call;
 use super::{Host, Outbound};
 use crate::http::{
-    Body, ExchangeFailure, Fault, OwnBounds, RequestHead, Response, Unreached, Upgrade, UpstreamResponse,
-    Wire,
+    Body, ExchangeFailure, Fault, OwnBounds, RequestHead, Response, Unreached, Upgrade, Upstream,
+    UpstreamResponse, Wire,
 };
+use crate::state::Snapshot;
 use crate::telemetry::Failure;
 use crate::worker::record::Record;
 use crate::worker::wire;
+
+/// Where a request goes.
+#[derive(Clone, Copy)]
+pub(super) struct To<'a> {
+    pub(super) host: &'a Host,
+    /// The one endpoint that it may go to, if it is a member of the mesh.
+    pub(super) direct: Option<&'a Direct>,
+}
 
 /// Sends the request there and gives the answer.
 pub(super) async fn forward(
     call: &Call,
     mut record: Record,
-    host: &Host,
+    to: To<'_>,
     head: RequestHead,
     body: Body,
     client: Upgrade,
 ) -> Response {
     let kind = head.kind;
-    match send(call, &mut record, host, head, body).await {
+    match send(call, &mut record, to, head, body).await {
         Err(fault) => call.fail(record, &fault, kind),
         Ok(UpstreamResponse { response, upgrade }) => {
             record.answered(None);
             match upgrade {
                 Some(server) => {
                     record.head(&response, kind);
-                    let permit = std::rc::Rc::clone(&call.permit);
+                    let permit = Rc::clone(&call.permit);
                     call.outbound.worker.splice(record, client, server, permit);
                     response.with_body(Body::empty())
                 }
@@ -44,21 +57,28 @@ pub(super) async fn forward(
 async fn send(
     call: &Call,
     record: &mut Record,
-    host: &Host,
+    to: To<'_>,
     head: RequestHead,
     body: Body,
 ) -> Result<UpstreamResponse, Fault> {
     let outbound = &call.outbound;
     let by = Instant::from_std(record.started()) + outbound.worker.config.timeouts.tunnel_idle;
-    let wire = wire::upstream(&head, None);
-    let address = reach(outbound, host, wire).await?;
-    let upstream = outbound.backends.foreign(address)?;
-    record.attempt(None, upstream.security());
+    let snapshot = outbound.worker.snapshot();
+    let wire = wire::upstream(&head, to.direct.and_then(|direct| declared(&snapshot, direct)));
+    let (upstream, workload) = match to.direct {
+        Some(direct) => {
+            let upstream = outbound.backends.direct(&direct.endpoint, &snapshot)?;
+            (upstream, direct.endpoint.workload.clone())
+        }
+        None => (reach(outbound, to.host, wire).await?, None),
+    };
+    let address = upstream.address();
+    record.attempt(workload, upstream.security());
     match upstream.exchange(wire, head, body, by, &OwnBounds).await {
         Ok(answer) => Ok(answer),
         Err(ExchangeFailure::Unreached(why, _)) => {
             outbound.unreached(&why);
-            Err(unreached(host, Some(why)))
+            Err(unreached(to, Some(why)))
         }
         Err(ExchangeFailure::Failed { failure, .. }) => {
             Err(Fault::new(failure, format!("{address} broke off before it answered")))
@@ -70,7 +90,7 @@ async fn send(
 }
 
 /// The address that the request goes to: one with a connection, or the first that can be reached, which then has one.
-async fn reach(outbound: &Outbound, host: &Host, wire: Wire) -> Result<SocketAddr, Fault> {
+async fn reach(outbound: &Outbound, host: &Host, wire: Wire) -> Result<Rc<Upstream>, Fault> {
     let addresses = outbound.resolve(host).await?;
     let warm = |address: &&SocketAddr| {
         outbound.backends.known_foreign(**address).is_some_and(|upstream| upstream.is_warm(wire))
@@ -78,18 +98,27 @@ async fn reach(outbound: &Outbound, host: &Host, wire: Wire) -> Result<SocketAdd
     // Nothing is to be won by a choice of one.
     if let Some(address) = addresses.iter().find(warm).or(addresses.first().filter(|_| addresses.len() == 1))
     {
-        return Ok(*address);
+        return outbound.backends.foreign(*address);
     }
     let dial = async |address| {
         let upstream = outbound.backends.foreign(address).map_err(|_| Unreached::Bound)?;
         upstream.warm(wire, &OwnBounds).await
     };
     let reached = outbound.first_reached(addresses, dial).await;
-    reached.map(|(address, ())| address).map_err(|why| unreached(host, why))
+    match reached {
+        Ok((address, ())) => outbound.backends.foreign(address),
+        Err(why) => Err(unreached(To { host, direct: None }, why)),
+    }
 }
 
-fn unreached(host: &Host, why: Option<Unreached>) -> Fault {
+fn unreached(to: To<'_>, why: Option<Unreached>) -> Fault {
     let failure = why.as_ref().map_or(Failure::ConnectFailed, Unreached::failure);
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-    Fault::new(failure, format!("{host} outside the mesh cannot be reached{why}"))
+    let what = if to.direct.is_some() { "" } else { " outside the mesh" };
+    Fault::new(failure, format!("{}{what} cannot be reached{why}", to.host))
+}
+
+fn declared(snapshot: &Snapshot, direct: &Direct) -> Option<Protocol> {
+    let (service, port) = direct.service.as_ref()?;
+    wire::declared(&snapshot.backend_policy(service, *port), snapshot, service, *port)
 }

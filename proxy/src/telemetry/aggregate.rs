@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::outside::Outside;
 use super::worker::{SeriesDelta, WorkerDelta};
 use super::{Event, SeriesKey, SpanRecord};
 
@@ -27,6 +28,7 @@ pub(crate) struct Aggregate {
     spans_dropped_pending: u64,
     pub(crate) spans_dropped: u64,
     pub(crate) overflows: u64,
+    pub(crate) outside: Outside,
     pub(crate) events: [u64; Event::ALL.len()],
     pub(crate) opened: [u64; 2],
     pub(crate) closed: [u64; 2],
@@ -48,6 +50,7 @@ impl Aggregate {
             spans_dropped_pending: 0,
             spans_dropped: 0,
             overflows: 0,
+            outside: Outside::default(),
             events: [0; Event::ALL.len()],
             opened: [0; 2],
             closed: [0; 2],
@@ -62,6 +65,9 @@ impl Aggregate {
             self.overflows += folded;
         }
         self.overflows += delta.overflows;
+        for ((seen, name), passed) in &delta.outside.names {
+            self.outside.add(*seen, name, *passed);
+        }
         add_all(&mut self.events, &delta.events);
         add_all(&mut self.opened, &delta.opened);
         add_all(&mut self.closed, &delta.closed);

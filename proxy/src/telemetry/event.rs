@@ -117,11 +117,19 @@ pub enum Event {
     EndpointRecovered,
     /// A request was balanced over all endpoints, because too few are usable.
     HealthDisregarded,
+    /// A captured connection was meant for this proxy itself, or opened by it.
+    LoopRefused,
+    /// Nothing says where a captured connection was going.
+    NoOriginalDestination,
+    /// Bytes that are not HTTP came to a service whose routes need it.
+    NotHttp,
+    /// Who speaks first at a destination was forgotten, for want of room.
+    LearntForgotten,
 }
 
 impl Event {
     /// Every event, in the order of its index.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 54] = [
         Self::PlaintextRefused,
         Self::PlaintextAccepted,
         Self::HandshakeFailed(HandshakeFailure::NoCertificate),
@@ -172,6 +180,10 @@ impl Event {
         Self::EndpointRecovered,
         Self::HealthDisregarded,
         Self::Flood,
+        Self::LoopRefused,
+        Self::NoOriginalDestination,
+        Self::NotHttp,
+        Self::LearntForgotten,
     ];
 
     /// The label's value.
@@ -236,6 +248,10 @@ impl Event {
             Self::EndpointRecovered => (47, "endpoint_recovered"),
             Self::HealthDisregarded => (48, "health_disregarded"),
             Self::Flood => (49, "flood"),
+            Self::LoopRefused => (50, "loop_refused"),
+            Self::NoOriginalDestination => (51, "no_original_destination"),
+            Self::NotHttp => (52, "not_http"),
+            Self::LearntForgotten => (53, "learnt_forgotten"),
         }
     }
 }

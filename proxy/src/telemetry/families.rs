@@ -14,6 +14,7 @@ use prometheus_client::metrics::MetricType;
 
 use super::histogram::Histogram;
 use super::hub::Shared;
+use super::outside::{Outside, Passed};
 use super::worker::SeriesDelta;
 use super::{Direction, Event, Failure, SeriesKey};
 
@@ -69,6 +70,7 @@ impl Collector for Families {
         single(&mut encoder, "mesh_spans_dropped", help, sums.spans_dropped)?;
         let help = "Times that a series had to be folded into an overflow series";
         single(&mut encoder, "mesh_series_overflow", help, sums.overflows)?;
+        outside(&mut encoder, &sums.outside)?;
         drop(sums);
         self.process(encoder)
     }
@@ -93,6 +95,22 @@ impl Families {
         let help = "What this is; always 1";
         gauges(&mut encoder, "mesh_build_info", help, [([("version", env!("CARGO_PKG_VERSION"))], 1)])
     }
+}
+
+/// What passed to destinations that the mesh does not know.
+fn outside(encoder: &mut DescriptorEncoder<'_>, outside: &Outside) -> fmt::Result {
+    let each = |of: fn(&Passed) -> u64| {
+        outside.names.iter().map(move |((seen, name), passed)| {
+            ([("seen_in", seen.label().to_owned()), ("name", name.to_string())], of(passed))
+        })
+    };
+    let help =
+        "Captured connections that passed to destinations outside the mesh, by the name they were seen with";
+    counters(encoder, "mesh_outside_connections", help, each(|passed| passed.connections))?;
+    let help = "Bytes that they carried out";
+    counters(encoder, "mesh_outside_sent_bytes", help, each(|passed| passed.bytes_out))?;
+    let help = "Bytes that they carried back";
+    counters(encoder, "mesh_outside_received_bytes", help, each(|passed| passed.bytes_in))
 }
 
 fn counters<L: EncodeLabelSet>(

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::histogram::Histogram;
+use super::outside::{Outside, Passed, SeenIn};
 use super::{Direction, Event, SeriesKey, SpanRecord};
 
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub(crate) struct WorkerDelta {
     pub(crate) spans: Vec<SpanRecord>,
     pub(crate) spans_dropped: u64,
     pub(crate) overflows: u64,
+    pub(crate) outside: Outside,
 }
 
 impl Default for WorkerDelta {
@@ -46,6 +48,7 @@ impl Default for WorkerDelta {
             spans: Vec::new(),
             spans_dropped: 0,
             overflows: 0,
+            outside: Outside::default(),
         }
     }
 }
@@ -108,6 +111,7 @@ struct Cells {
     closed: [Cell<u64>; 2],
     spans: RefCell<Vec<SpanRecord>>,
     spans_dropped: Cell<u64>,
+    outside: RefCell<Outside>,
 }
 
 impl Cells {
@@ -122,6 +126,7 @@ impl Cells {
             closed: Default::default(),
             spans: RefCell::default(),
             spans_dropped: Cell::default(),
+            outside: RefCell::default(),
         }
     }
 }
@@ -197,6 +202,12 @@ impl WorkerTelemetry {
         add(pick(&self.cells.closed, direction), 1);
     }
 
+    /// Counts a connection to outside the mesh that has ended, by the name that it was seen with, and what the client sent and got.
+    pub fn outside(&self, seen: SeenIn, name: &str, bytes_out: u64, bytes_in: u64) {
+        let passed = Passed { connections: 1, bytes_out, bytes_in };
+        self.cells.outside.borrow_mut().add(seen, name, passed);
+    }
+
     /// Counts an event.
     pub fn count(&self, event: Event) {
         self.count_many(event, 1);
@@ -265,6 +276,7 @@ impl WorkerTelemetry {
             spans: self.cells.spans.take(),
             spans_dropped: self.cells.spans_dropped.take(),
             overflows: self.cells.overflows.take(),
+            outside: self.cells.outside.take(),
         }
     }
 }

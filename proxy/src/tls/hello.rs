@@ -8,12 +8,12 @@ use super::Alpn;
 use crate::net::Stream;
 
 /// Whose TLS a client begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hello {
     /// A proxy of the mesh.
     Mesh,
-    /// Somebody else, for the application.
-    Foreign,
+    /// Somebody else, for the application: with the server name that it asks for.
+    Foreign(Option<Box<str>>),
 }
 
 /// Bytes that a ClientHello may have: with hybrid key exchange it is about 2 KiB.
@@ -30,22 +30,21 @@ pub async fn hello(stream: &mut Stream) -> io::Result<Hello> {
         let mut fresh = fresh;
         while !fresh.is_empty() {
             if acceptor.read_tls(&mut fresh)? == 0 {
-                return Ok(Hello::Foreign);
+                return Ok(Hello::Foreign(None));
             }
             match acceptor.accept() {
                 Ok(Some(accepted)) => {
-                    let mesh = accepted
-                        .client_hello()
-                        .alpn()
-                        .is_some_and(|mut all| all.any(|one| Alpn::parse(one).is_some()));
-                    return Ok(if mesh { Hello::Mesh } else { Hello::Foreign });
+                    let hello = accepted.client_hello();
+                    let mesh = hello.alpn().is_some_and(|mut all| all.any(|one| Alpn::parse(one).is_some()));
+                    let foreign = || Hello::Foreign(hello.server_name().map(Into::into));
+                    return Ok(if mesh { Hello::Mesh } else { foreign() });
                 }
                 Ok(None) => {}
-                Err(_) => return Ok(Hello::Foreign),
+                Err(_) => return Ok(Hello::Foreign(None)),
             }
         }
         if stream.peek_more(BOUND).await? == 0 {
-            return Ok(Hello::Foreign);
+            return Ok(Hello::Foreign(None));
         }
     }
 }

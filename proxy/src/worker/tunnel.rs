@@ -1,6 +1,7 @@
 //! Tunnels: two streams that carry bytes for each other, with one record. It must not know where they lead.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::Worker;
 use super::record::Record;
@@ -10,9 +11,18 @@ use crate::tcp::{self, Ended};
 use crate::telemetry::{Event, Failure};
 
 impl Worker {
-    /// Carries bytes both ways until both sides have ended, then writes the record.
-    pub async fn carry(&self, mut record: Record, client: &mut Stream, server: &mut Stream) {
-        let relay = tcp::relay(client, server, self.config.timeouts.tunnel_idle);
+    /// Carries bytes both ways until both sides have ended, then writes the record. Without `idle` the two may be silent for as long as
+    /// both are there, which the system asks them now and then.
+    pub async fn carry(
+        &self,
+        mut record: Record,
+        client: &mut Stream,
+        server: &mut Stream,
+        idle: Option<Duration>,
+    ) {
+        client.keep_alive();
+        server.keep_alive();
+        let relay = tcp::relay(client, server, idle);
         let relayed = match record.until() {
             None => relay.await,
             Some((by, failure)) => match tokio::time::timeout_at(by, relay).await {
@@ -22,7 +32,8 @@ impl Worker {
         };
         record.carried(relayed.to_server, relayed.to_client);
         match relayed.ended {
-            Ended::Closed | Ended::Client(_) => {}
+            Ended::Closed => {}
+            Ended::Client(error) => tracing::debug!(%error, "the client's side of a tunnel failed"),
             Ended::Idle => self.telemetry.count(Event::IdleTimeout),
             Ended::Server(error) => {
                 tracing::debug!(%error, "the server's side of a tunnel failed");
@@ -47,7 +58,8 @@ impl Worker {
             let deadline = worker.config.timeouts.head;
             match tokio::try_join!(client.stream(deadline), server.stream(deadline)) {
                 Ok((mut client, mut server)) => {
-                    worker.carry(record, &mut client.stream, &mut server.stream).await;
+                    let idle = Some(worker.config.timeouts.tunnel_idle);
+                    worker.carry(record, &mut client.stream, &mut server.stream, idle).await;
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a connection did not change its protocol");

@@ -13,6 +13,7 @@
 mod balancing;
 mod bounds;
 mod capture;
+mod captured;
 mod config;
 mod cors;
 mod dns;
@@ -41,4 +42,5 @@ mod routes;
 mod sessions;
 mod spread;
 mod stalls;
+mod tcp;
 mod timeouts;

@@ -114,6 +114,7 @@ impl Mesh {
             credential: Credential::JoinTokenFile(self.token(NAMESPACE, account)?),
             ca_identity: None,
             ttl: None,
+            mark: None,
         };
         Box::pin(obtain(wanted, tasks)).await.context("get a certificate")
     }
@@ -176,6 +177,7 @@ pub(crate) async fn join(
         credential: Credential::JoinTokenFile(token(program, &socket, folder.path(), (namespace, "suites"))?),
         ca_identity: None,
         ttl: None,
+        mark: None,
     };
     let identity = Box::pin(obtain(wanted, tasks)).await.context("get a certificate")?;
     Ok((identity, TrustDomain::new(field("/trust_domain")?)?))

@@ -121,6 +121,7 @@ async fn roots_and_credentials_that_cannot_be_read_are_errors_at_once() {
         credential,
         ca_identity: None,
         ttl: None,
+        mark: None,
     };
     let token = || crate::Credential::JoinToken("x".into());
     let tasks = Tasks::new();
@@ -143,7 +144,14 @@ async fn a_ca_that_is_away_is_waited_for_until_the_process_ends() {
     std::fs::write(&roots, TestCa::new("mesh.test").roots_pem()).unwrap();
     let gone = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
     let credential = crate::Credential::JoinToken("x".into());
-    let config = crate::ObtainConfig { ca: gone, ca_roots: roots, credential, ca_identity: None, ttl: None };
+    let config = crate::ObtainConfig {
+        ca: gone,
+        ca_roots: roots,
+        credential,
+        ca_identity: None,
+        ttl: None,
+        mark: None,
+    };
     let tasks = Tasks::new();
     let (error, _) = tokio::join!(obtain(config, &tasks), async {
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -85,15 +85,15 @@ impl Exchange {
         idle: Idle,
         head: RequestHead,
         body: Body,
-    ) -> Result<Box<Self>, (Unwritable, Idle)> {
+    ) -> Result<Box<Self>, Box<(Unwritable, Idle)>> {
         // Its answer would make a tunnel of a connection that the next request takes for one of HTTP.
         if head.method == Method::CONNECT {
-            return Err((Unwritable::Method, idle));
+            return Err(Box::new((Unwritable::Method, idle)));
         }
         let mut out = Out::default();
         let framing = framing(&head.method, &body);
         if let Err(error) = write_head(out.text(), &head, framing) {
-            return Err((error, idle));
+            return Err(Box::new((error, idle)));
         }
         let sending = match framing {
             Framing::Length(0) | Framing::None | Framing::UntilClose => Sending::Done,

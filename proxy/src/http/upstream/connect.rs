@@ -1,5 +1,6 @@
 //! Opening a connection: TCP, then mutual TLS where the upstream is a member of the mesh.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use mesh_model::endpoint::Transport;
 
 use super::Exceeded;
 use crate::config::{Limits, Timeouts};
-use crate::net::{self, ConnectError, Namespace, Stream};
+use crate::net::{self, ConnectError, Dial, OrLoopback, Stream};
 use crate::telemetry::Failure;
 use crate::tls::{Alpn, ClientFailure, Clients};
 
@@ -18,8 +19,10 @@ use crate::tls::{Alpn, ClientFailure, Clients};
 pub struct Connector {
     /// TLS configurations; `None` where only plaintext is spoken (to the application).
     pub tls: Option<Rc<Clients>>,
-    /// Where to connect from, when that is not here.
-    pub network: Option<Namespace>,
+    /// How sockets are opened.
+    pub dial: Dial,
+    /// Whether what refuses at its own address is tried on loopback: for the application.
+    pub or_loopback: Cell<OrLoopback>,
     /// Deadlines.
     pub timeouts: Timeouts,
     /// Bounds.
@@ -83,15 +86,15 @@ impl Connector {
         limit: Option<Duration>,
     ) -> Result<Stream, Unreached> {
         let limit = limit.unwrap_or(self.timeouts.connect);
-        let tcp = match &self.network {
-            Some(network) => network.connect(address, limit).await,
-            None => net::connect(address, limit).await,
-        };
-        let tcp = tcp.map_err(|error| match &error {
-            ConnectError::Refused { source, .. } => Unreached::Refused(format!("{error}: {source}").into()),
-            ConnectError::Timeout { .. } => Unreached::Timeout(error.to_string().into()),
-        })?;
-        let stream = Stream::tcp(tcp);
+        let stream =
+            net::connect_app(address, self.or_loopback.get(), &self.dial, limit).await.map_err(|error| {
+                match &error {
+                    ConnectError::Refused { source, .. } => {
+                        Unreached::Refused(format!("{error}: {source}").into())
+                    }
+                    ConnectError::Timeout { .. } => Unreached::Timeout(error.to_string().into()),
+                }
+            })?;
         match (transport, &self.tls) {
             (Transport::Plain, _) => Ok(stream),
             (Transport::Mesh(expected), Some(tls)) => tls

@@ -2,10 +2,12 @@
 
 use std::net::{Ipv4Addr, TcpListener as StdListener};
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
 use rustix::thread::{UnshareFlags, gettid, unshare_unsafe};
 
 use super::*;
+use crate::net::{ConnectError, Dial, Stream, connect};
 
 const DEADLINE: Duration = Duration::from_mins(1);
 
@@ -28,6 +30,11 @@ fn hold() -> Option<Held> {
     tid.recv().unwrap().map(|tid| Held { tid, _end: end })
 }
 
+async fn from_within(namespace: &Namespace, address: SocketAddr) -> Result<Stream, ConnectError> {
+    let how = Dial { network: Some(namespace.clone()), ..Dial::default() };
+    connect(address, &how, DEADLINE).await
+}
+
 /// `lo` is down in a new namespace.
 fn raise_loopback(namespace: &Namespace) {
     let up = || std::process::Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap();
@@ -44,15 +51,15 @@ async fn sockets_that_the_thread_makes_meet_inside_and_nowhere_else() {
     // The same port outside is free, and is somebody else's.
     let outside = StdListener::bind(address);
 
-    let stream = namespace.connect(address, DEADLINE).await.unwrap();
+    let stream = from_within(&namespace, address).await.unwrap();
     let (_, peer) = inside.accept().unwrap();
-    assert_eq!(peer, stream.local_addr().unwrap());
+    assert_eq!(peer, stream.tcp_stream().unwrap().local_addr().unwrap());
     if let Ok(outside) = outside {
         outside.set_nonblocking(true).unwrap();
         assert_eq!(outside.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
     drop(inside);
-    assert!(matches!(namespace.connect(address, DEADLINE).await, Err(ConnectError::Refused { .. })));
+    assert!(matches!(from_within(&namespace, address).await, Err(ConnectError::Refused { .. })));
 }
 
 #[tokio::test]
@@ -82,7 +89,7 @@ async fn a_thread_that_does_not_answer_is_asked_no_more_than_the_bound() {
             break;
         }
     }
-    let error = namespace.connect(address, DEADLINE).await.unwrap_err();
+    let error = from_within(&namespace, address).await.unwrap_err();
     let ConnectError::Refused { source, .. } = error else { panic!("{error}") };
     assert!(source.to_string().contains("waited for already"), "{source}");
     drop(go);

@@ -198,6 +198,7 @@ impl<'a> Mesh<'a> {
             credential: Credential::JoinTokenFile(token),
             ca_identity: None,
             ttl: None,
+            mark: None,
         };
         let identity = Box::pin(obtain(wanted, tasks)).await.context("get a certificate")?;
         let server = SpiffeId::new(TrustDomain::new(TRUST_DOMAIN)?, NAMESPACE, "vault")?;
