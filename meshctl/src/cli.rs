@@ -8,7 +8,9 @@ use clap::{Parser, Subcommand};
 use mesh_lifecycle::log::Format as LogFormat;
 use mesh_lifecycle::tasks::Tasks;
 
-use crate::commands::{Outcome, certs, demo, error, explain, run, stat, sync, top, trace, up, version};
+use crate::commands::{
+    Outcome, certs, demo, error, explain, local, run, stat, sync, top, trace, up, version,
+};
 use crate::{output, parts};
 
 /// How long tasks get to end after the command did.
@@ -29,6 +31,7 @@ const EXAMPLES: &str = "Examples:
   meshctl demo                                      a shop with mTLS and a canary split
   meshctl run --name api --port 8080 -- ./server    make any program a member of the mesh
   meshctl run --name me -- curl http://api:8080/    call it from another member
+  meshctl local up -f mesh.yaml                     run several programs as a mesh
   meshctl top                                       watch the traffic
 
 Exit codes: 0 fine, 1 something was found to be wrong, 2 the command itself failed.
@@ -42,6 +45,8 @@ enum Command {
     Up,
     /// Run a command as a member of the mesh
     Run(run::Args),
+    /// Run several programs as a mesh, from one file
+    Local(local::Args),
     /// Watch traffic live: who calls whom, how often, how fast, with what success
     Top(top::Args),
     /// Show traffic of the last while
@@ -120,6 +125,7 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Demo(args) => demo::run(args, mesh, tasks, began).await,
         Command::Up => up::run(mesh, tasks).await,
         Command::Run(args) => run::run(args, mesh, tasks).await,
+        Command::Local(args) => local::run(args, mesh, tasks).await,
         Command::Top(args) => top::run(args, mesh, tasks).await,
         Command::Stat(args) => stat::run(args, mesh, tasks).await,
         Command::Trace(args) => trace::run(args, mesh, tasks).await,

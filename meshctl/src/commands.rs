@@ -5,6 +5,8 @@ pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod error;
 pub(crate) mod explain;
+mod foreground;
+pub(crate) mod local;
 pub(crate) mod run;
 pub(crate) mod stat;
 pub(crate) mod sync;

@@ -17,8 +17,10 @@ use crate::shop::app;
 pub(crate) fn dispatch(args: &[OsString]) -> Option<ExitCode> {
     let (part, rest) = args.get(1..)?.split_first()?;
     let part = part.to_str()?;
-    if part == "__exec" {
-        return Some(exec::run(rest));
+    match part {
+        "__exec" => return Some(exec::run(rest)),
+        "__enter" => return Some(exec::enter(rest)),
+        _ => {}
     }
     if !matches!(part, "__ca" | "__controller" | "__proxy" | "__shop") {
         return None;

@@ -25,13 +25,27 @@ async fn a_program_is_reached_by_name_through_the_sidecar_of_another() {
     let port = free_port();
     let (number, listen) = (port.to_string(), format!("127.0.0.1:{port}"));
     let service = [SERVICE, "__shop", "catalog", "--listen", &listen, "--proxy", "127.0.0.1:9"];
-    let mut api =
-        home.start("api", &[&["run", "--name", "api", "--port", &number, "--"], &service[..]].concat());
+    let mut api = home.start(
+        "api",
+        &[&["run", "--mode", "explicit", "--name", "api", "--port", &number, "--"], &service[..]].concat(),
+    );
     let to = free_port();
     let target = format!("{to}=api:{port}");
     let mut me = home.start(
         "me",
-        &["run", "--name", "me", "--to", &target, "--", "sh", "-c", "echo $http_proxy; sleep 1000"],
+        &[
+            "run",
+            "--mode",
+            "explicit",
+            "--name",
+            "me",
+            "--to",
+            &target,
+            "--",
+            "sh",
+            "-c",
+            "echo $http_proxy; sleep 1000",
+        ],
     );
     let proxy: SocketAddr = wait_for("the client's proxy", async || {
         assert!(me.child.try_wait().unwrap().is_none(), "{}\n{}", me.stderr(), home.logs());
@@ -81,7 +95,7 @@ fn a_port_in_use_is_reported_with_who_has_it_before_anything_starts() {
     let home = Home::new("port");
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = held.local_addr().unwrap().port().to_string();
-    let output = home.output(&["run", "--name", "x", "--port", &port, "--", "true"]);
+    let output = home.output(&["run", "--mode", "explicit", "--name", "x", "--port", &port, "--", "true"]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     let owner = format!("(pid {})", std::process::id());

@@ -9,7 +9,7 @@ mod stream;
 
 pub use accept::{Accepted, Listener, Notice, accept};
 pub use dialled::Toward;
-pub use namespace::{Namespace, NamespaceError, join_user_namespace};
+pub use namespace::{Namespace, NamespaceError, join_network_namespace, join_user_namespace};
 pub use original::{NoOriginal, canonical, is_ours, original_destination};
 pub use stream::{Duplex, Stream};
 

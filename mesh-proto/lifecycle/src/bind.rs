@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-pub use owner::Owner;
+pub use owner::{Owner, is_listened_on};
 
 /// Connections that the kernel holds for us before it turns new ones away.
 const BACKLOG: i32 = 1024;

@@ -2,30 +2,24 @@
 //! others reach it by name as soon as its ports are open, and no longer once it ends.
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use mesh_lifecycle::bind::{self, ReusePort};
 use mesh_lifecycle::tasks::Tasks;
 use rustix::process::Signal;
-use tokio::process::Child;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::Outcome;
-use crate::local::control_plane::{self, ControlPlane, START_DEADLINE, StartError};
-use crate::local::exec::INTERRUPT_COMMAND;
-use crate::local::lock::{self, LockError, MeshLock};
-use crate::local::member::Member;
+use super::foreground::{self, Signals};
+use crate::client::inspect::Inspect;
+use crate::local::control::Said;
+use crate::local::control_plane::{ControlPlane, START_DEADLINE, StartError};
 use crate::local::objects::Protocol;
 use crate::local::paths::MeshPaths;
+use crate::local::probe;
+use crate::local::program::{self, Event, Mode, Prepared};
+use crate::local::registration::Registration;
+use crate::local::spec::WorkloadSpec;
 use crate::local::state::{self, FindError, MeshState};
-use crate::local::subnet::{self, AddressClaim, Subnet};
 use crate::local::supervisor::Supervisor;
-use crate::local::{probe, process};
 use crate::{output, shop};
 
 mod plan;
@@ -57,43 +51,50 @@ pub(crate) struct Args {
     /// Where the member is: callers prefer members of their own zone
     #[arg(long)]
     zone: Option<Zone>,
+    /// How what the command sends comes to its sidecar
+    #[arg(long, value_enum, default_value_t)]
+    mode: Mode,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
 const HELP: &str = "\
-The command finds its sidecar through http_proxy and HTTP_PROXY: curl, gRPC and most HTTP
-clients then reach services of the mesh by name, as http://NAME[.NAMESPACE]:PORT. A program
-that knows no proxy gets a port of its own with --to.
+The command gets a network namespace of its own, without root where the system has user
+namespaces. Whatever it connects to goes through its sidecar, with no settings: services of
+the mesh by name, as http://NAME[.NAMESPACE]:PORT, and the rest of the world as before. A
+port on 127.0.0.1 that nothing inside listens on is that of this machine. UDP other than DNS
+does not leave the namespace.
+
+Where there can be no namespace, or with --mode explicit, the command finds its sidecar
+through http_proxy and HTTP_PROXY, and a program that knows no proxy gets a port of its own
+with --to.
+
 Requests from others arrive at 127.0.0.1:PORT; there, or on all addresses, it must listen.
 Others see the member once all its ports are open, and no longer once it is told to end.
 When no mesh runs on this machine, one is started for as long as the command runs.
 
-Also set: MESH_NAME, MESH_NAMESPACE, MESH_WORKLOAD, MESH_ADDRESS, MESH_PROXY.
+Also set: MESH_NAME, MESH_NAMESPACE, MESH_WORKLOAD, MESH_ADDRESS.
 The exit code is that of the command, or 127 when it cannot be started, or 128+N when
 signal N ended it.
 
 Examples:
   meshctl run --name api --port 8080 -- python3 -m http.server 8080
   meshctl run --name me -- curl -s http://api:8080/
-  meshctl run --name greeter --port 50051 --protocol grpc -- python3 greeter.py
+  meshctl run --name db --port 5432 --protocol tcp -- postgres -D data
   meshctl run --name load --to 9000=api:8080 -- h2load --h1 -n 1000 http://127.0.0.1:9000/";
 
 /// How long connections get to end when the member ends.
 const DRAIN: Duration = Duration::from_secs(5);
-/// After this long without an open port the user is told what is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take until no caller uses the member any more.
 const UNPUBLISH_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Runs the command until it ends.
 pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result<Outcome> {
     plan::check(&args)?;
-    for port in &args.ports {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number));
-        // The command has to be able to listen there; better to say now who is in its way than to wait for it.
-        bind::tcp(address, ReusePort::No).map_err(|error| error.with_option("--port"))?;
+    if args.mode == Mode::Explicit {
+        let ports: Vec<u16> = args.ports.iter().map(|port| port.number).collect();
+        program::ports_are_free(&ports, plan::PORT_OPTION)?;
     }
     let (plane, mesh) = find_or_start(mesh, tasks).await?;
     let outcome = in_mesh(&args, &mesh, tasks).await;
@@ -132,51 +133,19 @@ async fn find_or_start(mesh: &str, tasks: &Tasks) -> anyhow::Result<(Option<Cont
     }
 }
 
-/// What makes a member one of a kind: its name and its address. Both are free again when this is dropped.
-struct Registration {
-    _name: MeshLock,
-    address: AddressClaim,
-    file: PathBuf,
-    objects: PathBuf,
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.objects).ok();
-        std::fs::remove_file(&self.file).ok();
-    }
-}
-
-fn register(args: &Args, mesh: &MeshState, paths: &MeshPaths) -> anyhow::Result<Registration> {
-    let full = format!("{}.{}", args.name, args.namespace);
-    let ours =
-        mesh.members.iter().any(|member| member.name == args.name && member.namespace == args.namespace);
-    if ours {
-        bail!("`{full}` is a member of this mesh already; choose another --name or --namespace");
-    }
-    let file = paths.members().join(&full);
-    let name = lock::take(&file).map_err(|error| match error {
-        LockError::Held { pid } => {
-            anyhow::anyhow!(
-                "`{full}` is a member of this mesh already, run by process {pid}; choose another --name"
-            )
-        }
-        error @ LockError::Io { .. } => error.into(),
-    })?;
-    let address = subnet::claim_address(Subnet::of(mesh.subnet), shop::FIRST_FREE_HOST)
-        .context("this mesh has no address left for another member")?;
-    let objects = mesh.objects.join(format!("{}{full}.yaml", control_plane::MEMBER_PREFIX));
-    Ok(Registration { _name: name, address, file, objects })
-}
-
 async fn in_mesh(args: &Args, mesh: &MeshState, tasks: &Tasks) -> anyhow::Result<Outcome> {
     let paths = MeshPaths::find(&mesh.name)?;
-    let registration = register(args, mesh, &paths)?;
-    let member = plan::member(args, registration.address.address(), DRAIN);
+    let spec = plan::spec(args, DRAIN);
+    let registration = Registration::take(&spec, mesh, &paths, shop::FIRST_FREE_HOST)?;
+    let prepared = plan::program(args).prepare(mesh, &spec, registration.address()).await?;
+    if let Some(reason) = &prepared.without {
+        output::note(&format!("meshctl: {}", without_namespace(&spec.name, reason)));
+    }
+    let member = spec.member(registration.address(), prepared.place());
     let supervisor = Supervisor::new(tasks);
     supervisor.start(member.sidecar(mesh, &paths));
     let outcome = match supervisor.ready(&member.sidecar_name(), START_DEADLINE).await {
-        Ok(()) => command(args, mesh, &member, &registration, tasks).await,
+        Ok(()) => command(&spec, mesh, prepared, &registration, tasks).await,
         Err(error) => Err(error.into()),
     };
     drop(registration);
@@ -184,67 +153,56 @@ async fn in_mesh(args: &Args, mesh: &MeshState, tasks: &Tasks) -> anyhow::Result
     outcome
 }
 
+/// One line: what is different, why, and what can be done about it.
+pub(crate) fn without_namespace(name: &str, reason: &str) -> String {
+    format!(
+        "`{name}` finds its sidecar by HTTP_PROXY alone, for it has no network namespace of its own: {reason}; --mode explicit asks for that"
+    )
+}
+
 /// Runs the command with a sidecar that is ready.
 async fn command(
-    args: &Args,
+    spec: &WorkloadSpec,
     mesh: &MeshState,
-    member: &Member,
+    prepared: Prepared,
     registration: &Registration,
     tasks: &Tasks,
 ) -> anyhow::Result<Outcome> {
     let mut signals = Signals::new()?;
-    let mut child = process::ourselves();
-    child.arg("__exec").args(&args.command).envs(plan::environment(mesh, member)).kill_on_drop(true);
-    for name in plan::REMOVED_VARIABLES {
-        child.env_remove(name);
-    }
-    let mut child = child.spawn().context("cannot start the command's watcher")?;
+    let mut running = prepared.go()?;
     let mut published = false;
-    let open = all_open(args);
-    tokio::pin!(open);
-    let status = loop {
+    loop {
         tokio::select! {
-            status = child.wait() => break status?,
-            () = &mut open, if !published => {
-                state::replace(&registration.objects, &plan::objects(args, member))
-                    .with_context(|| format!("cannot write `{}`", registration.objects.display()))?;
-                published = true;
-            }
-            signal = signals.next() => {
-                if signal == Signal::TERM && published && !args.ports.is_empty() {
-                    unpublish(mesh, registration, tasks).await;
+            event = running.next() => match event? {
+                Event::Ended(status) => return Ok(Outcome::Code(foreground::code(status))),
+                Event::Said(Said::Open) => {
+                    let service = spec.service().unwrap_or_default();
+                    registration.publish(&(spec.workload(registration.address()) + &service))?;
+                    published = true;
                 }
-                pass_on(&child, signal);
+                Event::Said(Said::Waiting(why)) => {
+                    output::note(&format!("meshctl: `{}` is not in the mesh yet: {why}", spec.name));
+                }
+                Event::Said(Said::Prepared | Said::Impossible(_)) => {}
+            },
+            signal = signals.next() => {
+                if signal == Signal::TERM && published && !spec.ports.is_empty() {
+                    leave(mesh, registration, tasks).await;
+                }
+                if let Some(signal) = foreground::to_pass_on(signal) {
+                    running.signal(signal);
+                }
             }
-        }
-    };
-    Ok(Outcome::Code(code(status)))
-}
-
-/// Ends when every port of the command accepts connections.
-async fn all_open(args: &Args) {
-    let began = tokio::time::Instant::now();
-    let mut told = false;
-    for port in &args.ports {
-        while !probe::open(SocketAddr::from((Ipv4Addr::LOCALHOST, port.number))).await {
-            if !told && began.elapsed() > PATIENCE {
-                let (name, number) = (&args.name, port.number);
-                output::note(&format!(
-                    "meshctl: `{name}` is not in the mesh yet: its command does not listen on 127.0.0.1:{number}"
-                ));
-                told = true;
-            }
-            tokio::time::sleep(probe::PACE).await;
         }
     }
 }
 
 /// Takes the member out of the mesh before it ends, so that no caller is surprised, and waits until all sidecars know.
-async fn unpublish(mesh: &MeshState, registration: &Registration, tasks: &Tasks) {
+async fn leave(mesh: &MeshState, registration: &Registration, tasks: &Tasks) {
     let gone = async {
-        let inspect = crate::client::inspect::Inspect::connect(mesh, tasks).await?;
+        let inspect = Inspect::connect(mesh, tasks).await?;
         let before = inspect.sync().await?.revision;
-        std::fs::remove_file(&registration.objects)?;
+        registration.withdraw();
         loop {
             let now = inspect.sync().await?;
             let known = now
@@ -259,48 +217,7 @@ async fn unpublish(mesh: &MeshState, registration: &Registration, tasks: &Tasks)
     };
     if !matches!(tokio::time::timeout(UNPUBLISH_DEADLINE, gone).await, Ok(Ok(()))) {
         // The command is told to end all the same; callers find out by themselves.
-        std::fs::remove_file(&registration.objects).ok();
+        registration.withdraw();
         tracing::warn!("cannot tell whether every sidecar knows that this member ends");
-    }
-}
-
-fn pass_on(watcher: &Child, signal: Signal) {
-    // A Ctrl-C in the terminal has reached the command without us: it is in the same process group.
-    let from_terminal = [std::io::stdin().is_terminal(), std::io::stderr().is_terminal()].contains(&true);
-    match signal {
-        Signal::INT if from_terminal => {}
-        Signal::INT => process::signal(watcher, INTERRUPT_COMMAND),
-        other => process::signal(watcher, other),
-    }
-}
-
-fn code(status: ExitStatus) -> u8 {
-    use std::os::unix::process::ExitStatusExt;
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
-}
-
-/// The signals that are the command's business.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.terminate.recv() => Signal::TERM,
-            _ = self.interrupt.recv() => Signal::INT,
-            _ = self.hangup.recv() => Signal::HUP,
-        }
     }
 }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use super::network;
 use super::paths::MeshPaths;
 use super::process::Launch;
 use super::state::{MemberState, MeshState};
@@ -26,6 +27,8 @@ pub(crate) const MAX_PORTS: usize = 14;
 pub(crate) struct Member {
     pub(crate) namespace: String,
     pub(crate) name: String,
+    /// Its identity: the name, unless it is one of several that are the same.
+    pub(crate) account: String,
     pub(crate) address: Ipv4Addr,
     /// Mesh port and the application's address behind it.
     pub(crate) inbound: Vec<(u16, SocketAddr)>,
@@ -34,6 +37,19 @@ pub(crate) struct Member {
     pub(crate) zone: Option<String>,
     /// How long open connections get after SIGTERM.
     pub(crate) drain: Duration,
+    pub(crate) place: Place,
+}
+
+/// Where the application runs, seen from its sidecar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Beside it: what is to go through the sidecar is sent to its ports.
+    Host,
+    /// In the network namespace of this process, where all traffic is captured.
+    Namespace {
+        /// The process; 0 while it is not there yet.
+        pid: u32,
+    },
 }
 
 /// A local port that stands for one port of a service.
@@ -49,6 +65,11 @@ impl Member {
     /// The HTTP proxy of its application.
     pub(crate) fn outbound_proxy(&self) -> SocketAddr {
         self.at(PROXY_PORT)
+    }
+
+    /// Local ports of the application's side that lead to services: they are not captured.
+    pub(crate) fn local_ports(&self) -> Vec<u16> {
+        self.outbound.iter().map(|outbound| outbound.listen.port()).collect()
     }
 
     /// Where its sidecar says that it is ready.
@@ -76,7 +97,7 @@ impl Member {
         let name = self.sidecar_name();
         let token = TokenFor {
             namespace: self.namespace.clone(),
-            service_account: self.name.clone(),
+            service_account: self.account.clone(),
             socket: mesh.ca.admin_socket.clone(),
             file: paths.tokens().join(&name),
         };
@@ -108,7 +129,15 @@ impl Member {
         for (port, app) in &self.inbound {
             option("--inbound", format!("{}={app}", self.at(*port)).into());
         }
-        option("--outbound-proxy", self.outbound_proxy().to_string().into());
+        match self.place {
+            Place::Host => option("--outbound-proxy", self.outbound_proxy().to_string().into()),
+            Place::Namespace { pid } => {
+                option("--network-of", pid.to_string().into());
+                for (name, value) in network::sidecar_options() {
+                    option(name, value.into());
+                }
+            }
+        }
         for outbound in &self.outbound {
             option(
                 "--outbound",
@@ -146,6 +175,8 @@ mod tests {
             }],
             zone: Some("east".into()),
             drain: Duration::from_secs(1),
+            account: "web".into(),
+            place: Place::Host,
         };
         let paths = MeshPaths::at("/m/test".into());
         let spec = member.sidecar(&control_plane::tests::state(&paths), &paths);

@@ -18,7 +18,8 @@ pub(crate) struct PortObject {
 }
 
 /// What is spoken on a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Protocol {
     /// HTTP/1.1
     #[default]
@@ -58,6 +59,8 @@ impl Protocol {
 pub(crate) struct WorkloadObject {
     pub(crate) namespace: String,
     pub(crate) name: String,
+    /// Its service account, where that is not its name.
+    pub(crate) account: Option<String>,
     pub(crate) address: Ipv4Addr,
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) ports: Vec<PortObject>,
@@ -91,6 +94,9 @@ pub(crate) fn workload(workload: &WorkloadObject) -> String {
     );
     map(&mut out, "  labels", "    ", &workload.labels);
     line(&mut out, format_args!("spec:\n  address: {}", workload.address));
+    if let Some(account) = &workload.account {
+        line(&mut out, format_args!("  serviceAccount: {account}"));
+    }
     if let Some(zone) = &workload.zone {
         line(&mut out, format_args!("  zone: {}", quoted(zone)));
     }
@@ -176,6 +182,7 @@ mod tests {
         let text = workload(&WorkloadObject {
             namespace: "shop".into(),
             name: "web".into(),
+            account: None,
             address: Ipv4Addr::new(127, 1, 2, 3),
             labels: labels(),
             ports: vec![port()],

@@ -64,6 +64,16 @@ impl MeshPaths {
         self.dir.join("mesh.json")
     }
 
+    /// The programs of `meshctl local up`.
+    pub(crate) fn roster(&self) -> PathBuf {
+        self.dir.join("local.json")
+    }
+
+    /// What `meshctl local up --detach` has to say. Not among the logs, which go when a mesh starts.
+    pub(crate) fn keeper_log(&self) -> PathBuf {
+        self.dir.join("local.log")
+    }
+
     /// Held by the process that runs the mesh.
     pub(crate) fn lock(&self) -> PathBuf {
         self.dir.join("lock")

@@ -26,21 +26,35 @@ pub(crate) enum Readiness {
 
 /// Asks the readiness page at `address`.
 pub(crate) async fn ready(address: SocketAddr) -> Readiness {
-    match timeout(ANSWER, ask(address)).await {
+    match timeout(ANSWER, ask(address, "/readyz")).await {
         Ok(Ok(answer)) => judge(&answer),
         Ok(Err(_)) => Readiness::NotYet("it does not listen yet".to_owned()),
         Err(_) => Readiness::NotYet("it does not answer".to_owned()),
     }
 }
 
-/// Whether a connection to `address` is accepted.
-pub(crate) async fn open(address: SocketAddr) -> bool {
-    matches!(timeout(ANSWER, TcpStream::connect(address)).await, Ok(Ok(_)))
+/// Asks for a page of an application; ready is any status below 400.
+pub(crate) async fn page(address: SocketAddr, path: &str) -> Readiness {
+    match timeout(ANSWER, ask(address, path)).await {
+        Ok(Ok(answer)) => welcome(&answer),
+        Ok(Err(error)) => Readiness::NotYet(error.to_string()),
+        Err(_) => Readiness::NotYet("it does not answer".to_owned()),
+    }
 }
 
-async fn ask(address: SocketAddr) -> std::io::Result<Vec<u8>> {
+fn welcome(answer: &[u8]) -> Readiness {
+    let text = String::from_utf8_lossy(answer);
+    let status = text.split_whitespace().nth(1).unwrap_or_default();
+    match status.parse::<u16>() {
+        Ok(200..=399) => Readiness::Ready,
+        Ok(status) => Readiness::NotYet(format!("status {status}")),
+        Err(_) => Readiness::NotYet("the answer is not HTTP".to_owned()),
+    }
+}
+
+async fn ask(address: SocketAddr, path: &str) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer).await?;
@@ -67,5 +81,12 @@ mod tests {
         let pending = judge(b"HTTP/1.1 503 Service Unavailable\r\n\r\npending:\n configuration\n");
         assert_eq!(pending, Readiness::NotYet("pending: configuration".to_owned()));
         assert_eq!(judge(b""), Readiness::NotYet("it does not answer".to_owned()));
+    }
+
+    #[test]
+    fn a_page_is_ready_below_400() {
+        assert_eq!(welcome(b"HTTP/1.1 302 Found\r\n\r\n"), Readiness::Ready);
+        assert_eq!(welcome(b"HTTP/1.1 404 Not Found\r\n\r\n"), Readiness::NotYet("status 404".to_owned()));
+        assert_eq!(welcome(b"SSH-2.0-x"), Readiness::NotYet("the answer is not HTTP".to_owned()));
     }
 }

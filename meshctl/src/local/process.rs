@@ -36,10 +36,17 @@ impl Launch {
 
 /// This binary, told who its parent is.
 pub(crate) fn ourselves() -> Command {
+    let mut command = alone();
+    command.env(PARENT_VARIABLE, std::process::id().to_string());
+    command
+}
+
+/// This binary, to live on when we do not.
+pub(crate) fn alone() -> Command {
     // The link still leads to the running binary after a new one was built in its place.
     let path = std::env::current_exe().ok().filter(|path| path.exists());
     let mut command = Command::new(path.unwrap_or_else(|| PathBuf::from("/proc/self/exe")));
-    command.arg0("meshctl").env(PARENT_VARIABLE, std::process::id().to_string());
+    command.arg0("meshctl").env_remove(PARENT_VARIABLE);
     command
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::local::control_plane::{self, ControlPlane, START_DEADLINE, StartError};
-use crate::local::member::{MESH_PORT, Member, Outbound};
+use crate::local::member::{MESH_PORT, Member, Outbound, Place};
 use crate::local::process::Launch;
 use crate::local::subnet::Subnet;
 use crate::local::supervisor::{ChildSpec, Kind};
@@ -61,11 +61,13 @@ fn visitor(subnet: Subnet) -> Member {
     Member {
         namespace: NAMESPACE.to_owned(),
         name: VISITOR.to_owned(),
+        account: VISITOR.to_owned(),
         address: subnet.host(VISITOR_HOST),
         inbound: Vec::new(),
         outbound: Vec::new(),
         zone: None,
         drain: DRAIN,
+        place: Place::Host,
     }
 }
 
@@ -79,11 +81,13 @@ fn member(subnet: Subnet, workload: &Workload) -> Member {
     Member {
         namespace: NAMESPACE.to_owned(),
         name: workload.name.to_owned(),
+        account: workload.name.to_owned(),
         address,
         inbound: vec![(MESH_PORT, listen(subnet, workload))],
         outbound: if workload.role == Role::Web { vec![cart] } else { Vec::new() },
         zone: None,
         drain: DRAIN,
+        place: Place::Host,
     }
 }
 

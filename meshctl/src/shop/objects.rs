@@ -24,6 +24,7 @@ pub(crate) fn members(subnet: Subnet) -> String {
         out.push_str(&workload(&WorkloadObject {
             namespace: NAMESPACE.to_owned(),
             name: w.name.to_owned(),
+            account: None,
             address: subnet.host(w.host),
             labels: labels(w),
             ports: vec![port(w.role)],
@@ -33,6 +34,7 @@ pub(crate) fn members(subnet: Subnet) -> String {
     out.push_str(&workload(&WorkloadObject {
         namespace: NAMESPACE.to_owned(),
         name: VISITOR.to_owned(),
+        account: None,
         address: subnet.host(VISITOR_HOST),
         labels: vec![pair("app", VISITOR)],
         ports: Vec::new(),

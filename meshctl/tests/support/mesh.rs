@@ -28,20 +28,37 @@ use tokio::net::TcpStream;
 /// Far longer than anything takes on a machine at full load; reached only when something is wrong.
 pub const DEADLINE: Duration = Duration::from_mins(2);
 
+#[path = "user.rs"]
+mod user;
+
+pub use user::User;
+
 /// A folder for meshes, gone at the end.
 pub struct Home {
     dir: TempDir,
     mesh: &'static str,
+    user: User,
 }
 
 impl Home {
     pub fn new(mesh: &'static str) -> Self {
-        Self { dir: tempfile::Builder::new().prefix("amime").tempdir().unwrap(), mesh }
+        Self::of(mesh, User::Ourselves)
+    }
+
+    /// The same for somebody else.
+    pub fn of(mesh: &'static str, user: User) -> Self {
+        Self { dir: tempfile::Builder::new().prefix("amime").tempdir().unwrap(), mesh, user }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     /// `meshctl` with these arguments, in this folder.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_meshctl"));
+        let mut command = Command::new(self.user.binary(self.dir.path()));
+        self.user.give(&mut command);
         command.args(["--mesh", self.mesh]).args(args).env("MESH_HOME", self.dir.path());
         command.env_remove("MESH_LOG").env_remove("MESH_PARENT_PID").stdin(Stdio::null());
         command

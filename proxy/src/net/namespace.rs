@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use mesh_lifecycle::dial;
@@ -66,11 +66,20 @@ pub fn join_user_namespace(pid: u32) -> Result<(), NamespaceError> {
     enter(pid, theirs, "user", LinkNameSpaceType::User)
 }
 
+/// Moves the calling thread into the network namespace of `pid`, if it is in another one.
+pub fn join_network_namespace(pid: u32) -> Result<(), NamespaceError> {
+    let theirs = link(pid, "net");
+    if same(&theirs, Path::new("/proc/thread-self/ns/net")) {
+        return Ok(());
+    }
+    enter(pid, theirs, "network", LinkNameSpaceType::Network)
+}
+
 fn link(pid: u32, kind: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/ns/{kind}"))
 }
 
-fn same(one: &std::path::Path, other: &std::path::Path) -> bool {
+fn same(one: &Path, other: &Path) -> bool {
     std::fs::read_link(one).ok().zip(std::fs::read_link(other).ok()).is_some_and(|(a, b)| a == b)
 }
 
@@ -89,7 +98,7 @@ impl Namespace {
         let (jobs, queue) = sync_channel::<Job>(WAITING);
         let (said, entered) = sync_channel(1);
         let live = move || {
-            let result = enter(pid, link(pid, "net"), "network", LinkNameSpaceType::Network);
+            let result = join_network_namespace(pid);
             let go_on = result.is_ok();
             // The other end waits for it.
             let told = said.send(result);

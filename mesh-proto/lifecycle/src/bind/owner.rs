@@ -16,12 +16,22 @@ pub struct Owner {
 /// The state `TCP_LISTEN` as `/proc/net/tcp` writes it.
 const LISTEN: &str = "0A";
 
-/// The process that listens on `addr` or on all addresses with its port.
-pub(super) fn of(addr: SocketAddr) -> Option<Owner> {
-    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
+/// Whether somebody in this process's network namespace listens on `addr` or on all addresses with its port. It connects to
+/// nobody.
+pub fn is_listened_on(addr: SocketAddr) -> bool {
+    listener_inode(addr).is_some()
+}
+
+fn listener_inode(addr: SocketAddr) -> Option<u64> {
+    ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| fs::read_to_string(table).ok())
-        .find_map(|table| listening_inode(&table, addr))?;
+        .find_map(|table| listening_inode(&table, addr))
+}
+
+/// The process that listens on `addr` or on all addresses with its port.
+pub(super) fn of(addr: SocketAddr) -> Option<Owner> {
+    let inode = listener_inode(addr)?;
     let wanted = format!("socket:[{inode}]");
     fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
         let pid = process.file_name().to_str()?.parse().ok()?;

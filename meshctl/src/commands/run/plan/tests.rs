@@ -1,8 +1,11 @@
 //! What the arguments of `meshctl run` are taken for.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use clap::Parser;
 
 use super::*;
+use crate::local::member::Place;
 
 #[derive(Debug, Parser)]
 struct Line {
@@ -20,10 +23,11 @@ fn objects_of_a_member_with_two_ports() {
     let args =
         args("--name api --namespace team --port 8080 --port 9090=admin --label tier=back --zone east -- x")
             .unwrap();
-    let member = member(&args, Ipv4Addr::new(127, 7, 0, 32), Duration::from_secs(5));
-    insta::assert_snapshot!(objects(&args, &member));
+    let spec = spec(&args, Duration::from_secs(5));
+    let address = Ipv4Addr::new(127, 7, 0, 32);
+    insta::assert_snapshot!(spec.workload(address) + &spec.service().unwrap());
     assert_eq!(
-        member.inbound,
+        spec.member(address, Place::Host).inbound,
         [
             (15006, SocketAddr::from(([127, 0, 0, 1], 8080))),
             (15007, SocketAddr::from(([127, 0, 0, 1], 9090)))
@@ -34,8 +38,7 @@ fn objects_of_a_member_with_two_ports() {
 #[test]
 fn a_member_without_ports_has_no_service() {
     let args = args("--name me -- curl").unwrap();
-    let text = objects(&args, &member(&args, Ipv4Addr::LOCALHOST, Duration::ZERO));
-    assert!(!text.contains("kind: Service\n"), "{text}");
+    assert_eq!(spec(&args, Duration::ZERO).service(), None);
 }
 
 #[test]
@@ -75,18 +78,4 @@ fn names_ports_and_labels_are_checked_before_anything_starts() {
     ] {
         assert!(args(line).is_err(), "{line}");
     }
-}
-
-#[test]
-fn names_of_the_mesh_are_not_excluded_from_the_proxy() {
-    let args = args("--name me -- x").unwrap();
-    let member = member(&args, Ipv4Addr::new(127, 7, 0, 32), Duration::ZERO);
-    let paths = crate::local::paths::MeshPaths::at("/m/test".into());
-    let environment = environment(&crate::local::control_plane::tests::state(&paths), &member);
-    let value = |name: &str| {
-        environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_str().unwrap())
-    };
-    assert_eq!(value("http_proxy"), Some("http://127.7.0.32:15001"));
-    assert_eq!(value("HTTP_PROXY"), value("http_proxy"));
-    assert_eq!(value("no_proxy"), Some("localhost,127.0.0.1,::1"));
 }

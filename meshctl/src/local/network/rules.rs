@@ -1,0 +1,45 @@
+//! The rules of capture in the namespace of a workload, and the options by which its sidecar knows of them: everything the
+//! workload opens goes to the sidecar, even what it opens to its own machine. What the sidecar opens to the
+//! workload carries a mark and goes where it is meant to.
+
+use mesh_capture::options::{Exclude, Inbound, Loopback, OUTBOUND_PORT, PROXY_MARK};
+use mesh_capture::range::Ports;
+use mesh_capture::{CaptureError, CaptureOptions};
+
+use super::Capture;
+
+/// Writes them.
+pub(super) fn apply(capture: &Capture) -> Result<(), CaptureError> {
+    mesh_capture::apply(&options(capture)).map(|_| ())
+}
+
+fn options(capture: &Capture) -> CaptureOptions {
+    CaptureOptions {
+        // Others reach the workload by its sidecar's ports outside.
+        inbound: Inbound::Pass,
+        loopback: Loopback::Capture,
+        exclude: Exclude {
+            outbound_ports: capture.not.iter().filter_map(|port| Ports::one(*port)).collect(),
+            ..Exclude::default()
+        },
+        ..CaptureOptions::by_mark(PROXY_MARK)
+    }
+}
+
+/// The options of a sidecar whose workload is in such a namespace.
+pub(crate) fn sidecar_options() -> Vec<(&'static str, String)> {
+    vec![("--capture-outbound", OUTBOUND_PORT.to_string()), ("--mark", PROXY_MARK.to_string())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_options_contradict_nothing_and_leave_local_ports_of_services_alone() {
+        let options = options(&Capture { not: vec![9000] });
+        assert_eq!(options.problems(), []);
+        let rules = mesh_capture::dry_run(&options).unwrap();
+        assert!(["9000", "15001"].iter().all(|port| rules.contains(port)), "{rules}");
+    }
+}
