@@ -11,6 +11,7 @@ pub mod crds;
 pub mod gateway;
 pub mod lower;
 pub mod scalars;
+pub mod streams;
 pub mod traffic;
 
 use std::fmt;
@@ -24,6 +25,7 @@ use mesh_model::name::Name;
 pub use amime::{MeshConfig, Workload};
 pub use backend_policy::XBackendTrafficPolicy;
 pub use gateway::{GrpcRoute, HttpRoute};
+pub use streams::StreamRoute;
 pub use traffic::TrafficPolicy;
 
 /// The kinds that the controller reads.
@@ -39,6 +41,12 @@ pub enum Kind {
     HttpRoute,
     /// `gateway.networking.k8s.io/v1 GRPCRoute`.
     GrpcRoute,
+    /// `gateway.networking.k8s.io/v1 TCPRoute`.
+    TcpRoute,
+    /// `gateway.networking.k8s.io/v1 TLSRoute`.
+    TlsRoute,
+    /// `gateway.networking.k8s.io/v1 UDPRoute`.
+    UdpRoute,
     /// `amime.io/v1alpha1 MeshConfig`.
     MeshConfig,
     /// `amime.io/v1alpha1 Workload`.
@@ -51,12 +59,15 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, with its `apiVersion` and `kind`.
-    pub const ALL: [(Self, &'static str, &'static str); 9] = [
+    pub const ALL: [(Self, &'static str, &'static str); 12] = [
         (Self::Service, "v1", "Service"),
         (Self::EndpointSlice, "discovery.k8s.io/v1", "EndpointSlice"),
         (Self::Namespace, "v1", "Namespace"),
         (Self::HttpRoute, "gateway.networking.k8s.io/v1", "HTTPRoute"),
         (Self::GrpcRoute, "gateway.networking.k8s.io/v1", "GRPCRoute"),
+        (Self::TcpRoute, "gateway.networking.k8s.io/v1", "TCPRoute"),
+        (Self::TlsRoute, "gateway.networking.k8s.io/v1", "TLSRoute"),
+        (Self::UdpRoute, "gateway.networking.k8s.io/v1", "UDPRoute"),
         (Self::MeshConfig, "amime.io/v1alpha1", "MeshConfig"),
         (Self::Workload, "amime.io/v1alpha1", "Workload"),
         (Self::TrafficPolicy, "amime.io/v1alpha1", "TrafficPolicy"),
@@ -71,6 +82,9 @@ impl Kind {
             Self::Namespace => "Namespace",
             Self::HttpRoute => "HTTPRoute",
             Self::GrpcRoute => "GRPCRoute",
+            Self::TcpRoute => "TCPRoute",
+            Self::TlsRoute => "TLSRoute",
+            Self::UdpRoute => "UDPRoute",
             Self::MeshConfig => "MeshConfig",
             Self::Workload => "Workload",
             Self::TrafficPolicy => "TrafficPolicy",
@@ -86,6 +100,9 @@ impl Kind {
             | Self::EndpointSlice
             | Self::HttpRoute
             | Self::GrpcRoute
+            | Self::TcpRoute
+            | Self::TlsRoute
+            | Self::UdpRoute
             | Self::Workload
             | Self::TrafficPolicy
             | Self::XBackendTrafficPolicy => Scope::Namespaced,
@@ -148,6 +165,12 @@ pub enum Object {
     HttpRoute(Arc<HttpRoute>),
     /// A GRPCRoute.
     GrpcRoute(Arc<GrpcRoute>),
+    /// A TCPRoute.
+    TcpRoute(Arc<StreamRoute>),
+    /// A TLSRoute.
+    TlsRoute(Arc<StreamRoute>),
+    /// A UDPRoute.
+    UdpRoute(Arc<StreamRoute>),
     /// A MeshConfig.
     MeshConfig(Arc<MeshConfig>),
     /// A Workload.
@@ -167,6 +190,7 @@ impl Object {
             Self::Namespace(o) => &o.metadata,
             Self::HttpRoute(o) => &o.metadata,
             Self::GrpcRoute(o) => &o.metadata,
+            Self::TcpRoute(o) | Self::TlsRoute(o) | Self::UdpRoute(o) => &o.metadata,
             Self::MeshConfig(o) => &o.metadata,
             Self::Workload(o) => &o.metadata,
             Self::TrafficPolicy(o) => &o.metadata,

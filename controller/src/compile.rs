@@ -2,7 +2,7 @@
 //! result. It must not know streams, files or the wire.
 //!
 //! [`settings`] fills in the MeshConfig's defaults, [`services`] and [`endpoints`] follow selectors and slices, [`routes`]
-//! resolves parents and backends, [`policies`] attaches policies and settles their conflicts, [`own`] turns endpoints round: what
+//! resolves parents and backends, [`streams`] those of connections, [`policies`] attaches policies and settles their conflicts, [`own`] turns endpoints round: what
 //! each workload serves, and [`addresses`] finds what each IP address is.
 
 pub mod addresses;
@@ -12,6 +12,7 @@ pub mod policies;
 pub mod routes;
 pub mod services;
 pub mod settings;
+pub mod streams;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ use mesh_model::route::Route;
 use mesh_model::service::{OwnServices, Service};
 use mesh_model::settings::MeshSettings;
 use mesh_model::spiffe::TrustDomain;
+use mesh_model::stream::StreamRoute;
 use mesh_model::traffic::TrafficPolicy;
 
 use crate::api::ObjectKey;
@@ -39,6 +41,8 @@ pub struct Compiled {
     pub services: BTreeMap<ServiceName, (Service, Endpoints)>,
     /// Routes, ordered by id.
     pub routes: Vec<Arc<Route>>,
+    /// Routes of connections, ordered by id.
+    pub streams: Vec<Arc<StreamRoute>>,
     /// Policies that count somewhere, ordered by name, each with the targets where it does.
     pub policies: Vec<Arc<TrafficPolicy>>,
     /// What each workload serves; those that serve nothing are not there.
@@ -80,6 +84,7 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
     let mesh = settings::compile(index, trust_domain, &mut reports);
     let services = services::compile(index, &mesh, &mut reports);
     let routes = routes::compile(index, &services, &mut reports);
+    let streams = streams::compile(index, &services, &routes, &mut reports);
     let policies = policies::compile(index, &services, &mut reports);
     for (key, entry) in index.namespaces.store.iter() {
         reports.object(key, &entry.origin, None);
@@ -89,7 +94,7 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
     }
     let own = own::compile(&services, &mut reports);
     let addresses = addresses::compile(index, &mesh, &services, &mut reports);
-    Compiled { mesh, services, routes, policies, own, addresses, objects: reports.objects }
+    Compiled { mesh, services, routes, streams, policies, own, addresses, objects: reports.objects }
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub struct Index {
     pub slices: slices::Slices,
     /// Namespaces.
     pub namespaces: namespaces::Namespaces,
-    /// HTTPRoutes and GRPCRoutes.
+    /// Routes of every kind.
     pub routes: routes::Routes,
     /// The MeshConfig.
     pub settings: settings::Settings,
@@ -84,6 +84,9 @@ impl Index {
             Object::Namespace(object) => self.namespaces.store.apply(key, object, origin),
             Object::HttpRoute(object) => self.routes.http.apply(key, object, origin),
             Object::GrpcRoute(object) => self.routes.grpc.apply(key, object, origin),
+            Object::TcpRoute(object) => self.routes.tcp.apply(key, object, origin),
+            Object::TlsRoute(object) => self.routes.tls.apply(key, object, origin),
+            Object::UdpRoute(object) => self.routes.udp.apply(key, object, origin),
             Object::MeshConfig(object) => self.settings.store.apply(key, object, origin),
             Object::Workload(object) => self.workloads.store.apply(key, object, origin),
             Object::TrafficPolicy(object) => self.policies.traffic.apply(key, object, origin),
@@ -98,6 +101,9 @@ impl Index {
             Kind::Namespace => self.namespaces.store.delete(key),
             Kind::HttpRoute => self.routes.http.delete(key),
             Kind::GrpcRoute => self.routes.grpc.delete(key),
+            Kind::TcpRoute => self.routes.tcp.delete(key),
+            Kind::TlsRoute => self.routes.tls.delete(key),
+            Kind::UdpRoute => self.routes.udp.delete(key),
             Kind::MeshConfig => self.settings.store.delete(key),
             Kind::Workload => self.workloads.store.delete(key),
             Kind::TrafficPolicy => self.policies.traffic.delete(key),

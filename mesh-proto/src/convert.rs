@@ -18,6 +18,7 @@ use mesh_model::endpoint::Endpoints;
 use mesh_model::route::{Route, RouteId};
 use mesh_model::service::{OwnServices, Service};
 use mesh_model::settings::MeshSettings;
+use mesh_model::stream::StreamRoute;
 use mesh_model::traffic::TrafficPolicy;
 use prost::Message;
 
@@ -42,11 +43,14 @@ pub enum ModelResource {
     Own(OwnServices),
     /// What an IP address is.
     Address(Address),
+    /// A route of connections.
+    Stream(StreamRoute),
 }
 
 impl ModelResource {
     /// The name on the wire: `mesh`, `own`, `service/NS/NAME`, `endpoints/NS/NAME`, `httproute/NS/NAME`,
-    /// `grpcroute/NS/NAME`, `trafficpolicy/NS/NAME` or `address/IP`.
+    /// `grpcroute/NS/NAME`, `trafficpolicy/NS/NAME`, `address/IP`,
+    /// `tcproute/NS/NAME` or `tlsroute/NS/NAME`.
     pub fn name(&self) -> String {
         match self {
             Self::Mesh(_) => MESH.to_owned(),
@@ -56,6 +60,7 @@ impl ModelResource {
             Self::Policy(policy) => policy.resource_name(),
             Self::Own(_) => OWN.to_owned(),
             Self::Address(address) => address_name(address.ip),
+            Self::Stream(route) => route.id.to_string(),
         }
     }
 
@@ -67,6 +72,7 @@ impl ModelResource {
         match &mut wire.body {
             Some(Body::Route(route)) => route.origin.clear(),
             Some(Body::Policy(policy)) => policy.origin.clear(),
+            Some(Body::Stream(route)) => route.origin.clear(),
             Some(Body::Mesh(_) | Body::Service(_) | Body::Endpoints(_) | Body::Own(_) | Body::Address(_))
             | None => {}
         }

@@ -30,6 +30,10 @@ pub fn check(key: &ObjectKey, object: &Object) -> Vec<Fault> {
             lower::check_rules(route.spec.rules.len(), names, &mut findings);
             collect(lower::grpc_rules(route), &mut findings);
         }
+        Object::TcpRoute(route) | Object::TlsRoute(route) | Object::UdpRoute(route) => {
+            check_parents(&route.spec.parent_refs, &mut findings);
+            findings.faults.append(&mut lower::streams::lower(key.kind, route).findings.faults);
+        }
         Object::Service(service) => check_service(service, &mut findings),
         Object::EndpointSlice(slice) => check_slice(slice, &mut findings),
         Object::MeshConfig(config) => check_mesh_config(key, config, &mut findings),

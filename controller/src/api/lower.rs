@@ -9,6 +9,7 @@ pub mod filters;
 pub mod matches;
 pub mod scalars;
 pub mod session;
+pub mod streams;
 pub mod traffic;
 
 use std::time::Duration;

@@ -24,7 +24,7 @@ use crate::api::{ObjectKey, gateway};
 use crate::index::Index;
 use crate::status::{Condition, ConditionType};
 
-type Services = BTreeMap<ServiceName, (Service, Endpoints)>;
+pub(super) type Services = BTreeMap<ServiceName, (Service, Endpoints)>;
 
 /// Compiles every route that is attached to a Service.
 pub fn compile(index: &Index, services: &Services, reports: &mut Reports) -> Vec<Arc<Route>> {
@@ -73,7 +73,8 @@ impl Source<'_> {
     fn compile(self, services: &Services, reports: &mut Reports) -> Option<Arc<Route>> {
         let id = RouteId { kind: self.kind, name: self.key.model_name()? };
         let mut conditions = Vec::new();
-        let parents = self.parents(services, &mut conditions);
+        let refs = self.refs();
+        let parents = refs.parents(services, &mut conditions);
         if self.hostnames > 0 {
             conditions.push(Condition::noted(
                 ConditionType::Accepted,
@@ -97,7 +98,96 @@ impl Source<'_> {
         (!parents.is_empty()).then(|| Arc::new(Route { id, parents, rules, created, origin }))
     }
 
-    fn parents(&self, services: &Services, conditions: &mut Vec<Condition>) -> Vec<ParentRef> {
+    fn refs(&self) -> Refs<'_> {
+        Refs { key: self.key, parents: self.parents }
+    }
+
+    fn rule(
+        &self,
+        rule: &LoweredRule,
+        own: Option<&Backend>,
+        services: &Services,
+        conditions: &mut Vec<Condition>,
+    ) -> Rule {
+        let (mut filters, mut backends) = (Vec::new(), Vec::new());
+        if let Some(first) = rule.findings.unsupported.first() {
+            for fault in &rule.findings.unsupported {
+                let message = format!("{}; requests of this rule get 500", fault.message);
+                conditions.push(Condition::failed(
+                    ConditionType::Accepted,
+                    "UnsupportedValue",
+                    fault.field.clone(),
+                    message,
+                ));
+            }
+            let target =
+                BackendTarget::Invalid { reference: first.field.clone(), reason: first.message.clone() };
+            backends.push(Backend { target, weight: 1, filters: Vec::new() });
+        } else {
+            filters = self.filters(&rule.filters, services, conditions);
+            for backend in &rule.backends {
+                backends.push(self.backend(backend, services, conditions));
+            }
+            if backends.is_empty() && !rule.filters.iter().any(LoweredFilter::redirects) {
+                backends.extend(own.cloned());
+            }
+        }
+        Rule {
+            name: rule.name.clone(),
+            matches: rule.matches.clone(),
+            filters,
+            backends,
+            timeouts: rule.timeouts,
+            retry: rule.retry.clone(),
+            session: rule.session.clone(),
+        }
+    }
+
+    fn filters(
+        &self,
+        filters: &[LoweredFilter],
+        services: &Services,
+        conditions: &mut Vec<Condition>,
+    ) -> Vec<Filter> {
+        let one = |filter: &LoweredFilter| match filter {
+            LoweredFilter::Ready(filter) => filter.clone(),
+            LoweredFilter::Mirror { reference, share } => {
+                let target = self.refs().target(reference, services).unwrap_or_else(|invalid| {
+                    self.refs().invalid(reference, invalid, "nothing is copied there", conditions)
+                });
+                Filter::Mirror(Mirror { target, share: *share })
+            }
+        };
+        filters.iter().map(one).collect()
+    }
+
+    fn backend(
+        &self,
+        backend: &LoweredBackend,
+        services: &Services,
+        conditions: &mut Vec<Condition>,
+    ) -> Backend {
+        let reference = &backend.reference;
+        let target = supported(backend).and_then(|()| self.refs().target(reference, services));
+        let target = target.unwrap_or_else(|invalid| {
+            self.refs().invalid(reference, invalid, "its share of requests gets 500", conditions)
+        });
+        let filters = match &target {
+            BackendTarget::Service { .. } => self.filters(&backend.filters, services, conditions),
+            BackendTarget::Invalid { .. } => Vec::new(),
+        };
+        Backend { target, weight: backend.weight, filters }
+    }
+}
+
+/// What a route object refers to.
+pub(super) struct Refs<'a> {
+    pub(super) key: &'a ObjectKey,
+    pub(super) parents: &'a [gateway::ParentRef],
+}
+
+impl Refs<'_> {
+    pub(super) fn parents(&self, services: &Services, conditions: &mut Vec<Condition>) -> Vec<ParentRef> {
         let mut parents = Vec::new();
         let mut refuse = |reason: &'static str, field: String, message: String| {
             conditions.push(Condition::failed(ConditionType::Accepted, reason, field, message));
@@ -176,85 +266,8 @@ impl Source<'_> {
         parents
     }
 
-    fn rule(
-        &self,
-        rule: &LoweredRule,
-        own: Option<&Backend>,
-        services: &Services,
-        conditions: &mut Vec<Condition>,
-    ) -> Rule {
-        let (mut filters, mut backends) = (Vec::new(), Vec::new());
-        if let Some(first) = rule.findings.unsupported.first() {
-            for fault in &rule.findings.unsupported {
-                let message = format!("{}; requests of this rule get 500", fault.message);
-                conditions.push(Condition::failed(
-                    ConditionType::Accepted,
-                    "UnsupportedValue",
-                    fault.field.clone(),
-                    message,
-                ));
-            }
-            let target =
-                BackendTarget::Invalid { reference: first.field.clone(), reason: first.message.clone() };
-            backends.push(Backend { target, weight: 1, filters: Vec::new() });
-        } else {
-            filters = self.filters(&rule.filters, services, conditions);
-            for backend in &rule.backends {
-                backends.push(self.backend(backend, services, conditions));
-            }
-            if backends.is_empty() && !rule.filters.iter().any(LoweredFilter::redirects) {
-                backends.extend(own.cloned());
-            }
-        }
-        Rule {
-            name: rule.name.clone(),
-            matches: rule.matches.clone(),
-            filters,
-            backends,
-            timeouts: rule.timeouts,
-            retry: rule.retry.clone(),
-            session: rule.session.clone(),
-        }
-    }
-
-    fn filters(
-        &self,
-        filters: &[LoweredFilter],
-        services: &Services,
-        conditions: &mut Vec<Condition>,
-    ) -> Vec<Filter> {
-        let one = |filter: &LoweredFilter| match filter {
-            LoweredFilter::Ready(filter) => filter.clone(),
-            LoweredFilter::Mirror { reference, share } => {
-                let target = self.target(reference, services).unwrap_or_else(|invalid| {
-                    self.invalid(reference, invalid, "nothing is copied there", conditions)
-                });
-                Filter::Mirror(Mirror { target, share: *share })
-            }
-        };
-        filters.iter().map(one).collect()
-    }
-
-    fn backend(
-        &self,
-        backend: &LoweredBackend,
-        services: &Services,
-        conditions: &mut Vec<Condition>,
-    ) -> Backend {
-        let reference = &backend.reference;
-        let target = supported(backend).and_then(|()| self.target(reference, services));
-        let target = target.unwrap_or_else(|invalid| {
-            self.invalid(reference, invalid, "its share of requests gets 500", conditions)
-        });
-        let filters = match &target {
-            BackendTarget::Service { .. } => self.filters(&backend.filters, services, conditions),
-            BackendTarget::Invalid { .. } => Vec::new(),
-        };
-        Backend { target, weight: backend.weight, filters }
-    }
-
     /// Says that a reference leads nowhere and what that means, and gives what takes its place.
-    fn invalid(
+    pub(super) fn invalid(
         &self,
         reference: &Reference,
         invalid: Invalid,
@@ -273,7 +286,11 @@ impl Source<'_> {
         reference.namespace.as_deref().unwrap_or(&self.key.namespace)
     }
 
-    fn target(&self, reference: &Reference, services: &Services) -> Result<BackendTarget, Invalid> {
+    pub(super) fn target(
+        &self,
+        reference: &Reference,
+        services: &Services,
+    ) -> Result<BackendTarget, Invalid> {
         let refs = |reason, part: &str, message: String| {
             let field = format!("{}.{part}", reference.field);
             Invalid { condition: ConditionType::ResolvedRefs, reason, field, message }
@@ -307,7 +324,7 @@ impl Source<'_> {
 }
 
 /// Fails where a backend has filters that the mesh does not do.
-fn supported(backend: &LoweredBackend) -> Result<(), Invalid> {
+pub(super) fn supported(backend: &LoweredBackend) -> Result<(), Invalid> {
     let Some(fault) = backend.unsupported.first() else { return Ok(()) };
     let (field, message) = (fault.field.clone(), fault.message.clone());
     Err(Invalid { condition: ConditionType::Accepted, reason: "UnsupportedValue", field, message })
@@ -320,7 +337,7 @@ pub(super) fn created(metadata: &ObjectMeta) -> u64 {
 }
 
 /// A reference that leads nowhere.
-struct Invalid {
+pub(super) struct Invalid {
     condition: ConditionType,
     reason: &'static str,
     field: String,

@@ -7,8 +7,9 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use mesh_model::address::{Address, Meaning, Sought};
 use mesh_model::name::{ServiceName, WorkloadName};
-use mesh_model::route::{BackendTarget, Filter, Route, RouteId};
+use mesh_model::route::{BackendTarget, Filter, ParentRef, Route, RouteId};
 use mesh_model::service::OwnServices;
+use mesh_model::stream::StreamRoute;
 use mesh_model::traffic::PolicyTarget;
 use mesh_proto::convert::{self, ModelResource};
 use prost::Message;
@@ -105,14 +106,11 @@ impl Snapshot {
         }
         for route in &compiled.routes {
             let attached = builder.route(route, of_routes.remove(&route.id).unwrap_or_default());
-            let mut parents: Vec<&ServiceName> = route.parents.iter().map(|parent| &parent.service).collect();
-            parents.sort_unstable();
-            parents.dedup();
-            for parent in parents {
-                if let Some(entry) = services.get_mut(parent) {
-                    entry.routes.push(attached.clone());
-                }
-            }
+            attach(&mut services, &route.parents, &attached);
+        }
+        for route in &compiled.streams {
+            let attached = builder.stream(route);
+            attach(&mut services, &route.parents, &attached);
         }
         let serves_nothing = own(None, &OwnServices::default());
         let known = |workload| before.and_then(|before| before.own.get(workload));
@@ -255,6 +253,18 @@ impl Entry {
     }
 }
 
+/// Puts a route beside each of its parents.
+fn attach(services: &mut BTreeMap<ServiceName, Entry>, parents: &[ParentRef], route: &AttachedRoute) {
+    let mut parents: Vec<&ServiceName> = parents.iter().map(|parent| &parent.service).collect();
+    parents.sort_unstable();
+    parents.dedup();
+    for parent in parents {
+        if let Some(entry) = services.get_mut(parent) {
+            entry.routes.push(route.clone());
+        }
+    }
+}
+
 /// What a workload serves, as it was encoded before if that is the same.
 fn own(known: Option<&Arc<Resource>>, services: &OwnServices) -> Arc<Resource> {
     let model = ModelResource::Own(services.clone());
@@ -301,16 +311,33 @@ impl Builder<'_> {
             policies: policies.into(),
         }
     }
+
+    fn stream(&mut self, route: &StreamRoute) -> AttachedRoute {
+        let mut backends: Vec<ServiceName> =
+            route.backends.iter().filter_map(|backend| service_of(&backend.target)).collect();
+        backends.sort_unstable();
+        backends.dedup();
+        AttachedRoute {
+            resource: self.encode(&ModelResource::Stream(route.clone())),
+            namespace: route.id.name.namespace().into(),
+            backends: backends.into(),
+            policies: Arc::new([]),
+        }
+    }
+}
+
+/// The service of a backend, if it has one.
+fn service_of(target: &BackendTarget) -> Option<ServiceName> {
+    match target {
+        BackendTarget::Service { service, .. } => Some(service.clone()),
+        BackendTarget::Invalid { .. } => None,
+    }
 }
 
 /// Every service that requests of a route, or copies of them, may go to.
 fn backends(route: &Route) -> Vec<ServiceName> {
-    let service = |target: &BackendTarget| match target {
-        BackendTarget::Service { service, .. } => Some(service.clone()),
-        BackendTarget::Invalid { .. } => None,
-    };
     let mirror = |filter: &Filter| match filter {
-        Filter::Mirror(mirror) => service(&mirror.target),
+        Filter::Mirror(mirror) => service_of(&mirror.target),
         Filter::RequestHeaders(_)
         | Filter::ResponseHeaders(_)
         | Filter::Redirect(_)
@@ -321,7 +348,7 @@ fn backends(route: &Route) -> Vec<ServiceName> {
     for rule in &route.rules {
         services.extend(rule.filters.iter().filter_map(mirror));
         for backend in &rule.backends {
-            services.extend(service(&backend.target));
+            services.extend(service_of(&backend.target));
             services.extend(backend.filters.iter().filter_map(mirror));
         }
     }

@@ -226,6 +226,9 @@ fn parse(kind: Kind, node: &Node) -> Result<(Object, Vec<String>), Fault> {
         Kind::Namespace => one(node, Object::Namespace),
         Kind::HttpRoute => one(node, Object::HttpRoute),
         Kind::GrpcRoute => one(node, Object::GrpcRoute),
+        Kind::TcpRoute => one(node, Object::TcpRoute),
+        Kind::TlsRoute => one(node, Object::TlsRoute),
+        Kind::UdpRoute => one(node, Object::UdpRoute),
         Kind::MeshConfig => one(node, Object::MeshConfig),
         Kind::Workload => one(node, Object::Workload),
         Kind::TrafficPolicy => one(node, Object::TrafficPolicy),
@@ -243,6 +246,9 @@ fn fill_namespace(object: &mut Object, key: &ObjectKey) {
         Object::EndpointSlice(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::HttpRoute(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::GrpcRoute(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
+        Object::TcpRoute(o) | Object::TlsRoute(o) | Object::UdpRoute(o) => {
+            fill(o, |o| &mut o.metadata.namespace, &key.namespace);
+        }
         Object::Workload(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::TrafficPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::XBackendTrafficPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),

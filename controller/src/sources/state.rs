@@ -320,6 +320,9 @@ fn same(a: &Object, b: &Object) -> bool {
         (Object::Namespace(a), Object::Namespace(b)) => a == b,
         (Object::HttpRoute(a), Object::HttpRoute(b)) => a == b,
         (Object::GrpcRoute(a), Object::GrpcRoute(b)) => a == b,
+        (Object::TcpRoute(a), Object::TcpRoute(b))
+        | (Object::TlsRoute(a), Object::TlsRoute(b))
+        | (Object::UdpRoute(a), Object::UdpRoute(b)) => a == b,
         (Object::MeshConfig(a), Object::MeshConfig(b)) => a == b,
         (Object::Workload(a), Object::Workload(b)) => a == b,
         (Object::TrafficPolicy(a), Object::TrafficPolicy(b)) => a == b,
@@ -330,6 +333,9 @@ fn same(a: &Object, b: &Object) -> bool {
             | Object::Namespace(_)
             | Object::HttpRoute(_)
             | Object::GrpcRoute(_)
+            | Object::TcpRoute(_)
+            | Object::TlsRoute(_)
+            | Object::UdpRoute(_)
             | Object::MeshConfig(_)
             | Object::Workload(_)
             | Object::TrafficPolicy(_)

@@ -8,10 +8,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::endpoint::{Endpoint, EndpointState, Transport};
+use crate::host::Host;
 use crate::name::{ServiceName, WorkloadName};
-
-/// Longest host name. Source: RFC 1035, 2.3.4.
-const MAX_HOST: usize = 253;
 
 /// What a proxy asks about when it has no service's name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,10 +19,6 @@ pub enum Sought {
     /// A host, in lower case and without a final dot.
     Host(Host),
 }
-
-/// A host name that is no IP address: labels of letters, digits, `-` and `_`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Host(Box<str>);
 
 /// Why a text is neither an address nor a host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,28 +50,6 @@ impl fmt::Display for Sought {
             Self::Address(ip) => ip.fmt(f),
             Self::Host(host) => f.write_str(host.as_str()),
         }
-    }
-}
-
-impl Host {
-    /// From a text; `None` if it is no host name, or an IP address.
-    pub fn parse(text: &str) -> Option<Self> {
-        let text = text.strip_suffix('.').unwrap_or(text);
-        let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        let label = |label: &str| !label.is_empty() && label.len() <= 63 && label.bytes().all(good);
-        let host = text.len() <= MAX_HOST && text.split('.').all(label) && text.parse::<IpAddr>().is_err();
-        host.then(|| Self(text.to_ascii_lowercase().into()))
-    }
-
-    /// As text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

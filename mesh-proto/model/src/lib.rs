@@ -12,6 +12,7 @@ pub mod endpoint;
 pub mod explain;
 pub mod failure;
 pub mod head;
+pub mod host;
 pub mod name;
 pub mod route;
 #[cfg(test)]
@@ -19,4 +20,5 @@ mod sample;
 pub mod service;
 pub mod settings;
 pub mod spiffe;
+pub mod stream;
 pub mod traffic;

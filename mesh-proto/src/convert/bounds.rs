@@ -38,6 +38,8 @@ pub const PRIORITY: u32 = 127;
 pub const OWN: usize = 1_024;
 /// Ports that are known of one address.
 pub const SERVED: usize = 4_096;
+/// Host names of a route.
+pub const HOSTS: usize = 256;
 /// Targets of a policy.
 pub const TARGETS: usize = 256;
 /// Entries of a list of statuses or kinds of failures.

@@ -4,6 +4,7 @@ mod address;
 mod field;
 mod policy;
 mod route;
+mod stream;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -42,6 +43,7 @@ fn body_of(name: &str, body: Option<wire::resource::Body>) -> Result<ModelResour
         Some(wire::resource::Body::Policy(one)) => ModelResource::Policy(policy::policy(one)?),
         Some(wire::resource::Body::Own(all)) => ModelResource::Own(own(all)?),
         Some(wire::resource::Body::Address(one)) => ModelResource::Address(address::address(one)?),
+        Some(wire::resource::Body::Stream(one)) => ModelResource::Stream(stream::stream(one)?),
     };
     let own = model.name();
     if own == name {

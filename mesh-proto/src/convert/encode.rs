@@ -2,14 +2,15 @@
 
 mod address;
 mod policy;
+mod stream;
 
 use std::time::Duration;
 
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, Transport};
 use mesh_model::name::ServiceName;
 use mesh_model::route::{
-    Backend, BackendTarget, Cors, Filter, GrpcMatch, HeaderEdit, Match, Mirror, PathMatch, PathRewrite,
-    Pattern, Redirect, Route, RouteKind, Rule, Target, TextMatch, UrlRewrite, ValueMatch,
+    Backend, BackendTarget, Cors, Filter, GrpcMatch, HeaderEdit, Match, Mirror, ParentRef, PathMatch,
+    PathRewrite, Pattern, Redirect, Route, RouteKind, Rule, Target, TextMatch, UrlRewrite, ValueMatch,
 };
 use mesh_model::service::{OwnServices, Protocol, Service};
 use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
@@ -28,6 +29,7 @@ pub fn encode(resource: &ModelResource) -> wire::Resource {
         ModelResource::Policy(one) => wire::resource::Body::Policy(policy(one)),
         ModelResource::Own(all) => wire::resource::Body::Own(own(all)),
         ModelResource::Address(one) => wire::resource::Body::Address(address::address(one)),
+        ModelResource::Stream(one) => wire::resource::Body::Stream(stream::stream(one)),
     };
     wire::Resource { name: resource.name(), version: String::new(), body: Some(body) }
 }
@@ -136,18 +138,18 @@ pub fn route(route: &Route) -> wire::Route {
         kind: route_kind(route.id.kind).into(),
         namespace: route.id.name.namespace().to_owned(),
         name: route.id.name.name().to_owned(),
-        parents: route
-            .parents
-            .iter()
-            .map(|parent| wire::ParentRef {
-                namespace: parent.service.0.namespace().to_owned(),
-                name: parent.service.0.name().to_owned(),
-                port: parent.port.unwrap_or(0).into(),
-            })
-            .collect(),
+        parents: route.parents.iter().map(parent).collect(),
         rules: route.rules.iter().map(rule).collect(),
         created: route.created,
         origin: route.origin.clone(),
+    }
+}
+
+fn parent(parent: &ParentRef) -> wire::ParentRef {
+    wire::ParentRef {
+        namespace: parent.service.0.namespace().to_owned(),
+        name: parent.service.0.name().to_owned(),
+        port: parent.port.unwrap_or(0).into(),
     }
 }
 

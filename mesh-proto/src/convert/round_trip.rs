@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mesh_model::address::{Meaning, Member, Served, ServedPort};
 use mesh_model::endpoint::{Endpoint, EndpointState, PortEndpoints, Transport};
+use mesh_model::host::HostPattern;
 use mesh_model::name::{Name, ServiceName, WorkloadName};
 use mesh_model::route::{
     Backend, BackendTarget, Cors, Filter, GrpcMatch, HeaderEdit, Match, Mirror, ParentRef, PathMatch,
@@ -14,6 +15,7 @@ use mesh_model::route::{
 use mesh_model::service::{OwnPort, Protocol, ServicePort};
 use mesh_model::settings::{MtlsMode, OutboundMode};
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
+use mesh_model::stream::{StreamId, StreamKind};
 use mesh_model::traffic::Ppm;
 use proptest::collection::vec;
 use proptest::option;
@@ -281,6 +283,33 @@ fn route() -> impl Strategy<Value = Route> {
     )
 }
 
+fn stream() -> impl Strategy<Value = StreamRoute> {
+    let parent = (service_name(), option::of(port())).prop_map(|(service, port)| ParentRef { service, port });
+    let host = "(\\*\\.)?[a-z]{1,5}(\\.[a-z]{1,5}){0,2}".prop_map(|text| HostPattern::parse(&text).unwrap());
+    let backend = (backend_target(), 0..=bounds::WEIGHT).prop_map(|(target, weight)| Backend {
+        target,
+        weight,
+        filters: Vec::new(),
+    });
+    let hosts = prop_oneof![
+        Just((StreamKind::Tcp, Vec::new())),
+        vec(host, 1..4).prop_map(|hosts| (StreamKind::Tls, hosts)),
+    ];
+    let name = (label(), label()).prop_map(|(namespace, name)| Name::new(&namespace, &name).unwrap());
+    let rest = (option::of("[a-z]{1,9}"), any::<u64>(), "\\PC{0,20}");
+    (hosts, name, vec(parent, 0..3), vec(backend, 0..4), rest).prop_map(
+        |((kind, hosts), name, parents, backends, (rule, created, origin))| StreamRoute {
+            id: StreamId { kind, name },
+            parents,
+            hosts,
+            rule,
+            backends,
+            created,
+            origin,
+        },
+    )
+}
+
 fn resource() -> impl Strategy<Value = ModelResource> {
     prop_oneof![
         1 => mesh().prop_map(ModelResource::Mesh),
@@ -290,6 +319,7 @@ fn resource() -> impl Strategy<Value = ModelResource> {
         3 => policy().prop_map(ModelResource::Policy),
         1 => own().prop_map(ModelResource::Own),
         2 => address().prop_map(ModelResource::Address),
+        2 => stream().prop_map(ModelResource::Stream),
     ]
 }
 

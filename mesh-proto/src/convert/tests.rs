@@ -2,6 +2,7 @@
 
 mod addresses;
 mod policies;
+mod streams;
 
 use mesh_model::endpoint::EndpointState;
 use mesh_model::route::{GrpcMatch, PathMatch, Pattern, Target, TextMatch, Timeouts};

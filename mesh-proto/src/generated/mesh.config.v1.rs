@@ -146,13 +146,13 @@ pub struct Watermark {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Resource {
     /// `mesh`, `own`, `service/NS/NAME`, `endpoints/NS/NAME`, `httproute/NS/NAME`, `grpcroute/NS/NAME`,
-    /// `trafficpolicy/NS/NAME`, `address/IP`.
+    /// `trafficpolicy/NS/NAME`, `address/IP`, `tcproute/NS/NAME`, `tlsroute/NS/NAME`.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Hash of the meaning.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
-    #[prost(oneof = "resource::Body", tags = "3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "resource::Body", tags = "3, 4, 5, 6, 7, 8, 9, 10")]
     pub body: ::core::option::Option<resource::Body>,
 }
 /// Nested message and enum types in `Resource`.
@@ -173,6 +173,8 @@ pub mod resource {
         Own(super::OwnServices),
         #[prost(message, tag = "9")]
         Address(super::Address),
+        #[prost(message, tag = "10")]
+        Stream(super::StreamRoute),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -329,6 +331,32 @@ pub struct Route {
     pub created: u64,
     /// Where the object was read: file and line, or namespace and resource version.
     #[prost(string, tag = "7")]
+    pub origin: ::prost::alloc::string::String,
+}
+/// Where connections go that are carried as bytes.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamRoute {
+    #[prost(enumeration = "StreamKind", tag = "1")]
+    pub kind: i32,
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "4")]
+    pub parents: ::prost::alloc::vec::Vec<ParentRef>,
+    /// Names that a ClientHello asks for, exact or `*.HOST`. Of a TLSRoute only, and there at least one.
+    #[prost(string, repeated, tag = "5")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Name of the one rule.
+    #[prost(string, tag = "6")]
+    pub rule: ::prost::alloc::string::String,
+    /// Without filters.
+    #[prost(message, repeated, tag = "7")]
+    pub backends: ::prost::alloc::vec::Vec<Backend>,
+    /// As of a Route.
+    #[prost(uint64, tag = "8")]
+    pub created: u64,
+    #[prost(string, tag = "9")]
     pub origin: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1200,6 +1228,35 @@ impl RouteKind {
             "ROUTE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
             "ROUTE_KIND_HTTP" => Some(Self::Http),
             "ROUTE_KIND_GRPC" => Some(Self::Grpc),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum StreamKind {
+    Unspecified = 0,
+    Tcp = 1,
+    Tls = 2,
+}
+impl StreamKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "STREAM_KIND_UNSPECIFIED",
+            Self::Tcp => "STREAM_KIND_TCP",
+            Self::Tls => "STREAM_KIND_TLS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STREAM_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "STREAM_KIND_TCP" => Some(Self::Tcp),
+            "STREAM_KIND_TLS" => Some(Self::Tls),
             _ => None,
         }
     }

@@ -13,6 +13,7 @@ use crate::output::{self, Format, Paint};
 
 mod answer;
 mod caller;
+mod connection;
 mod json;
 mod objects;
 mod question;
@@ -23,6 +24,7 @@ mod words;
 
 use answer::Answer;
 use caller::Caller;
+use connection::{Connection, InvalidConnection};
 use objects::{Objects, Place};
 use question::{InvalidQuestion, Question};
 
@@ -30,13 +32,17 @@ use question::{InvalidQuestion, Question};
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// The request: a method (GET if left out) and http://HOST[:PORT]/PATH, or grpc://HOST[:PORT]/SERVICE/METHOD
+    /// The request: a method (GET if left out) and http://HOST[:PORT]/PATH, or grpc://HOST[:PORT]/SERVICE/METHOD; or a connection:
+    /// tcp://HOST:PORT, tls://HOST[:PORT]
     #[expect(rustdoc::broken_intra_doc_links, reason = "brackets as help texts have them")]
     #[arg(required = true, num_args = 1..=2, value_name = "METHOD? URL", value_parser = NonEmptyStringValueParser::new())]
     request: Vec<String>,
     /// A header of the request; may be given several times
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
+    /// The name that a tls:// connection asks for; without it, the host
+    #[arg(long, value_name = "NAME")]
+    sni: Option<String>,
     /// The namespace of the caller: short names and routes of callers are looked up there
     #[arg(short, long, value_name = "NS")]
     namespace: Option<String>,
@@ -60,6 +66,8 @@ Examples:
   meshctl explain http://reviews.shop/ -f objects/
   meshctl explain POST http://web/cart -H 'x-tester: yes' --from visitor.shop
   meshctl explain grpc://cart.shop:9000/shop.Cart/Get -f cart.yaml
+  meshctl explain tcp://10.96.0.7:5432 -f objects/
+  meshctl explain tls://db.shop:443 --sni eu.db.example -f objects/
   cat routes/*.yaml services.yaml | meshctl explain http://web.shop/ -f -
 
 Exit codes: 0 the request reaches a backend or is answered as objects say; 1 the mesh itself
@@ -72,6 +80,15 @@ pub(crate) fn run(args: &Args, mesh: &str) -> anyhow::Result<Outcome> {
         [url] => (None, url.as_str()),
         _ => bail!("name one request: METHOD? URL"),
     };
+    if let Some(connection) = Connection::parse(url, args.sni.as_deref()) {
+        if method.is_some() || !args.headers.is_empty() {
+            return Err(InvalidConnection::Request.into());
+        }
+        return explain_connection(args, mesh, &connection?);
+    }
+    if args.sni.is_some() {
+        return Err(InvalidConnection::NotTls.into());
+    }
     let question = match Question::parse(method, url, &args.headers) {
         Ok(question) => question,
         Err(InvalidQuestion::Refused(refusal)) => return refused(&refusal.to_string(), args.output),
@@ -84,6 +101,19 @@ pub(crate) fn run(args: &Args, mesh: &str) -> anyhow::Result<Outcome> {
     match args.output {
         Format::Json => output::json(&json::json(&answer))?,
         Format::Table => output::print(&view::text(&answer, Paint::stdout())),
+    }
+    Ok(if answer.is_fine() { Outcome::Fine } else { Outcome::Finding })
+}
+
+/// Prints what becomes of a connection.
+fn explain_connection(args: &Args, mesh: &str, connection: &Connection) -> anyhow::Result<Outcome> {
+    let objects = Objects::load(&places(&args.files, mesh)?)?;
+    let caller =
+        Caller::find(&objects.index, args.namespace.as_deref(), args.from.as_deref(), &objects.from)?;
+    let answer = connection::Answer::find(&objects, connection, &caller);
+    match args.output {
+        Format::Json => output::json(&connection::json(&answer))?,
+        Format::Table => output::print(&connection::text(&answer, Paint::stdout())),
     }
     Ok(if answer.is_fine() { Outcome::Fine } else { Outcome::Finding })
 }

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mesh_model::endpoint::Endpoints;
 use mesh_model::name::ServiceName;
 use mesh_model::route::table::RouteTable;
-use mesh_model::route::{BackendTarget, Route};
+use mesh_model::route::{BackendTarget, ParentRef, Route};
+use mesh_model::stream::{RequestRoutes, StreamRoute, StreamTable};
 use mesh_model::traffic::effective::backend_policy;
 use mesh_model::traffic::{PolicyTarget, TrafficPolicy};
 
@@ -110,30 +111,77 @@ impl Want {
 struct Inputs {
     routes: Vec<Arc<Route>>,
     policies: Vec<Arc<TrafficPolicy>>,
+    streams: Vec<Arc<StreamRoute>>,
 }
 
 impl Inputs {
     fn same(&self, other: &Self) -> bool {
-        same(&self.routes, &other.routes) && same(&self.policies, &other.policies)
+        same(&self.routes, &other.routes)
+            && same(&self.policies, &other.policies)
+            && same(&self.streams, &other.streams)
+    }
+}
+
+/// The tables of a port: of requests, and of connections that are carried as bytes.
+#[derive(Debug, Clone)]
+pub(super) struct Tables {
+    pub(super) requests: Arc<RouteTable>,
+    pub(super) streams: Arc<StreamTable>,
+}
+
+impl Tables {
+    fn build(service: &ServiceName, port: u16, client_namespace: &str, inputs: &Inputs) -> Self {
+        let Inputs { routes, policies, streams } = inputs;
+        let requests = RouteTable::build(service, port, client_namespace, routes, policies);
+        let of_requests = if requests.is_empty() { RequestRoutes::None } else { RequestRoutes::Some };
+        let streams = StreamTable::build(service, port, client_namespace, streams, of_requests);
+        Self { requests: Arc::new(requests), streams: Arc::new(streams) }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.requests, &other.requests) && Arc::ptr_eq(&self.streams, &other.streams)
+    }
+
+    /// Whether no route counts: then the service itself is the backend.
+    fn are_empty(&self) -> bool {
+        self.requests.is_empty() && self.streams.is_empty()
+    }
+
+    fn backends(&self) -> impl Iterator<Item = &BackendTarget> {
+        self.requests.backends().chain(self.streams.backends())
     }
 }
 
 #[derive(Debug)]
 struct PortTable {
     inputs: Inputs,
-    wanted: Arc<RouteTable>,
-    in_force: Option<Arc<RouteTable>>,
+    wanted: Tables,
+    in_force: Option<Tables>,
 }
 
 /// Whether all that a table of `service` needs is here.
-fn is_complete(service: &ServiceName, table: &RouteTable, here: impl Fn(&ServiceName) -> bool) -> bool {
-    if table.is_empty() {
+fn is_complete(service: &ServiceName, tables: &Tables, here: impl Fn(&ServiceName) -> bool) -> bool {
+    if tables.are_empty() {
         return here(service);
     }
-    table.backends().all(|backend| match backend {
+    tables.backends().all(|backend| match backend {
         BackendTarget::Service { service, .. } => here(service),
         BackendTarget::Invalid { .. } => true,
     })
+}
+
+/// Routes by the service they are attached to, in the order of their names.
+fn attached<'a, T: 'a>(
+    routes: impl Iterator<Item = (&'a Arc<T>, &'a [ParentRef])>,
+) -> HashMap<ServiceName, Vec<Arc<T>>> {
+    let mut attached: HashMap<ServiceName, Vec<Arc<T>>> = HashMap::new();
+    for (route, parents) in routes {
+        let parents: HashSet<&ServiceName> = parents.iter().map(|p| &p.service).collect();
+        for parent in parents {
+            attached.entry(parent.clone()).or_default().push(Arc::clone(route));
+        }
+    }
+    attached
 }
 
 fn same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
@@ -143,15 +191,20 @@ fn same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
 impl Store {
     /// Makes the next snapshot, keeping every `Arc` whose content did not change.
     pub(super) fn rebuild(&mut self) {
-        let attached = self.attached();
+        let routes_of =
+            attached(self.routes.values().map(|route| (&route.value, route.value.parents.as_slice())));
+        let streams_of =
+            attached(self.streams.values().map(|route| (&route.value, route.value.parents.as_slice())));
         let (mut destinations, mut unknown) = (HashMap::new(), HashSet::new());
         let mut wanted = std::mem::take(&mut self.wanted);
         for (name, want) in &mut wanted {
             match want.answer {
                 AnswerState::Known | AnswerState::Implied(_) => {
-                    let routes = attached.get(name).cloned().unwrap_or_default();
+                    let routes = routes_of.get(name).cloned().unwrap_or_default();
                     let policies = self.attached_policies(name, &routes);
-                    if let Some(destination) = self.destination(name, want, &Inputs { routes, policies }) {
+                    let streams = streams_of.get(name).cloned().unwrap_or_default();
+                    let inputs = Inputs { routes, policies, streams };
+                    if let Some(destination) = self.destination(name, want, &inputs) {
                         destinations.insert(name.clone(), destination);
                     }
                 }
@@ -163,18 +216,6 @@ impl Store {
         }
         self.wanted = wanted;
         self.publish(destinations, unknown);
-    }
-
-    /// Routes by the service they are attached to, in the order of their names.
-    fn attached(&self) -> HashMap<ServiceName, Vec<Arc<Route>>> {
-        let mut attached: HashMap<ServiceName, Vec<Arc<Route>>> = HashMap::new();
-        for route in self.routes.values() {
-            let parents: HashSet<&ServiceName> = route.value.parents.iter().map(|p| &p.service).collect();
-            for parent in parents {
-                attached.entry(parent.clone()).or_default().push(Arc::clone(&route.value));
-            }
-        }
-        attached
     }
 
     /// Policies on the service or on one of these routes, in the order of their names.
@@ -192,10 +233,9 @@ impl Store {
         let here = |s: &ServiceName| self.endpoints.contains_key(s) || self.refused_endpoints.contains(s);
         want.tables.retain(|port, _| service.port(*port).is_some());
         for port in service.ports.iter().map(|p| p.port) {
-            let Inputs { routes, policies } = inputs;
             let build = |in_force| PortTable {
                 inputs: inputs.clone(),
-                wanted: Arc::new(RouteTable::build(name, port, &self.client_namespace, routes, policies)),
+                wanted: Tables::build(name, port, &self.client_namespace, inputs),
                 in_force,
             };
             let table = want.tables.entry(port).or_insert_with(|| build(None));
@@ -203,24 +243,24 @@ impl Store {
                 *table = build(table.in_force.take());
             }
             // A service that has neither routes nor endpoints is told as it is: there is nothing better to wait for.
-            let first_and_plain = table.in_force.is_none() && table.wanted.is_empty();
+            let first_and_plain = table.in_force.is_none() && table.wanted.are_empty();
             if first_and_plain || is_complete(name, &table.wanted, here) {
-                table.in_force = Some(Arc::clone(&table.wanted));
+                table.in_force = Some(table.wanted.clone());
             }
         }
-        let routes = service.ports.iter().map(|p| {
+        let tables = service.ports.iter().map(|p| {
             let table = want.tables.get(&p.port).and_then(|table| table.in_force.clone());
             table.map(|table| (p.port, table))
         });
-        let routes: Vec<_> = routes.collect::<Option<_>>()?;
+        let tables: Vec<_> = tables.collect::<Option<_>>()?;
         let former = self.snapshot.destinations.get(name).filter(|former| {
             Arc::ptr_eq(&former.service, service)
-                && former.routes.len() == routes.len()
-                && former.routes.iter().zip(&routes).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(&a.1, &b.1))
+                && former.tables.len() == tables.len()
+                && former.tables.iter().zip(&tables).all(|(a, b)| a.0 == b.0 && a.1.is_same(&b.1))
                 && Arc::ptr_eq(&former.used, &want.used)
         });
         Some(former.map_or_else(
-            || Arc::new(Destination { service: Arc::clone(service), routes, used: Arc::clone(&want.used) }),
+            || Arc::new(Destination { service: Arc::clone(service), tables, used: Arc::clone(&want.used) }),
             Arc::clone,
         ))
     }
@@ -298,12 +338,12 @@ impl Store {
             }
             for table in want.tables.values() {
                 let Some(in_force) =
-                    table.in_force.as_ref().filter(|table_| !Arc::ptr_eq(table_, &table.wanted))
+                    table.in_force.as_ref().filter(|in_force| !in_force.is_same(&table.wanted))
                 else {
                     continue;
                 };
-                let own = in_force.is_empty().then_some(name);
-                let mirrors = in_force.routes().iter().flat_map(|route| route.mirrors());
+                let own = in_force.are_empty().then_some(name);
+                let mirrors = in_force.requests.routes().iter().flat_map(|route| route.mirrors());
                 let needed = in_force.backends().chain(mirrors).filter_map(|backend| match backend {
                     BackendTarget::Service { service, .. } => Some(service),
                     BackendTarget::Invalid { .. } => None,

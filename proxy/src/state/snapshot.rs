@@ -12,7 +12,10 @@ use mesh_model::name::ServiceName;
 use mesh_model::route::table::RouteTable;
 use mesh_model::service::{OwnServices, Service};
 use mesh_model::settings::MeshSettings;
+use mesh_model::stream::StreamTable;
 use mesh_model::traffic::effective::BackendPolicy;
+
+use super::force::Tables;
 
 /// A consistent picture of the configuration. What did not change from one snapshot to the next keeps its `Arc`, so that
 /// `Arc::ptr_eq` says whether anything must be rebuilt.
@@ -106,8 +109,8 @@ fn mark(used: &AtomicBool) {
 pub struct Destination {
     /// The service.
     pub service: Arc<Service>,
-    /// One table a port of the service, in force.
-    pub routes: Vec<(u16, Arc<RouteTable>)>,
+    /// The tables of each port of the service, in force.
+    pub(super) tables: Vec<(u16, Tables)>,
     /// Set by lookups, taken by the sweep for unused destinations; shared by all versions of this destination.
     pub(crate) used: Arc<AtomicBool>,
 }
@@ -115,7 +118,12 @@ pub struct Destination {
 impl Destination {
     /// The routes of that port; `None` if the service has no such port.
     pub fn table(&self, port: u16) -> Option<&Arc<RouteTable>> {
-        self.routes.iter().find(|(of, _)| *of == port).map(|(_, table)| table)
+        self.tables.iter().find(|(of, _)| *of == port).map(|(_, tables)| &tables.requests)
+    }
+
+    /// The routes of connections of that port. Where some count, every connection to it is carried as bytes and goes by them; `None` if the service has no such port.
+    pub fn streams(&self, port: u16) -> Option<&Arc<StreamTable>> {
+        self.tables.iter().find(|(of, _)| *of == port).map(|(_, tables)| &tables.streams)
     }
 
     /// Notes that the workload uses it.
@@ -126,7 +134,7 @@ impl Destination {
 
 impl fmt::Debug for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ports: Vec<u16> = self.routes.iter().map(|(port, _)| *port).collect();
+        let ports: Vec<u16> = self.tables.iter().map(|(port, _)| *port).collect();
         f.debug_struct("Destination")
             .field("service", &self.service.name)
             .field("ports", &ports)

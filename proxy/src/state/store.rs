@@ -13,6 +13,7 @@ use mesh_model::name::{Name, ServiceName};
 use mesh_model::route::{Route, RouteId};
 use mesh_model::service::{OwnServices, Service};
 use mesh_model::settings::MeshSettings;
+use mesh_model::stream::{StreamId, StreamRoute};
 use mesh_model::traffic::{self, TrafficPolicy};
 use mesh_proto::config::v1::{Destination as WireDestination, Held, Reject, Resource, Update};
 use mesh_proto::convert::{self, ModelResource};
@@ -38,6 +39,7 @@ pub struct Store {
     pub(super) services: HashMap<ServiceName, Versioned<Service>>,
     pub(super) endpoints: HashMap<ServiceName, Versioned<Endpoints>>,
     pub(super) routes: BTreeMap<RouteId, Versioned<Route>>,
+    pub(super) streams: BTreeMap<StreamId, Versioned<StreamRoute>>,
     pub(super) policies: BTreeMap<Name, Versioned<TrafficPolicy>>,
     pub(super) own: Option<Versioned<OwnServices>>,
     /// Endpoints that came but could not be used, and of which no good form is held: nothing to wait for.
@@ -76,6 +78,7 @@ impl Store {
             services: HashMap::new(),
             endpoints: HashMap::new(),
             routes: BTreeMap::new(),
+            streams: BTreeMap::new(),
             policies: BTreeMap::new(),
             own: None,
             refused_endpoints: HashSet::new(),
@@ -145,6 +148,12 @@ impl Store {
                     self.routes.insert(route.id.clone(), Versioned::new(version, route));
                 }
             },
+            ModelResource::Stream(route) => match self.streams.get_mut(&route.id) {
+                Some(held) => held.put(version, route),
+                None => {
+                    self.streams.insert(route.id.clone(), Versioned::new(version, route));
+                }
+            },
             ModelResource::Policy(policy) => match self.policies.get_mut(&policy.name) {
                 Some(held) => held.put(version, policy),
                 None => {
@@ -195,6 +204,7 @@ impl Store {
                 self.endpoints.remove(&service);
             }
             Some(Resourceful::Route) => self.routes.retain(|id, _| id.to_string() != name),
+            Some(Resourceful::Stream) => self.streams.retain(|id, _| id.to_string() != name),
             Some(Resourceful::Policy) => self.policies.retain(|of, _| traffic::resource_name(of) != name),
             Some(Resourceful::Own) => self.own = None,
             Some(Resourceful::Address(ip)) => {
@@ -231,11 +241,12 @@ impl Store {
         let services = self.services.iter().map(|(name, v)| held(format!("service/{name}"), &v.version));
         let endpoints = self.endpoints.iter().map(|(name, v)| held(format!("endpoints/{name}"), &v.version));
         let routes = self.routes.iter().map(|(id, v)| held(id.to_string(), &v.version));
+        let streams = self.streams.iter().map(|(id, v)| held(id.to_string(), &v.version));
         let policies = self.policies.iter().map(|(name, v)| held(traffic::resource_name(name), &v.version));
         let own = self.own.iter().map(|own| held(convert::OWN.to_owned(), &own.version));
         let addresses =
             self.addresses.found.iter().map(|(ip, v)| held(convert::address_name(*ip), &v.version));
-        let named = services.chain(endpoints).chain(routes).chain(policies);
+        let named = services.chain(endpoints).chain(routes).chain(streams).chain(policies);
         settings.chain(own).chain(named).chain(addresses).collect()
     }
 
@@ -355,6 +366,7 @@ enum Resourceful {
     Service(ServiceName),
     Endpoints(ServiceName),
     Route,
+    Stream,
     Policy,
     Own,
     Address(IpAddr),
@@ -375,6 +387,7 @@ impl Resourceful {
             "service" => service().map(Self::Service),
             "endpoints" => service().map(Self::Endpoints),
             "httproute" | "grpcroute" => Some(Self::Route),
+            "tcproute" | "tlsroute" => Some(Self::Stream),
             "trafficpolicy" => Some(Self::Policy),
             _ => None,
         }

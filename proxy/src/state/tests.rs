@@ -3,6 +3,7 @@
 mod addresses;
 mod order;
 mod policies;
+mod streams;
 
 use std::sync::Arc;
 
@@ -138,6 +139,7 @@ pub(crate) fn bad(resource: &ModelResource) -> Resource {
         resource::Body::Route(route) => route.kind = 77,
         resource::Body::Policy(policy) => policy.settings = None,
         resource::Body::Own(own) => own.ports.iter_mut().for_each(|port| port.address.clear()),
+        resource::Body::Stream(route) => route.kind = 77,
         resource::Body::Address(address) => address.meaning = None,
     }
     wire.version = "bad".to_owned();

@@ -76,6 +76,27 @@ fn a_client_gets_the_service_its_routes_and_their_backends() {
     assert_eq!(closure(&snapshot, "nobody", "shop"), None);
 }
 
+#[test]
+fn a_client_gets_the_routes_of_connections_and_their_backends() {
+    let tcp = "
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: tcp, namespace: shop}
+spec:
+  parentRefs: [{group: '', kind: Service, name: v1}]
+  rules: [{backendRefs: [{name: v2, port: 80, weight: WEIGHT}]}]
+";
+    let yaml = format!("{SHOP}{tcp}");
+    let (first, _) = snapshot(&yaml.replace("WEIGHT", "1"), 1, None);
+    assert_eq!(
+        closure(&first, "v1", "shop").unwrap(),
+        ["endpoints/shop/v1", "endpoints/shop/v2", "service/shop/v1", "service/shop/v2", "tcproute/shop/tcp"]
+    );
+    let (_, news) = snapshot(&yaml.replace("WEIGHT", "2"), 2, Some(&first));
+    assert_eq!(news, News::Some);
+}
+
 /// A policy for each target, `NAME: TARGET`.
 fn policies(targets: &[(&str, &str)]) -> String {
     let one = |(name, target): &(&str, &str)| {

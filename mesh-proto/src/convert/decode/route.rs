@@ -17,15 +17,17 @@ pub(super) fn route(route: wire::Route) -> Result<Route, Wrong> {
     let root = Field::root();
     let kind = route_kind(&root.at("kind"), route.kind)?;
     let name = Name::new(&route.namespace, &route.name).map_err(|e| root.at(e.what).refused(&e))?;
-    let parents = all(root.at("parents"), bounds::PARENTS, route.parents, |field, parent| {
-        Ok(ParentRef {
-            service: service_name(field, &parent.namespace, &parent.name)?,
-            port: field.at("port").optional_port(parent.port)?,
-        })
-    })?;
+    let parents = all(root.at("parents"), bounds::PARENTS, route.parents, parent)?;
     let rules = all(root.at("rules"), bounds::RULES, route.rules, |field, one| rule(field, kind, one))?;
     let origin = root.at("origin").text(route.origin)?;
     Ok(Route { id: RouteId { kind, name }, parents, rules, created: route.created, origin })
+}
+
+pub(super) fn parent(field: &Field<'_>, parent: wire::ParentRef) -> Result<ParentRef, Wrong> {
+    Ok(ParentRef {
+        service: service_name(field, &parent.namespace, &parent.name)?,
+        port: field.at("port").optional_port(parent.port)?,
+    })
 }
 
 fn rule(field: &Field<'_>, kind: RouteKind, rule: wire::Rule) -> Result<Rule, Wrong> {
@@ -287,7 +289,7 @@ fn invalid_target(field: &Field<'_>, invalid: wire::InvalidBackend) -> Result<Ba
     })
 }
 
-fn backend(field: &Field<'_>, backend: wire::Backend) -> Result<Backend, Wrong> {
+pub(super) fn backend(field: &Field<'_>, backend: wire::Backend) -> Result<Backend, Wrong> {
     let target = match backend.target {
         Some(wire::backend::Target::Service(target)) => service_target(&field.at("service"), target)?,
         Some(wire::backend::Target::Invalid(invalid)) => invalid_target(&field.at("invalid"), invalid)?,

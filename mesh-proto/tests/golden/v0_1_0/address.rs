@@ -1,8 +1,8 @@
-//! Values of `mesh.config.v1` about addresses.
+//! Values of `mesh.config.v1` about addresses and connections.
 
 use mesh_proto::config::v1::{
-    Address, Endpoint, EndpointState, Hello, Member, Resource, Served, ServedPort, ServiceRef, Subscribe,
-    Update, address, resource,
+    Address, Backend, Endpoint, EndpointState, Hello, Member, ParentRef, Resource, Served, ServedPort,
+    ServiceRef, ServiceTarget, StreamKind, StreamRoute, Subscribe, Update, address, backend, resource,
 };
 
 use super::{Case, case, text};
@@ -51,7 +51,28 @@ fn resource(address: Address) -> Resource {
     }
 }
 
-/// Addresses, and how they are asked for.
+fn stream() -> StreamRoute {
+    let service =
+        ServiceTarget { namespace: text("shop"), name: text("cart"), port: 90, ..ServiceTarget::default() };
+    let parent = ParentRef { namespace: text("shop"), name: text("db"), port: 80, ..ParentRef::default() };
+    StreamRoute {
+        kind: StreamKind::Tls.into(),
+        namespace: text("bank"),
+        name: text("r"),
+        parents: vec![parent],
+        hosts: vec![text("a.example"), text("*.example")],
+        rule: text("main"),
+        backends: vec![Backend {
+            target: Some(backend::Target::Service(service)),
+            weight: 3,
+            ..Backend::default()
+        }],
+        created: 7,
+        origin: text("routes.yaml:3"),
+    }
+}
+
+/// Addresses, and how they are asked for; routes of connections.
 pub(super) fn cases() -> Vec<Case> {
     let sought = || vec![text("10.0.0.1"), text("api.example.com")];
     vec![
@@ -66,6 +87,15 @@ pub(super) fn cases() -> Vec<Case> {
         case(
             "mesh.config.v1.Subscribe-sought",
             Subscribe { add_sought: sought(), remove_sought: sought(), ..Subscribe::default() },
+        ),
+        case("mesh.config.v1.StreamRoute", stream()),
+        case(
+            "mesh.config.v1.Resource-stream",
+            Resource {
+                name: text("tlsroute/bank/r"),
+                version: text("0123456789abcdef"),
+                body: Some(resource::Body::Stream(stream())),
+            },
         ),
         case("mesh.config.v1.Update-sought", Update { unknown_sought: sought(), ..Update::default() }),
     ]

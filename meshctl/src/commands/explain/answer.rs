@@ -92,6 +92,13 @@ pub(crate) struct Concerned {
     pub(crate) conditions: Vec<Condition>,
 }
 
+impl Concerned {
+    /// Whether it is in force as it is written.
+    pub(super) fn is_good(&self) -> bool {
+        self.conditions.iter().all(|c| c.verdict == mesh_controller::status::Verdict::True)
+    }
+}
+
 impl<'a> Answer<'a> {
     /// Decides.
     pub(crate) fn find(objects: &'a Objects, question: &'a Question, caller: &'a Caller) -> Self {
@@ -115,11 +122,8 @@ impl<'a> Answer<'a> {
 
     /// Whether the request is carried or answered as objects say, and all objects concerned are in force.
     pub(crate) fn is_fine(&self) -> bool {
-        let good = |object: &Concerned| {
-            object.conditions.iter().all(|c| c.verdict == mesh_controller::status::Verdict::True)
-        };
         !matches!(self.outcome, Outcome::Failed { .. })
-            && self.concerned.iter().all(good)
+            && self.concerned.iter().all(Concerned::is_good)
             && self.objects.problems.is_empty()
     }
 }
@@ -307,6 +311,11 @@ fn concerned(objects: &Objects, destination: &Destination, routing: Option<&Rout
     keys.extend(
         policies.filter_map(|policy| objects.by_resource(&format!("trafficpolicy/{}", policy.name)).cloned()),
     );
+    concerned_of(objects, keys)
+}
+
+/// What the controller says about these objects, each once.
+pub(super) fn concerned_of(objects: &Objects, mut keys: Vec<ObjectKey>) -> Vec<Concerned> {
     let mut seen = std::collections::BTreeSet::new();
     keys.retain(|key| seen.insert(key.clone()));
     let found = keys.into_iter().filter_map(|key| Some((objects.compiled.objects.get(&key)?, key)));

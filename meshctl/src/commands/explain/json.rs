@@ -173,7 +173,7 @@ fn source(source: &Source) -> Value {
     json!({ "object": source.object, "field": source.field, "at": source.at })
 }
 
-fn object(object: &Concerned) -> Value {
+pub(super) fn object(object: &Concerned) -> Value {
     let conditions = object.conditions.iter().map(|c| {
         json!({
             "type": c.kind.as_str(),

@@ -14,10 +14,12 @@ pub(crate) enum InvalidQuestion {
     #[error("`{0}` names no host; write http://HOST[:PORT]/PATH")]
     NoHost(String),
     #[error(
-        "the mesh does not read what the application encrypts: `{0}` is carried as bytes, without routes; write http:// for a request that the mesh routes"
+        "the mesh does not read what the application encrypts: `{0}` is carried as bytes, without routes; write http:// for a request that the mesh routes, or tls://HOST:PORT for the connection"
     )]
     Https(String),
-    #[error("`{0}` is not a scheme that the mesh carries; write http:// or grpc://")]
+    #[error(
+        "`{0}` is not a scheme that the mesh carries; write http:// or grpc:// for a request, tcp:// or tls:// for a connection"
+    )]
     Scheme(String),
     #[error(transparent)]
     Authority(#[from] mesh_model::authority::InvalidAuthority),

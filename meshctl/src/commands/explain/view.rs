@@ -11,6 +11,8 @@ use mesh_model::route::cors::Verdict as CorsVerdict;
 use mesh_model::settings::OutboundMode;
 
 use super::answer::{Answer, Concerned, Destination, Outcome, Routing, Target};
+use super::caller::Caller;
+use super::objects::Objects;
 use super::settings::{self, Row};
 use super::sources::Sources;
 use super::words::{self, count};
@@ -23,7 +25,7 @@ const NAMES: usize = 16;
 
 /// The whole answer.
 pub(crate) fn text(answer: &Answer<'_>, paint: Paint) -> String {
-    let mut page = Page { out: String::new(), paint };
+    let mut page = Page::new(paint);
     head(&mut page, answer);
     destination(&mut page, answer);
     if let Some(routing) = &answer.routing {
@@ -41,8 +43,8 @@ pub(crate) fn text(answer: &Answer<'_>, paint: Paint) -> String {
             }
         }
     }
-    concerned(&mut page, answer);
-    page.out
+    objects(&mut page, &answer.concerned, answer.objects);
+    page.finish()
 }
 
 /// A request that is refused before any object is looked at.
@@ -51,18 +53,32 @@ pub(crate) fn refused(failure: Failure, why: &str) -> String {
 }
 
 /// The page so far.
-struct Page {
+pub(super) struct Page {
     out: String,
     paint: Paint,
 }
 
 impl Page {
+    pub(super) fn new(paint: Paint) -> Self {
+        Self { out: String::new(), paint }
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.out
+    }
+
+    /// What is asked.
+    pub(super) fn title(&mut self, title: &str) {
+        let title = self.paint.tone(Tone::Strong, title);
+        self.push(&title);
+    }
+
     fn push(&mut self, line: &str) {
         self.out.push_str(line);
         self.out.push('\n');
     }
 
-    fn section(&mut self, title: &str) {
+    pub(super) fn section(&mut self, title: &str) {
         self.out.push('\n');
         for line in text::wrap(title, WIDTH) {
             let line = self.paint.tone(Tone::Strong, &line);
@@ -71,7 +87,7 @@ impl Page {
     }
 
     /// A name and its text.
-    fn line(&mut self, name: &str, what: &str, tone: Tone) {
+    pub(super) fn line(&mut self, name: &str, what: &str, tone: Tone) {
         let mut lines = text::wrap(what, WIDTH - NAMES).into_iter();
         let first = lines.next().unwrap_or_default();
         let space = " ".repeat(NAMES.saturating_sub(name.chars().count() + 2).max(1));
@@ -83,7 +99,7 @@ impl Page {
     }
 
     /// Who says so, below a text.
-    fn from(&mut self, origin: &str) {
+    pub(super) fn from(&mut self, origin: &str) {
         for line in text::wrap(origin, WIDTH - NAMES) {
             self.push(&format!("{}{}", " ".repeat(NAMES), self.paint.tone(Tone::Faint, &line)));
         }
@@ -100,20 +116,14 @@ impl Page {
 }
 
 fn head(page: &mut Page, answer: &Answer<'_>) {
-    let (question, caller) = (answer.question, answer.caller);
+    let question = answer.question;
     let query = question.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
     let title = format!("{} http://{}{}{query}", question.method, question.authority(), question.path);
-    page.push(&page.paint.tone(Tone::Strong, &title));
+    page.title(&title);
     for (name, value) in &question.headers {
         page.line("header", &format!("{name}: {value}"), Tone::Plain);
     }
-    let mut who = Vec::new();
-    who.extend(caller.workload.as_ref().map(|workload| format!("workload {workload}")));
-    who.push(format!("namespace {}", caller.namespace));
-    if !caller.zone.is_empty() {
-        who.push(format!("zone {}", caller.zone));
-    }
-    page.line("caller", &who.join(", "), Tone::Plain);
+    caller(page, answer.caller);
     let (words, tone) = outcome(answer);
     page.line("result", &words, tone);
     for note in &answer.notes {
@@ -122,6 +132,17 @@ fn head(page: &mut Page, answer: &Answer<'_>) {
     if let Outcome::Failed { failure, .. } = &answer.outcome {
         page.line("", &format!("see `meshctl error {}`", failure.code()), Tone::Faint);
     }
+}
+
+/// Who asks.
+pub(super) fn caller(page: &mut Page, caller: &Caller) {
+    let mut who = Vec::new();
+    who.extend(caller.workload.as_ref().map(|workload| format!("workload {workload}")));
+    who.push(format!("namespace {}", caller.namespace));
+    if !caller.zone.is_empty() {
+        who.push(format!("zone {}", caller.zone));
+    }
+    page.line("caller", &who.join(", "), Tone::Plain);
 }
 
 fn outcome(answer: &Answer<'_>) -> (String, Tone) {
@@ -280,7 +301,7 @@ fn backend(target: &Target) -> (String, Tone) {
 }
 
 /// How many, how they are called, and where they are.
-fn endpoints(endpoints: &[Endpoint]) -> String {
+pub(super) fn endpoints(endpoints: &[Endpoint]) -> String {
     let number = |wanted: &dyn Fn(&Endpoint) -> bool| endpoints.iter().filter(|e| wanted(e)).count();
     let plain = number(&|endpoint| endpoint.transport == Transport::Plain);
     let draining = number(&|endpoint| endpoint.state == EndpointState::Draining);
@@ -318,12 +339,13 @@ fn by_backend(targets: &[Target]) -> Vec<(String, Vec<Row>)> {
     groups
 }
 
-fn concerned(page: &mut Page, answer: &Answer<'_>) {
+/// Objects that have a say, and what is wrong with any.
+pub(super) fn objects(page: &mut Page, concerned: &[Concerned], objects: &Objects) {
     page.section("Objects");
-    for object in &answer.concerned {
+    for object in concerned {
         let said: Vec<_> =
             object.conditions.iter().filter(|condition| !condition.message.is_empty()).collect();
-        page.line(if is_good(object) { "ok" } else { "not ok" }, &object.key.to_string(), tone(object));
+        page.line(if object.is_good() { "ok" } else { "not ok" }, &object.key.to_string(), tone(object));
         page.from(&object.origin);
         for condition in said {
             let field =
@@ -332,18 +354,14 @@ fn concerned(page: &mut Page, answer: &Answer<'_>) {
             page.line("", &format!("{}:{field} {}", condition.reason, condition.message), tone);
         }
     }
-    for problem in &answer.objects.problems {
+    for problem in &objects.problems {
         page.line("not ok", &problem.to_string(), Tone::Bad);
     }
-    if answer.concerned.is_empty() && answer.objects.problems.is_empty() {
-        page.line("none", &format!("nothing in {} has a say in it", answer.objects.from), Tone::Plain);
+    if concerned.is_empty() && objects.problems.is_empty() {
+        page.line("none", &format!("nothing in {} has a say in it", objects.from), Tone::Plain);
     }
-}
-
-fn is_good(object: &Concerned) -> bool {
-    object.conditions.iter().all(|condition| condition.verdict == ConditionVerdict::True)
 }
 
 fn tone(object: &Concerned) -> Tone {
-    if is_good(object) { Tone::Good } else { Tone::Bad }
+    if object.is_good() { Tone::Good } else { Tone::Bad }
 }
