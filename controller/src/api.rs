@@ -8,6 +8,7 @@ pub mod amime;
 pub mod backend_policy;
 pub mod check;
 pub mod crds;
+pub mod external;
 pub mod gateway;
 pub mod lower;
 pub mod scalars;
@@ -24,6 +25,7 @@ use mesh_model::name::Name;
 
 pub use amime::{MeshConfig, Workload};
 pub use backend_policy::XBackendTrafficPolicy;
+pub use external::ExternalService;
 pub use gateway::{GrpcRoute, HttpRoute};
 pub use streams::StreamRoute;
 pub use traffic::TrafficPolicy;
@@ -51,6 +53,8 @@ pub enum Kind {
     MeshConfig,
     /// `amime.io/v1alpha1 Workload`.
     Workload,
+    /// `amime.io/v1alpha1 ExternalService`.
+    ExternalService,
     /// `amime.io/v1alpha1 TrafficPolicy`.
     TrafficPolicy,
     /// `gateway.networking.x-k8s.io/v1alpha1 XBackendTrafficPolicy`.
@@ -59,7 +63,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, with its `apiVersion` and `kind`.
-    pub const ALL: [(Self, &'static str, &'static str); 12] = [
+    pub const ALL: [(Self, &'static str, &'static str); 13] = [
         (Self::Service, "v1", "Service"),
         (Self::EndpointSlice, "discovery.k8s.io/v1", "EndpointSlice"),
         (Self::Namespace, "v1", "Namespace"),
@@ -70,6 +74,7 @@ impl Kind {
         (Self::UdpRoute, "gateway.networking.k8s.io/v1", "UDPRoute"),
         (Self::MeshConfig, "amime.io/v1alpha1", "MeshConfig"),
         (Self::Workload, "amime.io/v1alpha1", "Workload"),
+        (Self::ExternalService, "amime.io/v1alpha1", "ExternalService"),
         (Self::TrafficPolicy, "amime.io/v1alpha1", "TrafficPolicy"),
         (Self::XBackendTrafficPolicy, "gateway.networking.x-k8s.io/v1alpha1", "XBackendTrafficPolicy"),
     ];
@@ -87,6 +92,7 @@ impl Kind {
             Self::UdpRoute => "UDPRoute",
             Self::MeshConfig => "MeshConfig",
             Self::Workload => "Workload",
+            Self::ExternalService => "ExternalService",
             Self::TrafficPolicy => "TrafficPolicy",
             Self::XBackendTrafficPolicy => "XBackendTrafficPolicy",
         }
@@ -104,6 +110,7 @@ impl Kind {
             | Self::TlsRoute
             | Self::UdpRoute
             | Self::Workload
+            | Self::ExternalService
             | Self::TrafficPolicy
             | Self::XBackendTrafficPolicy => Scope::Namespaced,
         }
@@ -175,6 +182,8 @@ pub enum Object {
     MeshConfig(Arc<MeshConfig>),
     /// A Workload.
     Workload(Arc<Workload>),
+    /// An ExternalService.
+    ExternalService(Arc<ExternalService>),
     /// A TrafficPolicy.
     TrafficPolicy(Arc<TrafficPolicy>),
     /// An XBackendTrafficPolicy.
@@ -193,6 +202,7 @@ impl Object {
             Self::TcpRoute(o) | Self::TlsRoute(o) | Self::UdpRoute(o) => &o.metadata,
             Self::MeshConfig(o) => &o.metadata,
             Self::Workload(o) => &o.metadata,
+            Self::ExternalService(o) => &o.metadata,
             Self::TrafficPolicy(o) => &o.metadata,
             Self::XBackendTrafficPolicy(o) => &o.metadata,
         }

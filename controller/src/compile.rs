@@ -3,10 +3,11 @@
 //!
 //! [`settings`] fills in the MeshConfig's defaults, [`services`] and [`endpoints`] follow selectors and slices, [`routes`]
 //! resolves parents and backends, [`streams`] those of connections, [`policies`] attaches policies and settles their conflicts, [`own`] turns endpoints round: what
-//! each workload serves, and [`addresses`] finds what each IP address is.
+//! each workload serves, and [`addresses`] finds what each IP address is, [`names`] what host names are.
 
 pub mod addresses;
 pub mod endpoints;
+pub mod names;
 pub mod own;
 pub mod policies;
 pub mod routes;
@@ -20,7 +21,8 @@ use std::sync::Arc;
 
 use mesh_model::address::Address;
 use mesh_model::endpoint::Endpoints;
-use mesh_model::name::{ServiceName, WorkloadName};
+use mesh_model::external::ExternalService;
+use mesh_model::name::{Name, ServiceName, WorkloadName};
 use mesh_model::route::Route;
 use mesh_model::service::{OwnServices, Service};
 use mesh_model::settings::MeshSettings;
@@ -28,6 +30,7 @@ use mesh_model::spiffe::TrustDomain;
 use mesh_model::stream::StreamRoute;
 use mesh_model::traffic::TrafficPolicy;
 
+use self::names::Names;
 use crate::api::ObjectKey;
 use crate::index::Index;
 use crate::status::{Condition, ObjectReport};
@@ -49,6 +52,10 @@ pub struct Compiled {
     pub own: BTreeMap<WorkloadName, OwnServices>,
     /// What each IP address is.
     pub addresses: BTreeMap<IpAddr, Arc<Address>>,
+    /// Hosts outside the mesh.
+    pub externals: BTreeMap<Name, Arc<ExternalService>>,
+    /// What host names stand for that are no Service's.
+    pub names: Arc<Names>,
     /// What is to be said about each object.
     pub objects: BTreeMap<ObjectKey, ObjectReport>,
 }
@@ -82,7 +89,9 @@ impl Reports {
 pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
     let mut reports = Reports::default();
     let mesh = settings::compile(index, trust_domain, &mut reports);
-    let services = services::compile(index, &mesh, &mut reports);
+    let mut services = services::compile(index, &mesh, &mut reports);
+    let (externals, names) = names::compile(index, &mut services, &mut reports);
+    let names = Arc::new(names);
     let routes = routes::compile(index, &services, &mut reports);
     let streams = streams::compile(index, &services, &routes, &mut reports);
     let policies = policies::compile(index, &services, &mut reports);
@@ -94,7 +103,18 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
     }
     let own = own::compile(&services, &mut reports);
     let addresses = addresses::compile(index, &mesh, &services, &mut reports);
-    Compiled { mesh, services, routes, streams, policies, own, addresses, objects: reports.objects }
+    Compiled {
+        mesh,
+        services,
+        routes,
+        streams,
+        policies,
+        own,
+        addresses,
+        externals,
+        names,
+        objects: reports.objects,
+    }
 }
 
 #[cfg(test)]

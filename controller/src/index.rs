@@ -50,6 +50,8 @@ pub struct Index {
     pub workloads: workloads::Workloads,
     /// TrafficPolicies and XBackendTrafficPolicies.
     pub policies: policies::Policies,
+    /// ExternalServices.
+    pub externals: store::Store<crate::api::ExternalService>,
     revision: u64,
     time_ms: u64,
 }
@@ -89,6 +91,7 @@ impl Index {
             Object::UdpRoute(object) => self.routes.udp.apply(key, object, origin),
             Object::MeshConfig(object) => self.settings.store.apply(key, object, origin),
             Object::Workload(object) => self.workloads.store.apply(key, object, origin),
+            Object::ExternalService(object) => self.externals.apply(key, object, origin),
             Object::TrafficPolicy(object) => self.policies.traffic.apply(key, object, origin),
             Object::XBackendTrafficPolicy(object) => self.policies.backend.apply(key, object, origin),
         }
@@ -106,6 +109,7 @@ impl Index {
             Kind::UdpRoute => self.routes.udp.delete(key),
             Kind::MeshConfig => self.settings.store.delete(key),
             Kind::Workload => self.workloads.store.delete(key),
+            Kind::ExternalService => self.externals.delete(key),
             Kind::TrafficPolicy => self.policies.traffic.delete(key),
             Kind::XBackendTrafficPolicy => self.policies.backend.delete(key),
         }

@@ -15,6 +15,8 @@ use std::net::IpAddr;
 
 use mesh_model::address::Address;
 use mesh_model::endpoint::Endpoints;
+use mesh_model::external::{ExternalService, HostEntry};
+use mesh_model::host::Host;
 use mesh_model::route::{Route, RouteId};
 use mesh_model::service::{OwnServices, Service};
 use mesh_model::settings::MeshSettings;
@@ -45,12 +47,16 @@ pub enum ModelResource {
     Address(Address),
     /// A route of connections.
     Stream(StreamRoute),
+    /// What a host stands for.
+    Host(HostEntry),
+    /// Hosts outside the mesh.
+    External(ExternalService),
 }
 
 impl ModelResource {
     /// The name on the wire: `mesh`, `own`, `service/NS/NAME`, `endpoints/NS/NAME`, `httproute/NS/NAME`,
     /// `grpcroute/NS/NAME`, `trafficpolicy/NS/NAME`, `address/IP`,
-    /// `tcproute/NS/NAME` or `tlsroute/NS/NAME`.
+    /// `tcproute/NS/NAME`, `tlsroute/NS/NAME`, `host/HOST` or `externalservice/NS/NAME`.
     pub fn name(&self) -> String {
         match self {
             Self::Mesh(_) => MESH.to_owned(),
@@ -61,6 +67,8 @@ impl ModelResource {
             Self::Own(_) => OWN.to_owned(),
             Self::Address(address) => address_name(address.ip),
             Self::Stream(route) => route.id.to_string(),
+            Self::Host(entry) => host_name(&entry.host),
+            Self::External(external) => external.resource_name(),
         }
     }
 
@@ -73,7 +81,15 @@ impl ModelResource {
             Some(Body::Route(route)) => route.origin.clear(),
             Some(Body::Policy(policy)) => policy.origin.clear(),
             Some(Body::Stream(route)) => route.origin.clear(),
-            Some(Body::Mesh(_) | Body::Service(_) | Body::Endpoints(_) | Body::Own(_) | Body::Address(_))
+            Some(Body::External(external)) => external.origin.clear(),
+            Some(
+                Body::Mesh(_)
+                | Body::Service(_)
+                | Body::Endpoints(_)
+                | Body::Own(_)
+                | Body::Address(_)
+                | Body::Host(_),
+            )
             | None => {}
         }
         format!("{:016x}", fnv1a(&wire.encode_to_vec()))
@@ -100,6 +116,18 @@ pub fn address_name(ip: IpAddr) -> String {
 pub fn address_of(name: &str) -> Option<IpAddr> {
     name.strip_prefix(ADDRESS)?.parse().ok()
 }
+
+/// The name of what a host stands for.
+pub fn host_name(host: &Host) -> String {
+    format!("{HOST}{host}")
+}
+
+/// The host that a resource of that name is about, if it is about one.
+pub fn host_of(name: &str) -> Option<Host> {
+    Host::parse(name.strip_prefix(HOST)?)
+}
+
+const HOST: &str = "host/";
 
 const ADDRESS: &str = "address/";
 

@@ -16,6 +16,7 @@ mod idle;
 mod limits;
 mod mirror;
 mod opaque;
+mod outside;
 mod plan;
 mod supply;
 

@@ -11,7 +11,7 @@ mod snapshot;
 mod standings;
 mod store;
 
-pub use snapshot::{Destination, KnownAddress, Lookup, LookupAddress, Snapshot};
+pub use snapshot::{Destination, KnownAddress, KnownHost, Lookup, LookupAddress, LookupHost, Snapshot};
 pub use standings::{Noted, Page, Standings};
 pub use store::{Applied, Store};
 

@@ -15,5 +15,5 @@ mod usage;
 pub(crate) mod tests;
 
 pub use client::{ClientConfig, spawn};
-pub use discovery::{Discovery, Reached, Undiscovered};
+pub use discovery::{Discovery, Named, Reached, Undiscovered};
 pub use fixed::FixedControl;

@@ -38,6 +38,12 @@ pub fn check(key: &ObjectKey, object: &Object) -> Vec<Fault> {
         Object::EndpointSlice(slice) => check_slice(slice, &mut findings),
         Object::MeshConfig(config) => check_mesh_config(key, config, &mut findings),
         Object::Workload(workload) => check_workload(workload, &mut findings),
+        Object::ExternalService(external) => {
+            // The name is checked apart; here any good one will do.
+            if let Some(name) = key.model_name() {
+                findings.faults.append(&mut lower::external::lower(name, external, "").1.faults);
+            }
+        }
         Object::TrafficPolicy(policy) => {
             let prefix = lower::backend_policy::PREFIX;
             if key.name.starts_with(prefix) {

@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-use super::{MeshConfig, TrafficPolicy, Workload};
+use super::{ExternalService, MeshConfig, TrafficPolicy, Workload};
 
 /// Why a CRD could not be written as text.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +16,10 @@ pub struct CrdError {
 
 /// Every CRD: its file name and its YAML.
 pub fn crds() -> Result<Vec<(String, String)>, CrdError> {
-    [MeshConfig::crd(), Workload::crd(), TrafficPolicy::crd()].into_iter().map(|crd| file(&crd)).collect()
+    [MeshConfig::crd(), Workload::crd(), ExternalService::crd(), TrafficPolicy::crd()]
+        .into_iter()
+        .map(|crd| file(&crd))
+        .collect()
 }
 
 fn file(crd: &CustomResourceDefinition) -> Result<(String, String), CrdError> {

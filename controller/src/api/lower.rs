@@ -5,6 +5,7 @@
 
 pub mod backend_policy;
 mod cors;
+pub mod external;
 pub mod filters;
 pub mod matches;
 pub mod scalars;

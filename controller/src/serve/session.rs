@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use mesh_model::address::Sought;
+use mesh_model::external::HostMeaning;
+use mesh_model::host::Host;
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::spiffe::SpiffeId;
 use mesh_proto::config::v1::{Ack, Destination, Hello, Subscribe, Watermark};
@@ -247,6 +249,8 @@ impl Session {
 
     /// What to tell the proxy, if there is anything (or an answer is owed). It counts as told.
     pub fn next_update(&mut self, snapshot: &Snapshot, now_ms: u64) -> Option<Outgoing> {
+        // Made for this proxy alone, so they are kept here while they are compared.
+        let hosts = self.hosts(snapshot);
         let mut wanted: BTreeMap<&Arc<str>, &Arc<Resource>> = BTreeMap::new();
         for always in [snapshot.mesh(), snapshot.own(self.workload.as_ref())] {
             wanted.insert(&always.name, always);
@@ -265,9 +269,22 @@ impl Session {
         }
         let mut unknown_sought = std::mem::take(&mut self.unreadable);
         for (sought, told) in &mut self.sought {
-            let known = snapshot.closure_of_sought(sought, &self.proxy.namespace, |resource| {
+            let namespace = &self.proxy.namespace;
+            let mut visit = |resource| {
+                let resource: &Arc<Resource> = resource;
                 wanted.insert(&resource.name, resource);
-            });
+            };
+            let known = match sought {
+                Sought::Address(ip) => snapshot.closure_of_address(*ip, namespace, visit),
+                Sought::Host(host) => match hosts.get(host) {
+                    Some((meaning, resource)) => {
+                        visit(resource);
+                        snapshot.closure_of_meaning(meaning, namespace, visit);
+                        true
+                    }
+                    None => false,
+                },
+            };
             if known {
                 *told = Unknown::NotTold;
             } else if std::mem::replace(told, Unknown::Told) == Unknown::NotTold {
@@ -307,6 +324,18 @@ impl Session {
         let removed = removed.iter().map(ToString::to_string).collect();
         let gone = Gone { removed, unknown, unknown_sought };
         Some(Outgoing::update(self.nonce, resources, gone, at))
+    }
+
+    /// What the hosts stand for that the proxy asked about.
+    fn hosts(&self, snapshot: &Snapshot) -> HashMap<Host, (HostMeaning, Arc<Resource>)> {
+        let meaning = |sought: &Sought| match sought {
+            Sought::Address(_) => None,
+            Sought::Host(host) => {
+                let (meaning, resource) = snapshot.host(host, &self.proxy.namespace)?;
+                Some((host.clone(), (meaning, Arc::new(resource))))
+            }
+        };
+        self.sought.keys().filter_map(meaning).collect()
     }
 
     /// Up to where the proxy was told everything. Only right after [`Session::next_update`] for the same snapshot.

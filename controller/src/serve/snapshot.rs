@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use mesh_model::address::{Address, Meaning, Sought};
-use mesh_model::name::{ServiceName, WorkloadName};
+use mesh_model::address::{Address, Meaning};
+use mesh_model::external::{ExternalService, HostEntry, HostMeaning};
+use mesh_model::host::Host;
+use mesh_model::name::{Name, ServiceName, WorkloadName};
 use mesh_model::route::{BackendTarget, Filter, ParentRef, Route, RouteId};
 use mesh_model::service::OwnServices;
 use mesh_model::stream::StreamRoute;
@@ -15,6 +17,7 @@ use mesh_proto::convert::{self, ModelResource};
 use prost::Message;
 
 use crate::compile::Compiled;
+use crate::compile::names::Names;
 
 /// A resource as it goes to proxies.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,6 +69,8 @@ pub struct Snapshot {
     /// Of workloads that serve nothing.
     serves_nothing: Arc<Resource>,
     addresses: HashMap<IpAddr, Arc<Place>>,
+    externals: BTreeMap<Name, Arc<Resource>>,
+    names: Arc<Names>,
 }
 
 /// Whether a snapshot says anything that the one before did not.
@@ -119,16 +124,33 @@ impl Snapshot {
             .iter()
             .map(|(workload, services)| (workload.clone(), own(known(workload), services)))
             .collect();
+        let mut externals = BTreeMap::new();
+        for (name, external) in &compiled.externals {
+            let external = ExternalService::clone(external);
+            externals.insert(name.clone(), builder.encode(&ModelResource::External(external)));
+        }
         let addresses = places(&compiled.addresses, before);
         let Builder { resources, reused, .. } = builder;
         let same = before.is_some_and(|before| {
             before.resources.len() == resources.len()
                 && reused == resources.len()
                 && before.own == own
+                && before.names == compiled.names
                 && before.addresses.len() == addresses.len()
                 && addresses.iter().all(|(ip, place)| before.has(*ip, place))
         });
-        let snapshot = Self { revision, time_ms, resources, mesh, services, own, serves_nothing, addresses };
+        let snapshot = Self {
+            revision,
+            time_ms,
+            resources,
+            mesh,
+            services,
+            own,
+            serves_nothing,
+            addresses,
+            externals,
+            names: Arc::clone(&compiled.names),
+        };
         (snapshot, if same { News::None } else { News::Some })
     }
 
@@ -187,21 +209,17 @@ impl Snapshot {
 }
 
 impl Snapshot {
-    /// Calls `visit` for what `sought` is and for all that a client in `namespace` needs to talk to it: the closure of the service whose
+    /// Calls `visit` for what an address is and for all that a client in `namespace` needs to talk to it: the closure of the service whose
     /// virtual address it is; or the services and policies, without routes and endpoints, that stand at an endpoint's own address.
     /// `false`: it is nothing that the mesh knows.
     #[must_use]
-    pub fn closure_of_sought<'a>(
+    pub fn closure_of_address<'a>(
         &'a self,
-        sought: &Sought,
+        ip: IpAddr,
         namespace: &str,
         mut visit: impl FnMut(&'a Arc<Resource>),
     ) -> bool {
-        let place = match sought {
-            Sought::Address(ip) => self.addresses.get(ip),
-            Sought::Host(_) => None,
-        };
-        let Some(place) = place else { return false };
+        let Some(place) = self.addresses.get(&ip) else { return false };
         visit(place.resource());
         match &place.address.meaning {
             Meaning::Service(service) => self.closure(service, namespace, visit),
@@ -212,6 +230,32 @@ impl Snapshot {
                 }
                 true
             }
+        }
+    }
+
+    /// What a host stands for to clients in `namespace`, encoded. `None`: nothing that the mesh knows.
+    pub fn host(&self, host: &Host, namespace: &str) -> Option<(HostMeaning, Resource)> {
+        let known = |service: &ServiceName| self.services.contains_key(service);
+        let meaning = self.names.meaning(host, namespace, known)?;
+        let model = ModelResource::Host(HostEntry { host: host.clone(), meaning: meaning.clone() });
+        let version = model.version();
+        Some((meaning, encode(&model, version)))
+    }
+
+    /// Calls `visit` for all that a client in `namespace` needs besides the meaning of a host.
+    pub fn closure_of_meaning<'a>(
+        &'a self,
+        meaning: &HostMeaning,
+        namespace: &str,
+        mut visit: impl FnMut(&'a Arc<Resource>),
+    ) {
+        match meaning {
+            HostMeaning::Service(service) => {
+                // It was there when the meaning was found, in this very snapshot.
+                let _ = self.closure(service, namespace, visit);
+            }
+            HostMeaning::External(name) => self.externals.get(name).into_iter().for_each(&mut visit),
+            HostMeaning::Endpoints(_) | HostMeaning::Alias(_) => {}
         }
     }
 

@@ -231,6 +231,7 @@ fn parse(kind: Kind, node: &Node) -> Result<(Object, Vec<String>), Fault> {
         Kind::UdpRoute => one(node, Object::UdpRoute),
         Kind::MeshConfig => one(node, Object::MeshConfig),
         Kind::Workload => one(node, Object::Workload),
+        Kind::ExternalService => one(node, Object::ExternalService),
         Kind::TrafficPolicy => one(node, Object::TrafficPolicy),
         Kind::XBackendTrafficPolicy => one(node, Object::XBackendTrafficPolicy),
     }
@@ -250,6 +251,7 @@ fn fill_namespace(object: &mut Object, key: &ObjectKey) {
             fill(o, |o| &mut o.metadata.namespace, &key.namespace);
         }
         Object::Workload(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
+        Object::ExternalService(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::TrafficPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::XBackendTrafficPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::Namespace(_) | Object::MeshConfig(_) => {}

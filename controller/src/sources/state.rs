@@ -325,6 +325,7 @@ fn same(a: &Object, b: &Object) -> bool {
         | (Object::UdpRoute(a), Object::UdpRoute(b)) => a == b,
         (Object::MeshConfig(a), Object::MeshConfig(b)) => a == b,
         (Object::Workload(a), Object::Workload(b)) => a == b,
+        (Object::ExternalService(a), Object::ExternalService(b)) => a == b,
         (Object::TrafficPolicy(a), Object::TrafficPolicy(b)) => a == b,
         (Object::XBackendTrafficPolicy(a), Object::XBackendTrafficPolicy(b)) => a == b,
         (
@@ -338,6 +339,7 @@ fn same(a: &Object, b: &Object) -> bool {
             | Object::UdpRoute(_)
             | Object::MeshConfig(_)
             | Object::Workload(_)
+            | Object::ExternalService(_)
             | Object::TrafficPolicy(_)
             | Object::XBackendTrafficPolicy(_),
             _,

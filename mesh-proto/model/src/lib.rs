@@ -10,6 +10,7 @@ pub mod authority;
 pub mod duration;
 pub mod endpoint;
 pub mod explain;
+pub mod external;
 pub mod failure;
 pub mod head;
 pub mod host;

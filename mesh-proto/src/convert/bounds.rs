@@ -38,6 +38,8 @@ pub const PRIORITY: u32 = 127;
 pub const OWN: usize = 1_024;
 /// Ports that are known of one address.
 pub const SERVED: usize = 4_096;
+/// Bytes of certificates.
+pub const PEM: usize = 64 * 1024;
 /// Host names of a route.
 pub const HOSTS: usize = 256;
 /// Targets of a policy.

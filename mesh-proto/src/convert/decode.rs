@@ -1,6 +1,7 @@
 //! From the wire to the model. It must not apply anything: it only says what a resource means, or where it is wrong.
 
 mod address;
+mod external;
 mod field;
 mod policy;
 mod route;
@@ -43,6 +44,8 @@ fn body_of(name: &str, body: Option<wire::resource::Body>) -> Result<ModelResour
         Some(wire::resource::Body::Policy(one)) => ModelResource::Policy(policy::policy(one)?),
         Some(wire::resource::Body::Own(all)) => ModelResource::Own(own(all)?),
         Some(wire::resource::Body::Address(one)) => ModelResource::Address(address::address(one)?),
+        Some(wire::resource::Body::Host(one)) => ModelResource::Host(external::host(one)?),
+        Some(wire::resource::Body::External(one)) => ModelResource::External(external::external(one)?),
         Some(wire::resource::Body::Stream(one)) => ModelResource::Stream(stream::stream(one)?),
     };
     let own = model.name();

@@ -1,6 +1,7 @@
 //! From the model to the wire. It cannot fail and must not decide: what the model says is what is sent.
 
 mod address;
+mod external;
 mod policy;
 mod stream;
 
@@ -29,6 +30,8 @@ pub fn encode(resource: &ModelResource) -> wire::Resource {
         ModelResource::Policy(one) => wire::resource::Body::Policy(policy(one)),
         ModelResource::Own(all) => wire::resource::Body::Own(own(all)),
         ModelResource::Address(one) => wire::resource::Body::Address(address::address(one)),
+        ModelResource::Host(one) => wire::resource::Body::Host(external::host(one)),
+        ModelResource::External(one) => wire::resource::Body::External(external::external(one)),
         ModelResource::Stream(one) => wire::resource::Body::Stream(stream::stream(one)),
     };
     wire::Resource { name: resource.name(), version: String::new(), body: Some(body) }

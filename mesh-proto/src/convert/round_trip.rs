@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mesh_model::address::{Meaning, Member, Served, ServedPort};
 use mesh_model::endpoint::{Endpoint, EndpointState, PortEndpoints, Transport};
+use mesh_model::external::{ExternalPort, HostMeaning, Origination, Resolution};
 use mesh_model::host::HostPattern;
 use mesh_model::name::{Name, ServiceName, WorkloadName};
 use mesh_model::route::{
@@ -310,6 +311,39 @@ fn stream() -> impl Strategy<Value = StreamRoute> {
     )
 }
 
+fn host() -> impl Strategy<Value = Host> {
+    "[a-z]{1,5}(\\.[a-z]{1,5}){0,2}".prop_map(|text| Host::parse(&text).unwrap())
+}
+
+fn object_name() -> impl Strategy<Value = Name> {
+    (label(), label()).prop_map(|(namespace, name)| Name::new(&namespace, &name).unwrap())
+}
+
+fn host_entry() -> impl Strategy<Value = HostEntry> {
+    let meaning = prop_oneof![
+        service_name().prop_map(HostMeaning::Service),
+        vec(any::<IpAddr>(), 0..3).prop_map(HostMeaning::Endpoints),
+        host().prop_map(HostMeaning::Alias),
+        object_name().prop_map(HostMeaning::External),
+    ];
+    (host(), meaning).prop_map(|(host, meaning)| HostEntry { host, meaning })
+}
+
+fn external() -> impl Strategy<Value = ExternalService> {
+    let tls = (option::of(host()), option::of("[A-Z]{1,9}")).prop_map(|(sni, ca)| Origination { sni, ca });
+    let port = (port(), port(), option::of(protocol()), option::of(tls))
+        .prop_map(|(port, target, protocol, tls)| ExternalPort { port, target, protocol, tls });
+    let resolution = prop_oneof![
+        vec(host(), 0..3).prop_map(Resolution::Dns),
+        vec(any::<IpAddr>(), 0..3).prop_map(Resolution::Static),
+        Just(Resolution::None),
+    ];
+    let pattern = prop_oneof![host().prop_map(HostPattern::Exact), host().prop_map(HostPattern::Under)];
+    (object_name(), vec(pattern, 0..3), vec(port, 0..3), resolution, "\\PC{0,9}").prop_map(
+        |(name, hosts, ports, resolution, origin)| ExternalService { name, hosts, ports, resolution, origin },
+    )
+}
+
 fn resource() -> impl Strategy<Value = ModelResource> {
     prop_oneof![
         1 => mesh().prop_map(ModelResource::Mesh),
@@ -320,6 +354,8 @@ fn resource() -> impl Strategy<Value = ModelResource> {
         1 => own().prop_map(ModelResource::Own),
         2 => address().prop_map(ModelResource::Address),
         2 => stream().prop_map(ModelResource::Stream),
+        1 => host_entry().prop_map(ModelResource::Host),
+        2 => external().prop_map(ModelResource::External),
     ]
 }
 

@@ -68,7 +68,7 @@ pub struct Subscribe {
     /// Number within the stream, ascending. The Hello counts as number 1, so the first Subscribe is 2.
     #[prost(uint64, tag = "3")]
     pub sequence: u64,
-    /// IP addresses and hosts, textual. Each is answered by a resource `address/IP`, which comes together with everything that a
+    /// IP addresses and hosts, textual. Each is answered by a resource `address/IP` or `host/HOST`, which comes together with everything that a
     /// Destination of the service behind it would bring, or as unknown.
     #[prost(string, repeated, tag = "4")]
     pub add_sought: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
@@ -146,13 +146,14 @@ pub struct Watermark {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Resource {
     /// `mesh`, `own`, `service/NS/NAME`, `endpoints/NS/NAME`, `httproute/NS/NAME`, `grpcroute/NS/NAME`,
-    /// `trafficpolicy/NS/NAME`, `address/IP`, `tcproute/NS/NAME`, `tlsroute/NS/NAME`.
+    /// `trafficpolicy/NS/NAME`, `address/IP`, `tcproute/NS/NAME`, `tlsroute/NS/NAME`,
+    /// `host/HOST`, `externalservice/NS/NAME`.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Hash of the meaning.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
-    #[prost(oneof = "resource::Body", tags = "3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "resource::Body", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub body: ::core::option::Option<resource::Body>,
 }
 /// Nested message and enum types in `Resource`.
@@ -175,6 +176,10 @@ pub mod resource {
         Address(super::Address),
         #[prost(message, tag = "10")]
         Stream(super::StreamRoute),
+        #[prost(message, tag = "11")]
+        Host(super::HostEntry),
+        #[prost(message, tag = "12")]
+        External(super::ExternalService),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -332,6 +337,99 @@ pub struct Route {
     /// Where the object was read: file and line, or namespace and resource version.
     #[prost(string, tag = "7")]
     pub origin: ::prost::alloc::string::String,
+}
+/// What a host name stands for, as clients in the proxy's namespace write it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostEntry {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(oneof = "host_entry::Meaning", tags = "2, 3, 4, 5")]
+    pub meaning: ::core::option::Option<host_entry::Meaning>,
+}
+/// Nested message and enum types in `HostEntry`.
+pub mod host_entry {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Meaning {
+        #[prost(message, tag = "2")]
+        Service(super::ServiceRef),
+        /// Own addresses of endpoints.
+        #[prost(message, tag = "3")]
+        Endpoints(super::HostAddresses),
+        /// Another name for this host.
+        #[prost(string, tag = "4")]
+        Alias(::prost::alloc::string::String),
+        /// A host of this ExternalService.
+        #[prost(message, tag = "5")]
+        External(super::ServiceRef),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostAddresses {
+    #[prost(string, repeated, tag = "1")]
+    pub ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostNames {
+    #[prost(string, repeated, tag = "1")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Hosts outside the mesh.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExternalService {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Exact or `*.HOST`.
+    #[prost(string, repeated, tag = "3")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "4")]
+    pub ports: ::prost::alloc::vec::Vec<ExternalPort>,
+    /// As of a Route.
+    #[prost(string, tag = "8")]
+    pub origin: ::prost::alloc::string::String,
+    #[prost(oneof = "external_service::Resolution", tags = "5, 6, 7")]
+    pub resolution: ::core::option::Option<external_service::Resolution>,
+}
+/// Nested message and enum types in `ExternalService`.
+pub mod external_service {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Resolution {
+        /// The addresses that DNS gives: of these names, or of the dialled host if there are none.
+        #[prost(message, tag = "5")]
+        Dns(super::HostNames),
+        #[prost(message, tag = "6")]
+        Static(super::HostAddresses),
+        /// The address that the application dialled.
+        #[prost(message, tag = "7")]
+        AsDialled(super::AsDialled),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AsDialled {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExternalPort {
+    /// As the application dials it.
+    #[prost(uint32, tag = "1")]
+    pub port: u32,
+    /// Where to connect.
+    #[prost(uint32, tag = "2")]
+    pub target: u32,
+    #[prost(enumeration = "Protocol", tag = "3")]
+    pub protocol: i32,
+    /// Absent: bytes go as they are.
+    #[prost(message, optional, tag = "4")]
+    pub tls: ::core::option::Option<TlsOrigination>,
+}
+/// TLS that the proxy begins towards a host outside.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TlsOrigination {
+    /// Empty: the host that was dialled.
+    #[prost(string, tag = "1")]
+    pub sni: ::prost::alloc::string::String,
+    /// PEM; empty: the well-known public ones.
+    #[prost(string, tag = "2")]
+    pub ca: ::prost::alloc::string::String,
 }
 /// Where connections go that are carried as bytes.
 #[derive(Clone, PartialEq, ::prost::Message)]

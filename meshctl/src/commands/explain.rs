@@ -16,6 +16,7 @@ mod caller;
 mod connection;
 mod json;
 mod objects;
+mod outside;
 mod question;
 mod settings;
 mod sources;

@@ -10,6 +10,7 @@ use mesh_model::service::Protocol;
 use mesh_model::settings::{MeshSettings, OutboundMode};
 
 use super::Outbound;
+use super::outside::Place;
 use crate::dns;
 use crate::http::Fault;
 use crate::net;
@@ -110,22 +111,33 @@ impl Outbound {
             return self.at(address, host, &settings).await;
         }
         let candidates = authority::service_of(&host.name, &self.worker.config.namespace, CLUSTER_DOMAIN);
-        let Some(service) = candidates.service() else { return self.foreign(host, &settings) };
+        let Some(service) = candidates.service() else { return self.outside(host, &settings).await };
+        let only = matches!(candidates, Candidates::Only(_));
         match self.worker.discovery.destination(service, self.worker.config.timeouts.discovery).await {
             Ok(destination) => match destination.service.port(host.port) {
                 Some(_) => Ok(Found::Service { destination, port: host.port }),
                 None => Err(no_port(&destination, host.port)),
             },
-            Err(Undiscovered::Unknown) if matches!(candidates, Candidates::Only(_)) => {
-                Err(Fault::new(Failure::UnknownDestination, format!("the mesh knows no service {service}")))
-            }
-            Err(Undiscovered::Unknown) => self.foreign(host, &settings),
+            Err(Undiscovered::Unknown) => match self.word(host, &settings).await? {
+                Some(found) => Ok(found),
+                // Not even a stranger: nothing outside the mesh has such a name.
+                None if only => Err(Fault::new(
+                    Failure::UnknownDestination,
+                    format!("the mesh knows no service {service}"),
+                )),
+                None => self.foreign(host, &settings),
+            },
             Err(Undiscovered::Unavailable) => Err(unavailable(service)),
         }
     }
 
     /// What is at that address.
-    async fn at(&self, address: SocketAddr, host: &Host, settings: &MeshSettings) -> Result<Found, Fault> {
+    pub(super) async fn at(
+        &self,
+        address: SocketAddr,
+        host: &Host,
+        settings: &MeshSettings,
+    ) -> Result<Found, Fault> {
         match self.worker.discovery.address(address, self.worker.config.timeouts.discovery).await {
             Ok(Reached::Service { destination, port }) => match destination.service.port(port) {
                 Some(_) => Ok(Found::Service { destination, port }),
@@ -154,7 +166,7 @@ impl Outbound {
         })
     }
 
-    fn foreign(&self, host: &Host, settings: &MeshSettings) -> Result<Found, Fault> {
+    pub(super) fn foreign(&self, host: &Host, settings: &MeshSettings) -> Result<Found, Fault> {
         match settings.outbound_mode {
             OutboundMode::RegistryOnly => Err(Fault::new(
                 Failure::UnknownDestination,
@@ -171,18 +183,35 @@ impl Outbound {
 
     /// Addresses of a host outside the mesh, never our own.
     pub(super) async fn resolve(&self, host: &Host) -> Result<Vec<SocketAddr>, Fault> {
-        let found = self.dns.addresses(&host.name, self.worker.config.timeouts.dns).await;
-        let addresses: Vec<_> = match found {
-            Ok(found) => found.into_iter().map(|ip| SocketAddr::from((ip, host.port))).collect(),
-            Err(dns::Unresolved::Timeout) => {
-                let text = format!("DNS gave no answer for {} in time", host.name);
-                return Err(Fault::new(Failure::ConnectTimeout, text));
-            }
-            Err(why) => {
-                let text = format!("neither the mesh nor DNS knows {}: {why}", host.name);
-                return Err(Fault::new(Failure::UnknownDestination, text));
-            }
+        let (names, port) = match self.place(host) {
+            Place::At(addresses) => return self.not_own(host, addresses),
+            Place::Named(names, port) => (names, port),
         };
+        // Of several names the first that DNS knows.
+        let mut last = None;
+        for name in &names {
+            match self.dns.addresses(name, self.worker.config.timeouts.dns).await {
+                Ok(found) => {
+                    let addresses = found.into_iter().map(|ip| SocketAddr::from((ip, port))).collect();
+                    return self.not_own(host, addresses);
+                }
+                Err(why) => last = Some((name, why)),
+            }
+        }
+        match last {
+            Some((name, dns::Unresolved::Timeout)) => {
+                Err(Fault::new(Failure::ConnectTimeout, format!("DNS gave no answer for {name} in time")))
+            }
+            Some((name, why)) => {
+                let text = format!("neither the mesh nor DNS knows {name}: {why}");
+                Err(Fault::new(Failure::UnknownDestination, text))
+            }
+            None => Err(Fault::new(Failure::UnknownDestination, format!("{host} has no name to look up"))),
+        }
+    }
+
+    /// Never our own listeners: a request to one of them would come back to us for ever.
+    fn not_own(&self, host: &Host, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Fault> {
         if addresses.iter().any(|address| net::is_ours(*address, &self.own)) {
             return Err(Fault::new(Failure::BadRequest, format!("{host} is this proxy itself")));
         }
@@ -190,12 +219,12 @@ impl Outbound {
     }
 }
 
-fn unavailable(what: impl std::fmt::Display) -> Fault {
+pub(super) fn unavailable(what: impl std::fmt::Display) -> Fault {
     let text = format!("the controller has not said yet what {what} is; is it running and reachable?");
     Fault::new(Failure::ConfigUnavailable, text)
 }
 
-fn no_port(destination: &Destination, port: u16) -> Fault {
+pub(super) fn no_port(destination: &Destination, port: u16) -> Fault {
     let ports: Vec<String> = destination.service.ports.iter().map(|port| port.port.to_string()).collect();
     let name = &destination.service.name;
     Fault::new(

@@ -8,6 +8,8 @@ use std::sync::{Arc, LazyLock};
 
 use mesh_model::address::{Address, Sought};
 use mesh_model::endpoint::Endpoints;
+use mesh_model::external::{ExternalService, HostEntry};
+use mesh_model::host::Host;
 use mesh_model::name::ServiceName;
 use mesh_model::route::table::RouteTable;
 use mesh_model::service::{OwnServices, Service};
@@ -29,6 +31,7 @@ pub struct Snapshot {
     pub(super) backend_policies: Arc<HashMap<ServiceName, PortPolicies>>,
     pub(super) own: Arc<OwnServices>,
     pub(super) addresses: Arc<HashMap<IpAddr, Arc<KnownAddress>>>,
+    pub(super) hosts: Arc<HashMap<Host, Arc<KnownHost>>>,
     pub(super) unknown_sought: Arc<HashSet<Sought>>,
     pub(super) revision: u64,
 }
@@ -89,6 +92,44 @@ pub struct KnownAddress {
     pub address: Arc<Address>,
     /// As of a destination.
     pub(super) used: Arc<AtomicBool>,
+}
+
+/// A host that was asked about and is known.
+#[derive(Debug)]
+pub struct KnownHost {
+    /// What it stands for.
+    pub entry: Arc<HostEntry>,
+    /// The external service whose host it is, if it is one's.
+    pub external: Option<Arc<ExternalService>>,
+    /// As of a destination.
+    pub(super) used: Arc<AtomicBool>,
+}
+
+impl KnownHost {
+    /// Notes that the workload uses it.
+    pub(crate) fn mark_used(&self) {
+        mark(&self.used);
+    }
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let external = match (&self.external, &other.external) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        external && Arc::ptr_eq(&self.entry, &other.entry) && Arc::ptr_eq(&self.used, &other.used)
+    }
+}
+
+/// What a snapshot says about a host.
+#[derive(Debug, Clone, Copy)]
+pub enum LookupHost<'a> {
+    /// The controller has told what it stands for.
+    Known(&'a Arc<KnownHost>),
+    /// The controller has said that it is nothing that the mesh knows. It will tell when it is.
+    Unknown,
+    /// Nobody has asked yet, or the answer is not here.
+    NotAsked,
 }
 
 impl KnownAddress {
@@ -174,6 +215,15 @@ impl Snapshot {
             Some(known) => LookupAddress::Known(known),
             None if self.unknown_sought.contains(&Sought::Address(ip)) => LookupAddress::Unknown,
             None => LookupAddress::NotAsked,
+        }
+    }
+
+    /// What is known about that host.
+    pub fn host(&self, host: &Host) -> LookupHost<'_> {
+        match self.hosts.get(host) {
+            Some(known) => LookupHost::Known(known),
+            None if self.unknown_sought.contains(&Sought::Host(host.clone())) => LookupHost::Unknown,
+            None => LookupHost::NotAsked,
         }
     }
 

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use mesh_model::address::Sought;
 use mesh_model::endpoint::Endpoints;
+use mesh_model::external;
+use mesh_model::host::Host;
 use mesh_model::name::{Name, ServiceName};
 use mesh_model::route::{Route, RouteId};
 use mesh_model::service::{OwnServices, Service};
@@ -171,6 +173,8 @@ impl Store {
                 }
             }
             ModelResource::Address(address) => self.addresses.put(version, address),
+            ModelResource::Host(entry) => self.addresses.put_host(version, entry),
+            ModelResource::External(external) => self.addresses.put_external(version, external),
         }
         Ok(())
     }
@@ -210,6 +214,12 @@ impl Store {
             Some(Resourceful::Address(ip)) => {
                 self.addresses.found.remove(&ip);
             }
+            Some(Resourceful::Host(host)) => {
+                self.addresses.hosts.remove(&host);
+            }
+            Some(Resourceful::External(name)) => {
+                self.addresses.externals.remove(&name);
+            }
             // The settings of the mesh are never gone; a name that means nothing here is not held either.
             None => {}
         }
@@ -246,8 +256,11 @@ impl Store {
         let own = self.own.iter().map(|own| held(convert::OWN.to_owned(), &own.version));
         let addresses =
             self.addresses.found.iter().map(|(ip, v)| held(convert::address_name(*ip), &v.version));
+        let hosts = self.addresses.hosts.iter().map(|(host, v)| held(convert::host_name(host), &v.version));
+        let externals =
+            self.addresses.externals.iter().map(|(name, v)| held(external::resource_name(name), &v.version));
         let named = services.chain(endpoints).chain(routes).chain(streams).chain(policies);
-        settings.chain(own).chain(named).chain(addresses).collect()
+        settings.chain(own).chain(named).chain(addresses).chain(hosts).chain(externals).collect()
     }
 
     /// Asks for a destination, unless it is wanted already.
@@ -370,6 +383,8 @@ enum Resourceful {
     Policy,
     Own,
     Address(IpAddr),
+    Host(Host),
+    External(Name),
 }
 
 impl Resourceful {
@@ -380,6 +395,9 @@ impl Resourceful {
         if let Some(ip) = convert::address_of(name) {
             return Some(Self::Address(ip));
         }
+        if let Some(host) = convert::host_of(name) {
+            return Some(Self::Host(host));
+        }
         let mut parts = name.splitn(3, '/');
         let (kind, namespace, name) = (parts.next()?, parts.next()?, parts.next()?);
         let service = || ServiceName::new(namespace, name).ok();
@@ -388,6 +406,7 @@ impl Resourceful {
             "endpoints" => service().map(Self::Endpoints),
             "httproute" | "grpcroute" => Some(Self::Route),
             "tcproute" | "tlsroute" => Some(Self::Stream),
+            "externalservice" => Name::new(namespace, name).ok().map(Self::External),
             "trafficpolicy" => Some(Self::Policy),
             _ => None,
         }

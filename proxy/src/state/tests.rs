@@ -140,6 +140,8 @@ pub(crate) fn bad(resource: &ModelResource) -> Resource {
         resource::Body::Policy(policy) => policy.settings = None,
         resource::Body::Own(own) => own.ports.iter_mut().for_each(|port| port.address.clear()),
         resource::Body::Stream(route) => route.kind = 77,
+        resource::Body::Host(entry) => entry.meaning = None,
+        resource::Body::External(external) => external.resolution = None,
         resource::Body::Address(address) => address.meaning = None,
     }
     wire.version = "bad".to_owned();

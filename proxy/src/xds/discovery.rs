@@ -1,10 +1,12 @@
 //! The workers' handle on the configuration. It must not know the stream behind it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_model::address::{Direct, Meaning, Sought};
+use mesh_model::external::{ExternalService, HostMeaning};
+use mesh_model::host::Host;
 use mesh_model::name::ServiceName;
 use mesh_proto::convert::ModelResource;
 use prometheus_client::registry::Registry;
@@ -12,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::fixed::FixedControl;
 use super::status::{Collected, Status};
-use crate::state::{Destination, Lookup, LookupAddress, Snapshot};
+use crate::state::{Destination, Lookup, LookupAddress, LookupHost, Snapshot};
 
 /// Finds destinations and shows the present configuration. Cheap to clone, for any thread.
 #[derive(Debug, Clone)]
@@ -51,6 +53,19 @@ pub enum Reached {
     },
     /// An endpoint's own address: this endpoint and no other one, whatever routes say.
     Direct(Direct),
+}
+
+/// What a host name stands for.
+#[derive(Debug, Clone)]
+pub enum Named {
+    /// A service. One without virtual addresses is headless.
+    Service(Arc<Destination>),
+    /// Own addresses of endpoints.
+    Endpoints(Vec<IpAddr>),
+    /// Another name for that host; ask about it in turn, a bounded number of times.
+    Alias(Host),
+    /// A host outside the mesh that an ExternalService describes.
+    External(Arc<ExternalService>),
 }
 
 /// Why a destination was not found.
@@ -107,6 +122,13 @@ impl Discovery {
         let dialled = SocketAddr::new(dialled.ip().to_canonical(), dialled.port());
         let look = |snapshot: &Snapshot| self.look_at(snapshot, dialled);
         self.find(look, || Wish::Sought(Sought::Address(dialled.ip())), deadline).await
+    }
+
+    /// What a host stands for, as the workload's namespace writes it. Awaited like a destination. [`Undiscovered::Unknown`]: it is
+    /// nothing that the mesh knows.
+    pub async fn host(&self, host: &Host, deadline: Duration) -> Result<Named, Undiscovered> {
+        let look = |snapshot: &Snapshot| self.look_for(snapshot, host);
+        self.find(look, || Wish::Sought(Sought::Host(host.clone())), deadline).await
     }
 
     async fn find<T>(
@@ -168,6 +190,28 @@ impl Discovery {
                 Some(direct.map(Reached::Direct).ok_or(Undiscovered::Unknown))
             }
         }
+    }
+
+    fn look_for(&self, snapshot: &Snapshot, host: &Host) -> Option<Result<Named, Undiscovered>> {
+        let known = match (snapshot.host(host), &self.source) {
+            (LookupHost::Known(known), _) => known,
+            (LookupHost::Unknown, _) | (LookupHost::NotAsked, Source::Fixed) => {
+                return Some(Err(Undiscovered::Unknown));
+            }
+            (LookupHost::NotAsked, Source::Controller(_)) => return None,
+        };
+        known.mark_used();
+        let named = match (&known.entry.meaning, &known.external) {
+            (HostMeaning::Service(service), _) => {
+                return Some(self.look(snapshot, service)?.map(Named::Service));
+            }
+            (HostMeaning::Endpoints(ips), _) => Named::Endpoints(ips.clone()),
+            (HostMeaning::Alias(host), _) => Named::Alias(host.clone()),
+            (HostMeaning::External(_), Some(external)) => Named::External(Arc::clone(external)),
+            // Not shown before the external service is here.
+            (HostMeaning::External(_), None) => return None,
+        };
+        Some(Ok(named))
     }
 
     async fn ask<T>(

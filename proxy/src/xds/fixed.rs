@@ -40,6 +40,9 @@ impl FixedControl {
                 ModelResource::Address(address) => {
                     self.store.seek(&Sought::Address(address.ip));
                 }
+                ModelResource::Host(entry) => {
+                    self.store.seek(&Sought::Host(entry.host.clone()));
+                }
                 _ => {}
             }
         }

@@ -2,6 +2,7 @@
 
 mod addresses;
 pub(crate) mod controller;
+mod hosts;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -35,6 +35,7 @@ mod limits;
 mod messages;
 mod mirrors;
 mod opaque;
+mod outside;
 mod places;
 mod policies;
 mod retries;

@@ -362,3 +362,41 @@ fn too_many_addresses_end_a_stream() {
     assert!(seek(&mut full, &["h1"], &[]).is_ok(), "the same one again");
     assert_eq!(seek(&mut full, &["h0"], &[]).unwrap_err(), Refused::Sought(MAX_SOUGHT + 1));
 }
+
+const EXTERNAL: &str = "
+---
+{apiVersion: amime.io/v1alpha1, kind: ExternalService, metadata: {name: api, namespace: shop}, spec: {hosts: [api.example, '*.eu.example'], ports: [{port: 443, protocol: PROTOCOL}]}}
+";
+
+#[test]
+fn a_host_brings_what_it_stands_for() {
+    let yaml = format!("{SHOP}{}", EXTERNAL.replace("PROTOCOL", "tls"));
+    let (first, _) = snapshot(&yaml, 1, None);
+    let mut session = session(&[]);
+    assert_eq!(next(&mut session, &first), "1 +mesh +own");
+    seek(&mut session, &["API.example", "a.eu.example", "v1", "nobody.example"], &[]).unwrap();
+    assert_eq!(
+        next(&mut session, &first),
+        "2 +endpoints/shop/v1 +externalservice/shop/api +host/a.eu.example +host/api.example +host/v1 +service/shop/v1 ?nobody.example"
+    );
+    assert_eq!(next(&mut session, &first), "");
+    let (edited, news) = snapshot(&yaml.replace("tls", "http"), 2, Some(&first));
+    assert_eq!((next(&mut session, &edited).as_str(), news), ("3 +externalservice/shop/api", News::Some));
+    let (moved, news) = snapshot(&yaml.replace("api.example, ", ""), 3, Some(&edited));
+    assert_eq!(news, News::Some);
+    let told = next(&mut session, &moved);
+    assert!(told.contains("-host/api.example") && told.ends_with("?api.example"), "{told}");
+    seek(&mut session, &[], &["a.eu.example"]).unwrap();
+    assert_eq!(next(&mut session, &moved), "5 -externalservice/shop/api -host/a.eu.example");
+}
+
+#[test]
+fn a_short_name_is_what_the_clients_namespace_means_by_it() {
+    let (first, _) = snapshot(SHOP, 1, None);
+    let hello = Hello { sought: vec!["v1".into(), "v1.shop".into()], ..Hello::default() };
+    let mut elsewhere = Session::new(proxy("bank"), hello).unwrap();
+    assert_eq!(
+        next(&mut elsewhere, &first),
+        "1 +endpoints/shop/v1 +host/v1.shop +mesh +own +service/shop/v1 ?v1"
+    );
+}

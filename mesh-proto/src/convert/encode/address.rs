@@ -2,7 +2,7 @@
 
 use mesh_model::address::{Address, Meaning, Member, Served, ServedPort};
 use mesh_model::endpoint::Transport;
-use mesh_model::name::ServiceName;
+use mesh_model::name::Name;
 
 use super::endpoint;
 use crate::config::v1 as wire;
@@ -10,14 +10,15 @@ use crate::config::v1 as wire;
 /// What an address is.
 pub(super) fn address(address: &Address) -> wire::Address {
     let meaning = match &address.meaning {
-        Meaning::Service(service) => wire::address::Meaning::Service(service_ref(service)),
+        Meaning::Service(service) => wire::address::Meaning::Service(service_ref(&service.0)),
         Meaning::Served(some) => wire::address::Meaning::Served(served(some)),
     };
     wire::Address { ip: address.ip.to_string(), meaning: Some(meaning) }
 }
 
-fn service_ref(service: &ServiceName) -> wire::ServiceRef {
-    wire::ServiceRef { namespace: service.0.namespace().to_owned(), name: service.0.name().to_owned() }
+/// A reference to what has this name.
+pub(super) fn service_ref(name: &Name) -> wire::ServiceRef {
+    wire::ServiceRef { namespace: name.namespace().to_owned(), name: name.name().to_owned() }
 }
 
 fn served(served: &Served) -> wire::Served {
@@ -31,7 +32,7 @@ fn port(served: &ServedPort) -> wire::ServedPort {
     wire::ServedPort {
         port: served.port.into(),
         endpoint: Some(endpoint(&served.endpoint)),
-        service: served.service.as_ref().map(|(service, _)| service_ref(service)),
+        service: served.service.as_ref().map(|(service, _)| service_ref(&service.0)),
         service_port: served.service.as_ref().map_or(0, |(_, port)| (*port).into()),
     }
 }

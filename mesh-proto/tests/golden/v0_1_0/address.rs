@@ -1,8 +1,10 @@
 //! Values of `mesh.config.v1` about addresses and connections.
 
 use mesh_proto::config::v1::{
-    Address, Backend, Endpoint, EndpointState, Hello, Member, ParentRef, Resource, Served, ServedPort,
-    ServiceRef, ServiceTarget, StreamKind, StreamRoute, Subscribe, Update, address, backend, resource,
+    Address, AsDialled, Backend, Endpoint, EndpointState, ExternalPort, ExternalService, Hello,
+    HostAddresses, HostEntry, HostNames, Member, ParentRef, Protocol, Resource, Served, ServedPort,
+    ServiceRef, ServiceTarget, StreamKind, StreamRoute, Subscribe, TlsOrigination, Update, address, backend,
+    external_service, host_entry, resource,
 };
 
 use super::{Case, case, text};
@@ -70,6 +72,62 @@ fn stream() -> StreamRoute {
         created: 7,
         origin: text("routes.yaml:3"),
     }
+}
+
+fn external() -> ExternalService {
+    let tls = TlsOrigination { sni: text("api.example"), ca: text("PEM") };
+    let port = ExternalPort { port: 80, target: 443, protocol: Protocol::Http1.into(), tls: Some(tls) };
+    let names = HostNames { hosts: vec![text("origin.example")] };
+    ExternalService {
+        namespace: text("shop"),
+        name: text("api"),
+        hosts: vec![text("api.example"), text("*.eu.example")],
+        ports: vec![port],
+        resolution: Some(external_service::Resolution::Dns(names)),
+        origin: text("external.yaml:1"),
+    }
+}
+
+fn host(meaning: host_entry::Meaning) -> HostEntry {
+    HostEntry { host: text("api.example"), meaning: Some(meaning) }
+}
+
+fn addresses() -> HostAddresses {
+    HostAddresses { ips: vec![text("10.0.0.1"), text("fd00::1")] }
+}
+
+/// Hosts, and what is outside the mesh.
+pub(super) fn hosts() -> Vec<Case> {
+    let resolved = |resolution| ExternalService { resolution: Some(resolution), ..external() };
+    let named = |name: &str, body| Resource { name: text(name), version: text("1"), body: Some(body) };
+    vec![
+        case("mesh.config.v1.ExternalService", external()),
+        case(
+            "mesh.config.v1.ExternalService-static",
+            resolved(external_service::Resolution::Static(addresses())),
+        ),
+        case(
+            "mesh.config.v1.ExternalService-dialled",
+            resolved(external_service::Resolution::AsDialled(AsDialled {})),
+        ),
+        case("mesh.config.v1.AsDialled", AsDialled {}),
+        case("mesh.config.v1.ExternalPort", external().ports.remove(0)),
+        case("mesh.config.v1.TlsOrigination", TlsOrigination { sni: text("a"), ca: text("b") }),
+        case("mesh.config.v1.HostAddresses", addresses()),
+        case("mesh.config.v1.HostNames", HostNames { hosts: vec![text("a")] }),
+        case("mesh.config.v1.HostEntry", host(host_entry::Meaning::Service(service()))),
+        case("mesh.config.v1.HostEntry-endpoints", host(host_entry::Meaning::Endpoints(addresses()))),
+        case("mesh.config.v1.HostEntry-alias", host(host_entry::Meaning::Alias(text("b.example")))),
+        case("mesh.config.v1.HostEntry-external", host(host_entry::Meaning::External(service()))),
+        case(
+            "mesh.config.v1.Resource-host",
+            named("host/api.example", resource::Body::Host(host(host_entry::Meaning::Service(service())))),
+        ),
+        case(
+            "mesh.config.v1.Resource-external",
+            named("externalservice/shop/api", resource::Body::External(external())),
+        ),
+    ]
 }
 
 /// Addresses, and how they are asked for; routes of connections.

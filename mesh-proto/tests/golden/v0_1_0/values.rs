@@ -26,6 +26,7 @@ pub(super) fn cases() -> Vec<Case> {
         policy::of_backends(),
         policy::policies(),
         address::cases(),
+        address::hosts(),
         report::cases(),
         inspect::cases(),
     ]

@@ -20,6 +20,7 @@ use mesh_model::traffic::{PolicyTarget, TrafficPolicy};
 
 use super::caller::Caller;
 use super::objects::Objects;
+use super::outside::{self, Outside};
 use super::question::Question;
 use super::words;
 
@@ -46,6 +47,8 @@ pub(crate) enum Destination {
     Service { name: ServiceName, port: ServicePort },
     /// A service that does not have the port.
     NoPort { name: ServiceName, ports: Vec<u16> },
+    /// No service, and the mesh has a word on it.
+    Outside(Outside),
     /// No service; `elsewhere` are those of that name in other namespaces.
     Foreign { elsewhere: Vec<ServiceName> },
 }
@@ -112,7 +115,7 @@ impl<'a> Answer<'a> {
             Destination::Service { name, port } => {
                 Some(Routing::find(objects, name, port.port, question, caller))
             }
-            Destination::NoPort { .. } | Destination::Foreign { .. } => None,
+            Destination::NoPort { .. } | Destination::Outside(_) | Destination::Foreign { .. } => None,
         };
         let outcome = outcome(objects, question, &destination, routing.as_ref());
         let concerned = concerned(objects, &destination, routing.as_ref());
@@ -129,7 +132,8 @@ impl<'a> Answer<'a> {
 }
 
 fn destination(objects: &Objects, question: &Question, caller: &Caller) -> Destination {
-    let candidates = authority::service_of(&question.host, &caller.namespace, CLUSTER_DOMAIN);
+    let meant = outside::meant(objects, &question.host, &caller.namespace);
+    let candidates = authority::service_of(&meant, &caller.namespace, CLUSTER_DOMAIN);
     let found = candidates.service().and_then(|name| objects.compiled.services.get_key_value(name));
     if let Some((name, (service, _))) = found {
         return match service.port(question.port) {
@@ -139,6 +143,9 @@ fn destination(objects: &Objects, question: &Question, caller: &Caller) -> Desti
                 Destination::NoPort { name: name.clone(), ports }
             }
         };
+    }
+    if let Some(known) = outside::find(objects, &question.host, question.port, &caller.namespace) {
+        return Destination::Outside(known);
     }
     let wanted = candidates.service().map(|service| service.0.name().to_owned());
     let same = |name: &&ServiceName| Some(name.0.name()) == wanted.as_deref();
@@ -197,6 +204,10 @@ fn outcome(
             let why = format!("service {name} has no port {}; it has {}", question.port, ports.join(", "));
             return failed(Failure::NoEndpoints, why);
         }
+        (Destination::Outside(Outside { refused: Some((failure, why)), .. }), _) => {
+            return failed(*failure, why.clone());
+        }
+        (Destination::Outside(_), _) => return Outcome::Foreign,
         (Destination::Foreign { .. }, _) => {
             let only = authority::service_of(&question.host, "default", CLUSTER_DOMAIN);
             let registry_only = objects.compiled.mesh.outbound_mode == OutboundMode::RegistryOnly;
@@ -283,9 +294,12 @@ fn concerned(objects: &Objects, destination: &Destination, routing: Option<&Rout
     };
     let mut services = match destination {
         Destination::Service { name, .. } | Destination::NoPort { name, .. } => vec![name.clone()],
-        Destination::Foreign { .. } => Vec::new(),
+        Destination::Outside(_) | Destination::Foreign { .. } => Vec::new(),
     };
     let mut keys: Vec<ObjectKey> = services.iter().map(service_key).collect();
+    if let Destination::Outside(known) = destination {
+        keys.extend(known.key.clone());
+    }
     let mut routes = Vec::new();
     if let Some(routing) = routing {
         let in_force =

@@ -24,6 +24,7 @@ use mesh_model::stream::{
 use super::answer::{Concerned, concerned_of};
 use super::caller::Caller;
 use super::objects::Objects;
+use super::outside::{self, Outside};
 
 pub(crate) use view::{json, text};
 
@@ -100,6 +101,8 @@ pub(crate) enum Reached {
     NoPort { name: ServiceName, ports: Vec<u16> },
     /// An endpoint's own address: routes do not count.
     Own(Direct),
+    /// No service, and the mesh has a word on it.
+    Outside(Outside),
     /// Nothing that the mesh knows.
     Foreign,
 }
@@ -173,6 +176,10 @@ impl<'a> Answer<'a> {
         let refused = |failure, why: String| Outcome::Refused { failure, why };
         let (service, port) = match &self.reached {
             Reached::Own(_) => return Outcome::Carried,
+            Reached::Outside(Outside { refused: Some((failure, why)), .. }) => {
+                return refused(*failure, why.clone());
+            }
+            Reached::Outside(_) => return Outcome::Foreign,
             Reached::Foreign if self.objects.compiled.mesh.outbound_mode == OutboundMode::AllowAny => {
                 return Outcome::Foreign;
             }
@@ -273,6 +280,7 @@ impl<'a> Answer<'a> {
                 }));
                 keys.extend(direct.service.as_ref().map(|(service, _)| of_service(service)));
             }
+            Reached::Outside(known) => keys.extend(known.key.clone()),
             Reached::Foreign => {}
         }
         if let Some(route) = &self.taken {
@@ -314,8 +322,13 @@ fn reached(objects: &Objects, connection: &Connection, caller: &Caller) -> Reach
             }
         };
     }
-    let candidates = authority::service_of(&connection.host, &caller.namespace, CLUSTER_DOMAIN);
-    candidates.service().map_or(Reached::Foreign, of_service)
+    let meant = outside::meant(objects, &connection.host, &caller.namespace);
+    let candidates = authority::service_of(&meant, &caller.namespace, CLUSTER_DOMAIN);
+    match candidates.service().map_or(Reached::Foreign, of_service) {
+        Reached::Foreign => outside::find(objects, &connection.host, connection.port, &caller.namespace)
+            .map_or(Reached::Foreign, Reached::Outside),
+        reached => reached,
+    }
 }
 
 #[cfg(test)]

@@ -88,6 +88,11 @@ fn destination(destination: &Destination) -> Value {
         Destination::NoPort { name, ports } => {
             json!({ "service": name.to_string(), "port": null, "ports": ports })
         }
+        Destination::Outside(known) => json!({
+            "service": null,
+            "outside": known.words,
+            "object": known.key.as_ref().map(ToString::to_string),
+        }),
         Destination::Foreign { elsewhere } => json!({
             "service": null,
             "elsewhere": elsewhere.iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -187,6 +187,9 @@ fn destination(page: &mut Page, answer: &Answer<'_>) {
         Destination::NoPort { name, .. } => {
             page.line("host", &format!("{host} is Service {name}"), Tone::Plain);
         }
+        Destination::Outside(known) => {
+            page.line("host", &format!("{host} {}", known.words), Tone::Plain);
+        }
         Destination::Foreign { elsewhere } => {
             page.line("host", &format!("{host} is no Service"), Tone::Plain);
             for name in elsewhere {
@@ -205,8 +208,10 @@ fn destination(page: &mut Page, answer: &Answer<'_>) {
             page.line("", mode, Tone::Plain);
         }
     }
-    if let (Destination::Service { .. } | Destination::NoPort { .. }, Some(service)) =
-        (&answer.destination, answer.concerned.first())
+    if let (
+        Destination::Service { .. } | Destination::NoPort { .. } | Destination::Outside(_),
+        Some(service),
+    ) = (&answer.destination, answer.concerned.first())
     {
         page.from(&service.origin);
     }

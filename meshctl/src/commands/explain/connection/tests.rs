@@ -111,6 +111,30 @@ fn what_the_mesh_does_not_know_leaves_it_or_is_refused() {
     assert!(!fine && flat(&text).contains("service shop/db has no port 1; it has 5432"), "{text}");
 }
 
+const EXTERNAL: &str = "
+---
+{apiVersion: amime.io/v1alpha1, kind: MeshConfig, metadata: {name: default}, spec: {outbound: {mode: RegistryOnly}}}
+---
+{apiVersion: amime.io/v1alpha1, kind: ExternalService, metadata: {name: api, namespace: shop}, spec: {hosts: ['*.example'], ports: [{port: 443, protocol: tls}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: old-db, namespace: shop}, spec: {type: ExternalName, externalName: db.shop.svc.cluster.local}}
+";
+
+#[test]
+fn hosts_of_external_services_may_be_called_and_other_names_lead_on() {
+    let objects = format!("{OBJECTS}{EXTERNAL}");
+    let (text, fine) = ask(&objects, "tls://api.example", None);
+    for part in ["leaves the mesh, untouched", "api.example is a host of ExternalService shop/api o.yaml:13"]
+    {
+        assert!(fine && flat(&text).contains(part), "{part}: {text}");
+    }
+    let (text, fine) = ask(&objects, "tls://api.example:8443", None);
+    let wanted = "refused, no_endpoints: ExternalService shop/api has no port 8443; it has 443";
+    assert!(!fine && flat(&text).contains(wanted), "{text}");
+    let (text, _) = ask(&objects, "tcp://old-db:5432", None);
+    assert!(flat(&text).contains("old-db is Service shop/db, port 5432"), "{text}");
+}
+
 #[test]
 fn without_routes_the_service_takes_it_and_without_endpoints_nobody() {
     let (text, fine) = ask(OBJECTS, "tcp://db-next:5432", None);

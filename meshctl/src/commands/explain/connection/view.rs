@@ -93,6 +93,7 @@ fn destination(answer: &Answer<'_>) -> String {
                 endpoints(std::slice::from_ref(&direct.endpoint)),
             )
         }
+        Reached::Outside(known) => format!("{host} {}", known.words),
         Reached::Foreign => format!("{host} is nothing that the mesh knows"),
     }
 }
@@ -213,6 +214,11 @@ pub(crate) fn json(answer: &Answer<'_>) -> Value {
                 "workload": direct.endpoint.workload.as_ref().map(ToString::to_string),
                 "service": direct.service.as_ref().map(|(service, _)| service.to_string()),
                 "port": direct.service.as_ref().map(|(_, port)| port),
+            }),
+            Reached::Outside(known) => json!({
+                "kind": "outside",
+                "what": known.words,
+                "object": known.key.as_ref().map(ToString::to_string),
             }),
             Reached::Foreign => json!({ "kind": "unknown" }),
         },

@@ -1,0 +1,169 @@
+//! What host names stand for beside Services: hosts of ExternalServices, members of headless Services, ExternalName Services. It must not
+//! know who asks.
+//!
+//! A name is looked for in this order: the Service that it can be the name of, an ExternalName Service, an endpoint of a Service by its
+//! hostname, an ExternalService by exact name, an ExternalService by wildcard.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use mesh_model::authority::{CLUSTER_DOMAIN, service_of};
+use mesh_model::external::{ExternalService, HostMeaning};
+use mesh_model::host::{Host, HostMap};
+use mesh_model::name::{Name, ServiceName};
+
+use super::Reports;
+use super::routes::{Services, created};
+use crate::api::lower::external;
+use crate::index::Index;
+use crate::status::{Condition, ConditionType};
+
+/// Names that are no Service's.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Names {
+    /// ExternalServices by host.
+    hosts: HostMap<Name>,
+    /// Hosts that ExternalName Services stand for.
+    aliases: HashMap<ServiceName, Host>,
+    /// Addresses of endpoints by hostname and Service.
+    members: HashMap<(ServiceName, String), Vec<IpAddr>>,
+}
+
+impl Names {
+    /// What a host stands for, as a client in `namespace` writes it. `known` says whether there is a Service.
+    pub fn meaning(
+        &self,
+        host: &Host,
+        namespace: &str,
+        known: impl Fn(&ServiceName) -> bool,
+    ) -> Option<HostMeaning> {
+        let candidates = service_of(host.as_str(), namespace, CLUSTER_DOMAIN);
+        if let Some(service) = candidates.service() {
+            if let Some(alias) = self.aliases.get(service) {
+                return Some(HostMeaning::Alias(alias.clone()));
+            }
+            if known(service) {
+                return Some(HostMeaning::Service(service.clone()));
+            }
+        }
+        if let Some(addresses) = self.member(host, namespace) {
+            return Some(HostMeaning::Endpoints(addresses.clone()));
+        }
+        self.hosts.get(host).map(|name| HostMeaning::External(name.clone()))
+    }
+
+    /// `HOSTNAME.SERVICE…`, where the rest is as of a Service's name.
+    fn member(&self, host: &Host, namespace: &str) -> Option<&Vec<IpAddr>> {
+        let (hostname, rest) = host.as_str().split_once('.')?;
+        let service = service_of(rest, namespace, CLUSTER_DOMAIN);
+        self.members.get(&(service.service()?.clone(), hostname.to_owned()))
+    }
+}
+
+/// Compiles every ExternalService, and the names that Services and their endpoints have.
+pub fn compile(
+    index: &Index,
+    services: &mut Services,
+    reports: &mut Reports,
+) -> (BTreeMap<Name, Arc<ExternalService>>, Names) {
+    let mut names = Names::default();
+    let externals = externals(index, &mut names, reports);
+    aliases(index, services, &mut names, reports);
+    names.members = members(index, services);
+    (externals, names)
+}
+
+fn externals(
+    index: &Index,
+    names: &mut Names,
+    reports: &mut Reports,
+) -> BTreeMap<Name, Arc<ExternalService>> {
+    let mut sorted: Vec<_> = index.externals.iter().collect();
+    sorted.sort_by_key(|(key, entry)| (created(&entry.object.metadata), (*key).clone()));
+    let mut externals = BTreeMap::new();
+    for (key, entry) in sorted {
+        let Some(name) = key.model_name() else { continue };
+        let (external, findings) = external::lower(name.clone(), &entry.object, &entry.origin);
+        reports.object(key, &entry.origin, Some(external.resource_name()));
+        debug_assert!(findings.faults.is_empty(), "what is not good is not in the index: {findings:?}");
+        for (at, host) in external.hosts.iter().enumerate() {
+            if let Err(older) = names.hosts.insert(host, name.clone()) {
+                let message = format!(
+                    "{host} is a host of ExternalService {older}, which is older, and stays with it; remove it from one of the two"
+                );
+                reports.say(
+                    key,
+                    Condition::failed(
+                        ConditionType::Accepted,
+                        "HostInUse",
+                        format!("spec.hosts[{at}]"),
+                        message,
+                    ),
+                );
+            }
+        }
+        for (at, _) in external.ports.iter().enumerate().filter(|(_, port)| port.tls.is_some()) {
+            let message = "sidecars do not begin TLS yet: connections to this port are refused, never sent in plaintext; let the application speak TLS (protocol: tls)";
+            let field = format!("spec.ports[{at}].tls");
+            reports.say(key, Condition::failed(ConditionType::Accepted, "NotProgrammed", field, message));
+        }
+        externals.insert(name, Arc::new(external));
+    }
+    externals
+}
+
+/// ExternalName Services are other names and nothing else: they are taken out of the destinations.
+fn aliases(index: &Index, services: &mut Services, names: &mut Names, reports: &mut Reports) {
+    for (key, entry) in index.services.store.iter() {
+        let Some(name) = key.model_name().map(ServiceName) else { continue };
+        let Some(spec) =
+            entry.object.spec.as_ref().filter(|spec| spec.type_.as_deref() == Some("ExternalName"))
+        else {
+            continue;
+        };
+        let text = spec.external_name.as_deref().unwrap_or_default();
+        let condition = match Host::parse(text) {
+            Some(host) => {
+                let message = format!("is another name for {host}; routes and policies cannot refer to it");
+                services.remove(&name);
+                names.aliases.insert(name, host);
+                Condition::noted(ConditionType::Accepted, "Alias", "spec.type", message)
+            }
+            None => {
+                let message =
+                    format!("`{text}` is not a host name, which a Service of type ExternalName needs");
+                Condition::failed(ConditionType::Accepted, "InvalidName", "spec.externalName", message)
+            }
+        };
+        reports.say(key, condition);
+    }
+}
+
+/// Hostnames of EndpointSlices; and of Workloads behind a headless Service, whose own names are their hostnames.
+fn members(index: &Index, services: &Services) -> HashMap<(ServiceName, String), Vec<IpAddr>> {
+    let mut members: BTreeMap<(ServiceName, String), BTreeSet<IpAddr>> = BTreeMap::new();
+    for (_, entry, service) in index.slices.iter() {
+        let Some(service) = service else { continue };
+        for endpoint in &entry.object.endpoints {
+            let Some(hostname) = &endpoint.hostname else { continue };
+            let ips = endpoint.addresses.iter().filter_map(|address| address.parse::<IpAddr>().ok());
+            members.entry((service.clone(), hostname.to_ascii_lowercase())).or_default().extend(ips);
+        }
+    }
+    for (name, (service, endpoints)) in services {
+        if !service.addresses.is_empty() {
+            continue;
+        }
+        for endpoint in endpoints.ports.iter().flat_map(|port| &port.endpoints) {
+            if let Some(workload) = &endpoint.workload {
+                let key = (name.clone(), workload.0.name().to_owned());
+                members.entry(key).or_default().insert(endpoint.address.ip());
+            }
+        }
+    }
+    members.into_iter().map(|(key, ips)| (key, ips.into_iter().collect())).collect()
+}
+
+#[cfg(test)]
+mod tests;
