@@ -27,7 +27,7 @@ const PROGRAMS: [(&str, &str); 16] = [
     ("mount", "mount"),
     ("openssl", "openssl"),
     ("javac", "default-jdk-headless"),
-    ("psql", "postgresql"),
+    ("pg_ctlcluster", "postgresql"),
     ("mariadbd", "mariadb-server"),
     ("redis-server", "redis-server"),
     ("redis-cli", "redis-tools"),

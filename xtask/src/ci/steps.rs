@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::cli::{HostileArgs, SoakArgs, SuitesArgs};
+use crate::cli::{HostileArgs, LabTestArgs, SoakArgs, SuitesArgs};
 use crate::config::{Workspace, cargo};
 use crate::exec::Program;
-use crate::{e2e, generate, links, suites, tidy};
+use crate::{e2e, generate, lab, links, suites, tidy};
 
 use super::plan::Step;
 use super::setup;
@@ -50,6 +50,12 @@ pub(super) const STEPS: &[Step<Workspace>] = &[
         about: "h2spec, gRPC interop, WebSocket through sidecars",
         needs: &["setup", "release"],
         run: protocol_suites,
+    },
+    Step {
+        name: "lab",
+        about: "captured programs and faults in network namespaces",
+        needs: &["setup", "release"],
+        run: lab_test,
     },
     Step {
         name: "soak",
@@ -143,6 +149,11 @@ fn hostile(workspace: &Workspace) -> Result<bool> {
 fn protocol_suites(workspace: &Workspace) -> Result<bool> {
     let meshctl = Some(e2e::Binaries::built(workspace).meshctl);
     suites::suites(workspace, &SuitesArgs { meshctl, ..SuitesArgs::default() })
+}
+
+fn lab_test(workspace: &Workspace) -> Result<bool> {
+    let meshctl = Some(e2e::Binaries::built(workspace).meshctl);
+    lab::run(workspace, &LabTestArgs { meshctl, ..LabTestArgs::default() })
 }
 
 fn soak(workspace: &Workspace) -> Result<bool> {

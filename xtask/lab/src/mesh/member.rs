@@ -15,6 +15,8 @@ const OUTBOUND_PORT: &str = "15001";
 const INBOUND_PORT: &str = "15006";
 /// What the proxy's own sockets are told by.
 const MARK: &str = "0x539";
+/// And those to its own application.
+const FORWARD_MARK: &str = "0x53a";
 
 /// The capture of one pod, and bounds of its sidecar.
 #[derive(Debug, Clone, Default)]
@@ -142,7 +144,18 @@ fn sidecar(mesh: &Mesh, pod: &Pod, capture: &Capture) -> Result<Program> {
             .arg(&mesh.tools.meshctl),
     };
     Ok(program
-        .args(["__proxy", "sidecar", "--namespace", NAMESPACE, "--workload", pod.name(), "--mark", MARK])
+        .args([
+            "__proxy",
+            "sidecar",
+            "--namespace",
+            NAMESPACE,
+            "--workload",
+            pod.name(),
+            "--mark",
+            MARK,
+            "--forward-mark",
+            FORWARD_MARK,
+        ])
         .args(["--capture-outbound", OUTBOUND_PORT, "--capture-inbound", INBOUND_PORT])
         .args(["--metrics", &format!("[::]:{METRICS_PORT}")])
         .args(["--controller", &mesh.controller.to_string(), "--ca", &mesh.ca.to_string(), "--ca-roots"])
