@@ -54,6 +54,7 @@ async fn programs_of_a_file_are_a_mesh_until_they_are_told_to_end() {
                  - name: catalog\n  \
                    command: [{binary}, __shop, catalog, --listen, '127.0.0.1:8080', --proxy, '127.0.0.1:9']\n  \
                    ports: [{{port: 80, targetPort: 8080}}]\n  \
+                   replicas: 2\n  \
                    ready: {{http: /products/1}}\n\
                  - name: seed\n  command: echo seeded\n  job: true\n\
                  - name: shell\n  command: [sh, -c, 'echo $GREETING; exec sleep 1000']\n  \
@@ -72,7 +73,7 @@ async fn programs_of_a_file_are_a_mesh_until_they_are_told_to_end() {
             .iter()
             .map(|p| format!("{} {}", p["name"], p["state"]).replace('"', ""))
             .collect();
-        assert_eq!(states, ["catalog ready", "seed done", "shell ready"]);
+        assert_eq!(states, ["catalog-1 ready", "catalog-2 ready", "seed done", "shell ready"]);
 
         let again = home.output(&["local", "up", "--detach", "--file", &file]);
         assert!(
@@ -82,7 +83,10 @@ async fn programs_of_a_file_are_a_mesh_until_they_are_told_to_end() {
         );
         assert_eq!(text(&home.output(&["local", "logs", "shell"]).stdout), "hello\n");
         let all_logs = text(&home.output(&["local", "logs", "--tail", "1"]).stdout);
-        assert!(all_logs.contains("seed    | seeded") && all_logs.contains("shell   | hello"), "{all_logs}");
+        assert!(
+            all_logs.contains("seed      | seeded") && all_logs.contains("shell     | hello"),
+            "{all_logs}"
+        );
 
         let exec = ["local", "exec", "shell", "--"];
         let output =

@@ -125,10 +125,10 @@ const LAST_REPORTS: Duration = Duration::from_secs(2);
 /// Binds all ports, then goes on in the background of the current runtime. To be called on a runtime of its own, which then is the
 /// control thread: scrapes and certificates never delay a request.
 pub fn start(config: Config, source: Source) -> Result<Running, StartError> {
-    if let Some(mark) = config.mark {
-        dial::may_mark(mark).map_err(StartError::Mark)?;
-    }
     let network = config.network_of.map(Namespace::enter).transpose()?;
+    if let Some(mark) = config.mark {
+        may_mark(mark, network.as_ref()).map_err(StartError::Mark)?;
+    }
     let (bound, addrs) = Bound::bind(&config, network.as_ref())?;
     let ready = Ready::new();
     let telemetry = Telemetry::new();
@@ -155,6 +155,14 @@ pub fn start(config: Config, source: Source) -> Result<Running, StartError> {
         let _ = report.send(result);
     });
     Ok(running)
+}
+
+fn may_mark(mark: u32, network: Option<&Namespace>) -> std::io::Result<()> {
+    let ask = move || dial::may_mark(mark);
+    match network {
+        None => ask(),
+        Some(network) => network.within(ask).unwrap_or_else(|| Err(std::io::ErrorKind::BrokenPipe.into())),
+    }
 }
 
 struct Gates {
@@ -219,7 +227,7 @@ impl Root {
                     credential: control.credential.clone(),
                     ca_identity: None,
                     ttl: None,
-                    mark: self.config.mark,
+                    mark: self.config.mark_here(),
                 };
                 Ok(obtain(config, &self.tasks).await?)
             }

@@ -77,6 +77,13 @@ impl Config {
     }
 }
 
+impl Config {
+    /// `SO_MARK` of sockets in our own network namespace: none where the application is in another one, which alone is captured.
+    pub fn mark_here(&self) -> Option<u32> {
+        self.mark.filter(|_| self.network_of.is_none())
+    }
+}
+
 /// The environment's one-time join token, if there is one.
 pub fn join_token() -> Option<String> {
     std::env::var("MESH_JOIN_TOKEN")

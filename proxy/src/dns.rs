@@ -98,7 +98,7 @@ impl Dns {
         let shared = Shared {
             clients: Clients::new(config.dns.clients.clone()),
             config: config.dns.clone(),
-            mark: config.mark,
+            mark: config.mark_here(),
             namespace: config.namespace.clone(),
             listen: listen.to_vec(),
             discovery,

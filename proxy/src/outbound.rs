@@ -14,6 +14,7 @@ mod foreign;
 mod health;
 mod idle;
 mod limits;
+mod loopback;
 mod mirror;
 mod opaque;
 mod outside;
@@ -33,7 +34,7 @@ use crate::config::{LEARNT, LEARNT_LIFE};
 use crate::detect::{Learnt, Sniff};
 use crate::dns::Dns;
 use crate::http::{self, Connector, Wire};
-use crate::net::{self, Accepted, OrLoopback, Stream, Toward};
+use crate::net::{self, Accepted, Dial, Namespace, OrLoopback, Stream, Toward};
 use crate::tcp::{self, Opening};
 use crate::telemetry::{Direction, Event};
 use crate::tls::Clients;
@@ -61,11 +62,20 @@ pub struct Outbound {
     learnt: RefCell<Learnt<Host>>,
     /// Our own listeners: a request for one of them would come back to us for ever.
     own: Vec<SocketAddr>,
+    /// How to connect to the application itself, when it has a network namespace of its own.
+    inside: Option<Dial>,
 }
 
 impl Outbound {
     /// `own` are all addresses that this proxy listens on for the application.
-    pub fn new(worker: &Rc<Worker>, identity: Identity, own: Vec<SocketAddr>, dns: Dns) -> Rc<Self> {
+    pub fn new(
+        worker: &Rc<Worker>,
+        identity: Identity,
+        network: Option<&Namespace>,
+        own: Vec<SocketAddr>,
+        dns: Dns,
+    ) -> Rc<Self> {
+        let inside = network.map(|network| worker.dial_app(Some(network)));
         let connector = Rc::new(Connector {
             tls: Some(Rc::new(Clients::new(identity))),
             dial: worker.dial(),
@@ -77,7 +87,7 @@ impl Outbound {
         let backends = Backends::new(connector, &worker.config);
         let learnt = RefCell::new(Learnt::new(LEARNT, LEARNT_LIFE));
         let mirrors = mirror::UnderWay::default();
-        Rc::new(Self { worker: Rc::clone(worker), backends, dns, mirrors, learnt, own })
+        Rc::new(Self { worker: Rc::clone(worker), backends, dns, mirrors, learnt, own, inside })
     }
 
     /// Serves a connection to a listener that stands for one destination, on a task of its own.
@@ -99,6 +109,9 @@ impl Outbound {
         let loops = [Toward::Others, Toward::App];
         match net::original_destination(&accepted.stream, accepted.peer, how, &self.own, &loops) {
             Ok(original) => {
+                if let Some(inside) = self.inside.as_ref().filter(|_| original.ip().is_loopback()) {
+                    return self.serve_loopback(accepted, original, inside.clone());
+                }
                 // An address that only stands for a name, which this proxy has answered, leads where the name does.
                 let host = match self.dns.host_of(original.ip()) {
                     Some(name) => Host::new(name.to_string(), original.port()),

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::detect::Opener;
 use crate::http::{ServeEnd, ServerOptions};
-use crate::net::{Accepted, Dial, NoOriginal, Notice};
+use crate::net::{Accepted, Dial, Namespace, NoOriginal, Notice, Toward};
 use crate::state::{Page, Snapshot};
 use crate::telemetry::{Direction, Event, WorkerTelemetry};
 use crate::tls::ClientFailure;
@@ -108,8 +108,20 @@ impl Worker {
 
     /// How sockets are opened here.
     pub fn dial(&self) -> Dial {
-        let captured = self.config.capture.is_on();
-        Dial { mark: self.config.mark, captured, ..Dial::default() }
+        // Where the application is elsewhere, nothing is captured here.
+        let captured = self.config.capture.is_on() && self.config.network_of.is_none();
+        Dial { mark: self.config.mark_here(), captured, ..Dial::default() }
+    }
+
+    /// How sockets to the application are opened: in its network namespace, when it has one of its own.
+    pub fn dial_app(&self, network: Option<&Namespace>) -> Dial {
+        let mark = self.config.forward_mark.or(self.config.mark);
+        match network {
+            None => Dial { mark, toward: Toward::App, ..self.dial() },
+            Some(network) => {
+                Dial { network: Some(network.clone()), mark, toward: Toward::App, ..Dial::default() }
+            }
+        }
     }
 
     /// Refuses a captured connection that has nowhere to go, and counts it.

@@ -129,6 +129,11 @@ fn write_map(file: &str, text: &str) -> Result<(), Unavailable> {
     })
 }
 
+/// Whether the kernel speaks IPv6 at all: then every namespace has `::1`.
+fn loopback_has_ipv6() -> bool {
+    fs::exists("/proc/net/if_inet6").unwrap_or(false)
+}
+
 fn ipv6_of_the_machine() -> Ipv6 {
     has_global(&fs::read_to_string("/proc/net/if_inet6").unwrap_or_default())
 }

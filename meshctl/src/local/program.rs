@@ -103,9 +103,8 @@ impl Program {
     ) -> Result<Prepared, ProgramError> {
         let start = |place| self.watcher(mesh, &spec.member(address, place));
         let without = match self.mode {
-            // Names of the mesh do not resolve inside yet.
-            Mode::Auto | Mode::Explicit => None,
-            Mode::Namespace => match start(Place::Namespace { pid: 0 })?.prepared().await? {
+            Mode::Explicit => None,
+            Mode::Auto | Mode::Namespace => match start(Place::Namespace { pid: 0 })?.prepared().await? {
                 Ok(prepared) => return Ok(prepared),
                 Err(reason) if self.mode == Mode::Namespace => return Err(ProgramError::NoNamespace(reason)),
                 Err(reason) => Some(reason),

@@ -87,7 +87,7 @@ async fn work(seed: Seed) {
         seed;
     let worker = Worker::new(config, discovery, telemetry.build(), standings);
     let listeners = Tasks::new();
-    let outbound = Outbound::new(&worker, identity.clone(), own.clone(), dns);
+    let outbound = Outbound::new(&worker, identity.clone(), network.as_ref(), own.clone(), dns);
     let ways = Ways { outbound: &outbound, identity: &identity, network: network.as_ref(), own };
     let inbound = listen(&worker, &ways, sockets, &listeners);
     tokio::select! {

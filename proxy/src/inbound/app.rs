@@ -12,7 +12,7 @@ use std::rc::Rc;
 use mesh_model::endpoint::Transport;
 
 use crate::http::{Connector, Upstream};
-use crate::net::{Dial, Namespace, OrLoopback, Toward};
+use crate::net::{Dial, Namespace, OrLoopback};
 use crate::worker::Worker;
 
 /// Callers whose address the application sees, each with connections of its own; beyond it those of callers that are gone are closed.
@@ -95,10 +95,9 @@ impl Way {
         address: SocketAddr,
         source: Option<IpAddr>,
     ) -> Self {
-        let mark = worker.config.forward_mark.or(worker.config.mark);
         let connector = Rc::new(Connector {
             tls: None,
-            dial: Dial { source, network: network.cloned(), mark, toward: Toward::App, ..worker.dial() },
+            dial: Dial { source, ..worker.dial_app(network) },
             or_loopback: OrLoopback::default().into(),
             timeouts: worker.config.timeouts,
             limits: worker.config.limits,

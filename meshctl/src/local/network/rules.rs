@@ -1,8 +1,8 @@
 //! The rules of capture in the namespace of a workload, and the options by which its sidecar knows of them: everything the
-//! workload opens goes to the sidecar, even what it opens to its own machine. What the sidecar opens to the
+//! workload opens goes to the sidecar, even what it opens to its own machine, and so does DNS. What the sidecar opens to the
 //! workload carries a mark and goes where it is meant to.
 
-use mesh_capture::options::{Exclude, Inbound, Loopback, OUTBOUND_PORT, PROXY_MARK};
+use mesh_capture::options::{DNS_PORT, Exclude, Inbound, Loopback, OUTBOUND_PORT, PROXY_MARK};
 use mesh_capture::range::Ports;
 use mesh_capture::{CaptureError, CaptureOptions};
 
@@ -18,6 +18,7 @@ fn options(capture: &Capture) -> CaptureOptions {
         // Others reach the workload by its sidecar's ports outside.
         inbound: Inbound::Pass,
         loopback: Loopback::Capture,
+        dns_port: Some(DNS_PORT),
         exclude: Exclude {
             outbound_ports: capture.not.iter().filter_map(|port| Ports::one(*port)).collect(),
             ..Exclude::default()
@@ -28,7 +29,14 @@ fn options(capture: &Capture) -> CaptureOptions {
 
 /// The options of a sidecar whose workload is in such a namespace.
 pub(crate) fn sidecar_options() -> Vec<(&'static str, String)> {
-    vec![("--capture-outbound", OUTBOUND_PORT.to_string()), ("--mark", PROXY_MARK.to_string())]
+    let mut options =
+        vec![("--capture-outbound", OUTBOUND_PORT.to_string()), ("--mark", PROXY_MARK.to_string())];
+    // Each address by itself: an answer has to come from the one that was asked.
+    options.push(("--dns", format!("127.0.0.1:{DNS_PORT}")));
+    if super::loopback_has_ipv6() {
+        options.push(("--dns", format!("[::1]:{DNS_PORT}")));
+    }
+    options
 }
 
 #[cfg(test)]
@@ -40,6 +48,6 @@ mod tests {
         let options = options(&Capture { not: vec![9000] });
         assert_eq!(options.problems(), []);
         let rules = mesh_capture::dry_run(&options).unwrap();
-        assert!(["9000", "15001"].iter().all(|port| rules.contains(port)), "{rules}");
+        assert!(["9000", "15001", "15053"].iter().all(|port| rules.contains(port)), "{rules}");
     }
 }
