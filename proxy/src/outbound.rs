@@ -19,6 +19,7 @@ mod mirror;
 mod opaque;
 mod outside;
 mod plan;
+mod streams;
 mod supply;
 
 use std::cell::RefCell;

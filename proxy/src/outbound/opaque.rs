@@ -51,7 +51,8 @@ impl Outbound {
         found: &Result<Found, Fault>,
     ) -> Carry {
         let declared = found.as_ref().ok().and_then(|found| found.declared(&self.worker.snapshot()));
-        if matches!(declared, Some(Protocol::Tcp | Protocol::Tls)) {
+        let routed = found.as_ref().is_ok_and(|found| found.streams().is_some());
+        if routed || matches!(declared, Some(Protocol::Tcp | Protocol::Tls)) {
             return Carry::Opaque(None);
         }
         let timeouts = &self.worker.config.timeouts;
@@ -77,7 +78,7 @@ impl Outbound {
             (None, Opening::Speaks(_)) => self.bytes(stream, host, found, None),
             // Declared to be HTTP, where the client speaks first: there is nothing to find out by dialling.
             (Some(declared), Opening::Silent) => self.first_words(stream, declared).await,
-            (None, Opening::Silent) => match self.open(host, found).await {
+            (None, Opening::Silent) => match self.open(host, found, None).await {
                 Some(opened) => self.whoever_speaks(stream, host, found, opened).await,
                 None => {
                     stream.abort();
@@ -187,7 +188,13 @@ impl Outbound {
         let name = if outside { self.name(&mut client).await } else { (SeenIn::Nothing, None) };
         let opened = match server {
             Some(opened) => Some(opened),
-            None => self.open(host, found).await,
+            None => {
+                let asked_for = match found {
+                    Ok(found) => self.asked_for(&mut client, found).await,
+                    Err(_) => None,
+                };
+                self.open(host, found, asked_for.as_deref()).await
+            }
         };
         // A client that was accepted for want of a way to ask first learns at once that nobody is there.
         let Some(opened) = opened else { return client.abort() };
@@ -221,9 +228,14 @@ impl Outbound {
 
     /// Opens a stream to `host`: mutual TLS to an endpoint of a service, plain to a host outside. `None`: it failed, and that is
     /// on record.
-    async fn open(&self, host: &Host, found: &Result<Found, Fault>) -> Option<Box<Opened>> {
+    async fn open(
+        &self,
+        host: &Host,
+        found: &Result<Found, Fault>,
+        asked_for: Option<&str>,
+    ) -> Option<Box<Opened>> {
         let mut record = self.record();
-        match self.reach(host, found, &mut record).await {
+        match self.reach(host, found, asked_for, &mut record).await {
             Ok((stream, place)) => Some(Box::new(Opened { stream, record, _place: place })),
             Err(failure) => {
                 tracing::debug!(%host, failure = failure.code(), "closed a connection whose destination cannot be reached");
@@ -237,6 +249,7 @@ impl Outbound {
         &self,
         host: &Host,
         found: &Result<Found, Fault>,
+        asked_for: Option<&str>,
         record: &mut Record,
     ) -> Result<(Stream, Place), Failure> {
         match found.as_ref().map_err(|fault| fault.failure)? {
@@ -267,12 +280,12 @@ impl Outbound {
                 }
             }
             Found::Service { destination, port } => {
-                let service = &destination.service.name;
-                record.service(service.clone(), *port);
+                record.service(destination.service.name.clone(), *port);
+                let (service, port) = self.stream_backend(destination, *port, asked_for, record)?;
                 let snapshot = self.worker.snapshot();
                 let mut tried = SmallVec::<[SocketAddr; CONNECT_ATTEMPTS]>::new();
                 let mut last = Failure::NoEndpoints;
-                let Some(backend) = self.backends.backend(&snapshot, service, *port) else {
+                let Some(backend) = self.backends.backend(&snapshot, &service, port) else {
                     return Err(last);
                 };
                 while tried.len() < CONNECT_ATTEMPTS {

@@ -43,5 +43,6 @@ mod routes;
 mod sessions;
 mod spread;
 mod stalls;
+mod streams;
 mod tcp;
 mod timeouts;
