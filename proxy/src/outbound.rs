@@ -166,7 +166,7 @@ impl Outbound {
     }
 
     async fn http(self: &Rc<Self>, stream: Stream, wire: Wire, host: Option<Rc<Host>>, permit: Permit) {
-        let call = Rc::new(Call { outbound: Rc::clone(self), host, permit });
+        let call = Rc::new(Call::new(self, host, permit));
         let options = self.worker.server_options();
         let end = http::serve(stream, wire, call, &options).await;
         self.worker.served(&end);

@@ -67,13 +67,14 @@ impl TraceContext {
     /// The `traceparent` for the next hop: version 00, this proxy's span as the parent. Of the flags only `sampled` is
     /// known to this version and sent (section 3.2.2.5).
     pub fn header(&self) -> String {
-        let mut text = String::with_capacity(55);
-        text.push_str("00-");
-        push_hex(&mut text, &self.trace_id);
-        text.push('-');
-        push_hex(&mut text, &self.span_id);
-        text.push_str(if self.sampled { "-01" } else { "-00" });
-        text
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        let (trace, span) = text.split_at_mut(36);
+        put_hex(trace.get_mut(3..).unwrap_or_default(), &self.trace_id);
+        put_hex(span, &self.span_id);
+        if let Some(flag) = text.last_mut().filter(|_| self.sampled) {
+            *flag = b'1';
+        }
+        String::from_utf8_lossy(&text).into_owned()
     }
 }
 
@@ -136,11 +137,11 @@ fn unhex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     Some(out)
 }
 
-fn push_hex(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 0xf] {
-            text.push(char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }));
-        }
+fn put_hex(text: &mut [u8], bytes: &[u8]) {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    let (pairs, _) = text.as_chunks_mut::<2>();
+    for (pair, byte) in pairs.iter_mut().zip(bytes) {
+        *pair = [digit(byte >> 4), digit(byte & 0xf)];
     }
 }
 

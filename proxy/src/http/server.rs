@@ -14,7 +14,7 @@ use crate::net::Stream;
 #[derive(Debug)]
 pub struct Request {
     /// The head, or why it is refused.
-    pub head: Result<RequestHead, BadHead>,
+    pub head: Result<Box<RequestHead>, BadHead>,
     /// The body.
     pub body: Body,
     /// What the connection becomes if the answer changes the protocol.

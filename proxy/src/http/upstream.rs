@@ -33,7 +33,7 @@ const STALE: usize = 8;
 pub(super) const INTERIMS: usize = 100;
 
 /// A request that is handed back whole.
-pub type Returned = Box<(RequestHead, Body)>;
+pub type Returned = Box<(Box<RequestHead>, Body)>;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -170,7 +170,7 @@ impl Upstream {
     pub async fn exchange(
         self: &Rc<Self>,
         wire: Wire,
-        head: RequestHead,
+        head: Box<RequestHead>,
         body: Body,
         deadline: Instant,
         bounds: &dyn Bounds,
@@ -183,7 +183,7 @@ impl Upstream {
 
     async fn exchange_http1(
         self: &Rc<Self>,
-        head: RequestHead,
+        head: Box<RequestHead>,
         body: Body,
         deadline: Instant,
         bounds: &dyn Bounds,

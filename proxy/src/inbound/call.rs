@@ -57,7 +57,7 @@ impl Call {
     }
 
     /// The phases of a request.
-    async fn forward(&self, mut head: RequestHead, body: Body, client: Upgrade) -> Response {
+    async fn forward(&self, mut head: Box<RequestHead>, body: Body, client: Upgrade) -> Response {
         let kind = head.kind;
         let mut record = self.inbound.record(AppProtocol::from(kind), self.peer.as_ref());
         strip(&mut head.headers, self.peer.as_ref());
@@ -96,7 +96,7 @@ impl Call {
     async fn in_turn(
         &self,
         served: Option<&Served>,
-        head: RequestHead,
+        head: Box<RequestHead>,
         body: Body,
     ) -> Result<UpstreamResponse, Refused> {
         let Some(gate) = served.and_then(|served| served.gate.as_ref()) else {
@@ -129,7 +129,7 @@ impl Call {
         }
     }
 
-    async fn send(&self, head: RequestHead, body: Body) -> Result<UpstreamResponse, Refused> {
+    async fn send(&self, head: Box<RequestHead>, body: Body) -> Result<UpstreamResponse, Refused> {
         let app = &self.connection.app;
         let wire = if head.upgrade.is_some() { Wire::Http1 } else { self.wire };
         let deadline = Instant::now() + self.inbound.worker.config.timeouts.tunnel_idle;

@@ -71,7 +71,7 @@ type Addresses = SmallVec<[SocketAddr; 3]>;
 pub(super) async fn send(
     errand: &Errand<'_>,
     record: &mut Record,
-    head: RequestHead,
+    head: Box<RequestHead>,
     body: Body,
 ) -> Result<Answered, Fault> {
     errand.backend.budget().borrow_mut().request(std::time::Instant::now());

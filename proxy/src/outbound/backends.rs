@@ -32,7 +32,7 @@ pub(super) struct Backends {
     connector: Rc<Connector>,
     /// Where this proxy is; empty: what the controller says of the workload's own endpoints.
     zone: String,
-    backends: RefCell<HashMap<ServiceName, Ports>>,
+    backends: RefCell<HashMap<ServiceName, Ports, foldhash::fast::RandomState>>,
     /// One per address and identity, whichever services lead there.
     upstreams: RefCell<HashMap<(SocketAddr, Transport), Weak<Upstream>>>,
     /// Hosts outside the mesh and endpoints by their own address, kept for their connections.

@@ -1,6 +1,8 @@
 //! One HTTP connection of the application, and each of its requests on the way to a backend: one line a phase.
 
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::{Arc, Weak};
 
 use http::{Method, StatusCode};
 use mesh_traffic::fault;
@@ -15,6 +17,7 @@ use super::limits::Limits;
 use super::plan::{self, Outcome, Plan};
 use super::{Host, Outbound, Permit, answer, foreign, mirror};
 use crate::http::{Body, Fault, Handler, Kind, Request, RequestHead, Response, Upgrade, refusal};
+use crate::state::Snapshot;
 use crate::telemetry::{AppProtocol, Event, Failure, Side};
 use crate::worker::record::Record;
 use crate::worker::wire;
@@ -24,27 +27,61 @@ pub(super) struct Call {
     pub(super) outbound: Rc<Outbound>,
     pub(super) host: Option<Rc<Host>>,
     pub(super) permit: Permit,
+    /// What the last request of the connection was for: the next one is nearly always for the same.
+    last: RefCell<Option<Last>>,
+}
+
+/// Where a request went, as of a snapshot.
+struct Last {
+    /// Weak: the configuration of then is not kept, and its address is not another's meanwhile.
+    snapshot: Weak<Snapshot>,
+    authority: String,
+    host: Rc<Host>,
+    found: Found,
 }
 
 /// A request whose head was accepted.
 struct Checked {
-    head: RequestHead,
+    head: Box<RequestHead>,
     body: Body,
     upgrade: Upgrade,
 }
 
 impl Call {
+    pub(super) fn new(outbound: &Rc<Outbound>, host: Option<Rc<Host>>, permit: Permit) -> Self {
+        Self { outbound: Rc::clone(outbound), host, permit, last: RefCell::default() }
+    }
+
+    /// What the destination stands for.
+    async fn found(&self, head: &RequestHead) -> Result<(Rc<Host>, Found), Fault> {
+        let snapshot = self.outbound.worker.snapshot();
+        if let Some(last) = &*self.last.borrow()
+            && last.snapshot.as_ptr() == Arc::as_ptr(&snapshot)
+            && (self.host.is_some() || last.authority == head.authority)
+        {
+            if let Found::Service { destination, .. } = &last.found {
+                destination.mark_used();
+            }
+            return Ok((Rc::clone(&last.host), last.found.clone()));
+        }
+        let host = self.host(head)?;
+        let found = self.outbound.discover(&host).await?;
+        // Whether a host outside may be called is asked, and counted, each time.
+        if matches!(found, Found::Service { .. }) {
+            let (authority, snapshot) = (head.authority.clone(), Arc::downgrade(&snapshot));
+            *self.last.borrow_mut() =
+                Some(Last { snapshot, authority, host: Rc::clone(&host), found: found.clone() });
+        }
+        Ok((host, found))
+    }
+
     /// The phases of a request.
     async fn forward(&self, mut record: Record, mut request: Checked) -> Response {
         let kind = request.head.kind;
-        let host = match self.host(&request.head) {
-            Ok(host) => host,
-            Err(fault) => return self.fail(record, &fault, kind),
-        };
         trace(&mut record, &mut request.head);
-        match self.outbound.discover(&host).await {
+        match self.found(&request.head).await {
             Err(fault) => self.fail(record, &fault, kind),
-            Ok(Found::Foreign) => {
+            Ok((host, Found::Foreign)) => {
                 let Checked { head, body, upgrade } = request;
                 let to = foreign::To { host: &host, direct: None };
                 Box::pin(foreign::forward(self, record, to, head, body, upgrade)).await
@@ -57,7 +94,7 @@ impl Call {
                 let to = foreign::To { host: &host, direct: Some(&direct) };
                 Box::pin(foreign::forward(self, record, to, head, body, upgrade)).await
             }
-            Ok(Found::Service { destination, port }) => {
+            Ok((_, Found::Service { destination, port })) => {
                 let service = &destination.service.name;
                 record.service(service.clone(), port);
                 let table = destination.table(port).map(AsRef::as_ref);

@@ -32,7 +32,7 @@ pub(super) async fn forward(
     call: &Call,
     mut record: Record,
     to: To<'_>,
-    head: RequestHead,
+    head: Box<RequestHead>,
     body: Body,
     client: Upgrade,
 ) -> Response {
@@ -58,7 +58,7 @@ async fn send(
     call: &Call,
     record: &mut Record,
     to: To<'_>,
-    head: RequestHead,
+    head: Box<RequestHead>,
     body: Body,
 ) -> Result<UpstreamResponse, Fault> {
     let outbound = &call.outbound;

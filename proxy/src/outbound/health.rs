@@ -195,7 +195,7 @@ fn failed(why: &Unreached) -> Option<Probed> {
 async fn exchange(
     upstream: &Rc<Upstream>,
     wire: Wire,
-    head: RequestHead,
+    head: Box<RequestHead>,
     body: Body,
     timeout: Duration,
 ) -> Result<UpstreamResponse, Option<Probed>> {
@@ -207,10 +207,10 @@ async fn exchange(
 }
 
 /// `None`: the path is none, which the controller does not let pass.
-fn head(method: Method, path: &str, authority: String, wire: Wire, kind: Kind) -> Option<RequestHead> {
+fn head(method: Method, path: &str, authority: String, wire: Wire, kind: Kind) -> Option<Box<RequestHead>> {
     let mut headers = Headers::new();
     headers.set("user-agent", USER_AGENT).ok()?;
-    Some(RequestHead {
+    Some(Box::new(RequestHead {
         method,
         target: PathAndQuery::try_from(path).ok()?,
         authority,
@@ -220,7 +220,7 @@ fn head(method: Method, path: &str, authority: String, wire: Wire, kind: Kind) -
         kind,
         upgrade: None,
         interim: crate::http::Interim::nowhere(),
-    })
+    }))
 }
 
 /// Reads a small body to its end, so that its connection can be used again.

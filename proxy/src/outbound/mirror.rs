@@ -76,7 +76,7 @@ pub(super) fn send<'a>(
         if !empty {
             copies.push(copy);
         }
-        let mut head = head.clone();
+        let mut head = Box::new(head.clone());
         // Nobody waits for the answers to a copy.
         head.interim = Interim::nowhere();
         head.upgrade = None;
@@ -108,7 +108,7 @@ async fn copy_to(
     service: &ServiceName,
     port: u16,
     label: Option<std::sync::Arc<str>>,
-    (head, body): (RequestHead, Bytes),
+    (head, body): (Box<RequestHead>, Bytes),
     end: Instant,
 ) {
     let worker = &outbound.worker;

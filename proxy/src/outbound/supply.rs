@@ -23,11 +23,11 @@ const PIECE: u64 = 64;
 /// A request to be sent.
 pub(super) enum Supply {
     /// Once, and again only if it was handed back whole.
-    Once(Option<(RequestHead, Body)>),
+    Once(Option<(Box<RequestHead>, Body)>),
     /// From copies.
     Copies {
         /// As it is sent.
-        head: RequestHead,
+        head: Box<RequestHead>,
         /// The body; `None`: there is none.
         spool: Option<Rc<RefCell<Spool>>>,
     },
@@ -35,12 +35,12 @@ pub(super) enum Supply {
 
 impl Supply {
     /// Can be taken once.
-    pub(super) fn once(head: RequestHead, body: Body) -> Self {
+    pub(super) fn once(head: Box<RequestHead>, body: Body) -> Self {
         Self::Once(Some((head, body)))
     }
 
     /// Can be taken again while the body fits into `bound` bytes.
-    pub(super) fn copies(head: RequestHead, body: Body, bound: u64) -> Self {
+    pub(super) fn copies(head: Box<RequestHead>, body: Body, bound: u64) -> Self {
         if body.is_end_stream() {
             return Self::Copies { head, spool: None };
         }
@@ -52,7 +52,7 @@ impl Supply {
     }
 
     /// The request, if it can be sent now. Readers of earlier ones end.
-    pub(super) fn take(&mut self) -> Option<(RequestHead, Body)> {
+    pub(super) fn take(&mut self) -> Option<(Box<RequestHead>, Body)> {
         match self {
             Self::Once(request) => request.take(),
             Self::Copies { head, spool: None } => Some((head.clone(), Body::empty())),
@@ -64,7 +64,7 @@ impl Supply {
     }
 
     /// It came back whole.
-    pub(super) fn give_back(&mut self, request: (RequestHead, Body)) {
+    pub(super) fn give_back(&mut self, request: (Box<RequestHead>, Body)) {
         if let Self::Once(place) = self {
             *place = Some(request);
         }

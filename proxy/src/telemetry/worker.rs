@@ -100,11 +100,14 @@ pub struct WorkerTelemetry {
     seed: WorkerSeed,
 }
 
+/// Looked up once a request. What keys consist of is bounded by the topology, so no peer can choose keys that meet.
+type Series = HashMap<SeriesKey, Rc<SeriesCell>, foldhash::fast::RandomState>;
+
 #[derive(Debug)]
 struct Cells {
     limit: usize,
-    series: RefCell<HashMap<SeriesKey, Rc<SeriesCell>>>,
-    overflow: RefCell<HashMap<SeriesKey, Rc<SeriesCell>>>,
+    series: RefCell<Series>,
+    overflow: RefCell<Series>,
     overflows: Cell<u64>,
     events: [Cell<u64>; Event::ALL.len()],
     opened: [Cell<u64>; 2],

@@ -18,9 +18,27 @@ use crate::trace::{TraceContext, sampled_by_id};
 /// Status of a request whose client went away before the answer; it is never sent.
 const CLIENT_CLOSED: u16 = 499;
 
-/// A record in the making.
+/// A record in the making. It moves through all stages of a request, so it is one word.
 #[derive(Debug)]
-pub struct Record {
+pub struct Record(Box<Entry>);
+
+impl std::ops::Deref for Record {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Record {
+    fn deref_mut(&mut self) -> &mut Entry {
+        &mut self.0
+    }
+}
+
+/// What is known so far.
+#[derive(Debug)]
+pub struct Entry {
     worker: Rc<Worker>,
     key: SeriesKey,
     started: Instant,
@@ -62,7 +80,7 @@ impl Record {
             failure: None,
             security: Security::None,
         };
-        Self {
+        Self(Box::new(Entry {
             worker: Rc::clone(worker),
             key,
             started: Instant::now(),
@@ -76,9 +94,23 @@ impl Record {
             late: None,
             attempts: 0,
             done: false,
-        }
+        }))
     }
 
+    /// Writes nothing: what it was about has records of its own.
+    pub fn forget(mut self) {
+        self.done = true;
+    }
+
+    /// Notes the answer and goes with its body: written when that has ended.
+    pub fn attach(mut self, response: Response, kind: Kind) -> Response {
+        self.head(&response, kind);
+        let counter = Rc::clone(&self.bytes_out);
+        response.map_body(|body| body.counted(counter).observed(self.0))
+    }
+}
+
+impl Entry {
     /// Continues the caller's trace, or begins one, and gives the context to send on.
     pub fn trace(&mut self, head: &RequestHead) -> TraceContext {
         let snapshot = self.worker.snapshot();
@@ -194,18 +226,6 @@ impl Record {
         self.in_flight = Some(in_flight);
     }
 
-    /// Writes nothing: what it was about has records of its own.
-    pub fn forget(mut self) {
-        self.done = true;
-    }
-
-    /// Notes the answer and goes with its body: written when that has ended.
-    pub fn attach(mut self, response: Response, kind: Kind) -> Response {
-        self.head(&response, kind);
-        let counter = Rc::clone(&self.bytes_out);
-        response.map_body(|body| body.counted(counter).observed(Box::new(self)))
-    }
-
     /// Notes the answer's head.
     pub fn head(&mut self, response: &Response, kind: Kind) {
         self.key.status = response.status.as_u16();
@@ -305,7 +325,7 @@ fn grpc_status(headers: &Headers) -> Option<u8> {
     headers.get_str("grpc-status")?.parse().ok()
 }
 
-impl Observer for Record {
+impl Observer for Entry {
     fn trailers(&mut self, trailers: &Headers) {
         if self.key.protocol == AppProtocol::Grpc {
             self.key.grpc_status = grpc_status(trailers).or(self.key.grpc_status);
@@ -325,7 +345,7 @@ impl Observer for Record {
     }
 }
 
-impl Drop for Record {
+impl Drop for Entry {
     fn drop(&mut self) {
         self.write();
     }

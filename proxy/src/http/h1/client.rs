@@ -45,7 +45,7 @@ pub(in crate::http) struct Exchange {
     place: Option<Open>,
     used: bool,
     out: Out,
-    head: RequestHead,
+    head: Box<RequestHead>,
     body: Body,
     sending: Sending,
     /// Whether a piece of the body was taken.
@@ -71,9 +71,9 @@ enum Sending {
 #[derive(Debug)]
 pub(in crate::http) enum Failed {
     /// Nothing left: another connection can take it.
-    Unsent(Box<(RequestHead, Body)>),
+    Unsent(Box<(Box<RequestHead>, Body)>),
     /// It may have been seen.
-    Upstream { failure: Failure, seen: Seen, back: Option<Box<(RequestHead, Body)>> },
+    Upstream { failure: Failure, seen: Seen, back: Option<Box<(Box<RequestHead>, Body)>> },
     /// The request's own body broke off.
     Body(BodyError),
 }
@@ -83,7 +83,7 @@ impl Exchange {
     pub(in crate::http) fn begin(
         upstream: Rc<Upstream>,
         idle: Idle,
-        head: RequestHead,
+        head: Box<RequestHead>,
         body: Body,
     ) -> Result<Box<Self>, Box<(Unwritable, Idle)>> {
         // Its answer would make a tunnel of a connection that the next request takes for one of HTTP.

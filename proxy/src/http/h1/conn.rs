@@ -39,7 +39,7 @@ pub(super) struct Inner {
 /// A request's head with what only the server needs to know.
 #[derive(Debug)]
 pub(super) struct Received {
-    pub(super) head: Result<RequestHead, BadHead>,
+    pub(super) head: Result<Box<RequestHead>, BadHead>,
     pub(super) line: Option<RequestLine>,
 }
 
@@ -90,9 +90,10 @@ impl Inner {
             if !self.io.read.is_empty() {
                 let parsed = FIELDS.with_borrow_mut(|fields| {
                     match self.scan.request(&self.io.read, &LIMITS, fields) {
-                        Ok(Some(line)) => {
-                            Some((RequestHead::from_http1(&line, &self.io.read, fields), Some(line)))
-                        }
+                        Ok(Some(line)) => Some((
+                            RequestHead::from_http1(&line, &self.io.read, fields).map(Box::new),
+                            Some(line),
+                        )),
                         Ok(None) => None,
                         Err(refusal) => Some((Err(refusal), None)),
                     }
@@ -112,7 +113,7 @@ impl Inner {
         }
     }
 
-    fn begin(&mut self, head: Result<RequestHead, BadHead>, line: Option<RequestLine>) -> Received {
+    fn begin(&mut self, head: Result<Box<RequestHead>, BadHead>, line: Option<RequestLine>) -> Received {
         self.request += 1;
         self.answering = false;
         self.scan = Scan::new();

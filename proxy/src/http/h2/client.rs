@@ -47,7 +47,7 @@ pub(in crate::http) enum Gone {
 }
 
 /// A failure with the request, if nothing of its body was read.
-type Lost = (Gone, Option<Box<(RequestHead, Body)>>);
+type Lost = (Gone, Option<Box<(Box<RequestHead>, Body)>>);
 
 /// Says goodbye once nobody will ask any more.
 struct Owner(Rc<Link>);
@@ -99,7 +99,7 @@ impl Connection {
     /// Sends a request and waits for the head of the answer.
     pub(in crate::http) async fn exchange(
         &self,
-        head: RequestHead,
+        head: Box<RequestHead>,
         body: Body,
         used: Used,
         limit: &mut Limit,

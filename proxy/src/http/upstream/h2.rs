@@ -116,7 +116,7 @@ impl Upstream {
     /// As [`Upstream::exchange`], on the one connection of HTTP/2.
     pub(super) async fn exchange_http2(
         self: &Rc<Self>,
-        head: RequestHead,
+        head: Box<RequestHead>,
         body: Body,
         deadline: Instant,
         bounds: &dyn Bounds,

@@ -40,7 +40,7 @@ pub(super) async fn send(
     errand: &Errand<'_>,
     moved: Moved,
     picked: Picked,
-    mut head: RequestHead,
+    mut head: Box<RequestHead>,
     body: Body,
 ) -> Tried {
     let began = Instant::now();

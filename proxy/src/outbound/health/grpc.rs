@@ -18,7 +18,7 @@ const SERVING: u8 = 1;
 const ANSWER_BYTES: usize = 1024;
 
 /// The head of the call.
-pub(super) fn head(authority: String) -> Option<RequestHead> {
+pub(super) fn head(authority: String) -> Option<Box<RequestHead>> {
     let mut head = super::head(Method::POST, PATH, authority, Wire::Http2, Kind::Grpc)?;
     head.headers.set("content-type", b"application/grpc").ok()?;
     head.headers.set("te", b"trailers").ok()?;

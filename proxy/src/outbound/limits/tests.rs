@@ -8,12 +8,12 @@ use crate::http::{Form, Headers, Wire};
 const SECOND: Duration = Duration::from_secs(1);
 const MOST: Duration = Duration::from_hours(1);
 
-fn head(kind: Kind, header: Option<(&str, &str)>) -> RequestHead {
+fn head(kind: Kind, header: Option<(&str, &str)>) -> Box<RequestHead> {
     let mut headers = Headers::new();
     if let Some((name, value)) = header {
         headers.set(name, value.as_bytes()).unwrap();
     }
-    RequestHead {
+    Box::new(RequestHead {
         method: http::Method::GET,
         target: "/".parse().unwrap(),
         authority: "cart".into(),
@@ -23,7 +23,7 @@ fn head(kind: Kind, header: Option<(&str, &str)>) -> RequestHead {
         kind,
         upgrade: None,
         interim: crate::http::Interim::nowhere(),
-    }
+    })
 }
 
 fn policy(timeouts: RequestTimeouts) -> RequestPolicy {

@@ -13,8 +13,8 @@ use super::{Outcome, Plan, plan};
 use crate::http::{Form, Headers, Kind, RequestHead, Wire};
 use crate::telemetry::Failure;
 
-fn head(path: &str) -> RequestHead {
-    RequestHead {
+fn head(path: &str) -> Box<RequestHead> {
+    Box::new(RequestHead {
         method: http::Method::GET,
         target: path.parse().unwrap(),
         authority: "cart".into(),
@@ -24,7 +24,7 @@ fn head(path: &str) -> RequestHead {
         kind: Kind::Http,
         upgrade: None,
         interim: crate::http::Interim::nowhere(),
-    }
+    })
 }
 
 fn service(name: &str) -> ServiceName {

@@ -29,8 +29,8 @@ impl Source for Pieces {
     }
 }
 
-fn head() -> RequestHead {
-    RequestHead {
+fn head() -> Box<RequestHead> {
+    Box::new(RequestHead {
         method: http::Method::PUT,
         target: "/".parse().unwrap(),
         authority: "cart".into(),
@@ -40,7 +40,7 @@ fn head() -> RequestHead {
         kind: crate::http::Kind::Http,
         upgrade: None,
         interim: crate::http::Interim::nowhere(),
-    }
+    })
 }
 
 fn supply(pieces: &[&'static str], trailers: bool, bound: u64) -> Supply {

@@ -37,7 +37,7 @@ pub(super) async fn serve<H: Handler>(handler: Rc<H>, block: Block, stream: Hand
     let waits = block.fields.iter().any(|field| field.name.of(&block.bytes) == b"expect");
     let head = RequestHead::from_http2(block).map(|mut head| {
         head.interim = Interim::http2(stream.clone());
-        head
+        Box::new(head)
     });
     let (upgrade, mut tunnel, body) = if is_connect {
         let (upgrade, change) = Upgrade::waits();
@@ -48,7 +48,7 @@ pub(super) async fn serve<H: Handler>(handler: Rc<H>, block: Block, stream: Hand
         let body = PeerBody::new(stream.clone(), length).answered_by(stream.clone(), waits);
         (Upgrade::none(), None, Body::new(Content::Http2(Box::new(body))))
     };
-    let key = head.as_ref().ok().and_then(websocket_key);
+    let key = head.as_ref().ok().and_then(|head| websocket_key(head));
     let refused = head.as_ref().err().map(|bad| bad.status());
     let response = {
         let mut handling = pin!(handler.handle(Request { head, body, upgrade }));
