@@ -192,6 +192,9 @@ impl Inbound {
             Err(kind) => self.worker.telemetry.count(Event::HandshakeFailed(kind)),
             Ok(tls::Peer { identity, alpn, stream }) => match alpn {
                 Alpn::Http1 => self.http(stream, Wire::Http1, Some(identity), connection).await,
+                Alpn::Http1Shared => {
+                    self.answer(stream, (Wire::Http2, Wire::Http1), Some(identity), connection).await;
+                }
                 Alpn::Http2 => self.http(stream, Wire::Http2, Some(identity), connection).await,
                 Alpn::Tcp => Box::pin(self.bytes(stream, identity, connection)).await,
             },
@@ -265,7 +268,18 @@ impl Inbound {
         peer: Option<SpiffeId>,
         connection: Connection,
     ) {
-        let call = Rc::new(Call::new(Rc::clone(self), peer, wire, connection));
+        self.answer(stream, (wire, wire), peer, connection).await;
+    }
+
+    /// Serves HTTP: what is spoken here, and what is spoken to the application.
+    async fn answer(
+        self: &Rc<Self>,
+        stream: Stream,
+        (wire, app): (Wire, Wire),
+        peer: Option<SpiffeId>,
+        connection: Connection,
+    ) {
+        let call = Rc::new(Call::new(Rc::clone(self), peer, app, connection));
         let options = self.worker.server_options();
         let end = http::serve(stream, wire, call, &options).await;
         self.worker.served(&end);

@@ -28,6 +28,8 @@ use crate::telemetry::HandshakeFailure;
 pub enum Alpn {
     /// HTTP/1.1.
     Http1,
+    /// HTTP/1.1 between the applications, on streams of HTTP/2 between the proxies.
+    Http1Shared,
     /// HTTP/2.
     Http2,
     /// Bytes.
@@ -36,12 +38,13 @@ pub enum Alpn {
 
 impl Alpn {
     /// What every proxy of the mesh offers and takes.
-    pub const ALL: [Self; 3] = [Self::Http1, Self::Http2, Self::Tcp];
+    pub const ALL: [Self; 4] = [Self::Http1, Self::Http1Shared, Self::Http2, Self::Tcp];
 
     /// As it is on the wire.
     pub const fn wire(self) -> &'static [u8] {
         match self {
             Self::Http1 => b"amime/h1",
+            Self::Http1Shared => b"amime/h1s",
             Self::Http2 => b"amime/h2",
             Self::Tcp => b"amime/tcp",
         }

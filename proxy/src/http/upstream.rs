@@ -18,7 +18,7 @@ use std::task::{Context, Poll, Waker};
 use mesh_model::endpoint::Transport;
 use tokio::time::Instant;
 
-use self::h2::{Shared, SharedState};
+use self::h2::{Lane, Lanes, Shared, SharedState};
 use super::deadline::{self, Limit};
 use super::h1::{self, Exchange, Gone};
 use super::{Body, BodyError, RequestHead, Response, Upgrade, Wire};
@@ -78,7 +78,7 @@ pub struct Upstream {
     connector: Rc<Connector>,
     idle: RefCell<Vec<Idle>>,
     open: Rc<Cell<usize>>,
-    shared: RefCell<SharedState>,
+    lanes: Lanes,
 }
 
 /// A connection of HTTP/1 that waits for its next request.
@@ -117,7 +117,7 @@ impl Upstream {
             connector,
             idle: RefCell::default(),
             open: Rc::default(),
-            shared: RefCell::new(SharedState::None),
+            lanes: Lanes::default(),
         })
     }
 
@@ -136,25 +136,35 @@ impl Upstream {
 
     /// Whether a request would find a connection here. It may turn out to be closed.
     pub fn is_warm(&self, wire: Wire) -> bool {
-        match wire {
-            Wire::Http1 => !self.idle.borrow().is_empty(),
-            Wire::Http2 => {
-                matches!(&*self.shared.borrow(), SharedState::Ready(shared) if !shared.is_closed())
+        match self.lane(wire) {
+            None => !self.idle.borrow().is_empty(),
+            Some(lane) => {
+                matches!(&*self.lanes.of(lane).borrow(), SharedState::Ready(shared) if !shared.is_closed())
             }
         }
     }
 
     /// Opens a connection for the next request, ahead of it.
     pub async fn warm(self: &Rc<Self>, wire: Wire, bounds: &dyn Bounds) -> Result<(), Unreached> {
-        match wire {
+        match self.lane(wire) {
             _ if self.is_warm(wire) => {}
-            Wire::Http1 => {
+            None => {
                 let connection = Box::pin(self.connect_http1(bounds)).await?;
                 self.put_idle(connection);
             }
-            Wire::Http2 => drop(Box::pin(self.shared_connection(bounds)).await?),
+            Some(lane) => drop(Box::pin(self.shared_connection(lane, bounds)).await?),
         }
         Ok(())
+    }
+
+    /// The shared connection that carries it, if one does. HTTP/1 has one between proxies of the mesh: that many requests leave in
+    /// one write and one record of TLS costs less than a connection for each.
+    fn lane(&self, wire: Wire) -> Option<Lane> {
+        match (wire, &self.transport) {
+            (Wire::Http2, _) => Some(Lane::Http2),
+            (Wire::Http1, Transport::Mesh(_)) => Some(Lane::Http1),
+            (Wire::Http1, Transport::Plain) => None,
+        }
     }
 
     /// A stream for bytes that are not HTTP, never pooled.
@@ -175,9 +185,11 @@ impl Upstream {
         deadline: Instant,
         bounds: &dyn Bounds,
     ) -> Result<UpstreamResponse, ExchangeFailure> {
-        match wire {
-            Wire::Http1 => self.exchange_http1(head, body, deadline, bounds).await,
-            Wire::Http2 => Box::pin(self.exchange_http2(head, body, deadline, bounds)).await,
+        // What changes the protocol of its connection needs one of its own; and HTTP/2 has no requests without a host.
+        let own = wire == Wire::Http1 && (head.upgrade.is_some() || head.authority.is_empty());
+        match self.lane(wire).filter(|_| !own) {
+            None => self.exchange_http1(head, body, deadline, bounds).await,
+            Some(lane) => Box::pin(self.exchange_shared(lane, head, body, deadline, bounds)).await,
         }
     }
 
@@ -262,11 +274,16 @@ impl Upstream {
         Ok(Open(Box::new((Rc::clone(&self.open), held))))
     }
 
-    /// The one HTTP/2 connection. Requests that come while it is being made wait for the same attempt and share its fate.
-    async fn shared_connection(self: &Rc<Self>, bounds: &dyn Bounds) -> Result<h2::Slot, Unreached> {
+    /// The one connection of the lane. Requests that come while it is being made wait for the same attempt and share its fate.
+    async fn shared_connection(
+        self: &Rc<Self>,
+        lane: Lane,
+        bounds: &dyn Bounds,
+    ) -> Result<h2::Slot, Unreached> {
         let _pending = bounds.pending().map_err(Unreached::Exceeded)?;
-        let current = match &*self.shared.borrow() {
-            SharedState::Ready(shared) if !shared.is_closed() => return self.slot_on(shared, bounds),
+        let place = self.lanes.of(lane);
+        let current = match &*place.borrow() {
+            SharedState::Ready(shared) if !shared.is_closed() => return self.slot_on(shared, lane, bounds),
             SharedState::Connecting(attempt) => Some(attempt.clone()),
             SharedState::Ready(_) | SharedState::None => None,
         };
@@ -274,18 +291,18 @@ impl Upstream {
             Some(attempt) => attempt,
             None => {
                 // A connection that is closed gives its place back first.
-                *self.shared.borrow_mut() = SharedState::None;
+                *place.borrow_mut() = SharedState::None;
                 let held = bounds.connection().map_err(Unreached::Exceeded)?;
                 let limit = bounds.connect_timeout();
                 let (transport, connector) = (self.transport.clone(), Rc::clone(&self.connector));
-                let attempt = h2::attempt(self.address, transport, connector, limit, held);
-                *self.shared.borrow_mut() = SharedState::Connecting(attempt.clone());
+                let attempt = h2::attempt(self.address, transport, connector, (lane, limit), held);
+                *place.borrow_mut() = SharedState::Connecting(attempt.clone());
                 attempt
             }
         };
         let result = attempt.clone().await;
         {
-            let mut state = self.shared.borrow_mut();
+            let mut state = place.borrow_mut();
             if matches!(&*state, SharedState::Connecting(current) if current.ptr_eq(&attempt)) {
                 *state = match &result {
                     Ok(shared) => SharedState::Ready(shared.clone()),
@@ -293,11 +310,14 @@ impl Upstream {
                 };
             }
         }
-        self.slot_on(&result?, bounds)
+        self.slot_on(&result?, lane, bounds)
     }
 
-    fn slot_on(&self, shared: &Shared, bounds: &dyn Bounds) -> Result<h2::Slot, Unreached> {
-        bounds.stream(shared.in_flight()).map_err(Unreached::Crowded)?;
+    /// The bound that a policy sets on streams is about those of HTTP/2.
+    fn slot_on(&self, shared: &Shared, lane: Lane, bounds: &dyn Bounds) -> Result<h2::Slot, Unreached> {
+        if lane == Lane::Http2 {
+            bounds.stream(shared.in_flight()).map_err(Unreached::Crowded)?;
+        }
         shared.slot(self.connector.limits.streams_per_connection).ok_or(Unreached::Bound)
     }
 
@@ -306,16 +326,18 @@ impl Upstream {
         if self.idle.borrow_mut().pop().is_some() {
             return true;
         }
-        let mut shared = self.shared.borrow_mut();
-        let unused = match &*shared {
-            SharedState::Ready(one) => one.in_flight() == 0,
-            SharedState::Connecting(attempt) => is_left(attempt),
-            SharedState::None => false,
-        };
-        if unused {
-            *shared = SharedState::None;
-        }
-        unused
+        self.lanes.all().into_iter().any(|lane| {
+            let mut shared = lane.borrow_mut();
+            let unused = match &*shared {
+                SharedState::Ready(one) => one.in_flight() == 0,
+                SharedState::Connecting(attempt) => is_left(attempt),
+                SharedState::None => false,
+            };
+            if unused {
+                *shared = SharedState::None;
+            }
+            unused
+        })
     }
 
     /// Closes what has not been used for long; called now and then.
@@ -326,26 +348,29 @@ impl Upstream {
             let age = now.saturating_duration_since(one.since);
             age < limit && one.connection.is_good(&mut Context::from_waker(Waker::noop()))
         });
-        let mut shared = self.shared.borrow_mut();
-        let over = match &*shared {
-            SharedState::Ready(one) => one.is_closed() || one.is_unused_for(limit),
-            SharedState::Connecting(attempt) => is_left(attempt),
-            SharedState::None => false,
-        };
-        if over {
-            *shared = SharedState::None;
+        for lane in self.lanes.all() {
+            let mut shared = lane.borrow_mut();
+            let over = match &*shared {
+                SharedState::Ready(one) => one.is_closed() || one.is_unused_for(limit),
+                SharedState::Connecting(attempt) => is_left(attempt),
+                SharedState::None => false,
+            };
+            if over {
+                *shared = SharedState::None;
+            }
         }
     }
 
     /// Closes all that is not in use.
     pub fn close_idle(&self) {
         self.idle.borrow_mut().clear();
-        *self.shared.borrow_mut() = SharedState::None;
+        self.lanes.all().into_iter().for_each(|lane| *lane.borrow_mut() = SharedState::None);
     }
 
     /// Whether nothing is open.
     pub fn is_unused(&self) -> bool {
-        self.open.get() == 0 && matches!(&*self.shared.borrow(), SharedState::None)
+        let free = |lane: &RefCell<SharedState>| matches!(&*lane.borrow(), SharedState::None);
+        self.open.get() == 0 && self.lanes.all().into_iter().all(free)
     }
 }
 

@@ -1,10 +1,13 @@
 //! What the mesh answers when it cannot do what was asked.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::Response;
 use http_body_util::Full;
+use mesh_model::endpoint::{Endpoint, Transport};
 use mesh_model::route::Timeouts;
 use mesh_model::settings::OutboundMode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -165,27 +168,33 @@ async fn a_malformed_request_is_400_and_on_record() {
     client.counts(&["mesh_requests_total", "bad_request"], 2.0).await;
 }
 
-#[tokio::test]
-async fn beyond_the_bound_on_connections_to_an_endpoint_is_overload() {
-    let mut mesh = Mesh::new();
-    let gate = Arc::new(Semaphore::new(0));
-    let held = Arc::clone(&gate);
+/// An application that answers once it is let go, and how many requests it has.
+async fn held(mesh: &Mesh) -> (SocketAddr, Arc<Semaphore>, Arc<AtomicUsize>) {
+    let (gate, seen) = (Arc::new(Semaphore::new(0)), Arc::<AtomicUsize>::default());
+    let (held, count) = (Arc::clone(&gate), Arc::clone(&seen));
     let app = origin(&mesh.tasks, move |_| {
         let held = Arc::clone(&held);
+        count.fetch_add(1, Ordering::SeqCst);
         async move {
             drop(held.acquire().await);
             Response::new(Full::from("done"))
         }
     })
     .await;
-    let server = mesh.server("cart", app);
-    let endpoint = mesh.member(server.inbound(), "cart");
+    (app, gate, seen)
+}
+
+#[tokio::test]
+async fn beyond_the_bound_on_connections_to_an_endpoint_is_overload() {
+    let mut mesh = Mesh::new();
+    let (app, gate, seen) = held(&mesh).await;
+    let endpoint = Endpoint { transport: Transport::Plain, ..mesh.member(app, "cart") };
     mesh.service("cart", 80, None, vec![endpoint]);
     let client = mesh.client_with(&[("cart", 80)], |config| config.limits.connections_per_endpoint = 1);
     let mut first = http1(&mesh.tasks, client.outbound()).await;
     let first = first.send_request(get("cart", "/"));
     let second = async {
-        server.counts(&["mesh_connections_total", "inbound"], 1.0).await;
+        until(|| async { seen.load(Ordering::SeqCst) == 1 }).await;
         let second = fetch(&mesh.tasks, client.outbound(), get("cart", "/")).await;
         gate.add_permits(10);
         second
@@ -194,6 +203,33 @@ async fn beyond_the_bound_on_connections_to_an_endpoint_is_overload() {
     assert_eq!((second.0, second.1.as_str()), (503, "overload"));
     assert_eq!(text(first.unwrap()).await, "done");
     client.counts(&["overload", "mesh_requests_total"], 1.0).await;
+}
+
+#[tokio::test]
+async fn requests_of_http1_share_one_connection_between_sidecars_and_have_their_own_beyond_its_bound() {
+    for (streams, connections) in [(100, 1.0), (1, 3.0)] {
+        let mut mesh = Mesh::new();
+        let (app, gate, seen) = held(&mesh).await;
+        let server = mesh.server("cart", app);
+        let endpoint = mesh.member(server.inbound(), "cart");
+        mesh.service("cart", 80, None, vec![endpoint]);
+        let client =
+            mesh.client_with(&[("cart", 80)], |config| config.limits.streams_per_connection = streams);
+        let mut clients = vec![];
+        for _ in 0..3 {
+            clients.push(http1(&mesh.tasks, client.outbound()).await);
+        }
+        let asked = clients.iter_mut().map(|client| client.send_request(get("cart", "/")));
+        let all = async {
+            until(|| async { seen.load(Ordering::SeqCst) == 3 }).await;
+            gate.add_permits(10);
+        };
+        let (answers, ()) = tokio::join!(soon(futures_util::future::join_all(asked)), soon(all));
+        for answer in answers {
+            assert_eq!(text(answer.unwrap()).await, "done");
+        }
+        server.counts(&["mesh_connections_total", "inbound"], connections).await;
+    }
 }
 
 #[tokio::test]

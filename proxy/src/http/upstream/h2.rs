@@ -1,6 +1,6 @@
 //! The one HTTP/2 connection to an upstream, shared by all requests of the worker.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -22,10 +22,50 @@ use crate::tls::Alpn;
 
 pub(super) type Attempt = future::Shared<Pin<Box<dyn Future<Output = Result<Shared, Unreached>>>>>;
 
+#[derive(Default)]
 pub(super) enum SharedState {
+    #[default]
     None,
     Connecting(Attempt),
     Ready(Shared),
+}
+
+/// What the streams of a shared connection carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// HTTP/2.
+    Http2,
+    /// HTTP/1 between proxies of the mesh: as many requests at a time as there are, on one connection.
+    Http1,
+}
+
+impl Lane {
+    fn alpn(self) -> Alpn {
+        match self {
+            Self::Http2 => Alpn::Http2,
+            Self::Http1 => Alpn::Http1Shared,
+        }
+    }
+}
+
+/// The connection of each lane.
+#[derive(Default)]
+pub(super) struct Lanes {
+    http2: RefCell<SharedState>,
+    http1: RefCell<SharedState>,
+}
+
+impl Lanes {
+    pub(super) fn of(&self, lane: Lane) -> &RefCell<SharedState> {
+        match lane {
+            Lane::Http2 => &self.http2,
+            Lane::Http1 => &self.http1,
+        }
+    }
+
+    pub(super) fn all(&self) -> [&RefCell<SharedState>; 2] {
+        [&self.http2, &self.http1]
+    }
 }
 
 /// The connection. Clones are handles of the same one.
@@ -92,10 +132,10 @@ pub(super) fn attempt(
     address: SocketAddr,
     transport: Transport,
     connector: Rc<Connector>,
-    limit: Option<Duration>,
+    (lane, limit): (Lane, Option<Duration>),
     held: Held,
 ) -> Attempt {
-    let attempt = async move { connect(address, &transport, &connector, limit, held).await };
+    let attempt = async move { connect(address, &transport, &connector, (lane, limit), held).await };
     (Box::pin(attempt) as Pin<Box<dyn Future<Output = _>>>).shared()
 }
 
@@ -103,19 +143,20 @@ async fn connect(
     address: SocketAddr,
     transport: &Transport,
     connector: &Connector,
-    limit: Option<Duration>,
+    (lane, limit): (Lane, Option<Duration>),
     held: Held,
 ) -> Result<Shared, Unreached> {
-    let stream = connector.open(address, transport, Alpn::Http2, limit).await?;
+    let stream = connector.open(address, transport, lane.alpn(), limit).await?;
     let connection = h2::connect(stream, connector.timeouts, &connector.tasks);
     let usage = Usage { _held: held, in_flight: Cell::new(0), last_end: Cell::new(Instant::now()) };
     Ok(Shared { connection, usage: Rc::new(usage) })
 }
 
 impl Upstream {
-    /// As [`Upstream::exchange`], on the one connection of HTTP/2.
-    pub(super) async fn exchange_http2(
+    /// As [`Upstream::exchange`], on the one connection of the lane.
+    pub(super) async fn exchange_shared(
         self: &Rc<Self>,
+        lane: Lane,
         head: Box<RequestHead>,
         body: Body,
         deadline: Instant,
@@ -124,10 +165,12 @@ impl Upstream {
         let (mut head, mut body) = (head, body);
         let mut limit = Limit::at(deadline);
         for _ in 0..STALE {
-            let slot = match self.ready_slot(bounds) {
+            let slot = match self.ready_slot(lane, bounds) {
                 Some(slot) => slot,
                 None => {
-                    match tokio::time::timeout_at(deadline, Box::pin(self.shared_connection(bounds))).await {
+                    match tokio::time::timeout_at(deadline, Box::pin(self.shared_connection(lane, bounds)))
+                        .await
+                    {
                         Ok(slot) => slot,
                         Err(_) => return Err(ExchangeFailure::failed(Failure::RequestTimeout)),
                     }
@@ -135,6 +178,10 @@ impl Upstream {
             };
             let Slot { connection, used } = match slot {
                 Ok(slot) => slot,
+                // Unlike those of HTTP/2, these requests can have connections of their own.
+                Err(Unreached::Bound) if lane == Lane::Http1 => {
+                    return self.exchange_http1(head, body, deadline, bounds).await;
+                }
                 Err(why) => return Err(ExchangeFailure::Unreached(why, Box::new((head, body)))),
             };
             let (gone, back) = match connection.exchange(head, body, used, &mut limit).await {
@@ -164,9 +211,9 @@ impl Upstream {
     }
 
     /// A place on the connection that is open, if one is.
-    fn ready_slot(&self, bounds: &dyn Bounds) -> Option<Result<Slot, Unreached>> {
-        match &*self.shared.borrow() {
-            SharedState::Ready(shared) if !shared.is_closed() => Some(self.slot_on(shared, bounds)),
+    fn ready_slot(&self, lane: Lane, bounds: &dyn Bounds) -> Option<Result<Slot, Unreached>> {
+        match &*self.lanes.of(lane).borrow() {
+            SharedState::Ready(shared) if !shared.is_closed() => Some(self.slot_on(shared, lane, bounds)),
             _ => None,
         }
     }
