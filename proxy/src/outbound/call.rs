@@ -86,7 +86,7 @@ impl Call {
                 let to = foreign::To { host: &host, direct: None };
                 Box::pin(foreign::forward(self, record, to, head, body, upgrade)).await
             }
-            Ok(Found::Direct(direct)) => {
+            Ok((host, Found::Direct(direct))) => {
                 let Checked { head, body, upgrade } = request;
                 if let Some((service, port)) = &direct.service {
                     record.service(service.clone(), *port);

@@ -37,6 +37,14 @@ async fn outcome(stream: &mut TcpStream) -> Result<Vec<u8>, std::io::ErrorKind> 
     soon(stream.read_to_end(&mut all)).await.map(|_| all).map_err(|error| error.kind())
 }
 
+/// What becomes of a client that says nothing. The reset may come before the connect has returned.
+async fn outcome_at(address: SocketAddr) -> Result<Vec<u8>, std::io::ErrorKind> {
+    match TcpStream::connect(address).await {
+        Ok(mut stream) => outcome(&mut stream).await,
+        Err(error) => Err(error.kind()),
+    }
+}
+
 #[tokio::test]
 async fn what_the_mesh_does_not_know_passes_to_where_it_was_going() {
     let mut mesh = Mesh::new();
@@ -121,8 +129,7 @@ async fn a_connection_to_the_proxy_itself_is_refused() {
     };
     let client = mesh.client_with(&[], itself);
     for address in [free, client.running.addrs.captured_inbound[0]] {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        assert_eq!(outcome(&mut stream).await, Err(std::io::ErrorKind::ConnectionReset));
+        assert_eq!(outcome_at(address).await, Err(std::io::ErrorKind::ConnectionReset));
     }
     client.counts(&["loop_refused"], 2.0).await;
 }
@@ -131,8 +138,8 @@ async fn a_connection_to_the_proxy_itself_is_refused() {
 async fn what_nobody_redirected_has_no_destination() {
     let mesh = Mesh::new();
     let client = mesh.client_with(&[], |config| config.capture.outbound.push(any_port()));
-    let mut stream = TcpStream::connect(client.running.addrs.captured_outbound[0]).await.unwrap();
-    assert_eq!(outcome(&mut stream).await, Err(std::io::ErrorKind::ConnectionReset));
+    let address = client.running.addrs.captured_outbound[0];
+    assert_eq!(outcome_at(address).await, Err(std::io::ErrorKind::ConnectionReset));
     // With connection tracking the system says that it was for the proxy, without it nothing.
     let sum =
         || async { client.count(&["loop_refused"]).await + client.count(&["no_original_destination"]).await };

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use crate::harness::*;
 
 /// An address on which nobody listens.
-async fn nobody() -> std::net::SocketAddr {
+async fn nobody() -> SocketAddr {
     TcpListener::bind(any_port()).await.unwrap().local_addr().unwrap()
 }
 
