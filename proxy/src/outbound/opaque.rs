@@ -186,15 +186,17 @@ impl Outbound {
     ) {
         let outside = matches!(found, Ok(Found::Foreign));
         let name = if outside { self.name(&mut client).await } else { (SeenIn::Nothing, None) };
+        let asked_for = match (&name, found) {
+            ((SeenIn::Sni, name), _) => name.clone(),
+            (_, Ok(found)) => self.asked_for(&mut client, found).await,
+            (_, Err(_)) => None,
+        };
         let opened = match server {
-            Some(opened) => Some(opened),
-            None => {
-                let asked_for = match found {
-                    Ok(found) => self.asked_for(&mut client, found).await,
-                    Err(_) => None,
-                };
-                self.open(host, found, asked_for.as_deref()).await
+            Some(mut opened) => {
+                opened.record.asked_for(asked_for.as_deref());
+                Some(opened)
             }
+            None => self.open(host, found, asked_for.as_deref()).await,
         };
         // A client that was accepted for want of a way to ask first learns at once that nobody is there.
         let Some(opened) = opened else { return client.abort() };
@@ -235,6 +237,7 @@ impl Outbound {
         asked_for: Option<&str>,
     ) -> Option<Box<Opened>> {
         let mut record = self.record();
+        record.asked_for(asked_for);
         match self.reach(host, found, asked_for, &mut record).await {
             Ok((stream, place)) => Some(Box::new(Opened { stream, record, _place: place })),
             Err(failure) => {

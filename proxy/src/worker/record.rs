@@ -1,18 +1,21 @@
 //! The one record of a request or connection (INV-11): filled in as facts become known, written when it is dropped, whichever way
 //! that comes about. It must not decide anything.
 
+mod about;
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_traffic::balance::InFlight;
 use mesh_traffic::outlier;
 
+use self::about::About;
 use super::Worker;
 use crate::http::{BodyEnd, Headers, Kind, Observer, RequestHead, Response};
-use crate::telemetry::{AppProtocol, Failure, Security, SeriesKey, Side, SpanRecord};
+use crate::telemetry::{AppProtocol, Failure, Security, SeriesKey, Side};
 use crate::trace::{TraceContext, sampled_by_id};
 
 /// Status of a request whose client went away before the answer; it is never sent.
@@ -57,14 +60,6 @@ pub struct Entry {
     done: bool,
 }
 
-#[derive(Debug)]
-struct About {
-    method: String,
-    path: String,
-    start: SystemTime,
-    log: bool,
-}
-
 impl Record {
     /// Of a request, or (with [`AppProtocol::Tcp`]) of a connection.
     pub fn new(worker: &Rc<Worker>, side: Side, protocol: AppProtocol) -> Self {
@@ -80,6 +75,8 @@ impl Record {
             failure: None,
             security: Security::None,
         };
+        // A connection has no head whose trace could be followed: of it there is the line.
+        let about = (protocol == AppProtocol::Tcp && logs(worker)).then(|| Box::new(About::connection()));
         Self(Box::new(Entry {
             worker: Rc::clone(worker),
             key,
@@ -87,7 +84,7 @@ impl Record {
             first_byte: None,
             bytes_in: Rc::default(),
             bytes_out: Rc::default(),
-            about: None,
+            about,
             sampled: None,
             in_flight: None,
             keep: None,
@@ -127,12 +124,7 @@ impl Entry {
             self.sampled = Some(context);
         }
         if log || self.sampled.is_some() {
-            self.about = Some(Box::new(About {
-                log,
-                method: head.method.as_str().to_owned(),
-                path: mesh_model::head::HeadView::path(head).to_owned(),
-                start: SystemTime::now(),
-            }));
+            self.about = Some(Box::new(About::request(head, log)));
         }
         context
     }
@@ -155,6 +147,13 @@ impl Entry {
     /// The rule that the request took.
     pub fn route(&mut self, label: &Arc<str>) {
         self.key.route = Some(Arc::clone(label));
+    }
+
+    /// What its client asks for in TLS: for the log, where it bounds nothing; a metric never has it.
+    pub fn asked_for(&mut self, name: Option<&str>) {
+        if let (Some(about), Some(name)) = (&mut self.about, name) {
+            about.asked_for = Some(name.into());
+        }
     }
 
     /// Who will answer, and how the hop to it is secured.
@@ -274,51 +273,11 @@ impl Entry {
             }
         }
     }
+}
 
-    /// The line of the access log.
-    fn line(&self, about: &About, duration: Duration) {
-        let key = &self.key;
-        let name =
-            |workload: &Option<WorkloadName>| workload.as_ref().map(ToString::to_string).unwrap_or_default();
-        tracing::info!(
-            target: "access",
-            side = key.side.label(),
-            source = name(&key.source),
-            destination = name(&key.destination),
-            method = about.method,
-            path = about.path,
-            status = key.status,
-            failure = key.failure.map(Failure::code),
-            flag = key.failure.map(Failure::flag),
-            route = key.route.as_deref(),
-            attempts = self.attempts,
-            ms = duration.as_secs_f64() * 1e3,
-            bytes_in = self.bytes_in.get(),
-            bytes_out = self.bytes_out.get(),
-        );
-    }
-
-    fn span(&self, context: &TraceContext, about: About, duration: Duration) {
-        self.worker.telemetry.span(SpanRecord {
-            trace_id: *context.trace_id(),
-            span_id: *context.span_id(),
-            parent_id: context.parent_id().copied(),
-            side: self.key.side,
-            source: self.key.source.clone(),
-            service: self.key.service.as_ref().map(|(service, _)| service.clone()),
-            destination: self.key.destination.clone(),
-            route: self.key.route.clone(),
-            method: about.method,
-            path: about.path,
-            status: self.key.status,
-            grpc_status: self.key.grpc_status,
-            failure: self.key.failure,
-            security: self.key.security,
-            start: about.start,
-            duration,
-            first_byte: self.first_byte,
-        });
-    }
+/// Whether there is an access log.
+fn logs(worker: &Worker) -> bool {
+    worker.snapshot().settings().is_some_and(|settings| settings.access_log)
 }
 
 fn grpc_status(headers: &Headers) -> Option<u8> {
