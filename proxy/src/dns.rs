@@ -14,6 +14,7 @@ mod forward;
 mod lookup;
 mod machine;
 mod mesh;
+mod outside;
 mod server;
 
 use std::fmt;
@@ -53,6 +54,8 @@ struct Shared {
     /// Of the sockets on which resolvers are asked.
     mark: Option<u32>,
     namespace: String,
+    /// Whether connections of the application come here without its doing: only then does an address of our own lead anywhere.
+    captures: bool,
     listen: Vec<SocketAddr>,
     discovery: Discovery,
     network: Option<Namespace>,
@@ -100,6 +103,7 @@ impl Dns {
             config: config.dns.clone(),
             mark: config.mark_here(),
             namespace: config.namespace.clone(),
+            captures: !config.capture.outbound.is_empty(),
             listen: listen.to_vec(),
             discovery,
             network,

@@ -35,6 +35,17 @@ fn written(name: &str, cluster_domain: &str) -> Vec<String> {
     before.into_iter().filter(|name| name.contains('.')).map(str::to_owned).collect()
 }
 
+/// Whether a name that no service can have may yet be one that the mesh knows: of a host outside, or of a member of a service
+/// (`db-0.db`). Most names that a search list makes of hosts outside are neither, and nobody needs to be asked about those.
+pub fn may_be_outside(name: &str, namespace: &str, cluster_domain: &str) -> bool {
+    let in_domain =
+        name.strip_suffix(cluster_domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    let of_member = |(_, rest)| authority::service_of(rest, namespace, cluster_domain) != Candidates::None;
+    name != "localhost"
+        && !name.ends_with(".localhost")
+        && (!in_domain || name.split_once('.').is_some_and(of_member))
+}
+
 /// The one name under which a service has its virtual address.
 pub fn canonical(service: &ServiceName, cluster_domain: &str) -> String {
     format!("{}.{}.svc.{cluster_domain}", service.0.name(), service.0.namespace())
@@ -87,6 +98,26 @@ mod tests {
         ];
         for (name, expected) in rows {
             assert_eq!(meaning(name, "shop", CLUSTER_DOMAIN).written, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_search_list_makes_of_a_host_outside_is_not_asked_about() {
+        let rows = [
+            ("api.example.com", true),
+            ("db-0.db", true),
+            ("db-0.db.shop.svc.cluster.local", true),
+            ("api.example.com.shop.svc.cluster.local", false),
+            // As well member `api` of Service `example` of namespace `com`.
+            ("api.example.com.svc.cluster.local", true),
+            ("www.api.example.com.svc.cluster.local", false),
+            ("api.example.com.cluster.local", false),
+            ("cluster.local", false),
+            ("localhost", false),
+            ("a.localhost", false),
+        ];
+        for (name, expected) in rows {
+            assert_eq!(may_be_outside(name, "shop", CLUSTER_DOMAIN), expected, "{name}");
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use mesh_dns::wire::{self, Answer, IN, Query, kind, rcode};
+use mesh_dns::wire::{self, Answer, IN, Name, Query, kind, rcode};
 
 use super::Dns;
 use super::counters::{From, Trouble};
@@ -44,13 +44,13 @@ impl Dns {
 
     async fn find(&self, asked: &[u8], query: &Query) -> Found {
         let name = (query.class == IN).then(|| query.name.text()).flatten();
-        let service = match name.map_or(Look::Foreign, |name| self.look(&name)) {
+        let question = match name.map_or(Look::Foreign, |name| self.look(&name)) {
             Look::Known(known) => return Found::Mesh(known),
             Look::Foreign => return Found::Forwarded(Box::pin(self.forward(asked, query)).await),
-            Look::Ask(service) => service,
+            Look::Ask(question) => question,
         };
         // Both are asked at once, so that a host outside waits no longer than without a mesh; the controller has the word.
-        let mut inquiry = std::pin::pin!(self.inquire(&service));
+        let mut inquiry = std::pin::pin!(self.inquire(&question));
         let mut forwarding = Box::pin(self.forward(asked, query));
         tokio::select! {
             biased;
@@ -67,6 +67,18 @@ impl Dns {
 
     /// What is said about a name of the mesh.
     async fn say(&self, asked: &[u8], query: &Query, known: Known, limit: usize) -> Vec<u8> {
+        let (alias, known) = match known {
+            Known::Alias { alias, canonical } => {
+                let known = match query.kind {
+                    kind::A | kind::AAAA | kind::ANY => self.behind(&alias, &canonical, query.kind).await,
+                    // Whoever wants more asks about the other name.
+                    _ => Known::Addresses(Vec::new()),
+                };
+                (Name::parse(alias.as_str()), known)
+            }
+            Known::Elsewhere(names) => (None, self.elsewhere(&names, query.kind).await),
+            known => (None, known),
+        };
         let Known::Addresses(addresses) = known else {
             return wire::failure(asked, Some(query), rcode::FAILED);
         };
@@ -74,6 +86,7 @@ impl Dns {
             kind::A => addresses.into_iter().filter(IpAddr::is_ipv4).collect(),
             kind::AAAA => addresses.into_iter().filter(IpAddr::is_ipv6).collect(),
             kind::ANY => addresses,
+            _ if alias.is_some() => Vec::new(),
             other if WAYS_AROUND.contains(&other) => Vec::new(),
             _ => match self.other_type(asked, query).await {
                 Some(message) => return message,
@@ -82,7 +95,7 @@ impl Dns {
         };
         let ttl = u32::try_from(self.shared.config.ttl.as_secs()).unwrap_or(u32::MAX);
         self.shared.counters.answered(From::Mesh);
-        wire::answer(asked, query, &Answer { alias: None, addresses: &addresses, ttl }, limit)
+        wire::answer(asked, query, &Answer { alias: alias.as_ref(), addresses: &addresses, ttl }, limit)
     }
 
     /// Other records of a name may be elsewhere. That there is no such name is not true here, and must not be kept by anybody: it

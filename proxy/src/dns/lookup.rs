@@ -99,7 +99,7 @@ impl Dns {
         }
     }
 
-    async fn records(&self, name: &Name, kind: u16) -> Result<Vec<IpAddr>, Unresolved> {
+    pub(super) async fn records(&self, name: &Name, kind: u16) -> Result<Vec<IpAddr>, Unresolved> {
         let asked = Query::build(name, kind);
         let query = Query::parse(&asked).map_err(|_| Unresolved::NoName)?;
         let message = self.forward(&asked, &query).await;

@@ -4,23 +4,37 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use mesh_dns::names::{self, Meaning};
-use mesh_model::authority::{CLUSTER_DOMAIN, Candidates};
-use mesh_model::name::ServiceName;
+use mesh_model::authority::{self, CLUSTER_DOMAIN, Candidates};
+use mesh_model::external::HostMeaning;
+use mesh_model::host::Host;
 
 use super::counters::Trouble;
 use super::{Dns, lock};
-use crate::state::{Destination, Lookup};
-use crate::xds::Undiscovered;
+use crate::state::{Destination, Lookup, LookupHost};
+use crate::xds::{Named, Undiscovered};
 
 /// How long a client waits for the controller's word on a name. Most words take a round trip; a client whose name is nobody's in the
 /// mesh must not wait long for that.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The same for a name that no Service can have: most are hosts that the mesh has no word on, and with a controller that is away all
+/// of them wait.
+const OUTSIDE_PATIENCE: Duration = Duration::from_millis(250);
 
 /// What is known about a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Known {
     /// It has these addresses.
     Addresses(Vec<IpAddr>),
+    /// It is another name for `alias`.
+    Alias {
+        /// The name that it stands for.
+        alias: Host,
+        /// The one name of the ExternalName Service.
+        canonical: String,
+    },
+    /// It is where DNS says that the first of these is that it knows.
+    Elsewhere(Vec<Host>),
     /// It is in the mesh and no address is left for it.
     NoAddress,
 }
@@ -29,49 +43,91 @@ pub(super) enum Known {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Look {
     Known(Known),
-    /// Nobody's in the mesh.
+    /// Nobody's in the mesh, or the resolvers' to answer.
     Foreign,
-    /// The controller is to be asked about that service.
-    Ask(ServiceName),
+    /// The controller is to be asked.
+    Ask(Question),
+}
+
+/// What the controller is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Question {
+    host: Host,
+    patience: Duration,
 }
 
 impl Dns {
     /// Looks, without waiting.
     pub(super) fn look(&self, name: &str) -> Look {
-        let Meaning { candidates, .. } = names::meaning(name, &self.shared.namespace, CLUSTER_DOMAIN);
-        let (Candidates::Perhaps(service) | Candidates::Only(service)) = candidates else {
-            return Look::Foreign;
-        };
+        let Some(host) = Host::parse(name) else { return Look::Foreign };
+        let namespace = &self.shared.namespace;
+        let Meaning { candidates, .. } = names::meaning(host.as_str(), namespace, CLUSTER_DOMAIN);
         let snapshot = self.shared.discovery.snapshot();
-        match snapshot.destination(&service) {
-            Lookup::Known(destination) => Look::Known(self.describe(destination)),
-            Lookup::Unknown => Look::Foreign,
-            Lookup::NotAsked => Look::Ask(service),
+        if let Some(service) = candidates.service()
+            && let Lookup::Known(destination) = snapshot.destination(service)
+        {
+            return Look::Known(self.describe(destination));
+        }
+        if candidates == Candidates::None && !names::may_be_outside(host.as_str(), namespace, CLUSTER_DOMAIN)
+        {
+            return Look::Foreign;
+        }
+        let patience = if candidates == Candidates::None { OUTSIDE_PATIENCE } else { PATIENCE };
+        let ask = |host| Look::Ask(Question { host, patience });
+        match snapshot.host(&host) {
+            LookupHost::Unknown => Look::Foreign,
+            LookupHost::NotAsked => ask(host),
+            LookupHost::Known(known) => {
+                known.mark_used();
+                match (&known.entry.meaning, &known.external) {
+                    // The service itself is not here.
+                    (HostMeaning::Service(_), _) | (HostMeaning::External(_), None) => ask(host),
+                    (HostMeaning::Endpoints(ips), _) => Look::Known(Known::Addresses(ips.clone())),
+                    (HostMeaning::Alias(alias), _) => Look::Known(self.alias(&host, alias.clone())),
+                    (HostMeaning::External(_), Some(external)) => {
+                        self.outside(&host, external).map_or(Look::Foreign, Look::Known)
+                    }
+                }
+            }
         }
     }
 
-    /// Asks the controller. `None`: there is no such service, or no word.
-    pub(super) async fn inquire(&self, service: &ServiceName) -> Option<Known> {
+    /// Asks the controller. `None`: it is for the resolvers to answer, since the mesh does not know it or says so, or there is no word.
+    pub(super) async fn inquire(&self, question: &Question) -> Option<Known> {
         let shared = &self.shared;
+        let Question { host, patience } = question;
         if !lock(&shared.strangers).take(Instant::now()) {
             shared.counters.trouble(Trouble::NotAsked);
             return None;
         }
-        match shared.discovery.destination(service, PATIENCE).await {
-            Ok(destination) => {
-                lock(&shared.strangers).give_back();
-                Some(self.describe(&destination))
-            }
-            Err(Undiscovered::Unknown) => None,
+        let named = match shared.discovery.host(host, *patience).await {
+            Ok(named) => named,
+            Err(Undiscovered::Unknown) => return None,
             Err(Undiscovered::Unavailable) => {
                 shared.counters.trouble(Trouble::Unknown);
-                None
+                return None;
             }
+        };
+        lock(&shared.strangers).give_back();
+        match named {
+            Named::Service(destination) => Some(self.describe(&destination)),
+            Named::Endpoints(ips) => Some(Known::Addresses(ips)),
+            Named::Alias(alias) => Some(self.alias(host, alias)),
+            Named::External(external) => self.outside(host, &external),
         }
     }
 
+    fn alias(&self, host: &Host, alias: Host) -> Known {
+        let candidates = authority::service_of(host.as_str(), &self.shared.namespace, CLUSTER_DOMAIN);
+        let canonical = match candidates.service() {
+            Some(service) => names::canonical(service, CLUSTER_DOMAIN),
+            None => host.to_string(),
+        };
+        Known::Alias { alias, canonical }
+    }
+
     /// A service's own virtual addresses, or those that this proxy gives it.
-    fn describe(&self, destination: &Destination) -> Known {
+    pub(super) fn describe(&self, destination: &Destination) -> Known {
         destination.mark_used();
         let service = &destination.service;
         if service.addresses.is_empty() {
@@ -80,7 +136,7 @@ impl Dns {
         Known::Addresses(service.addresses.clone())
     }
 
-    fn virtual_addresses(&self, host: &str) -> Known {
+    pub(super) fn virtual_addresses(&self, host: &str) -> Known {
         let families = lock(&self.shared.machine).families;
         match lock(&self.shared.addresses).of(host, Instant::now()) {
             Ok(pair) => {

@@ -50,7 +50,11 @@ impl Outbound {
         host: &Host,
         found: &Result<Found, Fault>,
     ) -> Carry {
-        let declared = found.as_ref().ok().and_then(|found| found.declared(&self.worker.snapshot()));
+        let declared = match found {
+            Ok(Found::Foreign) => self.spoken(host),
+            Ok(found) => found.declared(&self.worker.snapshot()),
+            Err(_) => None,
+        };
         let routed = found.as_ref().is_ok_and(|found| found.streams().is_some());
         if routed || matches!(declared, Some(Protocol::Tcp | Protocol::Tls)) {
             return Carry::Opaque(None);

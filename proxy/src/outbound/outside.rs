@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mesh_model::authority::{self, CLUSTER_DOMAIN};
 use mesh_model::external::{ExternalService, HostMeaning, Resolution};
 use mesh_model::host::Host as Name;
+use mesh_model::service::Protocol;
 use mesh_model::settings::{MeshSettings, OutboundMode};
 
 use super::destination::{Found, no_port, unavailable};
@@ -67,6 +68,13 @@ impl Outbound {
             Err(Undiscovered::Unknown) => Ok(Found::Foreign),
             Err(Undiscovered::Unavailable) => Err(unavailable(service)),
         }
+    }
+
+    /// What an ExternalService says that is spoken on a port of a host outside.
+    pub(super) fn spoken(&self, host: &Host) -> Option<Protocol> {
+        let snapshot = self.worker.snapshot();
+        let LookupHost::Known(known) = snapshot.host(&Name::parse(&host.name)?) else { return None };
+        known.external.as_ref()?.port(host.port)?.protocol
     }
 
     /// Where a host is that [`Self::outside`] has let pass.

@@ -1,5 +1,6 @@
 //! Names: a real sidecar between a client that asks over real sockets and a resolver that does what a test says.
 
+mod outside;
 mod resolver;
 
 use std::net::{IpAddr, SocketAddr};
