@@ -40,7 +40,9 @@ fn written(name: &str, cluster_domain: &str) -> Vec<String> {
 pub fn may_be_outside(name: &str, namespace: &str, cluster_domain: &str) -> bool {
     let in_domain =
         name.strip_suffix(cluster_domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    let of_member = |(_, rest)| authority::service_of(rest, namespace, cluster_domain) != Candidates::None;
+    let of_member = |(_, rest): (&str, &str)| {
+        matches!(authority::service_of(rest, namespace, cluster_domain), Candidates::Only(_))
+    };
     name != "localhost"
         && !name.ends_with(".localhost")
         && (!in_domain || name.split_once('.').is_some_and(of_member))
