@@ -316,7 +316,7 @@ impl Connection {
         if stream.counted {
             self.closed();
         }
-        if stream.gone.is_none() && self.role == Role::Server {
+        if matches!(stream.gone, None | Some(Gone::Reset(_))) && self.role == Role::Server {
             note(&mut self.over, id, 16);
         }
         if stream.turn != Turn::None {
@@ -369,6 +369,12 @@ impl Connection {
             self.settle(id);
         }
         self.write_reset(id, reason);
+        if self.own_resets.take(now) { Ok(()) } else { Err(Reason::ENHANCE_YOUR_CALM) }
+    }
+
+    /// A frame for a stream that the peer itself has ended by a reset (RFC 9113 section 5.1).
+    fn closed_again(&mut self, id: u32, now: Instant) -> Result<(), Reason> {
+        self.write_reset(id, Reason::STREAM_CLOSED);
         if self.own_resets.take(now) { Ok(()) } else { Err(Reason::ENHANCE_YOUR_CALM) }
     }
 

@@ -163,10 +163,14 @@ impl Connection {
     /// A frame for a stream that is over.
     fn late(&mut self, id: u32, now: Instant) -> Result<(), Reason> {
         // It was on its way when we ended the stream; and a client has nothing to tell a server about streams that are over.
-        if self.role == Role::Client || self.ended_by_us.contains(&id) || self.streams.contains_key(&id) {
+        if self.role == Role::Client || self.ended_by_us.contains(&id) {
             return Ok(());
         }
-        self.violate(id, Reason::STREAM_CLOSED, now)
+        match self.streams.get(&id).and_then(|stream| stream.gone) {
+            Some(Gone::Reset(_)) => self.closed_again(id, now),
+            Some(Gone::Violation | Gone::Cancelled | Gone::Unprocessed | Gone::Closed) => Ok(()),
+            None => self.violate(id, Reason::STREAM_CLOSED, now),
+        }
     }
 
     fn headers(&mut self, header: Header, payload: &[u8], now: Instant) -> Result<(), Reason> {
@@ -302,7 +306,7 @@ impl Connection {
             return if self.is_idle(id) { Err(Reason::PROTOCOL_ERROR) } else { Ok(()) };
         };
         if stream.gone.is_some() {
-            return Ok(());
+            return self.late(id, now);
         }
         if stream.receiving == Side::Ended {
             return self.violate(id, Reason::STREAM_CLOSED, now);

@@ -165,6 +165,24 @@ fn what_breaks_a_stream_only() {
 }
 
 #[test]
+fn what_follows_a_reset_of_the_peers_own_is_an_error_and_the_connection_stays() {
+    let reset_by_peer = [frame(HEADERS, 4, 1, GET), frame(RESET, 0, 1, &[0, 0, 0, 8])].concat();
+    for late in [frame(DATA, 1, 1, b"x"), frame(HEADERS, 5, 1, b"\x40\x01a\x01b")] {
+        let mut server = greeted();
+        assert_eq!(send(&mut server, &[reset_by_peer.clone(), late.clone()].concat()), Ok(()));
+        assert_eq!(reset(&mut server), Some((1, Reason::STREAM_CLOSED)));
+        assert_eq!(send(&mut server, &frame(HEADERS, 5, 3, GET)), Ok(()));
+        // The same once nobody holds the stream any more.
+        let mut server = greeted();
+        assert_eq!(send(&mut server, &reset_by_peer), Ok(()));
+        server.accept().unwrap();
+        server.release(1);
+        let ended = send(&mut server, &late) == Err(Reason::STREAM_CLOSED);
+        assert!(ended || reset(&mut server) == Some((1, Reason::STREAM_CLOSED)));
+    }
+}
+
+#[test]
 fn the_preface_comes_first() {
     for bytes in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],
