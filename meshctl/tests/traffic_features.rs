@@ -46,8 +46,9 @@ impl Mesh {
             let number = format!("{port}=http");
             let name = app.name();
             let label = format!("app={name}");
-            let member = ["run", "--name", name, "--port", &number, "--label", &label, "--label", "part=app"];
-            let args = [&member[..], &["--zone", zone, "--", "sleep", "1000"]].concat();
+            let member = ["run", "--mode", "explicit", "--name", name, "--port", &number];
+            let labels = ["--label", &label, "--label", "part=app", "--zone", zone, "--", "sleep", "1000"];
+            let args = [&member[..], &labels].concat();
             running.push(home.start(name, &args));
             // It refuses a port that is in use before it registers.
             let registered = home.objects().with_file_name("members").join(format!("{name}.default"));
@@ -56,8 +57,8 @@ impl Mesh {
         }
         let mut proxies = vec![];
         for name in ["me", "you"] {
-            let args =
-                ["run", "--name", name, "--zone", "east", "--", "sh", "-c", "echo $http_proxy; sleep 1000"];
+            let run = ["run", "--mode", "explicit", "--name", name, "--zone", "east"];
+            let args = [&run[..], &["--", "sh", "-c", "echo $http_proxy; sleep 1000"]].concat();
             let caller = home.start(name, &args);
             let proxy = wait_for("the caller's proxy", async || {
                 caller.stdout().trim().strip_prefix("http://")?.parse().ok()
