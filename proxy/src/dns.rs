@@ -2,7 +2,7 @@
 //! is decided is in `mesh-dns`; here are the sockets, the clock and the way to the configuration. It must not know what is done with
 //! an address.
 //!
-//! A query enters in [`server`], is answered in [`answer`] from what [`mesh`] knows, or goes out in [`forward`].
+//! A query enters in `server`, is answered in `answer` from what `mesh` knows, or goes out in `forward`.
 //!
 //! Shared by all threads; every lock is held for a look into a table and never across an await.
 

@@ -1,4 +1,4 @@
-//! Counters and latencies of the last hour, one series an edge; [`rings`] has them over time. Pure: time is an argument, in
+//! Counters and latencies of the last hour, one series an edge; `rings` has them over time. Pure: time is an argument, in
 //! seconds. Bounded: a series that finds no room is counted, and so are its requests.
 
 mod rings;

@@ -1,5 +1,5 @@
 //! A ruleset as input of `iptables-restore` and `ip6tables-restore`, for kernels without nftables. Sets become a rule for each element.
-//! It must not know why rules are there; only [`run`] starts programs.
+//! It must not know why rules are there; only `run` starts programs.
 
 pub(crate) mod run;
 mod words;

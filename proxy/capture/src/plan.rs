@@ -1,10 +1,10 @@
 //! From options to rules: which chain sees what, in which order, and why. Pure. It must not know how rules are written.
 //!
 //! The kernel enters four kinds of chains:
-//! - `output` translates what this network namespace opens: [`outbound`];
-//! - `prerouting` translates what is opened to it: [`inbound`]; with TPROXY `prerouting_tproxy` hands it over untranslated;
-//! - `output_reroute` brings the application's answers back to a proxy that kept the client's address: [`inbound`];
-//! - `dns_output` and `dns_prerouting` track the proxy's own queries apart: [`dns`].
+//! - `output` translates what this network namespace opens: `outbound`;
+//! - `prerouting` translates what is opened to it: `inbound`; with TPROXY `prerouting_tproxy` hands it over untranslated;
+//! - `output_reroute` brings the application's answers back to a proxy that kept the client's address: `inbound`;
+//! - `dns_output` and `dns_prerouting` track the proxy's own queries apart: `dns`.
 //!
 //! Only first packets of connections (SYN) are redirected: what was open before the rules came stays as it was.
 

@@ -188,13 +188,20 @@ impl Block {
         if method.of(&self.bytes) == b"CONNECT" && has.protocol.is_none() {
             return has.scheme.is_none() && has.path.is_none() && has.authority.is_some();
         }
-        has.scheme.is_some() && has.path.is_some_and(|path| !path.is_empty())
+        has.scheme.is_some_and(|scheme| is_scheme(scheme.of(&self.bytes)))
+            && has.path.is_some_and(|path| !path.is_empty())
     }
 }
 
 /// Heads are bounded far below 4 GiB.
 fn offset(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// RFC 3986 section 3.1.
+fn is_scheme(text: &[u8]) -> bool {
+    text.first().is_some_and(u8::is_ascii_alphabetic)
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
 /// Digits and nothing else.
@@ -249,6 +256,10 @@ mod tests {
         ] {
             let fields: Vec<_> = GET.into_iter().chain([more]).collect();
             assert_eq!(judged(Part::Request, &fields).problem(), Some(Problem::Malformed), "{more:?}");
+        }
+        for scheme in ["", "ht tp", "http\r\nx: y", "http://x/y?", "1http"] {
+            let fields = [GET[0], (":scheme", scheme), GET[2], GET[3]];
+            assert_eq!(judged(Part::Request, &fields).problem(), Some(Problem::Malformed), "{scheme:?}");
         }
         let late = [GET[0], GET[1], ("a", "b"), GET[2]];
         assert_eq!(judged(Part::Request, &late).problem(), Some(Problem::Malformed));

@@ -248,9 +248,8 @@ impl Connection {
             return Ok(());
         }
         if self.open >= self.config.ours.streams.map_or(usize::MAX, |streams| streams as usize) {
-            // It cost us no more than any other, and the peer may not know our bound yet.
-            self.write_reset(id, Reason::REFUSED_STREAM);
-            return Ok(());
+            // A few may be on their way before the peer knows our bound; one that goes on holds all it may have, for nothing.
+            return self.violate(id, Reason::REFUSED_STREAM, now);
         }
         if block.problem() == Some(Problem::Malformed)
             || (ends && block.length.is_some_and(|length| length > 0))
