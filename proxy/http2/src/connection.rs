@@ -13,6 +13,7 @@
 //!
 //! Source: RFC 9113.
 
+mod read;
 mod receive;
 mod send;
 #[cfg(test)]
@@ -368,13 +369,12 @@ impl Connection {
             stream.end(Gone::Violation);
             self.settle(id);
         }
-        self.write_reset(id, reason);
-        if self.own_resets.take(now) { Ok(()) } else { Err(Reason::ENHANCE_YOUR_CALM) }
+        self.refuse(id, reason, now)
     }
 
-    /// A frame for a stream that the peer itself has ended by a reset (RFC 9113 section 5.1).
-    fn closed_again(&mut self, id: u32, now: Instant) -> Result<(), Reason> {
-        self.write_reset(id, Reason::STREAM_CLOSED);
+    /// Answers what a stream that is over should not have got with a reset. An error: there were too many of them.
+    fn refuse(&mut self, id: u32, reason: Reason, now: Instant) -> Result<(), Reason> {
+        self.write_reset(id, reason);
         if self.own_resets.take(now) { Ok(()) } else { Err(Reason::ENHANCE_YOUR_CALM) }
     }
 

@@ -1,4 +1,5 @@
-//! Connections to one upstream address, kept between requests: HTTP/1 one request at a time, HTTP/2 one connection for all. A request
+//! Connections to one upstream address, kept between requests: HTTP/1 one request at a time to an application,
+//! on one shared connection to a proxy of the mesh; HTTP/2 on one for all. A request
 //! is sent again only when it provably never left. It must not know which upstream is the right one.
 
 mod bounds;

@@ -167,7 +167,8 @@ impl Connection {
             return Ok(());
         }
         match self.streams.get(&id).and_then(|stream| stream.gone) {
-            Some(Gone::Reset(_)) => self.closed_again(id, now),
+            // The peer itself has ended it (RFC 9113 section 5.1).
+            Some(Gone::Reset(_)) => self.refuse(id, Reason::STREAM_CLOSED, now),
             Some(Gone::Violation | Gone::Cancelled | Gone::Unprocessed | Gone::Closed) => Ok(()),
             None => self.violate(id, Reason::STREAM_CLOSED, now),
         }

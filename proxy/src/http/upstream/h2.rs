@@ -1,4 +1,4 @@
-//! The one HTTP/2 connection to an upstream, shared by all requests of the worker.
+//! The shared connections to an upstream, at most one of each lane, used by all requests of the worker.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
