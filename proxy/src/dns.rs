@@ -19,6 +19,7 @@ mod server;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,8 @@ struct Shared {
     upstreams: Mutex<Upstreams>,
     addresses: Mutex<VirtualAddresses>,
     strangers: Mutex<Budget>,
+    /// Which of a headless service's addresses comes first.
+    turn: AtomicUsize,
     exchanges: Arc<Semaphore>,
     /// Refreshes of what an old answer was given for.
     tasks: Tasks,
@@ -112,6 +115,7 @@ impl Dns {
             upstreams: Mutex::default(),
             addresses: Mutex::default(),
             strangers: Mutex::new(Budget::new(STRANGERS, STRANGER, Instant::now())),
+            turn: AtomicUsize::default(),
             exchanges: Arc::new(Semaphore::new(config.dns.exchanges)),
             tasks: Tasks::new(),
             counters: Counters::default(),

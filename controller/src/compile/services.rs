@@ -58,10 +58,11 @@ fn service(name: ServiceName, service: &KubeService) -> Service {
         })
     };
     let ips = spec.and_then(|spec| spec.cluster_ips.clone()).unwrap_or_default();
-    let ips = ips.into_iter().chain(spec.and_then(|spec| spec.cluster_ip.clone()));
-    // `None` and an empty text are how a headless service says that it has no address.
-    let mut addresses: Vec<IpAddr> = ips.filter_map(|ip| ip.parse().ok()).collect();
+    let ips: Vec<String> = ips.into_iter().chain(spec.and_then(|spec| spec.cluster_ip.clone())).collect();
+    let headless = ips.iter().any(|ip| ip == "None");
+    // An empty text is how a service says that it has no address.
+    let mut addresses: Vec<IpAddr> = ips.iter().filter_map(|ip| ip.parse().ok()).collect();
     addresses.sort_unstable();
     addresses.dedup();
-    Service { name, ports: ports.filter_map(port).collect(), addresses }
+    Service { name, ports: ports.filter_map(port).collect(), addresses, headless }
 }

@@ -1,6 +1,7 @@
 //! Endpoints: where a service's port is served now. They must not know how one of them is picked (`proxy::balance`).
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::name::{ServiceName, WorkloadName};
 use crate::spiffe::SpiffeId;
@@ -70,6 +71,17 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
+    /// The addresses at which some port is served, each once, in order; those that are draining only when nothing is ready.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let of = |state| {
+            let all = self.ports.iter().flat_map(|port| &port.endpoints);
+            let ips = all.filter(|endpoint| endpoint.state == state).map(|endpoint| endpoint.address.ip());
+            ips.map(|ip| ip.to_canonical()).collect::<BTreeSet<_>>()
+        };
+        let ready = of(EndpointState::Ready);
+        if ready.is_empty() { of(EndpointState::Draining) } else { ready }.into_iter().collect()
+    }
+
     /// The endpoints of that port, empty if there are none.
     pub fn port(&self, service_port: u16) -> &[Endpoint] {
         self.ports.iter().find(|p| p.service_port == service_port).map_or(&[], |p| &p.endpoints)

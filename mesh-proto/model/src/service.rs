@@ -58,6 +58,8 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// Virtual addresses; empty for a headless service and on one machine.
     pub addresses: Vec<IpAddr>,
+    /// Whether its name stands for the addresses of its endpoints (`clusterIP: None`), and never for a virtual one.
+    pub headless: bool,
 }
 
 /// What a workload serves itself: which of its addresses stands for which port of which service. Policies that are in force at

@@ -94,7 +94,8 @@ fn service(service: wire::Service) -> Result<Service, Wrong> {
     let addresses = all(root.at("addresses"), bounds::ADDRESSES, service.addresses, |field, text| {
         text.parse::<IpAddr>().map_err(|_| field.wrong("is not an IP address"))
     })?;
-    Ok(Service { name: service_name(&root, &service.namespace, &service.name)?, ports, addresses })
+    let name = service_name(&root, &service.namespace, &service.name)?;
+    Ok(Service { name, ports, addresses, headless: service.headless })
 }
 
 fn protocol(protocol: wire::Protocol) -> Option<Protocol> {

@@ -72,6 +72,7 @@ pub fn service(service: &Service) -> wire::Service {
             })
             .collect(),
         addresses: service.addresses.iter().map(ToString::to_string).collect(),
+        headless: service.headless,
     }
 }
 

@@ -66,8 +66,8 @@ fn protocol() -> impl Strategy<Value = Protocol> {
 fn service() -> impl Strategy<Value = Service> {
     let port = (port(), "[a-z-]{0,10}", option::of(protocol()))
         .prop_map(|(port, name, protocol)| ServicePort { port, name, protocol });
-    (service_name(), vec(port, 0..4), vec(any::<IpAddr>(), 0..3))
-        .prop_map(|(name, ports, addresses)| Service { name, ports, addresses })
+    (service_name(), vec(port, 0..4), vec(any::<IpAddr>(), 0..3), any::<bool>())
+        .prop_map(|(name, ports, addresses, headless)| Service { name, ports, addresses, headless })
 }
 
 fn transport() -> impl Strategy<Value = Transport> {

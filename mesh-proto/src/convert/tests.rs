@@ -347,6 +347,7 @@ fn an_unknown_protocol_counts_as_not_declared() {
             name: "cart".to_owned(),
             ports,
             addresses: Vec::new(),
+            headless: false,
         };
         let ModelResource::Service(service) =
             decode(resource("service/shop/cart", wire::resource::Body::Service(service))).unwrap()
@@ -433,7 +434,7 @@ fn names_are_those_of_the_contract() {
     let service = mesh_model::name::ServiceName::new("shop", "cart").unwrap();
     let endpoints = Endpoints { service: service.clone(), ports: Vec::new() };
     assert_eq!(ModelResource::Endpoints(endpoints).name(), "endpoints/shop/cart");
-    let service = Service { name: service, ports: Vec::new(), addresses: Vec::new() };
+    let service = Service { name: service, ports: Vec::new(), addresses: Vec::new(), headless: false };
     assert_eq!(ModelResource::Service(service).name(), "service/shop/cart");
 }
 

@@ -207,6 +207,9 @@ pub struct Service {
     /// Virtual addresses, textual.
     #[prost(string, repeated, tag = "4")]
     pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Its name stands for the addresses of its endpoints, and never for a virtual one.
+    #[prost(bool, tag = "5")]
+    pub headless: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServicePort {

@@ -1,6 +1,7 @@
 //! What the mesh knows about a name. It must not know the wire, nor who asks.
 
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use mesh_dns::names::{self, Meaning};
@@ -126,14 +127,25 @@ impl Dns {
         Known::Alias { alias, canonical }
     }
 
-    /// A service's own virtual addresses, or those that this proxy gives it.
+    /// A service's own virtual addresses, or those that this proxy gives it; those of its endpoints if it is headless.
     pub(super) fn describe(&self, destination: &Destination) -> Known {
         destination.mark_used();
         let service = &destination.service;
-        if service.addresses.is_empty() {
-            return self.virtual_addresses(&names::canonical(&service.name, CLUSTER_DOMAIN));
+        if service.headless {
+            let snapshot = self.shared.discovery.snapshot();
+            let mut ips = snapshot.endpoints(&service.name).map(|all| all.addresses()).unwrap_or_default();
+            // On one machine workloads have loopback addresses, which lead to the asking program itself where it is captured.
+            if !ips.iter().any(IpAddr::is_loopback) {
+                // Many clients take the first and no other.
+                let first = self.shared.turn.fetch_add(1, Ordering::Relaxed);
+                let first = first.checked_rem(ips.len()).unwrap_or(0);
+                ips.rotate_left(first);
+                return Known::Addresses(ips);
+            }
+        } else if !service.addresses.is_empty() {
+            return Known::Addresses(service.addresses.clone());
         }
-        Known::Addresses(service.addresses.clone())
+        self.virtual_addresses(&names::canonical(&service.name, CLUSTER_DOMAIN))
     }
 
     pub(super) fn virtual_addresses(&self, host: &str) -> Known {

@@ -39,7 +39,7 @@ pub(crate) fn mesh(access_log: bool) -> ModelResource {
 
 pub(crate) fn service(of: &str) -> ModelResource {
     let ports = vec![ServicePort { port: 80, name: "http".to_owned(), protocol: None }];
-    ModelResource::Service(Service { name: name(of), ports, addresses: Vec::new() })
+    ModelResource::Service(Service { name: name(of), ports, addresses: Vec::new(), headless: false })
 }
 
 pub(crate) fn endpoints(of: &str, hosts: &[u8]) -> ModelResource {

@@ -58,7 +58,7 @@ pub enum Reached {
 /// What a host name stands for.
 #[derive(Debug, Clone)]
 pub enum Named {
-    /// A service. One without virtual addresses is headless.
+    /// A service.
     Service(Arc<Destination>),
     /// Own addresses of endpoints.
     Endpoints(Vec<IpAddr>),

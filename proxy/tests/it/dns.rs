@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mesh_dns::wire::{self, Answer, Name, Query, Reply, kind, rcode};
+use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, PortEndpoints, Transport};
 use mesh_model::name::ServiceName;
 use mesh_model::service::{Service, ServicePort};
 use mesh_model::settings::OutboundMode;
@@ -109,11 +110,62 @@ async fn a_services_own_addresses_are_given_by_family() {
         name: ServiceName::new("shop", "cart").unwrap(),
         ports: vec![ServicePort { port: 80, name: String::new(), protocol: None }],
         addresses: vec![ip("10.96.0.7"), ip("fd00::7")],
+        headless: false,
     }));
     let sidecar = sidecar(&mesh, &[], |_| {});
     assert_eq!(asked(&sidecar, "cart", kind::A).await.addresses, [ip("10.96.0.7")]);
     assert_eq!(asked(&sidecar, "cart", kind::AAAA).await.addresses, [ip("fd00::7")]);
     sidecar.counts(&["mesh_dns_answers_total", "mesh"], 2.0).await;
+}
+
+#[tokio::test]
+async fn a_headless_services_name_is_the_addresses_of_its_endpoints() {
+    let mut mesh = Mesh::new();
+    let name = ServiceName::new("shop", "db").unwrap();
+    let headless = |name: &ServiceName| {
+        let ports = vec![ServicePort { port: 5432, name: String::new(), protocol: None }];
+        ModelResource::Service(Service { name: name.clone(), ports, addresses: vec![], headless: true })
+    };
+    let endpoint = |address: &str, state| Endpoint {
+        address: address.parse().unwrap(),
+        transport: Transport::Plain,
+        workload: None,
+        zone: String::new(),
+        state,
+        weight: 1,
+        priority: 0,
+    };
+    let endpoints = |name: &ServiceName, endpoints| {
+        let ports = vec![PortEndpoints::new(5432, endpoints)];
+        ModelResource::Endpoints(Endpoints { service: name.clone(), ports })
+    };
+    let of_db = vec![
+        endpoint("10.0.0.1:5432", EndpointState::Ready),
+        endpoint("10.0.0.2:5432", EndpointState::Ready),
+        endpoint("10.0.0.3:5432", EndpointState::Draining),
+        endpoint("[fd00::1]:5432", EndpointState::Ready),
+    ];
+    mesh.services.extend([headless(&name), endpoints(&name, of_db)]);
+    let nobody = ServiceName::new("shop", "nobody").unwrap();
+    mesh.services.extend([headless(&nobody), endpoints(&nobody, vec![])]);
+    // As on one machine: such an address would lead to the asking program itself.
+    let local = ServiceName::new("shop", "local").unwrap();
+    let at_loopback = vec![endpoint("127.9.0.1:5432", EndpointState::Ready)];
+    mesh.services.extend([headless(&local), endpoints(&local, at_loopback)]);
+    let sidecar = sidecar(&mesh, &[], |_| {});
+    let mut firsts = Vec::new();
+    for _ in 0..6 {
+        let mut addresses = asked(&sidecar, "db", kind::A).await.addresses;
+        firsts.push(addresses[0]);
+        addresses.sort_unstable();
+        assert_eq!(addresses, [ip("10.0.0.1"), ip("10.0.0.2")]);
+    }
+    assert!(firsts.contains(&ip("10.0.0.1")) && firsts.contains(&ip("10.0.0.2")), "{firsts:?}");
+    assert_eq!(asked(&sidecar, "db.shop.svc", kind::AAAA).await.addresses, [ip("fd00::1")]);
+    let none = asked(&sidecar, "nobody", kind::A).await;
+    assert_eq!((none.rcode, none.addresses.len()), (rcode::OK, 0));
+    let local = asked(&sidecar, "local", kind::A).await;
+    assert!(local.addresses[0].to_string().starts_with("240.240."), "{local:?}");
 }
 
 #[tokio::test]

@@ -95,7 +95,8 @@ impl Mesh {
     ) {
         let name = ServiceName::new("shop", name).unwrap();
         let ports = vec![ServicePort { port, name: String::new(), protocol }];
-        self.services.push(ModelResource::Service(Service { name: name.clone(), ports, addresses: vec![] }));
+        let service = Service { name: name.clone(), ports, addresses: vec![], headless: false };
+        self.services.push(ModelResource::Service(service));
         let ports = vec![PortEndpoints { service_port: port, endpoints }];
         self.services.push(ModelResource::Endpoints(Endpoints { service: name, ports }));
     }

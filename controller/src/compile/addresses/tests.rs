@@ -78,6 +78,7 @@ fn an_address_of_two_services_stays_with_the_first_and_the_other_is_told() {
 fn a_captured_workload_takes_every_port_with_its_identity() {
     let yaml = service("web", "clusterIP: None, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]")
         + &workload("web", "web", "address: 10.0.0.5, serviceAccount: front, ports: [{port: 8080}]");
+    assert!(compiled(&yaml).services.values().all(|(service, _)| service.headless));
     assert_eq!(
         reached(&yaml, &["10.0.0.5:8080", "10.0.0.5:9999", "10.0.0.6:8080"]),
         ["10.0.0.5:8080 front shop/web:80", "10.0.0.5:9999 front", "-"]
