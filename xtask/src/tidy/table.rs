@@ -157,6 +157,23 @@ pub(super) const PACKAGES: &[Package] = &[
         ],
         also: &[],
     },
+    Package {
+        path: "controller/inject",
+        layers: &[
+            &["eject"],
+            &["patch"],
+            &["decide", "lifecycle", "workload"],
+            &["containers"],
+            &["probes", "annotations"],
+            &["settings", "editor"],
+            &["quantity"],
+        ],
+        also: &[(
+            "patch",
+            "eject",
+            "what injection changed is written down in the form in which it is taken back",
+        )],
+    },
 ];
 
 const WIRE: &[&str] = &["prost", "prost_types", "tonic", "tonic_prost", "mesh_proto"];
@@ -206,6 +223,12 @@ pub(super) const DOORS: &[Door] = &[
         guarded: &["rustix", "std::process", "std::fs"],
         open: &["apply", "kernel", "route", "error", "iptables::run"],
         why: "rules are decided and written as bytes or text without asking the system; few modules act on it",
+    },
+    Door {
+        package: "controller/inject",
+        guarded: &["tokio", "kube", "rustls", "std::fs", "std::env::var", "tonic", "prost"],
+        open: &[],
+        why: "a pod in, a patch out: every case is a test without an API server",
     },
     Door { package: "proxy/dns", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/traffic", guarded: IMPURE, open: &[], why: PURE_WHY },
