@@ -7,28 +7,51 @@ use mesh_identity::well_known;
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
 use tokio::sync::watch;
 
+use crate::api::ObjectKey;
 use crate::index::Index;
 
-/// Which service account each Workload has, where it is not its own name.
+/// Which service account each workload has.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Accounts {
     named: HashMap<(Arc<str>, Arc<str>), String>,
+    others: Others,
+}
+
+/// What is known of a workload that no object names.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// Its service account has its own name: in a folder a workload needs no object.
+    #[default]
+    ByName,
+    /// Nothing: in a cluster every workload is a pod or has an object.
+    Unknown,
 }
 
 impl Accounts {
-    /// As the Workloads say.
-    pub fn of(index: &Index) -> Self {
-        let named = index.workloads.store.iter().filter_map(|(key, entry)| {
-            let account = entry.object.spec.service_account.clone()?;
-            Some(((Arc::clone(&key.namespace), Arc::clone(&key.name)), account))
-        });
-        Self { named: named.collect() }
+    /// As pods and Workloads say.
+    pub fn of(index: &Index, others: Others) -> Self {
+        let key = |key: &ObjectKey| (Arc::clone(&key.namespace), Arc::clone(&key.name));
+        let mut named = HashMap::new();
+        for (object, entry) in index.workloads.store.iter() {
+            let account = entry.object.spec.account(&object.name);
+            if others == Others::Unknown || entry.object.spec.service_account.is_some() {
+                named.insert(key(object), account.to_owned());
+            }
+        }
+        // A pod is who the cluster says; a Workload of the same name cannot take its place.
+        for (object, entry) in index.pods.store.iter() {
+            named.insert(key(object), entry.object.account().to_owned());
+        }
+        Self { named, others }
     }
 
-    /// The service account of a workload; its name, unless a Workload object says otherwise.
-    pub fn account<'a>(&'a self, namespace: &str, workload: &'a str) -> &'a str {
+    /// The service account of a workload, if it is known.
+    pub fn account<'a>(&'a self, namespace: &str, workload: &'a str) -> Option<&'a str> {
         let key = (Arc::from(namespace), Arc::from(workload));
-        self.named.get(&key).map_or(workload, String::as_str)
+        match self.named.get(&key) {
+            Some(account) => Some(account),
+            None => (self.others == Others::ByName).then_some(workload),
+        }
     }
 }
 
@@ -38,6 +61,9 @@ pub enum Denied {
     /// No certificate was shown.
     #[error("no certificate with a SPIFFE id was shown")]
     Anonymous,
+    /// A workload that is not there (yet): a pod's proxy may connect before the pod was seen.
+    #[error("there is no pod or Workload {0} yet; connect again")]
+    Unknown(String),
     /// Someone else's certificate.
     #[error("the certificate is of {peer}, but {what} needs {needed}")]
     Other {
@@ -72,14 +98,16 @@ impl Access {
     ) -> Result<SpiffeId, Denied> {
         let peer = peer.ok_or(Denied::Anonymous)?;
         let accounts = Arc::clone(&self.accounts.borrow());
-        let account = accounts.account(namespace, workload);
+        let cut = |text: &str| text.chars().take(80).collect::<String>();
+        let Some(account) = accounts.account(namespace, workload) else {
+            return Err(Denied::Unknown(format!("{}/{}", cut(namespace), cut(workload))));
+        };
         let right = *peer.trust_domain() == self.trust_domain
             && peer.namespace() == namespace
             && peer.service_account() == account;
         if right {
             return Ok(peer.clone());
         }
-        let cut = |text: &str| text.chars().take(80).collect::<String>();
         let needed = format!("spiffe://{}/ns/{}/sa/{}", self.trust_domain, cut(namespace), cut(account));
         Err(Denied::Other {
             peer: peer.clone(),
@@ -102,13 +130,14 @@ impl Access {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::state::{Contents, DirState};
 
     fn access(named: &[(&str, &str, &str)]) -> Access {
         let named = named
             .iter()
             .map(|(ns, name, sa)| ((Arc::from(*ns), Arc::from(*name)), (*sa).to_owned()))
             .collect();
-        let (_, accounts) = watch::channel(Arc::new(Accounts { named }));
+        let (_, accounts) = watch::channel(Arc::new(Accounts { named, others: Others::ByName }));
         Access::new(TrustDomain::new("mesh.test").unwrap(), accounts)
     }
 
@@ -136,6 +165,36 @@ mod tests {
             "without Workload its name"
         );
         assert_eq!(access.workload(None, "shop", "cart"), Err(Denied::Anonymous));
+    }
+
+    #[test]
+    fn in_a_cluster_a_pod_is_who_its_service_account_says_and_nobody_else_is_known() {
+        let mut index = Index::default();
+        let objects = "{apiVersion: v1, kind: Pod, metadata: {name: web-1, namespace: shop}, spec: {serviceAccountName: web}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: job-1, namespace: shop}}
+---
+{apiVersion: amime.io/v1alpha1, kind: Workload, metadata: {name: vm, namespace: shop}, spec: {address: 10.9.0.1}}
+---
+{apiVersion: amime.io/v1alpha1, kind: Workload, metadata: {name: web-1, namespace: shop}, spec: {address: 10.9.0.2, serviceAccount: evil}}
+";
+        let contents = Contents::Bytes(objects.as_bytes().to_vec());
+        index.apply(DirState::default().apply("f.yaml", contents), 1);
+        let (_, accounts) = watch::channel(Arc::new(Accounts::of(&index, Others::Unknown)));
+        let access = Access::new(TrustDomain::new("mesh.test").unwrap(), accounts);
+        let id = |account: &str| id(&format!("spiffe://mesh.test/ns/shop/sa/{account}"));
+        for (account, workload, right) in [
+            ("web", "web-1", true),
+            ("default", "job-1", true),
+            ("vm", "vm", true),
+            ("evil", "web-1", false),
+            ("web", "job-1", false),
+        ] {
+            let said = access.workload(Some(&id(account)), "shop", workload);
+            assert_eq!(said.is_ok(), right, "{account} as {workload}: {said:?}");
+        }
+        let unknown = access.workload(Some(&id("cart-1")), "shop", "cart-1").unwrap_err();
+        assert_eq!(unknown.to_string(), "there is no pod or Workload shop/cart-1 yet; connect again");
     }
 
     #[test]

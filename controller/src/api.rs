@@ -11,6 +11,8 @@ pub mod crds;
 pub mod external;
 pub mod gateway;
 pub mod lower;
+pub mod mesh;
+pub mod pod;
 pub mod scalars;
 pub mod streams;
 pub mod traffic;
@@ -27,6 +29,8 @@ pub use amime::{MeshConfig, Workload};
 pub use backend_policy::XBackendTrafficPolicy;
 pub use external::ExternalService;
 pub use gateway::{GrpcRoute, HttpRoute};
+pub use mesh::Announcement;
+pub use pod::Pod;
 pub use streams::StreamRoute;
 pub use traffic::TrafficPolicy;
 
@@ -59,11 +63,17 @@ pub enum Kind {
     TrafficPolicy,
     /// `gateway.networking.x-k8s.io/v1alpha1 XBackendTrafficPolicy`.
     XBackendTrafficPolicy,
+    /// `v1 Pod`.
+    Pod,
+    /// `gateway.networking.k8s.io/v1 GatewayClass`.
+    GatewayClass,
+    /// `gateway.networking.x-k8s.io/v1alpha1 XMesh`.
+    XMesh,
 }
 
 impl Kind {
     /// Every kind, with its `apiVersion` and `kind`.
-    pub const ALL: [(Self, &'static str, &'static str); 13] = [
+    pub const ALL: [(Self, &'static str, &'static str); 16] = [
         (Self::Service, "v1", "Service"),
         (Self::EndpointSlice, "discovery.k8s.io/v1", "EndpointSlice"),
         (Self::Namespace, "v1", "Namespace"),
@@ -77,6 +87,9 @@ impl Kind {
         (Self::ExternalService, "amime.io/v1alpha1", "ExternalService"),
         (Self::TrafficPolicy, "amime.io/v1alpha1", "TrafficPolicy"),
         (Self::XBackendTrafficPolicy, "gateway.networking.x-k8s.io/v1alpha1", "XBackendTrafficPolicy"),
+        (Self::Pod, "v1", "Pod"),
+        (Self::GatewayClass, "gateway.networking.k8s.io/v1", "GatewayClass"),
+        (Self::XMesh, "gateway.networking.x-k8s.io/v1alpha1", "XMesh"),
     ];
 
     /// As an object's `kind` says it.
@@ -95,13 +108,16 @@ impl Kind {
             Self::ExternalService => "ExternalService",
             Self::TrafficPolicy => "TrafficPolicy",
             Self::XBackendTrafficPolicy => "XBackendTrafficPolicy",
+            Self::Pod => "Pod",
+            Self::GatewayClass => "GatewayClass",
+            Self::XMesh => "XMesh",
         }
     }
 
     /// Whether its objects live in a namespace.
     pub fn scope(self) -> Scope {
         match self {
-            Self::Namespace | Self::MeshConfig => Scope::Cluster,
+            Self::Namespace | Self::MeshConfig | Self::GatewayClass | Self::XMesh => Scope::Cluster,
             Self::Service
             | Self::EndpointSlice
             | Self::HttpRoute
@@ -112,7 +128,8 @@ impl Kind {
             | Self::Workload
             | Self::ExternalService
             | Self::TrafficPolicy
-            | Self::XBackendTrafficPolicy => Scope::Namespaced,
+            | Self::XBackendTrafficPolicy
+            | Self::Pod => Scope::Namespaced,
         }
     }
 }
@@ -188,6 +205,12 @@ pub enum Object {
     TrafficPolicy(Arc<TrafficPolicy>),
     /// An XBackendTrafficPolicy.
     XBackendTrafficPolicy(Arc<XBackendTrafficPolicy>),
+    /// A pod.
+    Pod(Arc<Pod>),
+    /// A GatewayClass.
+    GatewayClass(Arc<Announcement>),
+    /// An XMesh.
+    XMesh(Arc<Announcement>),
 }
 
 impl Object {
@@ -205,6 +228,8 @@ impl Object {
             Self::ExternalService(o) => &o.metadata,
             Self::TrafficPolicy(o) => &o.metadata,
             Self::XBackendTrafficPolicy(o) => &o.metadata,
+            Self::Pod(o) => &o.metadata,
+            Self::GatewayClass(o) | Self::XMesh(o) => &o.metadata,
         }
     }
 }

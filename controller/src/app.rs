@@ -20,11 +20,15 @@ use tonic::transport::Server;
 
 use crate::access::Access;
 use crate::clock::now_ms;
+use crate::cluster::Cluster;
 use crate::inspect::Inspector;
 use crate::observe::Observatory;
 use crate::observe::receive::Receiver;
 use crate::serve::stream::Context;
 use crate::serve::{ConfigServer, Registry};
+use crate::sources::Source;
+use crate::sources::dir::DirSource;
+use crate::sources::kube::KubeSource;
 use control::Control;
 use metrics::Metrics;
 
@@ -37,11 +41,20 @@ const STREAMS_A_CONNECTION: u32 = 32;
 /// Between looks for finished traces.
 const OBSERVE_TICK: Duration = Duration::from_millis(250);
 
+/// Where objects come from.
+#[derive(Debug, Clone)]
+pub enum ObjectsFrom {
+    /// A folder of YAML.
+    Folder(PathBuf),
+    /// A cluster.
+    Cluster(Cluster),
+}
+
 /// What the controller is made of.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The folder with objects.
-    pub config_dir: PathBuf,
+    /// Where objects come from.
+    pub objects: ObjectsFrom,
     /// Where proxies and `meshctl` connect.
     pub listen: SocketAddr,
     /// Where `/readyz` and `/metrics` are.
@@ -163,9 +176,17 @@ pub async fn start_on(
     let (addr, metrics_addr) = sockets.addrs()?;
     let socket = |source| StartError::Socket { what: "--listen", source };
     let listener = tokio::net::TcpListener::from_std(sockets.grpc).map_err(socket)?;
-    let source_gate = ready.gate("reading the configuration folder");
     let trust_domain = identity.svid().spiffe_id.trust_domain().clone();
-    let mut control = Control::new(config.config_dir, trust_domain.clone(), metrics.clone());
+    let (source, source_gate) = match config.objects {
+        ObjectsFrom::Folder(folder) => {
+            (Source::Dir(Box::new(DirSource::new(folder))), ready.gate("reading the configuration folder"))
+        }
+        ObjectsFrom::Cluster(cluster) => {
+            let source = Source::Kube(Box::new(KubeSource::new(&cluster, &tasks)));
+            (source, ready.gate("reading the objects of the cluster"))
+        }
+    };
+    let mut control = Control::new(source, trust_domain.clone(), metrics.clone());
     control.first().await;
     source_gate.open();
 

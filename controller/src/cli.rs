@@ -12,7 +12,8 @@ use mesh_lifecycle::{Ready, Tasks, log, signal};
 
 use crate::api::crds::crds;
 use crate::app::metrics::Metrics;
-use crate::app::{self, Config, Parts, Sockets};
+use crate::app::{self, Config, ObjectsFrom, Parts, Sockets};
+use crate::cluster::Cluster;
 
 /// For streams to end when the controller stops.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -27,7 +28,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Read a folder of objects and serve proxies.
+    /// Read the objects of a folder or of a cluster, and serve proxies.
     Serve(ServeArgs),
     /// Write the CRDs of the kinds of group amime.io.
     #[command(hide = true)]
@@ -41,9 +42,8 @@ enum Command {
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Folder with YAML files, read with all that is below it and watched.
-    #[arg(long, value_name = "DIR")]
-    config_dir: PathBuf,
+    #[command(flatten)]
+    objects: ObjectsArgs,
     /// Where proxies and meshctl connect (gRPC over mTLS).
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:15010")]
     listen: SocketAddr,
@@ -64,6 +64,17 @@ pub struct ServeArgs {
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct ObjectsArgs {
+    /// Folder with YAML files, read with all that is below it and watched.
+    #[arg(long, value_name = "DIR")]
+    config_dir: Option<PathBuf>,
+    /// Objects of the cluster: of the pod that this runs in, else the one that KUBECONFIG says.
+    #[arg(long)]
+    kubernetes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -123,12 +134,12 @@ async fn serve_until_stopped(args: ServeArgs) -> anyhow::Result<()> {
         (None, Some(file)) => Credential::JwtFile(file),
         (None, None) => anyhow::bail!("--join-token-file or --jwt-file is needed"),
     };
-    let config = Config {
-        config_dir: args.config_dir,
-        listen: args.listen,
-        metrics: args.metrics,
-        max_proxies: args.max_proxies,
+    let objects = match args.objects.config_dir {
+        Some(folder) => ObjectsFrom::Folder(folder),
+        None => ObjectsFrom::Cluster(Cluster::infer().await.context("--kubernetes")?),
     };
+    let config =
+        Config { objects, listen: args.listen, metrics: args.metrics, max_proxies: args.max_proxies };
     let sockets = Sockets::bind(&config)?;
     let (tasks, ready, metrics) = (Tasks::new(), Ready::new(), Metrics::default());
     let identity_gate = ready.gate("waiting for a certificate from the certificate authority");

@@ -2,6 +2,7 @@
 //! It must not know files (`sources`) or what objects make together (`compile`).
 
 pub mod namespaces;
+pub mod pods;
 pub mod policies;
 pub mod routes;
 pub mod services;
@@ -52,6 +53,12 @@ pub struct Index {
     pub policies: policies::Policies,
     /// ExternalServices.
     pub externals: store::Store<crate::api::ExternalService>,
+    /// Pods.
+    pub pods: pods::Pods,
+    /// GatewayClasses.
+    pub gateway_classes: store::Store<crate::api::Announcement>,
+    /// XMeshes.
+    pub meshes: store::Store<crate::api::Announcement>,
     revision: u64,
     time_ms: u64,
 }
@@ -94,6 +101,9 @@ impl Index {
             Object::ExternalService(object) => self.externals.apply(key, object, origin),
             Object::TrafficPolicy(object) => self.policies.traffic.apply(key, object, origin),
             Object::XBackendTrafficPolicy(object) => self.policies.backend.apply(key, object, origin),
+            Object::Pod(object) => self.pods.store.apply(key, object, origin),
+            Object::GatewayClass(object) => self.gateway_classes.apply(key, object, origin),
+            Object::XMesh(object) => self.meshes.apply(key, object, origin),
         }
     }
 
@@ -112,6 +122,9 @@ impl Index {
             Kind::ExternalService => self.externals.delete(key),
             Kind::TrafficPolicy => self.policies.traffic.delete(key),
             Kind::XBackendTrafficPolicy => self.policies.backend.delete(key),
+            Kind::Pod => self.pods.store.delete(key),
+            Kind::GatewayClass => self.gateway_classes.delete(key),
+            Kind::XMesh => self.meshes.delete(key),
         }
     }
 }

@@ -6,13 +6,14 @@
 //! comes back from the objects and from the proxies' streams.
 //!
 //! Arrows between modules, down only: `main → cli → app → inspect → {serve, observe} → access → compile → status → sources →
-//! index → api → clock → mesh-*`.
+//! index → {api, clock, cluster} → mesh-*`.
 
 pub mod access;
 pub mod api;
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod compile;
 pub mod index;
 pub mod inspect;

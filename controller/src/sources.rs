@@ -1,17 +1,64 @@
 //! Where objects come from. A source turns what it watches into [`Change`](crate::index::Change)s of whole objects, and says what it could not
 //! read. It must not know what objects mean to each other.
 //!
-//! There is one source now, a folder of YAML: [`dir`] watches it, [`scan`] reads files, [`documents`] parses, [`state`]
-//! decides which form of each object is in force.
+//! There are two: a folder of YAML ([`dir`] watches it, [`scan`] reads files, [`state`] decides which form of each object is in force) and
+//! a cluster ([`kube`]). [`documents`] reads the objects of both.
 
 pub mod dir;
 pub mod documents;
+pub mod kube;
 pub mod node;
 pub mod reader;
 pub mod scan;
 pub mod state;
 
 use crate::api::{Fault, ObjectKey};
+use crate::index::Change;
+use dir::DirSource;
+use kube::KubeSource;
+use state::Report;
+
+/// What a source has found.
+#[derive(Debug)]
+pub struct Batch {
+    /// What has changed.
+    pub changes: Vec<Change>,
+    /// Everything that is wrong now.
+    pub reports: Vec<Report>,
+    /// When it was read, Unix milliseconds.
+    pub time_ms: u64,
+    /// Generations of objects that are new; none for objects that are gone. A folder has none.
+    pub generations: Vec<(ObjectKey, Option<i64>)>,
+}
+
+/// Where objects come from.
+#[derive(Debug)]
+pub enum Source {
+    /// A folder of YAML.
+    Dir(Box<DirSource>),
+    /// A cluster.
+    Kube(Box<KubeSource>),
+}
+
+impl Source {
+    /// Waits until something has changed, and says what. The first call returns all that there is.
+    ///
+    /// Not safe to drop at an await: drop the source with it.
+    pub async fn next(&mut self) -> Batch {
+        match self {
+            Self::Dir(source) => source.next().await,
+            Self::Kube(source) => source.next().await,
+        }
+    }
+
+    /// In words, for the log.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::Dir(_) => "the configuration folder",
+            Self::Kube(_) => "the cluster",
+        }
+    }
+}
 
 /// How far reading came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -57,6 +57,9 @@ fn compiled(name: &str) -> String {
             writeln!(text, "  {budget:?}").unwrap();
         }
     }
+    for (ip, address) in compiled.addresses.iter().filter(|_| name == "pods") {
+        writeln!(text, "\n{ip} {:?}", address.meaning).unwrap();
+    }
     for (workload, own) in &compiled.own {
         writeln!(text, "\nworkload {workload}").unwrap();
         for port in &own.ports {
@@ -121,6 +124,11 @@ fn a_grpc_service() {
 #[test]
 fn endpoints_from_slices() {
     insta::assert_snapshot!(compiled("slices"));
+}
+
+#[test]
+fn pods_are_workloads_with_the_identity_of_their_service_account() {
+    insta::assert_snapshot!(compiled("pods"));
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub fn check(key: &ObjectKey, object: &Object) -> Vec<Fault> {
         Object::XBackendTrafficPolicy(policy) => {
             findings.faults.append(&mut lower::backend_policy::lower(policy).2.faults);
         }
-        Object::Namespace(_) => {}
+        Object::Namespace(_) | Object::Pod(_) | Object::GatewayClass(_) | Object::XMesh(_) => {}
     }
     findings.faults
 }

@@ -1,7 +1,6 @@
 //! The control loop: what the source found becomes part of the index, is compiled, and is published. It must not know streams.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,18 +8,18 @@ use mesh_model::spiffe::TrustDomain;
 use tokio::sync::watch;
 
 use super::metrics::Metrics;
-use crate::access::Accounts;
+use crate::access::{Accounts, Others};
 use crate::compile::{Compiled, compile};
 use crate::index::Index;
 use crate::inspect::objects::Objects;
 use crate::serve::snapshot::News;
 use crate::serve::{Publisher, Snapshot};
-use crate::sources::dir::{Batch, DirSource};
+use crate::sources::{Batch, Source};
 
 /// Follows the source.
 #[derive(Debug)]
 pub struct Control {
-    source: DirSource,
+    source: Source,
     index: Index,
     trust_domain: TrustDomain,
     publisher: Publisher,
@@ -33,11 +32,11 @@ pub struct Control {
 
 impl Control {
     /// Nothing is read yet.
-    pub fn new(folder: PathBuf, trust_domain: TrustDomain, metrics: Metrics) -> Self {
+    pub fn new(source: Source, trust_domain: TrustDomain, metrics: Metrics) -> Self {
         let index = Index::default();
         let (empty, _) = Snapshot::build(&compile(&index, &trust_domain), 0, 0, None);
         Self {
-            source: DirSource::new(folder),
+            source,
             index,
             trust_domain,
             publisher: Publisher::new(Arc::new(empty)),
@@ -71,7 +70,8 @@ impl Control {
         tracing::info!(
             objects = changes,
             resources = self.publisher.newest().len(),
-            "the configuration folder is read"
+            "{} is read",
+            self.source.what()
         );
     }
 
@@ -94,8 +94,12 @@ impl Control {
             Snapshot::build(&compiled, self.index.revision(), self.index.time_ms(), Some(&before));
         self.metrics.compiled(began.elapsed(), batch.reports.len(), &snapshot);
         self.objects.send_replace(Arc::new(Objects { problems: batch.reports, compiled: compiled.objects }));
+        let others = match self.source {
+            Source::Dir(_) => Others::ByName,
+            Source::Kube(_) => Others::Unknown,
+        };
         // Before the snapshot: a proxy that connects because of it is known by its account.
-        self.accounts.send_replace(Arc::new(Accounts::of(&self.index)));
+        self.accounts.send_replace(Arc::new(Accounts::of(&self.index, others)));
         self.publisher.publish(Arc::new(snapshot));
         tracing::debug!(revision = self.index.revision(), ?news, "compiled");
         if news == News::None {

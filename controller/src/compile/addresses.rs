@@ -1,4 +1,4 @@
-//! What each IP address is: virtual addresses of Services, and addresses at which endpoints and Workloads are. A captured connection
+//! What each IP address is: virtual addresses of Services, and addresses at which endpoints, pods and Workloads are. A captured connection
 //! has nothing else to go by. It must not know routes or who asks.
 
 use std::collections::{BTreeMap, btree_map};
@@ -121,6 +121,13 @@ fn served(
         }
         gathered.members.entry(name.clone()).or_insert_with(|| member(index, mesh, &name));
     }
+    for (key, entry) in index.pods.store.iter() {
+        let Some(name) = key.model_name().map(WorkloadName) else { continue };
+        for ip in entry.object.addresses() {
+            let gathered = found.entry(ip.to_canonical()).or_default();
+            gathered.members.entry(name.clone()).or_insert_with(|| member(index, mesh, &name));
+        }
+    }
     found
 }
 
@@ -136,6 +143,10 @@ fn dialled(index: &Index, endpoint: &Endpoint) -> u16 {
 
 /// How a workload takes ports that nothing names: `None` if its sidecar has a port of its own for each that it takes.
 fn member(index: &Index, mesh: &MeshSettings, name: &WorkloadName) -> Option<Member> {
+    if let Some(pod) = index.pods.find(name) {
+        let transport = endpoints::pod_transport(mesh, name, &pod.object);
+        return Some(Member { workload: Some(name.clone()), transport, zone: String::new() });
+    }
     let workload = &index.workloads.find(name)?.object;
     if workload.spec.ports.iter().any(|port| port.mesh_port.is_some()) {
         return None;

@@ -12,8 +12,8 @@ use mesh_model::service::Service;
 use mesh_model::settings::{MeshSettings, MtlsMode};
 use mesh_model::spiffe::SpiffeId;
 
-use crate::api::Workload;
 use crate::api::amime::WorkloadPort;
+use crate::api::{Pod, Workload};
 use crate::index::Index;
 use crate::status::{Condition, ConditionType};
 
@@ -144,34 +144,29 @@ fn from_slice(
     let mut found = Vec::new();
     for endpoint in &slice.endpoints {
         let Some(state) = state(endpoint) else { continue };
-        let workload =
-            endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Workload"));
-        let workload = workload.and_then(|target| {
-            let name =
-                WorkloadName::new(target.namespace.as_deref().unwrap_or(namespace), target.name.as_deref()?)
-                    .ok()?;
-            let entry = index.workloads.find(&name)?;
-            Some((name, &entry.object))
-        });
         // Only the first address counts. Source: EndpointSlice reference, `endpoints.addresses`.
         let Some(ip) = endpoint.addresses.first().and_then(|address| address.parse::<IpAddr>().ok()) else {
             continue;
         };
+        let target = target(index, namespace, endpoint);
         let zone = endpoint.zone.clone();
-        found.push(match workload {
-            None => {
-                let zone = zone.unwrap_or_default();
-                Endpoint {
-                    address: SocketAddr::new(ip, port),
-                    transport: Transport::Plain,
-                    workload: None,
-                    zone,
-                    state,
-                    weight: 1,
-                    priority: 0,
-                }
+        let plain = Endpoint {
+            address: SocketAddr::new(ip, port),
+            transport: Transport::Plain,
+            workload: None,
+            zone: zone.clone().unwrap_or_default(),
+            state,
+            weight: 1,
+            priority: 0,
+        };
+        found.push(match target {
+            Referent::Nobody => plain,
+            // Its slice came before it, or stays after it: how it is to be spoken to is not known, and plaintext is no guess.
+            Referent::UnknownPod => continue,
+            Referent::Pod(name, pod) => {
+                Endpoint { transport: pod_transport(mesh, &name, pod), workload: Some(name), ..plain }
             }
-            Some((name, workload)) => {
+            Referent::Workload(name, workload) => {
                 let own = workload.spec.ports.iter().find(|own| own.port == port);
                 Endpoint {
                     address: SocketAddr::new(ip, own.and_then(|own| own.mesh_port).unwrap_or(port)),
@@ -186,6 +181,43 @@ fn from_slice(
         });
     }
     found
+}
+
+/// Whom an endpoint of a slice is said to be.
+enum Referent<'a> {
+    /// Nobody that is known: an address and no more.
+    Nobody,
+    /// A pod that is not there (yet).
+    UnknownPod,
+    Pod(WorkloadName, &'a Pod),
+    Workload(WorkloadName, &'a Workload),
+}
+
+fn target<'a>(index: &'a Index, namespace: &str, endpoint: &SliceEndpoint) -> Referent<'a> {
+    let Some(target) = endpoint.target_ref.as_ref() else { return Referent::Nobody };
+    let namespace = target.namespace.as_deref().unwrap_or(namespace);
+    let name = target.name.as_deref().and_then(|name| WorkloadName::new(namespace, name).ok());
+    match (target.kind.as_deref(), name) {
+        (Some("Workload"), Some(name)) => match index.workloads.find(&name) {
+            Some(entry) => Referent::Workload(name, &entry.object),
+            None => Referent::Nobody,
+        },
+        // A folder may have slices of pods and no pods.
+        (Some("Pod"), Some(name)) if !index.pods.store.is_empty() => match index.pods.find(&name) {
+            Some(entry) => Referent::Pod(name, &entry.object),
+            None => Referent::UnknownPod,
+        },
+        _ => Referent::Nobody,
+    }
+}
+
+/// A pod with a sidecar shows the identity of its namespace and service account.
+pub(super) fn pod_transport(mesh: &MeshSettings, name: &WorkloadName, pod: &Pod) -> Transport {
+    if !pod.injected() || mesh.mtls_mode == MtlsMode::Disabled {
+        return Transport::Plain;
+    }
+    SpiffeId::new(mesh.trust_domain.clone(), name.0.namespace(), pod.account())
+        .map_or(Transport::Plain, Transport::Mesh)
 }
 
 /// `None`: not to be used. Absent conditions mean ready. Source: EndpointSlice reference, `endpoints.conditions`.

@@ -156,7 +156,10 @@ fn members(index: &Index, services: &Services) -> HashMap<(ServiceName, String),
             continue;
         }
         for endpoint in endpoints.ports.iter().flat_map(|port| &port.endpoints) {
-            if let Some(workload) = &endpoint.workload {
+            // A pod's hostname is in its slice, if it has one.
+            if let Some(workload) = &endpoint.workload
+                && index.workloads.find(workload).is_some()
+            {
                 let key = (name.clone(), workload.0.name().to_owned());
                 members.entry(key).or_default().insert(endpoint.address.ip());
             }

@@ -15,7 +15,7 @@ use super::codec::Outgoing;
 use super::registry::{Place, Registry};
 use super::session::{Proxy, Refused, Session};
 use super::snapshot::Snapshot;
-use crate::access::Access;
+use crate::access::{Access, Denied};
 use crate::clock::now_ms;
 use crate::status::counters::ServeCounters;
 
@@ -100,7 +100,10 @@ fn admit(context: &Context, peer: Option<PeerInfo>, hello: &Hello) -> Result<Pro
         context.access.workload(peer.as_ref(), &id.namespace, &id.workload).map_err(|denied| {
             context.counters.refused.inc();
             tracing::warn!(%denied, "a configuration stream was refused");
-            Status::permission_denied(denied.to_string())
+            match denied {
+                Denied::Unknown(_) => Status::unavailable(denied.to_string()),
+                Denied::Anonymous | Denied::Other { .. } => Status::permission_denied(denied.to_string()),
+            }
         })?;
     let cut = |text: &str| text.chars().take(128).collect::<String>();
     let (instance, version) = (cut(&id.instance), cut(&hello.proxy_version));

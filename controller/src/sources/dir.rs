@@ -11,6 +11,7 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
+use super::Batch;
 use super::scan::{self, Stamp};
 use super::state::{Contents, DirState, Report};
 use crate::clock::now_ms;
@@ -23,17 +24,6 @@ const RESCAN: Duration = Duration::from_secs(2);
 /// A file that was written this recently may be written again within the same tick of the file system's clock, so its stamp
 /// does not tell; it is read again at the next look.
 const RACY: Duration = Duration::from_millis(100);
-
-/// What one look has found.
-#[derive(Debug)]
-pub struct Batch {
-    /// What has changed.
-    pub changes: Vec<Change>,
-    /// Everything that is wrong now.
-    pub reports: Vec<Report>,
-    /// When it was read, Unix milliseconds.
-    pub time_ms: u64,
-}
 
 /// A folder that is watched.
 #[derive(Debug)]
@@ -97,7 +87,7 @@ impl DirSource {
             let reports = core.reports.clone();
             self.core = Some(core);
             if let Some(changes) = found {
-                return Batch { changes, reports, time_ms: now_ms() };
+                return Batch { changes, reports, time_ms: now_ms(), generations: Vec::new() };
             }
         }
     }

@@ -126,7 +126,8 @@ fn read_document(text: &str, offset: u64) -> Option<Document> {
     Some(read_object(&node, offset))
 }
 
-fn read_object(node: &Node, offset: u64) -> Document {
+/// Reads one document that is parsed already; `offset` is added to its lines.
+pub(super) fn read_object(node: &Node, offset: u64) -> Document {
     let begin = offset + node.line;
     let bad = |object: Option<ObjectKey>, stage, reason, field: &str, message: String| {
         let line = if field.is_empty() { begin } else { offset + node.line_of(field) };
@@ -161,7 +162,7 @@ fn read_object(node: &Node, offset: u64) -> Document {
     let mut faults: Vec<Problem> =
         check(&key, &object).into_iter().map(|fault| problem(Reason::Invalid, fault)).collect();
     // Kubernetes' own kinds have many fields that do not concern the mesh; a newer API server may know more of them.
-    let strict = !matches!(kind, Kind::Service | Kind::EndpointSlice | Kind::Namespace);
+    let strict = !matches!(kind, Kind::Service | Kind::EndpointSlice | Kind::Namespace | Kind::Pod);
     if strict {
         faults.extend(unknown.iter().cloned());
     }
@@ -171,7 +172,8 @@ fn read_object(node: &Node, offset: u64) -> Document {
             key,
             object,
             line: begin,
-            notes: if strict { Vec::new() } else { unknown },
+            // Of a pod, only what concerns the mesh has a type at all.
+            notes: if strict || kind == Kind::Pod { Vec::new() } else { unknown },
         })
     } else {
         Document::Bad(faults)
@@ -234,6 +236,9 @@ fn parse(kind: Kind, node: &Node) -> Result<(Object, Vec<String>), Fault> {
         Kind::ExternalService => one(node, Object::ExternalService),
         Kind::TrafficPolicy => one(node, Object::TrafficPolicy),
         Kind::XBackendTrafficPolicy => one(node, Object::XBackendTrafficPolicy),
+        Kind::Pod => one(node, Object::Pod),
+        Kind::GatewayClass => one(node, Object::GatewayClass),
+        Kind::XMesh => one(node, Object::XMesh),
     }
 }
 
@@ -254,7 +259,8 @@ fn fill_namespace(object: &mut Object, key: &ObjectKey) {
         Object::ExternalService(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::TrafficPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::XBackendTrafficPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
-        Object::Namespace(_) | Object::MeshConfig(_) => {}
+        Object::Pod(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
+        Object::Namespace(_) | Object::MeshConfig(_) | Object::GatewayClass(_) | Object::XMesh(_) => {}
     }
 }
 

@@ -313,7 +313,8 @@ impl File {
     }
 }
 
-fn same(a: &Object, b: &Object) -> bool {
+/// Whether two forms of an object say the same.
+pub(super) fn same(a: &Object, b: &Object) -> bool {
     match (a, b) {
         (Object::Service(a), Object::Service(b)) => a == b,
         (Object::EndpointSlice(a), Object::EndpointSlice(b)) => a == b,
@@ -328,6 +329,8 @@ fn same(a: &Object, b: &Object) -> bool {
         (Object::ExternalService(a), Object::ExternalService(b)) => a == b,
         (Object::TrafficPolicy(a), Object::TrafficPolicy(b)) => a == b,
         (Object::XBackendTrafficPolicy(a), Object::XBackendTrafficPolicy(b)) => a == b,
+        (Object::Pod(a), Object::Pod(b)) => a == b,
+        (Object::GatewayClass(a), Object::GatewayClass(b)) | (Object::XMesh(a), Object::XMesh(b)) => a == b,
         (
             Object::Service(_)
             | Object::EndpointSlice(_)
@@ -341,7 +344,10 @@ fn same(a: &Object, b: &Object) -> bool {
             | Object::Workload(_)
             | Object::ExternalService(_)
             | Object::TrafficPolicy(_)
-            | Object::XBackendTrafficPolicy(_),
+            | Object::XBackendTrafficPolicy(_)
+            | Object::Pod(_)
+            | Object::GatewayClass(_)
+            | Object::XMesh(_),
             _,
         ) => false,
     }

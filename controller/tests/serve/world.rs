@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use mesh_controller::app::{self, Config, Running};
+use mesh_controller::app::{self, Config, ObjectsFrom, Running};
 use mesh_identity::testing::TestCa;
 use mesh_identity::{ExpectedServer, Identity, channel};
 use mesh_lifecycle::Tasks;
@@ -110,7 +110,8 @@ impl World {
 
 pub async fn start(ca: &TestCa, folder: &Path, max_proxies: usize) -> Running {
     let any = "127.0.0.1:0".parse().unwrap();
-    let config = Config { config_dir: folder.to_owned(), listen: any, metrics: any, max_proxies };
+    let config =
+        Config { objects: ObjectsFrom::Folder(folder.to_owned()), listen: any, metrics: any, max_proxies };
     app::start(config, ca.identity("amime-system", "mesh-controller"), Tasks::new()).await.unwrap()
 }
 

@@ -153,7 +153,7 @@ pub(super) const PACKAGES: &[Package] = &[
             &["status"],
             &["sources", "access"],
             &["index"],
-            &["api", "clock"],
+            &["api", "clock", "cluster"],
         ],
         also: &[],
     },
@@ -263,7 +263,7 @@ pub(super) const DOORS: &[Door] = &[
     Door {
         package: "controller",
         guarded: &["kube", "k8s_openapi"],
-        open: &["api", "sources", "index", "status", "compile"],
+        open: &["api", "cluster", "sources", "index", "status", "compile"],
         why: "Kubernetes' types stay with the objects; what is served is the model",
     },
     Door { package: "proxy", guarded: ENVIRONMENT, open: &["config", "cli", "main"], why: ENVIRONMENT_WHY },

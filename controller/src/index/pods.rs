@@ -1,0 +1,20 @@
+//! Pods, found by name. It must not know Services or endpoints.
+
+use mesh_model::name::WorkloadName;
+
+use super::store::{Entry, Store};
+use crate::api::{Kind, ObjectKey, Pod};
+
+/// Pods by name.
+#[derive(Debug, Default)]
+pub struct Pods {
+    /// All of them.
+    pub store: Store<Pod>,
+}
+
+impl Pods {
+    /// The pod of that name.
+    pub fn find(&self, name: &WorkloadName) -> Option<&Entry<Pod>> {
+        self.store.find(&ObjectKey::new(Kind::Pod, name.0.namespace(), name.0.name()))
+    }
+}

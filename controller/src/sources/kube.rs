@@ -1,0 +1,174 @@
+//! Follows the objects of a cluster: one watcher a kind ([`watch`]), what is kept of each object ([`trim`]), which form of it is in force
+//! ([`state`]). It must not know what objects mean to each other, nor write anything.
+//!
+//! Objects are read as values and then as documents of a folder are, by the same code: so a folder and a cluster accept the same, say
+//! the same about what they do not, and keep the last good form alike.
+
+pub mod kinds;
+pub mod ledger;
+pub mod state;
+pub mod trim;
+pub mod watch;
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_lifecycle::Tasks;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::Batch;
+use super::state::Report;
+use crate::api::{Kind, ObjectKey};
+use crate::clock::now_ms;
+use crate::cluster::Cluster;
+use crate::index::Change;
+use ledger::Ledger;
+use state::KubeState;
+use watch::{Event, What};
+
+/// Changes within this time of the first one are taken together. It is not prolonged by more of them, so that no endpoint waits for
+/// others to calm down.
+const COALESCE: Duration = Duration::from_millis(10);
+/// Most changes that are taken together.
+const MAX_TOGETHER: usize = 5_000;
+/// Events that wait; a watcher whose event finds no room waits too.
+const QUEUE: usize = 1_024;
+
+/// A cluster that is followed. The watchers end with `tasks`.
+#[derive(Debug)]
+pub struct KubeSource {
+    events: mpsc::Receiver<Event>,
+    state: KubeState,
+    /// Kinds of which everything has not been seen yet.
+    awaited: BTreeSet<Kind>,
+    /// Kinds that are not read at the moment, and since when.
+    away: BTreeMap<Kind, u64>,
+    /// Kinds that the API server does not know.
+    absent: BTreeSet<Kind>,
+    first: bool,
+    pending: Vec<Change>,
+    generations: Vec<(ObjectKey, Option<i64>)>,
+    reports: Vec<Report>,
+}
+
+impl KubeSource {
+    /// Begins to follow `cluster`.
+    pub fn new(cluster: &Cluster, tasks: &Tasks) -> Self {
+        let (out, events) = mpsc::channel(QUEUE);
+        for kind in kinds::ALL {
+            let work = watch::follow(cluster.clone(), kind, out.clone());
+            let stop = tasks.token();
+            tasks.spawn("watcher", async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = Box::pin(work) => {}
+                }
+            });
+        }
+        Self::from_events(events)
+    }
+
+    fn from_events(events: mpsc::Receiver<Event>) -> Self {
+        Self {
+            events,
+            state: KubeState::default(),
+            awaited: kinds::ALL.into_iter().collect(),
+            away: BTreeMap::new(),
+            absent: BTreeSet::new(),
+            first: true,
+            pending: Vec::new(),
+            generations: Vec::new(),
+            reports: Vec::new(),
+        }
+    }
+
+    /// What a writer of status has to know.
+    pub fn ledger(&self) -> Ledger {
+        self.state.ledger()
+    }
+
+    /// Waits until something has changed, and says what. The first call returns once every kind that the cluster knows was read.
+    pub async fn next(&mut self) -> Batch {
+        loop {
+            let Some(event) = self.events.recv().await else {
+                // All watchers have ended: the controller stops.
+                return std::future::pending().await;
+            };
+            self.take(event);
+            self.together().await;
+            if !self.awaited.is_empty() {
+                continue;
+            }
+            let reports = self.state.reports();
+            let news = self.first || !self.pending.is_empty() || reports != self.reports;
+            if news || !self.generations.is_empty() {
+                self.first = false;
+                self.reports.clone_from(&reports);
+                return Batch {
+                    changes: std::mem::take(&mut self.pending),
+                    reports,
+                    time_ms: now_ms(),
+                    generations: std::mem::take(&mut self.generations),
+                };
+            }
+        }
+    }
+
+    async fn together(&mut self) {
+        let until = Instant::now() + COALESCE;
+        while self.pending.len() < MAX_TOGETHER {
+            match tokio::time::timeout_at(until, self.events.recv()).await {
+                Ok(Some(event)) => self.take(event),
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    fn take(&mut self, Event { kind, what }: Event) {
+        match what {
+            What::All(objects) => {
+                self.pending.extend(self.state.reset(kind, objects, &mut self.generations));
+                self.present(kind);
+            }
+            What::Put(object) => self.pending.extend(self.state.put(*object, &mut self.generations)),
+            What::Gone(key) => self.pending.extend(self.state.delete(&key, &mut self.generations)),
+            What::Followed => self.present(kind),
+            What::Absent => {
+                if self.absent.insert(kind) {
+                    tracing::info!(
+                        kind = kind.as_str(),
+                        "the API server does not know this kind; it is looked for again, and followed once its CRD is there"
+                    );
+                }
+                self.pending.extend(self.state.reset(kind, Vec::new(), &mut self.generations));
+                self.away.remove(&kind);
+                self.awaited.remove(&kind);
+            }
+            What::Failed(why) => {
+                if let Entry::Vacant(free) = self.away.entry(kind) {
+                    free.insert(now_ms());
+                    tracing::warn!(kind = kind.as_str(), %why, "cannot be followed; what was seen last stays in force, and it is tried again");
+                }
+            }
+        }
+    }
+
+    fn present(&mut self, kind: Kind) {
+        self.awaited.remove(&kind);
+        if self.absent.remove(&kind) {
+            tracing::info!(kind = kind.as_str(), "the kind is known now");
+        }
+        if let Some(since) = self.away.remove(&kind) {
+            let seconds = now_ms().saturating_sub(since) / 1000;
+            tracing::info!(kind = kind.as_str(), seconds, "followed again");
+        }
+    }
+}
+
+/// Where objects of a cluster come from, as it is shown.
+pub fn origin() -> Arc<str> {
+    Arc::from("cluster")
+}

@@ -1,0 +1,112 @@
+//! Which form of each object of a cluster is in force. Pure: objects come in, changes go out. It must not know how objects are found.
+//!
+//! Rules, as for a folder: a good object is in force. Of a bad one the last good form stays in force. An object goes when it is gone from
+//! the cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::kinds::has_status;
+use super::ledger::Ledger;
+use super::origin;
+use super::trim::Trimmed;
+use crate::api::{Kind, Object, ObjectKey};
+use crate::index::Change;
+use crate::sources::Problem;
+use crate::sources::documents::{Document, read_object};
+use crate::sources::state::{Effect, Report, same};
+
+/// Generations that are new, or gone: for whoever writes status.
+pub type Generations = Vec<(ObjectKey, Option<i64>)>;
+
+/// The state of a cluster.
+#[derive(Debug, Default)]
+pub struct KubeState {
+    objects: BTreeMap<ObjectKey, Held>,
+    /// What is wrong with objects, of those with which something is.
+    problems: BTreeMap<ObjectKey, Vec<Problem>>,
+    ledger: Ledger,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// `None`: it was never good.
+    form: Option<Object>,
+    generation: Option<i64>,
+}
+
+impl KubeState {
+    /// An object is new or different.
+    pub fn put(&mut self, object: Trimmed, generations: &mut Generations) -> Option<Change> {
+        let Trimmed { key, node, facts } = object;
+        let before = self.objects.remove(&key);
+        let generation = facts.generation;
+        if has_status(key.kind) {
+            if before.as_ref().map(|held| held.generation) != Some(generation) {
+                generations.push((key.clone(), generation));
+            }
+            self.ledger.put(&key, facts);
+        }
+        let before = before.and_then(|held| held.form);
+        let (form, change) = match read_object(&node, 0) {
+            Document::Good(read) => {
+                self.problems.remove(&key);
+                let changed = !before.is_some_and(|before| same(&before, &read.object));
+                (Some(read.object), changed)
+            }
+            Document::Bad(problems) => {
+                self.problems.insert(key.clone(), problems);
+                (before, false)
+            }
+        };
+        let change = form.clone().filter(|_| change).map(|object| Change::Apply {
+            key: key.clone(),
+            object,
+            origin: origin(),
+        });
+        self.objects.insert(key, Held { form, generation });
+        change
+    }
+
+    /// An object is gone.
+    pub fn delete(&mut self, key: &ObjectKey, generations: &mut Generations) -> Option<Change> {
+        let held = self.objects.remove(key)?;
+        self.problems.remove(key);
+        if has_status(key.kind) {
+            generations.push((key.clone(), None));
+            self.ledger.delete(key);
+        }
+        held.form.map(|_| Change::Delete { key: key.clone() })
+    }
+
+    /// These are all objects of a kind; those that are not among them are gone.
+    pub fn reset(&mut self, kind: Kind, objects: Vec<Trimmed>, generations: &mut Generations) -> Vec<Change> {
+        let there: BTreeSet<&ObjectKey> = objects.iter().map(|object| &object.key).collect();
+        let gone: Vec<ObjectKey> =
+            self.objects.keys().filter(|key| key.kind == kind && !there.contains(key)).cloned().collect();
+        let mut changes: Vec<Change> = gone.iter().filter_map(|key| self.delete(key, generations)).collect();
+        changes.extend(objects.into_iter().filter_map(|object| self.put(object, generations)));
+        changes
+    }
+
+    /// What a writer of status has to know.
+    pub fn ledger(&self) -> Ledger {
+        self.ledger.clone()
+    }
+
+    /// Everything that is wrong now.
+    pub fn reports(&self) -> Vec<Report> {
+        let mut reports = Vec::new();
+        for (key, problems) in &self.problems {
+            let kept = self.objects.get(key).is_some_and(|held| held.form.is_some());
+            let effect = if kept { Effect::LastGood } else { Effect::NotInForce };
+            reports.extend(problems.iter().map(|problem| {
+                let problem = Problem { object: Some(key.clone()), ..problem.clone() };
+                Report { file: origin(), problem, effect }
+            }));
+        }
+        reports
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! What is kept of an object of the cluster. Pure. What has no meaning for the mesh is dropped before objects are compared, so that an edit
+//! of an annotation, a heartbeat or a status goes no further; and so that ten thousand pods fit. It must not know what the rest means.
+
+use serde_json::{Map, Value as Json};
+
+use crate::api::pod::INJECTED_LABEL;
+use crate::api::{Kind, ObjectKey, Scope};
+use crate::sources::node::{Node, Value};
+
+/// An object of the cluster, as far as it concerns the mesh.
+#[derive(Debug, Clone)]
+pub struct Trimmed {
+    /// Which one.
+    pub key: ObjectKey,
+    /// As a document.
+    pub node: Node,
+    /// What a writer of its status has to know.
+    pub facts: Facts,
+}
+
+/// What a writer of an object's status has to know.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Facts {
+    /// `metadata.generation`: grows with every change of what the object says.
+    pub generation: Option<i64>,
+    /// `metadata.resourceVersion`: changes with every write.
+    pub version: String,
+    /// The status as it is now; null where there is none, or where nothing is written.
+    pub status: Json,
+}
+
+/// Labels that mean something, of kinds that have some.
+enum Labels {
+    All,
+    These(&'static [&'static str]),
+}
+
+fn labels_of(kind: Kind) -> Labels {
+    match kind {
+        // A Service's selector may ask for any.
+        Kind::Workload => Labels::All,
+        Kind::EndpointSlice => Labels::These(&["kubernetes.io/service-name"]),
+        Kind::Pod => Labels::These(&[INJECTED_LABEL]),
+        Kind::Namespace
+        | Kind::Service
+        | Kind::HttpRoute
+        | Kind::GrpcRoute
+        | Kind::TcpRoute
+        | Kind::TlsRoute
+        | Kind::UdpRoute
+        | Kind::MeshConfig
+        | Kind::ExternalService
+        | Kind::TrafficPolicy
+        | Kind::XBackendTrafficPolicy
+        | Kind::GatewayClass
+        | Kind::XMesh => Labels::These(&[]),
+    }
+}
+
+/// Which object this is; `None` if it has no name, which an API server never gives.
+pub fn key(kind: Kind, object: &Json) -> Option<ObjectKey> {
+    let metadata = object.get("metadata")?;
+    let text = |name: &str| metadata.get(name).and_then(Json::as_str).filter(|text| !text.is_empty());
+    let namespace = match kind.scope() {
+        Scope::Namespaced => text("namespace")?,
+        Scope::Cluster => "",
+    };
+    Some(ObjectKey::new(kind, namespace, text("name")?))
+}
+
+/// Keeps what means something. `with_status`: somebody may write its status.
+pub fn trim(kind: Kind, object: Json, with_status: bool) -> Option<Trimmed> {
+    let key = key(kind, &object)?;
+    let Json::Object(mut fields) = object else { return None };
+    let metadata = fields.remove("metadata");
+    let metadata = metadata.as_ref().and_then(Json::as_object);
+    let status = fields.remove("status");
+    let facts = Facts {
+        generation: metadata.and_then(|m| m.get("generation")).and_then(Json::as_i64),
+        version: metadata
+            .and_then(|m| m.get("resourceVersion"))
+            .and_then(Json::as_str)
+            .unwrap_or_default()
+            .into(),
+        status: if with_status { status.clone().unwrap_or(Json::Null) } else { Json::Null },
+    };
+    // Objects of a list say neither; the list does.
+    let (_, version, name) = Kind::ALL.into_iter().find(|(known, ..)| *known == kind)?;
+    fields.insert("apiVersion".into(), version.into());
+    fields.insert("kind".into(), name.into());
+    fields.insert("metadata".into(), Json::Object(trim_metadata(kind, metadata)));
+    if kind == Kind::Pod {
+        keep(&mut fields, "spec", &["serviceAccountName", "hostNetwork"]);
+        if let Some(status) = status {
+            fields.insert("status".into(), status);
+            keep(&mut fields, "status", &["phase", "podIP", "podIPs"]);
+        }
+    }
+    Some(Trimmed { key, node: node(Json::Object(fields)), facts })
+}
+
+fn trim_metadata(kind: Kind, metadata: Option<&Map<String, Json>>) -> Map<String, Json> {
+    let mut kept = Map::new();
+    for (name, value) in metadata.into_iter().flatten() {
+        let labels = match (name.as_str(), value) {
+            ("name" | "namespace" | "creationTimestamp", _) => value.clone(),
+            ("labels", Json::Object(labels)) => match labels_of(kind) {
+                Labels::All => value.clone(),
+                Labels::These(these) => Json::Object(
+                    labels
+                        .iter()
+                        .filter(|(name, _)| these.contains(&name.as_str()))
+                        .map(|(n, v)| (n.clone(), v.clone()))
+                        .collect(),
+                ),
+            },
+            _ => continue,
+        };
+        kept.insert(name.clone(), labels);
+    }
+    kept
+}
+
+/// Leaves only `names` in the map that is field `field`.
+fn keep(fields: &mut Map<String, Json>, field: &str, names: &[&str]) {
+    if let Some(Json::Object(map)) = fields.get_mut(field) {
+        map.retain(|name, _| names.contains(&name.as_str()));
+    }
+}
+
+/// As a document that has no lines.
+fn node(json: Json) -> Node {
+    let value = match json {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(value),
+        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(whole), _) => Value::Int(whole.into()),
+            (None, Some(whole)) => Value::Int(whole.into()),
+            (None, None) => Value::Float(number.as_f64().unwrap_or_default()),
+        },
+        Json::String(text) => Value::Text(text),
+        Json::Array(items) => Value::List(items.into_iter().map(node).collect()),
+        Json::Object(fields) => {
+            Value::Map(fields.into_iter().map(|(name, value)| (name, node(value))).collect())
+        }
+    };
+    Node { line: 0, value }
+}
