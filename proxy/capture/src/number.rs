@@ -116,6 +116,8 @@ pub(crate) const NFT_CT_STATE: u32 = 0;
 pub(crate) const NFT_CT_MARK: u32 = 3;
 pub(crate) const NFT_CT_ZONE: u32 = 17;
 pub(crate) const NF_CT_STATE_INVALID_BIT: u32 = 1;
+/// `1 << (IP_CT_NEW + 1)`.
+pub(crate) const NF_CT_STATE_NEW_BIT: u32 = 8;
 
 pub(crate) const NFTA_FIB_DREG: u16 = 1;
 pub(crate) const NFTA_FIB_RESULT: u16 = 2;

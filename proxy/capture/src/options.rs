@@ -126,6 +126,17 @@ pub enum InvalidPackets {
     Drop,
 }
 
+/// What is done with packets in the middle of a connection that the kernel does not know: it has forgotten that the connection was
+/// captured, or it was open before the rules came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OpenConnections {
+    /// They go where they say. What was open stays open; a captured connection that was forgotten hangs.
+    #[default]
+    Leave,
+    /// They are captured. A forgotten connection goes on with the next packet of its client, or is reset; so is what was open.
+    Take,
+}
+
 /// Which part of the kernel holds the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Backend {
@@ -187,6 +198,8 @@ pub struct CaptureOptions {
     pub loopback: Loopback,
     /// Packets of no known connection.
     pub invalid: InvalidPackets,
+    /// Packets amid connections that the kernel does not know.
+    pub open: OpenConnections,
     /// What is not captured.
     pub exclude: Exclude,
     /// What alone is captured.
@@ -215,6 +228,7 @@ impl CaptureOptions {
             families: Families::default(),
             loopback: Loopback::default(),
             invalid: InvalidPackets::default(),
+            open: OpenConnections::default(),
             exclude: Exclude::default(),
             include: Include::default(),
             own_calls: OwnCalls::default(),

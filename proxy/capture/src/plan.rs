@@ -6,9 +6,13 @@
 //! - `output_reroute` brings the application's answers back to a proxy that kept the client's address: `inbound`;
 //! - `dns_output` and `dns_prerouting` track the proxy's own queries apart: `dns`.
 //!
-//! Only first packets of connections (SYN) are redirected: what was open before the rules came stays as it was.
+//! Only first packets of connections (SYN) are redirected, so that what was open before the rules came stays as it was; with
+//! [`OpenConnections::Take`] also what `forgotten` tells of.
+//!
+//! [`OpenConnections::Take`]: crate::options::OpenConnections::Take
 
 mod dns;
+mod forgotten;
 mod inbound;
 mod outbound;
 mod rules;
@@ -31,6 +35,7 @@ pub fn ruleset(options: &CaptureOptions) -> Result<Ruleset, CaptureError> {
     let mut sets = Sets::default();
     let mut chains = Vec::new();
     chains.extend(dns::chains(options));
+    chains.extend(forgotten::chain(options));
     chains.extend(inbound::chains(options, &mut sets));
     chains.extend(outbound::chains(options, &mut sets));
     let (base, jumped): (Vec<Chain>, Vec<Chain>) = chains.into_iter().partition(|chain| chain.base.is_some());

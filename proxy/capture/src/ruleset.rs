@@ -142,7 +142,7 @@ pub enum Match {
     /// The destination is in a set of this family.
     DestinationIn(Family, &'static str),
     /// The source port; a [`Match::Protocol`] stands before it.
-    SourcePort(u16),
+    SourcePort(Ports),
     /// The destination port; a [`Match::Protocol`] stands before it.
     Port(Ports),
     /// The destination port is in a set; a [`Match::Protocol`] stands before it.
@@ -153,6 +153,8 @@ pub enum Match {
     ToElsewhere,
     /// Connection tracking calls it invalid.
     Invalid,
+    /// Connection tracking does not know its connection.
+    New,
 }
 
 /// Whether something is so or not.

@@ -104,6 +104,7 @@ fn condition(condition: &Match, protocol: &str) -> String {
         Match::Syn => "tcp flags syn / fin,syn,rst,ack".to_owned(),
         Match::ToElsewhere => "fib daddr type != local".to_owned(),
         Match::Invalid => "ct state invalid".to_owned(),
+        Match::New => "ct state new".to_owned(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `mesh-proxy init`: the flags of capture, and what is printed. It must not know how rules are made.
 
+mod open;
 #[cfg(test)]
 mod tests;
 
@@ -8,7 +9,7 @@ use std::io::Write as _;
 use clap::{Args, ValueEnum};
 use mesh_capture::options::{
     Backend, CaptureOptions, DNS_PORT, Exclude, Families, INBOUND_PORT, Inbound, Include, InvalidPackets,
-    Loopback, OUTBOUND_PORT, OwnCalls, ProxyTraffic, ROUTE_TABLE,
+    Loopback, OUTBOUND_PORT, OpenConnections, OwnCalls, ProxyTraffic, ROUTE_TABLE,
 };
 use mesh_capture::range::{Cidr, Ports};
 use mesh_capture::{Applied, CaptureError};
@@ -125,6 +126,9 @@ struct Both {
     /// Drop packets that connection tracking calls invalid, in place of letting the kernel answer them with a reset
     #[arg(long)]
     drop_invalid: bool,
+    /// What is done with packets amid connections that the kernel does not know: it forgot them, or they were open before
+    #[arg(long, value_enum, default_value_t)]
+    open_connections: OpenConnectionsAre,
     /// Which part of the kernel holds the rules
     #[arg(long, value_enum, default_value_t)]
     backend: BackendName,
@@ -148,6 +152,17 @@ enum OwnCallsTo {
     Application,
     /// To the inbound port; what goes to the application has --forward-mark or comes from 127.0.0.6 or ::6
     Inbound,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum OpenConnectionsAre {
+    /// Taken if no connection is open now, else left
+    #[default]
+    Auto,
+    /// They pass: what was open stays so, and a captured connection that the kernel forgot hangs
+    Leave,
+    /// They are captured: a forgotten connection goes on or is reset, and so is what was open
+    Take,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -218,6 +233,11 @@ impl Init {
             },
             loopback: if outbound.capture_loopback { Loopback::Capture } else { Loopback::Pass },
             invalid: if both.drop_invalid { InvalidPackets::Drop } else { InvalidPackets::Pass },
+            open: match both.open_connections {
+                OpenConnectionsAre::Take => OpenConnections::Take,
+                OpenConnectionsAre::Auto if !open::any() => OpenConnections::Take,
+                OpenConnectionsAre::Auto | OpenConnectionsAre::Leave => OpenConnections::Leave,
+            },
             exclude: Exclude {
                 inbound_ports: inbound.exclude_inbound_port,
                 outbound_ports: outbound.exclude_outbound_port,

@@ -64,9 +64,8 @@ fn all(cases: &[&Case], tools: &Tools) -> Result<ExitCode> {
         screen::line(&format!("failed: {name}"));
     }
     let count = |wanted| came.iter().filter(|(_, came)| *came == wanted).count();
-    let (passed, failed, gaps) = (count(Came::Passed), count(Came::Failed), count(Came::Gap));
-    let known = if gaps == 0 { String::new() } else { format!(", {gaps} skipped") };
-    screen::line(&format!("{passed} passed, {failed} failed{known}"));
+    let (passed, failed) = (count(Came::Passed), count(Came::Failed));
+    screen::line(&format!("{passed} passed, {failed} failed"));
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
@@ -77,20 +76,8 @@ fn tried(case: &Case, tools: &Tools) -> Result<Came> {
     let outcome = enter(args, Limits { time: case.limit })?;
     let took = start.elapsed().as_secs_f32();
     let passed = outcome.status.is_some_and(|status| status.success());
-    if let (Some(why), false) = (case.gap, passed) {
-        let first =
-            outcome.printed.lines().find(|line| line.starts_with("error")).unwrap_or("it took too long");
-        screen::line(&format!(
-            "gap    {took:6.1} s  {:22} {}\n                 {why}\n                 {first}",
-            case.name, case.about
-        ));
-        return Ok(Came::Gap);
-    }
-    let word = if passed && case.gap.is_none() { "passed" } else { "FAILED" };
+    let word = if passed { "passed" } else { "FAILED" };
     let mut text = format!("{word} {took:6.1} s  {:22} {}", case.name, case.about);
-    if case.gap.is_some() {
-        text.push_str("\n        it passes now: take the note of its gap away");
-    }
     if outcome.status.is_none() {
         text = format!("{text}\n        ended after {} s", case.limit.as_secs());
     }
@@ -102,7 +89,7 @@ fn tried(case: &Case, tools: &Tools) -> Result<Came> {
         }
     }
     screen::line(&text);
-    Ok(if word == "passed" { Came::Passed } else { Came::Failed })
+    Ok(if passed { Came::Passed } else { Came::Failed })
 }
 
 /// What came of a test.
@@ -110,8 +97,6 @@ fn tried(case: &Case, tools: &Tools) -> Result<Came> {
 enum Came {
     Passed,
     Failed,
-    /// It failed, as is known of it.
-    Gap,
 }
 
 /// Before a line that is worth showing when the test passed.

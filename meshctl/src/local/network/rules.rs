@@ -2,7 +2,9 @@
 //! workload opens goes to the sidecar, even what it opens to its own machine, and so does DNS. What the sidecar opens to the
 //! workload carries a mark and goes where it is meant to.
 
-use mesh_capture::options::{DNS_PORT, Exclude, Inbound, Loopback, OUTBOUND_PORT, PROXY_MARK};
+use mesh_capture::options::{
+    DNS_PORT, Exclude, Inbound, Loopback, OUTBOUND_PORT, OpenConnections, PROXY_MARK,
+};
 use mesh_capture::range::Ports;
 use mesh_capture::{CaptureError, CaptureOptions};
 
@@ -18,6 +20,8 @@ fn options(capture: &Capture) -> CaptureOptions {
         // Others reach the workload by its sidecar's ports outside.
         inbound: Inbound::Pass,
         loopback: Loopback::Capture,
+        // Nothing is in the namespace before.
+        open: OpenConnections::Take,
         dns_port: Some(DNS_PORT),
         exclude: Exclude {
             outbound_ports: capture.not.iter().filter_map(|port| Ports::one(*port)).collect(),

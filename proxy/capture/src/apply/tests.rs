@@ -15,7 +15,9 @@ use self::lab::{
 };
 use super::*;
 use crate::error::Missing;
-use crate::options::{FORWARD_MARK, Families, Inbound, InvalidPackets, Loopback, OwnCalls, PROXY_MARK};
+use crate::options::{
+    FORWARD_MARK, Families, Inbound, InvalidPackets, Loopback, OpenConnections, OwnCalls, PROXY_MARK,
+};
 
 fn by_mark() -> CaptureOptions {
     CaptureOptions::by_mark(PROXY_MARK)
@@ -30,6 +32,7 @@ fn with_everything() -> CaptureOptions {
     options.inbound = Inbound::Tproxy;
     options.own_calls = OwnCalls::Inbound;
     options.invalid = InvalidPackets::Drop;
+    options.open = OpenConnections::Take;
     let exclude = &mut options.exclude;
     exclude.inbound_ports = vec!["22".parse().unwrap(), "65535".parse().unwrap()];
     exclude.outbound_ports = vec!["25".parse().unwrap(), "1-9".parse().unwrap()];

@@ -49,15 +49,16 @@ fn alternatives(condition: &Match, family: Family, sets: &[Set]) -> Vec<String> 
         Match::Destination(cidr) => address("-d", *cidr, family).into_iter().collect(),
         Match::SourceIn(_, set) => cidrs("-s", set),
         Match::DestinationIn(_, set) => cidrs("-d", set),
-        Match::SourcePort(port) => vec![format!("--sport {port}")],
-        Match::Port(ports) => vec![port(*ports)],
+        Match::SourcePort(ports) => vec![port("--sport", *ports)],
+        Match::Port(ports) => vec![port("--dport", *ports)],
         Match::PortIn(set) => match elements(set) {
-            Some(Elements::Ports(ports)) => ports.iter().map(|ports| port(*ports)).collect(),
+            Some(Elements::Ports(ports)) => ports.iter().map(|ports| port("--dport", *ports)).collect(),
             Some(Elements::V4(_) | Elements::V6(_)) | None => Vec::new(),
         },
         Match::Syn => vec!["--tcp-flags FIN,SYN,RST,ACK SYN".to_owned()],
         Match::ToElsewhere => vec!["-m addrtype ! --dst-type LOCAL".to_owned()],
         Match::Invalid => vec!["-m conntrack --ctstate INVALID".to_owned()],
+        Match::New => vec!["-m conntrack --ctstate NEW".to_owned()],
     }
 }
 
@@ -81,11 +82,11 @@ fn address(side: &str, cidr: Cidr, family: Family) -> Option<String> {
     (Family::of(cidr.address()) == family).then(|| format!("{side} {}/{}", cidr.address(), cidr.length()))
 }
 
-fn port(ports: Ports) -> String {
+fn port(side: &str, ports: Ports) -> String {
     if ports.first() == ports.last() {
-        format!("--dport {}", ports.first())
+        format!("{side} {}", ports.first())
     } else {
-        format!("--dport {}:{}", ports.first(), ports.last())
+        format!("{side} {}:{}", ports.first(), ports.last())
     }
 }
 

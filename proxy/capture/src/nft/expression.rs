@@ -59,11 +59,8 @@ pub(super) fn condition(out: &mut Message, condition: &Match, ruleset: &Ruleset)
             address(out, Side::Destination, *family);
             lookup(out, set, ruleset);
         }
-        Match::SourcePort(port) => {
-            transport(out, 0, 2);
-            compare(out, n::NFT_CMP_EQ, &port.to_be_bytes());
-        }
-        Match::Port(ports) => is_port(out, *ports),
+        Match::SourcePort(ports) => is_port(out, Side::Source, *ports),
+        Match::Port(ports) => is_port(out, Side::Destination, *ports),
         Match::PortIn(set) => {
             transport(out, 2, 2);
             lookup(out, set, ruleset);
@@ -81,11 +78,8 @@ pub(super) fn condition(out: &mut Message, condition: &Match, ruleset: &Ruleset)
             });
             compare(out, n::NFT_CMP_NEQ, &u32::from(n::RTN_LOCAL).to_ne_bytes());
         }
-        Match::Invalid => {
-            connection(out, n::NFT_CT_STATE);
-            mask(out, &n::NF_CT_STATE_INVALID_BIT.to_ne_bytes());
-            compare(out, n::NFT_CMP_NEQ, &[0; 4]);
-        }
+        Match::Invalid => in_state(out, n::NF_CT_STATE_INVALID_BIT),
+        Match::New => in_state(out, n::NF_CT_STATE_NEW_BIT),
     }
 }
 
@@ -265,8 +259,18 @@ fn in_prefix(out: &mut Message, side: Side, cidr: Cidr) {
     }
 }
 
-fn is_port(out: &mut Message, ports: Ports) {
-    transport(out, 2, 2);
+fn in_state(out: &mut Message, bit: u32) {
+    connection(out, n::NFT_CT_STATE);
+    mask(out, &bit.to_ne_bytes());
+    compare(out, n::NFT_CMP_NEQ, &[0; 4]);
+}
+
+fn is_port(out: &mut Message, side: Side, ports: Ports) {
+    let offset = match side {
+        Side::Source => 0,
+        Side::Destination => 2,
+    };
+    transport(out, offset, 2);
     if ports.first() == ports.last() {
         compare(out, n::NFT_CMP_EQ, &ports.first().to_be_bytes());
     } else {

@@ -106,12 +106,13 @@ fn every_condition_and_action_has_its_expressions() {
         Match::Destination(cidr("127.0.0.6")),
         Match::Destination(cidr("::1")),
         Match::DestinationIn(Family::V4, "a"),
-        Match::SourcePort(53),
+        Match::SourcePort("53".parse().unwrap()),
         Match::Port("53".parse().unwrap()),
         Match::Port("15000-15021".parse().unwrap()),
         Match::Syn,
         Match::ToElsewhere,
         Match::Invalid,
+        Match::New,
     ];
     let actions = [
         Action::Return,

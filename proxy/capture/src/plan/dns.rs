@@ -20,7 +20,7 @@ pub(super) fn chains(options: &CaptureOptions) -> Vec<Chain> {
         .map(|own| rule([to_loopback(Is::Other), own, UDP, Match::Port(dns)], Action::Zone(ZONE)))
         .collect();
     // Users are not known of what comes in. Where only they tell the proxy, the namespace is a pod's, and all answers are meant.
-    let mut answers = vec![from_loopback(Is::Other), UDP, Match::SourcePort(DNS)];
+    let mut answers = vec![from_loopback(Is::Other), UDP, Match::SourcePort(dns)];
     let by_mark_alone = options.proxy.uids.is_empty() && options.proxy.gids.is_empty();
     answers.extend(options.proxy.mark.filter(|_| by_mark_alone).map(Match::SocketMark));
     vec![

@@ -8,6 +8,7 @@ use crate::options::{CaptureOptions, Inbound, InvalidPackets, OwnCalls};
 use crate::range::Ports;
 use crate::ruleset::{Action, Chain, Hook, Is, Kind, Match, Priority, Rule};
 
+use super::forgotten;
 use super::outbound::reserved;
 use super::rules::{Sets, TCP, base, from_loopback, jumped, other_family, rule};
 
@@ -61,7 +62,10 @@ pub(super) fn chains(options: &CaptureOptions, sets: &mut Sets) -> Vec<Chain> {
         }
     }
     if options.inbound == Inbound::Redirect || options.own_calls == OwnCalls::Inbound {
-        let take = vec![rule([TCP, Match::Syn], Action::Redirect(options.inbound_port))];
+        let mut take = vec![rule([TCP, Match::Syn], Action::Redirect(options.inbound_port))];
+        if options.inbound == Inbound::Redirect {
+            take.extend(forgotten::to_here(options, options.inbound_port));
+        }
         chains.push(captured(options, sets, REDIRECT, take));
     }
     chains

@@ -9,10 +9,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::options::{CaptureOptions, FORWARD_SOURCES, Loopback, OwnCalls, RESERVED_PORTS};
 use crate::range::{Cidr, Ports};
-use crate::ruleset::{Action, Chain, Hook, Is, Kind, Match, Priority};
+use crate::ruleset::{Action, Chain, Hook, Is, Kind, Match, Priority, Rule};
 
-use super::inbound;
 use super::rules::{Sets, TCP, UDP, base, jumped, other_family, own, rule, to_loopback};
+use super::{forgotten, inbound};
 
 /// Where captured connections end up.
 const CAPTURE: &str = "outbound_capture";
@@ -28,10 +28,15 @@ pub(super) fn chains(options: &CaptureOptions, sets: &mut Sets) -> Vec<Chain> {
     let mut chains = vec![
         base("output", Kind::Nat, Hook::Output, Priority::DstNat, rules),
         outbound(options, sets),
-        jumped(CAPTURE, vec![rule([TCP, Match::Syn], Action::Redirect(options.outbound_port))]),
+        jumped(CAPTURE, capture(options)),
     ];
     chains.extend(own_chain(options));
     chains
+}
+
+fn capture(options: &CaptureOptions) -> Vec<Rule> {
+    let first = rule([TCP, Match::Syn], Action::Redirect(options.outbound_port));
+    [first].into_iter().chain(forgotten::from_here(options, options.outbound_port)).collect()
 }
 
 /// The ports of the proxy, which nobody captures.
@@ -80,7 +85,7 @@ fn outbound(options: &CaptureOptions, sets: &mut Sets) -> Chain {
 }
 
 /// Everything, or only what is listed.
-fn included(options: &CaptureOptions, sets: &mut Sets) -> Vec<crate::ruleset::Rule> {
+fn included(options: &CaptureOptions, sets: &mut Sets) -> Vec<Rule> {
     let include = &options.include;
     let names = ("included_destinations4", "included_destinations6");
     let mut rules: Vec<_> = sets

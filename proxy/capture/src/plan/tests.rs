@@ -1,7 +1,9 @@
 //! Options to rules, as text: what `--dry-run` prints is what is in force.
 
 use super::*;
-use crate::options::{Families, Inbound, InvalidPackets, Loopback, MAX_ENTRIES, OwnCalls, ProxyTraffic};
+use crate::options::{
+    Families, Inbound, InvalidPackets, Loopback, MAX_ENTRIES, OpenConnections, OwnCalls, ProxyTraffic,
+};
 use crate::text;
 
 fn listed(change: impl FnOnce(&mut CaptureOptions)) -> String {
@@ -26,6 +28,7 @@ fn dry_runs() {
         listed(|o| {
             o.proxy = ProxyTraffic { mark: Some(0x539), ..ProxyTraffic::default() };
             o.loopback = Loopback::Capture;
+            o.open = OpenConnections::Take;
             o.dns_port = Some(15053);
         })
     );
@@ -34,6 +37,7 @@ fn dry_runs() {
         listed(|o| {
             o.dns_port = Some(15053);
             o.invalid = InvalidPackets::Drop;
+            o.open = OpenConnections::Take;
             o.own_calls = OwnCalls::Inbound;
             o.exclude.inbound_ports = vec!["22".parse().unwrap(), "15020-15030".parse().unwrap()];
             o.exclude.outbound_ports = vec!["25".parse().unwrap()];

@@ -17,9 +17,9 @@ fn options(flags: &str) -> CaptureOptions {
 
 #[test]
 fn without_flags_the_defaults_are_those_of_the_library() {
-    assert_eq!(options(""), CaptureOptions::new(ProxyTraffic::default()));
-    assert_eq!(options("--proxy-uid 1337"), CaptureOptions::by_uid(1337));
-    assert_eq!(options("--proxy-mark 0x539"), CaptureOptions::by_mark(1337));
+    assert_eq!(options("--open-connections leave"), CaptureOptions::new(ProxyTraffic::default()));
+    assert_eq!(options("--proxy-uid 1337 --open-connections leave"), CaptureOptions::by_uid(1337));
+    assert_eq!(options("--proxy-mark 0x539 --open-connections leave"), CaptureOptions::by_mark(1337));
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn every_flag_has_its_place() {
         --route-table 11 --outbound-port 12 --exclude-outbound-port 13 --exclude-outbound-cidr 10.0.0.0/8,fd00::/8 \
         --include-outbound-port 14 --include-outbound-cidr 11.0.0.0/8 --exclude-uid 15 --exclude-gid 16 \
         --capture-loopback --dns --dns-port 17 --ip-family ipv4 --exclude-interface a,b --drop-invalid \
-        --backend iptables";
+        --open-connections take --backend iptables";
     let ports = |text: &str| vec![text.parse::<Ports>().unwrap()];
     let cidrs = |texts: &[&str]| texts.iter().map(|text| text.parse::<Cidr>().unwrap()).collect::<Vec<_>>();
     let expected = CaptureOptions {
@@ -41,6 +41,7 @@ fn every_flag_has_its_place() {
         families: Families::Ipv4,
         loopback: Loopback::Capture,
         invalid: InvalidPackets::Drop,
+        open: OpenConnections::Take,
         exclude: Exclude {
             inbound_ports: [ports("7"), ports("8-9")].concat(),
             outbound_ports: ports("13"),

@@ -4,6 +4,7 @@ mod crowd;
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -239,23 +240,44 @@ fn break_off(stream: TcpStream) -> Result<()> {
     socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).context("make the end a reset")
 }
 
-/// What the kernel forgets it finds again when the client goes on; and what is new is captured as before.
+/// What the kernel forgets it finds again when the client goes on, whoever spoke first; and what is new is captured as before.
 pub(super) fn conntrack_flushed(tools: &Tools) -> Result<()> {
     let pair = Pair::up(tools)?;
-    let serving = pair.serve(|mut stream| {
+    let (asked, was_asked) = sync_channel(1);
+    let (forgotten, was_forgotten) = sync_channel(1);
+    let serving = pair.serve(move |mut stream| {
         while let Ok(text) = take(&mut stream, 4) {
+            if text == "wait" {
+                asked.send(())?;
+                was_forgotten.recv()?;
+            }
             stream.write_all(text.as_bytes())?;
         }
         Ok(())
     })?;
-    pair.talk(|mut stream| {
+    let flush = || pair.client.pod.flush_conntrack().and_then(|()| pair.server.pod.flush_conntrack());
+    pair.talk(move |mut stream| {
         for round in 0..5 {
             let text = format!("n{round:03}");
             stream.write_all(text.as_bytes())?;
             ensure!(take(&mut stream, 4)? == text);
-            pair.client.pod.flush_conntrack()?;
-            pair.server.pod.flush_conntrack()?;
+            flush()?;
         }
+        stream.write_all(b"wait")?;
+        was_asked.recv()?;
+        flush()?;
+        forgotten.send(())?;
+        // What the server says now, nobody can bring to the client before that one has said something.
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        let early = match stream.read(&mut [0; 4]) {
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            Err(error) => bail!("while the server spoke: {error}"),
+        };
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"more")?;
+        let rest = take(&mut stream, 8 - early)?;
+        ensure!("waitmore".ends_with(&rest), "{rest}");
         Ok(())
     })?;
     joined(serving)?;
