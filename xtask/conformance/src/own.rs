@@ -1,0 +1,193 @@
+//! Runs our own cases: applies what a case needs, and waits until everything that it says is so. It knows no case.
+
+mod check;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::case::{Call, Case, From, Step, Want};
+use crate::cli::OwnArgs;
+use crate::kubectl::Kubectl;
+use crate::reply::{self, Reply};
+use crate::report::Report;
+use crate::{cases, screen};
+
+const BASE: &str = include_str!("../assets/base.yaml");
+/// What a claim of conformance may take until a change is in force: the suite's `MaxTimeToConsistency`.
+const CONSISTENT_WITHIN: Duration = Duration::from_secs(30);
+/// In a row, as the suite asks for.
+const TIMES: u32 = 3;
+/// Between two looks at the same.
+const LOOK: Duration = Duration::from_millis(300);
+/// Changes of routes under load.
+const CHANGES: usize = 10;
+const NAMESPACES: [&str; 3] = ["own-mesh", "own-consumer", "own-other"];
+
+/// False when a case failed.
+pub(crate) fn run(args: &OwnArgs) -> Result<bool> {
+    let all = cases::all();
+    for name in &args.cases {
+        ensure!(all.iter().any(|case| case.name == name), "there is no case `{name}`; `list` names them");
+    }
+    let world = World { kubectl: Kubectl::new(args.kubectl.clone()) };
+    let result = world.run(args, &all);
+    if !args.keep {
+        screen::line("removes  the namespaces");
+        world.kubectl.delete(BASE)?;
+    }
+    result
+}
+
+struct World {
+    kubectl: Kubectl,
+}
+
+impl World {
+    fn run(&self, args: &OwnArgs, all: &[Case]) -> Result<bool> {
+        screen::line("starts   the pods");
+        self.kubectl.apply(BASE)?;
+        for namespace in NAMESPACES {
+            let ready = ["rollout", "status", "-n", namespace, "deployment", "--timeout=180s"];
+            self.kubectl.run(&ready).context("pods do not become ready")?;
+        }
+        let mut report = Report::default();
+        let is_wanted =
+            |case: &&Case| args.cases.is_empty() || args.cases.iter().any(|name| name == case.name);
+        for case in all.iter().filter(is_wanted) {
+            screen::line(&format!("runs     {}: {}", case.name, case.about));
+            let outcome = self.case(case);
+            self.kubectl.delete(case.objects).context("take the objects of a case away")?;
+            match outcome {
+                Ok(()) => report.passed(case.name),
+                Err(error) => report.failed(case.name, &format!("{error:#}")),
+            }
+        }
+        report.end(args.output)
+    }
+
+    fn case(&self, case: &Case) -> Result<()> {
+        self.kubectl.apply(case.objects)?;
+        for (at, step) in case.steps.iter().enumerate() {
+            self.step(step).with_context(|| format!("step {}", at + 1))?;
+        }
+        Ok(())
+    }
+
+    fn step(&self, step: &Step) -> Result<()> {
+        match step {
+            Step::Call(call) => consistent(|| {
+                let (replies, printed) = self.call(call, 1)?;
+                check::call(call, &replies, &printed)
+            }),
+            Step::Share { call, count, backend, percent } => consistent_once(|| {
+                let (replies, printed) = self.call(call, *count)?;
+                check::share(call, &replies, &printed, *count, backend, *percent)
+            }),
+            Step::Partly { call, count, code, percent } => consistent_once(|| {
+                let (replies, _) = self.call(call, *count)?;
+                check::partly(&replies, *count, code, *percent)
+            }),
+            Step::Condition { kind, namespace, name, condition, status, reason } => consistent(|| {
+                let object = self.kubectl.json(&["get", kind, "-n", namespace, name])?;
+                check::condition(&object, condition, status, reason)
+            }),
+            Step::Logged { call, count, deployment, percent } => {
+                consistent_once(|| self.logged(call, *count, deployment, *percent))
+            }
+            Step::Steady { call, changes } => self.steady(call, changes),
+        }
+    }
+
+    /// The copies of just these requests are told apart by a number of their own.
+    fn logged(&self, call: &Call, count: u32, deployment: &str, percent: u32) -> Result<()> {
+        let label = format!("copy-{}", now_nanos());
+        let header = format!("x-copies: {label}");
+        let (replies, printed) = self.call_with(call, count, &["-H", &header])?;
+        check::all(call, &replies, &printed, count)?;
+        let target = format!("deployment/{deployment}");
+        let log = self.kubectl.run(&["logs", "-n", "own-mesh", "-c", "echo", "--since=60s", &target])?;
+        let seen = log.lines().filter(|line| line.contains(" Request") && line.contains(&label)).count();
+        check::near(u32::try_from(seen).unwrap_or(u32::MAX), count, percent, 15)
+    }
+
+    /// One long run of the client while the objects change.
+    fn steady(&self, call: &Call, changes: &[&str; 2]) -> Result<()> {
+        thread::scope(|scope| {
+            let run = scope.spawn(|| self.call_with(call, 2000, &["--qps=200", "--timeout=10s"]));
+            for change in changes.iter().cycle().take(CHANGES) {
+                self.kubectl.apply(change)?;
+            }
+            let (replies, printed) =
+                run.join().map_err(|_| anyhow::anyhow!("the client's thread ended"))??;
+            check::all(call, &replies, &printed, 2000)
+        })
+    }
+
+    fn call(&self, call: &Call, count: u32) -> Result<(Vec<Reply>, String)> {
+        self.call_with(call, count, &[])
+    }
+
+    fn call_with(&self, call: &Call, count: u32, more: &[&str]) -> Result<(Vec<Reply>, String)> {
+        let (namespace, app) = match call.from {
+            From::Mesh => ("own-mesh", "app=echo,version=v1"),
+            From::Consumer => ("own-consumer", "app=client"),
+            From::Other => ("own-other", "app=client"),
+        };
+        let pod = self.pod(namespace, app, "{.items[0].metadata.name}")?;
+        let mut url = call.url.to_owned();
+        if url.contains("{POD:echo-v2}") {
+            let address = self.pod("own-mesh", "app=echo,version=v2", "{.items[0].status.podIP}")?;
+            url = url.replace("{POD:echo-v2}", &address);
+        }
+        let count = format!("--count={count}");
+        let command = [&["client", url.as_str(), count.as_str()], call.args.as_slice(), more].concat();
+        let (_, printed) = self.kubectl.exec(namespace, &pod, &command)?;
+        Ok((reply::read(&printed), printed))
+    }
+
+    fn pod(&self, namespace: &str, selector: &str, what: &str) -> Result<String> {
+        let path = format!("jsonpath={what}");
+        let running = "--field-selector=status.phase=Running";
+        let found =
+            self.kubectl.run(&["get", "pod", "-n", namespace, "-l", selector, running, "-o", &path])?;
+        ensure!(!found.trim().is_empty(), "no pod {selector} in {namespace}");
+        Ok(found.trim().to_owned())
+    }
+}
+
+fn now_nanos() -> u128 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos())
+}
+
+/// Until it is so three times in a row, or the time to consistency is over: then what was wrong last.
+fn consistent(look: impl FnMut() -> Result<()>) -> Result<()> {
+    repeated(look, TIMES)
+}
+
+/// For counts of many requests, of which one is enough.
+fn consistent_once(look: impl FnMut() -> Result<()>) -> Result<()> {
+    repeated(look, 1)
+}
+
+fn repeated(mut look: impl FnMut() -> Result<()>, times: u32) -> Result<()> {
+    let began = Instant::now();
+    let mut in_a_row = 0;
+    loop {
+        match look() {
+            Ok(()) => in_a_row += 1,
+            Err(error) if began.elapsed() > CONSISTENT_WITHIN => bail!(error),
+            Err(_) => in_a_row = 0,
+        }
+        if in_a_row == times {
+            return Ok(());
+        }
+        thread::park_timeout(LOOK);
+    }
+}
+
+/// Whether a call is one that is to fail.
+fn fails(call: &Call) -> Option<&'static str> {
+    call.want.iter().find_map(|want| if let Want::Fails(text) = want { Some(*text) } else { None })
+}

@@ -1,0 +1,159 @@
+//! Runs the suite of Gateway API and reads what came of each test.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::cli::SuiteArgs;
+use crate::report::Report;
+use crate::screen;
+use crate::verdict::{self, Verdict};
+
+/// The mesh tests of suite 1.6.3, which all have to be there and pass; one that the suite leaves out is skipped.
+const TESTS: &[&str] = &[
+    "MeshBasic",
+    "MeshConsumerRoute",
+    "MeshFrontend",
+    "MeshFrontendHostname",
+    "MeshGRPCRouteWeight",
+    "MeshHTTPRoute303Redirect",
+    "MeshHTTPRoute307Redirect",
+    "MeshHTTPRoute308Redirect",
+    "MeshHTTPRouteBackendRequestHeaderModifier",
+    "MeshHTTPRouteMatching",
+    "MeshHTTPRouteNamedRule",
+    "MeshHTTPRouteQueryParamMatching",
+    "MeshHTTPRouteRedirectHostAndStatus",
+    "MeshHTTPRouteRedirectPath",
+    "MeshHTTPRouteRedirectPort",
+    "MeshHTTPRouteRequestHeaderModifier",
+    "MeshHTTPRouteRewritePath",
+    "MeshHTTPRouteSchemeRedirect",
+    "MeshHTTPRouteSimpleSameNamespace",
+    "MeshHTTPRouteWeight",
+    "MeshPorts",
+    "MeshTrafficSplit",
+];
+
+/// The nine extended features of a mesh, and those without which the tests that belong to no profile would not run.
+const FEATURES: &[&str] = &[
+    "MeshClusterIPMatching",
+    "MeshConsumerRoute",
+    "MeshHTTPRouteRewritePath",
+    "MeshHTTPRouteSchemeRedirect",
+    "MeshHTTPRouteRedirectPort",
+    "MeshHTTPRouteRedirectPath",
+    "MeshHTTPRouteBackendRequestHeaderModification",
+    "MeshHTTPRouteQueryParamMatching",
+    "MeshHTTPRouteNamedRouteRule",
+    "HTTPRouteResponseHeaderModification",
+    "HTTPRouteParentRefPort",
+    "HTTPRoute303RedirectStatusCode",
+    "HTTPRoute307RedirectStatusCode",
+    "HTTPRoute308RedirectStatusCode",
+];
+
+/// False when a test failed or was left out.
+pub(crate) fn run(args: &SuiteArgs) -> Result<bool> {
+    for name in &args.tests {
+        ensure!(
+            TESTS.contains(&name.as_str()),
+            "there is no mesh test `{name}`; there are {}",
+            TESTS.join(", ")
+        );
+    }
+    let runs: Vec<Option<&str>> = if args.tests.is_empty() {
+        vec![None]
+    } else {
+        args.tests.iter().map(|name| Some(name.as_str())).collect()
+    };
+    let mut report = Report::default();
+    let mut log = File::create(&args.log).with_context(|| format!("write {}", args.log.display()))?;
+    for test in runs {
+        let seen = run_once(args, test, &mut log, &mut report)?;
+        let wanted = TESTS.iter().filter(|name| test.is_none_or(|test| test == **name));
+        for name in wanted.filter(|name| !seen.contains_key(**name)) {
+            report.failed(name, &format!("the suite did not run it; see {}", args.log.display()));
+        }
+    }
+    report.end(args.output)
+}
+
+fn run_once(
+    args: &SuiteArgs,
+    test: Option<&str>,
+    log: &mut File,
+    report: &mut Report,
+) -> Result<BTreeMap<String, Verdict>> {
+    let mut child = Command::new(&args.binary)
+        .args(arguments(args, test))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .with_context(|| format!("run {}", args.binary.display()))?;
+    let mut seen = BTreeMap::new();
+    let lines = child.stdout.take().map(BufReader::new).context("the suite has no output")?;
+    for line in lines.lines() {
+        let line = line.context("read what the suite prints")?;
+        writeln!(log, "{line}").with_context(|| format!("write {}", args.log.display()))?;
+        if let Some(name) = line.strip_prefix("=== RUN   TestConformance/").filter(|name| !name.contains('/'))
+        {
+            screen::line(&format!("runs     {name}"));
+        }
+        // With -test.v the verdicts of all tests inside come at the end of TestConformance.
+        let Some((name, verdict)) = verdict::of(&line) else { continue };
+        // What the suite leaves out on purpose (tests of Gateways) is none of ours.
+        if !TESTS.contains(&name) || test.is_some_and(|test| test != name) {
+            continue;
+        }
+        match verdict {
+            Verdict::Passed => report.passed(name),
+            Verdict::Failed => report.failed(name, &format!("see {}", args.log.display())),
+            Verdict::Skipped => report.skipped(name),
+        }
+        seen.insert(name.to_owned(), verdict);
+    }
+    child.wait().context("wait for the suite")?;
+    Ok(seen)
+}
+
+fn arguments(args: &SuiteArgs, test: Option<&str>) -> Vec<String> {
+    let mut arguments = vec![
+        "-test.v".to_owned(),
+        "-test.run=TestConformance".to_owned(),
+        "-test.timeout=40m".to_owned(),
+        "-conformance-profiles=MESH-HTTP,MESH-GRPC".to_owned(),
+        format!("-supported-features={}", FEATURES.join(",")),
+        "-namespace-labels=amime.io/inject=enabled".to_owned(),
+        // Slow machines may take their time to start pods; the time that a change may take stays as it is.
+        "-timeout-config-overrides=NamespacesMustBeReady:600".to_owned(),
+    ];
+    if let Some(test) = test {
+        arguments.push(format!("-run-test={test}"));
+    } else if let Some(file) = &args.report {
+        arguments.extend([
+            format!("-report-output={}", file.display()),
+            "-organization=amime".to_owned(),
+            "-project=amime".to_owned(),
+            "-url=https://github.com/amime-mesh/amime".to_owned(),
+            format!("-version=v{}", args.mesh_version.trim_start_matches('v')),
+            "-contact=https://github.com/amime-mesh/amime/issues".to_owned(),
+        ]);
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_twenty_two_tests_and_fourteen_features() {
+        assert_eq!((TESTS.len(), FEATURES.len()), (22, 14));
+        assert!(TESTS.is_sorted(), "so that a missing one is found by eye");
+    }
+}
