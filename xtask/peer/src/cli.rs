@@ -17,6 +17,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Send requests at a steady rate, and count what came of them, until SIGTERM.
     Load(LoadArgs),
+    /// Ask once over HTTP/1.1 and print who answered; with --until-ready, ask until somebody does, for 60 s at most.
+    Get(GetArgs),
     /// Print what a `load` beside this process has counted so far.
     Report(ReportArgs),
 }
@@ -56,4 +58,13 @@ pub(crate) struct LoadArgs {
 pub(crate) struct ReportArgs {
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9900")]
     pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// `HOST:PORT` that is asked.
+    #[arg(value_name = "HOST:PORT")]
+    pub(crate) to: String,
+    #[arg(long)]
+    pub(crate) until_ready: bool,
 }

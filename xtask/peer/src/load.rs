@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::cli::LoadArgs;
+use crate::cli::{GetArgs, LoadArgs};
 use crate::tally::Tally;
 
 /// For one request, with everything.
@@ -27,6 +27,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const IN_FLIGHT: usize = 512;
 /// For what is under way when the end comes: it is counted too.
 const WIND_UP: Duration = Duration::from_secs(12);
+
+/// For `get --until-ready`, and between two of its questions.
+const PATIENCE: Duration = Duration::from_mins(1);
+const AGAIN: Duration = Duration::from_millis(500);
 
 type Tallies = Rc<RefCell<BTreeMap<&'static str, Tally>>>;
 
@@ -47,6 +51,20 @@ pub(crate) async fn run(args: &LoadArgs, tasks: &Tasks, stop: impl Future<Output
         })
         .await;
     writeln!(std::io::stdout(), "{}", report(&tallies)?).context("print the report")
+}
+
+/// Asks once, or until there is an answer.
+pub(crate) async fn get(args: &GetArgs, tasks: &Tasks) -> Result<String> {
+    let began = Instant::now();
+    let client = Rc::new(http1::Client::new(&args.to, tasks));
+    loop {
+        let asked = tokio::time::timeout(DEADLINE, Rc::clone(&client).ask()).await;
+        match asked.context("no answer within 10 s").and_then(|answer| answer) {
+            Ok(by) => return Ok(by),
+            Err(error) if !args.until_ready || began.elapsed() > PATIENCE => return Err(error),
+            Err(_) => tokio::time::sleep(AGAIN).await,
+        }
+    }
 }
 
 fn start(args: &LoadArgs, tallies: &Tallies, tasks: &Tasks) {

@@ -36,6 +36,10 @@ fn run(cli: &Cli) -> Result<()> {
         match &cli.command {
             Command::Serve(args) => Box::pin(server::serve(args, &tasks, signal::shutdown())).await,
             Command::Load(args) => Box::pin(load::run(args, &tasks, signal::shutdown())).await,
+            Command::Get(args) => {
+                let by = Box::pin(load::get(args, &tasks)).await?;
+                writeln!(std::io::stdout(), "{by}").context("print who answered")
+            }
             Command::Report(args) => {
                 let report = exec::get(args.listen).await?;
                 writeln!(std::io::stdout(), "{report}").context("print the report")

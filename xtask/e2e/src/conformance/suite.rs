@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::cli::SuiteArgs;
+use crate::conformance::verdict::{self, Verdict};
 use crate::report::Report;
 use crate::screen;
-use crate::verdict::{self, Verdict};
 
 /// The mesh tests of suite 1.6.3, which all have to be there and pass; one that the suite leaves out is skipped.
 const TESTS: &[&str] = &[

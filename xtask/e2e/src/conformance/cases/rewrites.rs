@@ -1,7 +1,7 @@
 //! Paths, hosts and the `Location` of redirects: the suite looks at the status alone.
 
-use crate::case::Want::{Backend, Code, Got, NotGot, NotSent, Saw, Sent};
-use crate::case::{Case, call};
+use crate::conformance::case::Want::{Backend, Code, Got, NotGot, NotSent, Saw, Sent};
+use crate::conformance::case::{Case, call};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![

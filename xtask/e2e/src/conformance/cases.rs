@@ -8,7 +8,7 @@ mod resilience;
 mod rewrites;
 mod streams;
 
-use crate::case::Case;
+use crate::conformance::case::Case;
 
 /// All of them, in the order in which they run.
 pub(crate) fn all() -> Vec<Case> {

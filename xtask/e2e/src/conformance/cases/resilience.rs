@@ -1,7 +1,7 @@
 //! Deadlines, retries, CORS and change, with a Service as parent.
 
-use crate::case::Want::{Code, Got, NotGot};
-use crate::case::{Case, Step, call};
+use crate::conformance::case::Want::{Code, Got, NotGot};
+use crate::conformance::case::{Case, Step, call};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![

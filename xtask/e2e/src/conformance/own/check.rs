@@ -3,8 +3,8 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::case::{Call, Want};
-use crate::reply::Reply;
+use crate::conformance::case::{Call, Want};
+use crate::conformance::reply::Reply;
 
 use super::fails;
 
@@ -123,8 +123,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::case;
-    use crate::reply::read;
+    use crate::conformance::case;
+    use crate::conformance::reply::read;
 
     #[test]
     fn an_answer_is_held_against_every_wish() {

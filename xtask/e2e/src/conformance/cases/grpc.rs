@@ -1,7 +1,7 @@
 //! GRPCRoute with a Service as parent: the suite has weights alone.
 
-use crate::case::Want::{Backend, Code, Fails, Got, Sent};
-use crate::case::{Case, Step, call};
+use crate::conformance::case::Want::{Backend, Code, Fails, Got, Sent};
+use crate::conformance::case::{Case, Step, call};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![

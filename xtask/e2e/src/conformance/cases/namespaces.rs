@@ -1,7 +1,7 @@
 //! Whose routes count for whom: the Service's own for everybody, a client's namespace's for its own clients alone (GEP-1294).
 
-use crate::case::Want::{Backend, Code, Got, NotGot};
-use crate::case::{Case, From, Step, call};
+use crate::conformance::case::Want::{Backend, Code, Got, NotGot};
+use crate::conformance::case::{Case, From, Step, call};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![

@@ -9,3 +9,8 @@ pub(crate) fn line(text: &str) {
         // Nobody reads; the exit code still tells.
     }
 }
+
+/// A figure that a reader wants to see.
+pub(crate) fn detail(text: &str) {
+    line(&format!("         {text}"));
+}

@@ -1,7 +1,7 @@
 //! TCPRoute and TLSRoute with a Service as parent: no profile of the suite has them for a mesh.
 
-use crate::case::Want::{Backend, Code};
-use crate::case::{Case, Step, call};
+use crate::conformance::case::Want::{Backend, Code};
+use crate::conformance::case::{Case, Step, call};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![

@@ -1,8 +1,8 @@
 //! Where requests go: shares, backends that are not there, none at all, the Service that was asked for and not the name in the Host,
 //! protocols that a port declares.
 
-use crate::case::Want::{Backend, Code, Saw};
-use crate::case::{Case, Step, call};
+use crate::conformance::case::Want::{Backend, Code, Saw};
+use crate::conformance::case::{Case, Step, call};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::case::{Call, Case, From, Step, Want};
 use crate::cli::OwnArgs;
+use crate::conformance::case::{Call, Case, From, Step, Want};
+use crate::conformance::cases;
+use crate::conformance::reply::{self, Reply};
 use crate::kubectl::Kubectl;
-use crate::reply::{self, Reply};
 use crate::report::Report;
-use crate::{cases, screen};
+use crate::screen;
 
-const BASE: &str = include_str!("../assets/base.yaml");
+const BASE: &str = include_str!("../../assets/base.yaml");
 /// What a claim of conformance may take until a change is in force: the suite's `MaxTimeToConsistency`.
 const CONSISTENT_WITHIN: Duration = Duration::from_secs(30);
 /// In a row, as the suite asks for.
@@ -135,25 +136,17 @@ impl World {
             From::Consumer => ("own-consumer", "app=client"),
             From::Other => ("own-other", "app=client"),
         };
-        let pod = self.pod(namespace, app, "{.items[0].metadata.name}")?;
+        let pod = self.kubectl.pod(namespace, app, "metadata.name")?;
         let mut url = call.url.to_owned();
         if url.contains("{POD:echo-v2}") {
-            let address = self.pod("own-mesh", "app=echo,version=v2", "{.items[0].status.podIP}")?;
+            let address = self.kubectl.pod("own-mesh", "app=echo,version=v2", "status.podIP")?;
             url = url.replace("{POD:echo-v2}", &address);
         }
         let count = format!("--count={count}");
         let command = [&["client", url.as_str(), count.as_str()], call.args.as_slice(), more].concat();
-        let (_, printed) = self.kubectl.exec(namespace, &pod, &command)?;
+        let ran = self.kubectl.exec(namespace, &pod, "echo", &command)?;
+        let printed = ran.stdout + &ran.stderr;
         Ok((reply::read(&printed), printed))
-    }
-
-    fn pod(&self, namespace: &str, selector: &str, what: &str) -> Result<String> {
-        let path = format!("jsonpath={what}");
-        let running = "--field-selector=status.phase=Running";
-        let found =
-            self.kubectl.run(&["get", "pod", "-n", namespace, "-l", selector, running, "-o", &path])?;
-        ensure!(!found.trim().is_empty(), "no pod {selector} in {namespace}");
-        Ok(found.trim().to_owned())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Matching, mirrors and named rules of HTTPRoute, with a Service as parent, and what fits no rule.
 
-use crate::case::Want::{Backend, Code};
-use crate::case::{Case, Step, call};
+use crate::conformance::case::Want::{Backend, Code};
+use crate::conformance::case::{Case, Step, call};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![

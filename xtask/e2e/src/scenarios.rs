@@ -1,0 +1,146 @@
+//! A user's life with the mesh: installed, used while everything around it changes, upgraded, taken away. The scenarios follow one
+//! another on one cluster; each says in its first line what it proves.
+
+mod application;
+mod control_plane;
+mod life;
+mod load;
+mod policy;
+mod rollout;
+mod world;
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+
+use crate::cli::ScenariosArgs;
+use crate::report::Report;
+use crate::screen;
+
+use self::world::World;
+
+/// One thing that is proved.
+struct Scenario {
+    name: &'static str,
+    about: &'static str,
+    /// The others need it.
+    always: bool,
+    run: fn(&mut World) -> Result<()>,
+}
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "install",
+        about: "meshctl install makes a mesh that meshctl check finds nothing wrong with",
+        always: true,
+        run: life::install,
+    },
+    Scenario {
+        name: "inject",
+        about: "pods of a labelled namespace get a sidecar, and are ready with their probes",
+        always: true,
+        run: application::inject,
+    },
+    Scenario {
+        name: "traffic",
+        about: "HTTP/1.1, HTTP/2 and gRPC streams between pods: none fails, all over mTLS, seen by meshctl stat",
+        always: false,
+        run: application::traffic,
+    },
+    Scenario {
+        name: "init-container",
+        about: "an init container of a pod has network, and reaches services of the mesh",
+        always: false,
+        run: application::init_container,
+    },
+    Scenario { name: "job", about: "a Job with a sidecar completes", always: false, run: application::job },
+    Scenario {
+        name: "strict",
+        about: "with strict mTLS probes go on, members go on, and who is no member is refused",
+        always: false,
+        run: policy::strict,
+    },
+    Scenario {
+        name: "split",
+        about: "an HTTPRoute sends one request of ten to a new version, then all",
+        always: false,
+        run: policy::split,
+    },
+    Scenario {
+        name: "quiet",
+        about: "an edit of labels and annotations sends nothing to any proxy",
+        always: false,
+        run: control_plane::quiet,
+    },
+    Scenario {
+        name: "on-demand",
+        about: "a proxy holds the services that its workload uses, however many there are",
+        always: false,
+        run: control_plane::on_demand,
+    },
+    Scenario {
+        name: "rolling-updates",
+        about: "five rolling updates of three replicas under load lose no request",
+        always: false,
+        run: rollout::rolling_updates,
+    },
+    Scenario {
+        name: "control-plane-restarts",
+        about: "controller and authority restart under load, and no request is lost",
+        always: false,
+        run: rollout::restarts,
+    },
+    Scenario {
+        name: "upgrade",
+        about: "meshctl upgrade under load loses no request",
+        always: false,
+        run: life::upgrade,
+    },
+    Scenario {
+        name: "uninstall",
+        about: "meshctl uninstall leaves nothing, and the application goes on without",
+        always: false,
+        run: life::uninstall,
+    },
+];
+
+/// Names them.
+pub(crate) fn list() {
+    for scenario in SCENARIOS {
+        screen::line(&format!("{:28} {}", scenario.name, scenario.about));
+    }
+}
+
+/// False when one failed.
+pub(crate) fn run(args: &ScenariosArgs) -> Result<bool> {
+    for name in &args.only {
+        ensure!(
+            SCENARIOS.iter().any(|scenario| scenario.name == name),
+            "there is no scenario `{name}`; `list` names them"
+        );
+    }
+    let mut world = World::new(args)?;
+    let mut report = Report::default();
+    for scenario in SCENARIOS {
+        if !args.only.is_empty() && !scenario.always && !args.only.iter().any(|name| name == scenario.name) {
+            continue;
+        }
+        if args.keep && scenario.name == "uninstall" {
+            continue;
+        }
+        screen::line(&format!("runs     {}: {}", scenario.name, scenario.about));
+        let began = Instant::now();
+        match (scenario.run)(&mut world) {
+            Ok(()) => report.passed(&format!("{} ({} s)", scenario.name, began.elapsed().as_secs())),
+            Err(error) => {
+                report.failed(scenario.name, &format!("{error:#}"));
+                world.describe();
+                if scenario.always {
+                    screen::line("the others need it: they are not run");
+                    break;
+                }
+            }
+        }
+    }
+    report.end(args.output)
+}
