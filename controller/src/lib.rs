@@ -9,6 +9,7 @@
 //! index → {api, clock, cluster} → mesh-*`.
 
 pub mod access;
+pub mod admit;
 pub mod api;
 pub mod app;
 pub mod cli;
