@@ -19,6 +19,7 @@ use prometheus_client::registry::Registry as MetricsRegistry;
 use tonic::transport::Server;
 
 use crate::access::Access;
+use crate::admit::{self, Webhook};
 use crate::clock::now_ms;
 use crate::cluster::Cluster;
 use crate::inspect::Inspector;
@@ -61,6 +62,19 @@ pub struct Config {
     pub metrics: SocketAddr,
     /// Most proxies.
     pub max_proxies: usize,
+    /// Admission webhooks; needs a cluster.
+    pub webhook: Option<WebhookConfig>,
+}
+
+/// Where and how admission webhooks are served.
+#[derive(Debug, Clone)]
+pub struct WebhookConfig {
+    /// Where API servers connect.
+    pub listen: SocketAddr,
+    /// The namespace of the mesh, where the certificate is kept.
+    pub namespace: String,
+    /// The file with the settings of injection.
+    pub values: Option<PathBuf>,
 }
 
 /// A controller that runs. It stops with its tasks.
@@ -98,15 +112,18 @@ pub enum StartError {
 pub struct Sockets {
     grpc: std::net::TcpListener,
     metrics: std::net::TcpListener,
+    webhook: Option<std::net::TcpListener>,
 }
 
 impl Sockets {
-    /// Binds both.
+    /// Binds all.
     pub fn bind(config: &Config) -> Result<Self, StartError> {
         let grpc = bind::tcp(config.listen, ReusePort::No).map_err(|error| error.with_option("--listen"))?;
         let metrics =
             bind::tcp(config.metrics, ReusePort::No).map_err(|error| error.with_option("--metrics"))?;
-        Ok(Self { grpc, metrics })
+        let webhook = config.webhook.as_ref().map(|webhook| bind::tcp(webhook.listen, ReusePort::No));
+        let webhook = webhook.transpose().map_err(|error| error.with_option("--webhook"))?;
+        Ok(Self { grpc, metrics, webhook })
     }
 
     /// Where they are.
@@ -177,6 +194,10 @@ pub async fn start_on(
     let socket = |source| StartError::Socket { what: "--listen", source };
     let listener = tokio::net::TcpListener::from_std(sockets.grpc).map_err(socket)?;
     let trust_domain = identity.svid().spiffe_id.trust_domain().clone();
+    let cluster = match &config.objects {
+        ObjectsFrom::Folder(_) => None,
+        ObjectsFrom::Cluster(cluster) => Some(cluster.clone()),
+    };
     let (source, source_gate) = match config.objects {
         ObjectsFrom::Folder(folder) => {
             (Source::Dir(Box::new(DirSource::new(folder))), ready.gate("reading the configuration folder"))
@@ -189,6 +210,13 @@ pub async fn start_on(
     let mut control = Control::new(source, trust_domain.clone(), metrics.clone());
     control.first().await;
     source_gate.open();
+    if let (Some(listener), Some(webhook), Some(cluster)) = (sockets.webhook, config.webhook, cluster) {
+        let socket = |source| StartError::Socket { what: "--webhook", source };
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(socket)?;
+        let WebhookConfig { namespace, values, .. } = webhook;
+        let webhook = Webhook { listener, cluster, namespace, values, labels: control.namespaces() };
+        admit::start(webhook, ready.gate("publishing the webhook's certificate"), &tasks);
+    }
 
     let observatory = Observatory::default();
     let registry = Registry::new(config.max_proxies);

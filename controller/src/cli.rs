@@ -12,7 +12,7 @@ use mesh_lifecycle::{Ready, Tasks, log, signal};
 
 use crate::api::crds::crds;
 use crate::app::metrics::Metrics;
-use crate::app::{self, Config, ObjectsFrom, Parts, Sockets};
+use crate::app::{self, Config, ObjectsFrom, Parts, Sockets, WebhookConfig};
 use crate::cluster::Cluster;
 
 /// For streams to end when the controller stops.
@@ -29,7 +29,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Read the objects of a folder or of a cluster, and serve proxies.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Write the CRDs of the kinds of group amime.io.
     #[command(hide = true)]
     Crds {
@@ -61,6 +61,12 @@ pub struct ServeArgs {
     /// Most proxies at once.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     max_proxies: usize,
+    /// Where API servers ask about pods and objects (admission webhooks over TLS); needs --kubernetes.
+    #[arg(long, value_name = "ADDR", requires = "kubernetes")]
+    webhook: Option<SocketAddr>,
+    /// YAML file with the settings of injection; read again whenever a pod asks.
+    #[arg(long, value_name = "FILE", requires = "webhook")]
+    injection_values: Option<PathBuf>,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -99,7 +105,7 @@ enum LogFormat {
 /// Runs what the command line says, until it is done or told to stop.
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
-        Command::Serve(args) => serve(args),
+        Command::Serve(args) => serve(*args),
         Command::Crds { out } => write_crds(&out),
     };
     match result {
@@ -138,8 +144,15 @@ async fn serve_until_stopped(args: ServeArgs) -> anyhow::Result<()> {
         Some(folder) => ObjectsFrom::Folder(folder),
         None => ObjectsFrom::Cluster(Cluster::infer().await.context("--kubernetes")?),
     };
-    let config =
-        Config { objects, listen: args.listen, metrics: args.metrics, max_proxies: args.max_proxies };
+    let values = args.injection_values;
+    let webhook = args.webhook.map(|listen| WebhookConfig { listen, namespace: mesh_namespace(), values });
+    let config = Config {
+        objects,
+        listen: args.listen,
+        metrics: args.metrics,
+        max_proxies: args.max_proxies,
+        webhook,
+    };
     let sockets = Sockets::bind(&config)?;
     let (tasks, ready, metrics) = (Tasks::new(), Ready::new(), Metrics::default());
     let identity_gate = ready.gate("waiting for a certificate from the certificate authority");
@@ -168,6 +181,12 @@ async fn serve_until_stopped(args: ServeArgs) -> anyhow::Result<()> {
     ready.begin_drain();
     tasks.shutdown(SHUTDOWN).await;
     Ok(())
+}
+
+/// The namespace of the mesh is that of this pod.
+fn mesh_namespace() -> String {
+    let own = std::env::var("POD_NAMESPACE").ok().filter(|name| !name.is_empty());
+    own.unwrap_or_else(|| "amime-system".to_owned())
 }
 
 fn write_crds(out: &std::path::Path) -> anyhow::Result<()> {

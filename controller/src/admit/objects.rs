@@ -35,7 +35,8 @@ pub fn judge(request: &Request) -> Verdict {
 /// Whether the object has a parent that is not a Service.
 fn serves_others(object: &serde_json::Value) -> bool {
     let parents = object.pointer("/spec/parentRefs").and_then(serde_json::Value::as_array);
-    let is_service = |parent: &serde_json::Value| parent.get("kind").and_then(|kind| kind.as_str()) == Some("Service");
+    let is_service =
+        |parent: &serde_json::Value| parent.get("kind").and_then(|kind| kind.as_str()) == Some("Service");
     parents.is_some_and(|parents| !parents.iter().all(is_service))
 }
 

@@ -14,12 +14,8 @@ pub fn judge(
     namespace_labels: Option<&BTreeMap<String, String>>,
     settings: &Settings,
 ) -> Verdict {
-    let subject = Subject {
-        pod: &request.object,
-        namespace: &request.namespace,
-        namespace_labels,
-        asked: Some(asked),
-    };
+    let subject =
+        Subject { pod: &request.object, namespace: &request.namespace, namespace_labels, asked: Some(asked) };
     let refused = |why: String| match settings.on_refusal {
         OnRefusal::Deny => Verdict::denied(format!("no sidecar can be injected: {why}")),
         OnRefusal::Admit => Verdict::allowed().warning(format!("started without a sidecar: {why}")),
@@ -66,7 +62,8 @@ mod tests {
         let fine = request(pod(json!({ "containers": [{ "name": "app" }] })));
         let verdict = judge(&fine, Asked::Namespace, None, &Settings::default());
         assert!(verdict.denied.is_none() && verdict.patch.is_some(), "{verdict:?}");
-        let subject = Subject { pod: &fine.object, namespace: "shop", namespace_labels: None, asked: Some(Asked::Pod) };
+        let subject =
+            Subject { pod: &fine.object, namespace: "shop", namespace_labels: None, asked: Some(Asked::Pod) };
         let Ok(Decision::Inject(injected)) = inject(subject, &Settings::default()) else { panic!() };
         assert_eq!(judge(&request(injected.pod), Asked::Pod, None, &Settings::default()), Verdict::allowed());
     }

@@ -162,7 +162,10 @@ mod tests {
         let denied = written(&Verdict::denied("no").warning("w".repeat(1000)));
         assert_eq!(denied["response"]["uid"], "u1");
         assert_eq!(denied["response"]["allowed"], false);
-        assert_eq!(denied["response"]["status"], json!({ "code": 403, "reason": "Forbidden", "message": "no" }));
+        assert_eq!(
+            denied["response"]["status"],
+            json!({ "code": 403, "reason": "Forbidden", "message": "no" })
+        );
         assert_eq!(denied["response"]["warnings"][0].as_str().unwrap().len(), MAX_WARNING);
         assert!(denied["response"].get("patch").is_none());
     }
@@ -172,7 +175,8 @@ mod tests {
         let patch = Some(json!([{ "op": "add", "path": "/a", "value": 1 }]));
         let answer = written(&Verdict { patch, ..Verdict::default() });
         assert_eq!(answer["response"]["patchType"], "JSONPatch");
-        let bytes = base64::engine::general_purpose::STANDARD.decode(answer["response"]["patch"].as_str().unwrap());
+        let bytes =
+            base64::engine::general_purpose::STANDARD.decode(answer["response"]["patch"].as_str().unwrap());
         assert_eq!(bytes.unwrap(), br#"[{"op":"add","path":"/a","value":1}]"#);
     }
 }

@@ -76,7 +76,8 @@ pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, judge: Judge, 
             Ok((stream, place)) => {
                 let (acceptor, judge, stop) = (acceptor.clone(), Arc::clone(&judge), stop.clone());
                 tasks.spawn("webhook connection", async move {
-                    let served = tokio::time::timeout(CONNECTION_DEADLINE, connection(stream, acceptor, judge));
+                    let served =
+                        tokio::time::timeout(CONNECTION_DEADLINE, connection(stream, acceptor, judge));
                     tokio::select! {
                         () = stop.cancelled() => {}
                         _ = served => {}
@@ -125,7 +126,9 @@ async fn answer(request: Request<Incoming>, judge: &Judge) -> Response<Full<Byte
     let body = Limited::new(request.into_body(), MAX_BODY).collect();
     let body = match tokio::time::timeout(DEADLINE, body).await {
         Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) => return plain(StatusCode::PAYLOAD_TOO_LARGE, format!("the body cannot be read: {error}\n")),
+        Ok(Err(error)) => {
+            return plain(StatusCode::PAYLOAD_TOO_LARGE, format!("the body cannot be read: {error}\n"));
+        }
         Err(_) => return plain(StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n".to_owned()),
     };
     let request = match review::read(&body) {

@@ -143,6 +143,7 @@ impl Pair {
 pub type Shown = watch::Receiver<Option<Arc<CertifiedKey>>>;
 
 /// TLS 1.3 with whatever certificate is shown.
+#[expect(clippy::missing_panics_doc, reason = "the provider is ours and has TLS 1.3")]
 pub fn tls(shown: Shown) -> Arc<ServerConfig> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&TLS13])

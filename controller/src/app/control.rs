@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::metrics::Metrics;
 use crate::access::{Accounts, Others};
+use crate::admit::NamespaceLabels;
 use crate::compile::{Compiled, compile};
 use crate::index::Index;
 use crate::inspect::objects::Objects;
@@ -25,6 +26,7 @@ pub struct Control {
     publisher: Publisher,
     objects: watch::Sender<Arc<Objects>>,
     accounts: watch::Sender<Arc<Accounts>>,
+    namespaces: watch::Sender<Arc<NamespaceLabels>>,
     /// What was said in the log, so that it is said once.
     said: BTreeSet<String>,
     metrics: Metrics,
@@ -42,6 +44,7 @@ impl Control {
             publisher: Publisher::new(Arc::new(empty)),
             objects: watch::Sender::default(),
             accounts: watch::Sender::default(),
+            namespaces: watch::Sender::default(),
             said: BTreeSet::new(),
             metrics,
         }
@@ -60,6 +63,11 @@ impl Control {
     /// For readers of service accounts.
     pub fn accounts(&self) -> watch::Receiver<Arc<Accounts>> {
         self.accounts.subscribe()
+    }
+
+    /// For readers of the labels of namespaces.
+    pub fn namespaces(&self) -> watch::Receiver<Arc<NamespaceLabels>> {
+        self.namespaces.subscribe()
     }
 
     /// Reads everything for the first time.
@@ -100,11 +108,20 @@ impl Control {
         };
         // Before the snapshot: a proxy that connects because of it is known by its account.
         self.accounts.send_replace(Arc::new(Accounts::of(&self.index, others)));
+        self.publish_namespaces();
         self.publisher.publish(Arc::new(snapshot));
         tracing::debug!(revision = self.index.revision(), ?news, "compiled");
         if news == News::None {
             self.metrics.without_meaning();
         }
+    }
+
+    fn publish_namespaces(&self) {
+        let named = self.index.namespaces.store.iter();
+        let labels = named.map(|(key, entry)| {
+            (key.name.to_string(), entry.object.metadata.labels.clone().unwrap_or_default())
+        });
+        self.namespaces.send_replace(Arc::new(labels.collect()));
     }
 
     fn say_problems(&mut self, batch: &Batch) {

@@ -110,8 +110,13 @@ impl World {
 
 pub async fn start(ca: &TestCa, folder: &Path, max_proxies: usize) -> Running {
     let any = "127.0.0.1:0".parse().unwrap();
-    let config =
-        Config { objects: ObjectsFrom::Folder(folder.to_owned()), listen: any, metrics: any, max_proxies };
+    let config = Config {
+        objects: ObjectsFrom::Folder(folder.to_owned()),
+        listen: any,
+        metrics: any,
+        max_proxies,
+        webhook: None,
+    };
     app::start(config, ca.identity("amime-system", "mesh-controller"), Tasks::new()).await.unwrap()
 }
 

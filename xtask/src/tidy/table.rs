@@ -150,7 +150,7 @@ pub(super) const PACKAGES: &[Package] = &[
             &["inspect"],
             &["serve", "observe"],
             &["compile"],
-            &["status"],
+            &["status", "admit"],
             &["sources", "access"],
             &["index"],
             &["api", "clock", "cluster"],

@@ -41,8 +41,9 @@ fn labels_of(kind: Kind) -> Labels {
         Kind::Workload => Labels::All,
         Kind::EndpointSlice => Labels::These(&["kubernetes.io/service-name"]),
         Kind::Pod => Labels::These(&[INJECTED_LABEL]),
-        Kind::Namespace
-        | Kind::Service
+        // Injection asks what pods of it may do.
+        Kind::Namespace => Labels::These(&["pod-security.kubernetes.io/enforce"]),
+        Kind::Service
         | Kind::HttpRoute
         | Kind::GrpcRoute
         | Kind::TcpRoute
