@@ -37,6 +37,9 @@ pub(crate) enum Command {
     Suites(SuitesArgs),
     /// Run programs that know of no mesh, and the faults of networks, through captured sidecars in network namespaces.
     LabTest(LabTestArgs),
+    /// A Kubernetes to test on: `up`, `down`, `status`, `load`, `kubectl`, `run`; `cluster help` says more.
+    #[command(disable_help_flag = true)]
+    Cluster(ClusterArgs),
     /// Put mixed load on a mesh for long and change its configuration all the time.
     Soak(SoakArgs),
 }
@@ -147,6 +150,13 @@ pub(crate) struct LabTestArgs {
     /// This `meshctl` instead of the release build.
     #[arg(long, value_name = "FILE")]
     pub(crate) meshctl: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClusterArgs {
+    /// A command of `mesh-cluster` and its options.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
+    pub(crate) words: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Default, Args)]

@@ -4,6 +4,7 @@
 mod bench;
 mod ci;
 mod cli;
+mod cluster;
 mod config;
 mod e2e;
 mod exec;
@@ -45,6 +46,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Hostile(args) => suites::hostile(&workspace, &args)?,
         Command::Suites(args) => suites::suites(&workspace, &args)?,
         Command::LabTest(args) => lab::run(&workspace, &args)?,
+        Command::Cluster(args) => cluster::run(&workspace, &args)?,
         Command::Soak(args) => suites::soak(&workspace, &args)?,
         Command::Demo => e2e::demo(&workspace, &e2e::Binaries::build(&workspace)?)?,
     };

@@ -142,6 +142,20 @@ pub(super) const PACKAGES: &[Package] = &[
         also: &[],
     },
     Package {
+        path: "xtask/cluster",
+        layers: &[
+            &["main"],
+            &["cli", "show"],
+            &["cluster"],
+            &["node", "kind"],
+            &["images"],
+            &["artifacts"],
+            &["folders", "oci"],
+            &["tar", "program", "screen"],
+        ],
+        also: &[],
+    },
+    Package {
         path: "controller",
         layers: &[
             &["main"],

@@ -1,0 +1,3 @@
+module github.com/amime-mesh/amime/xtask/cluster/go/tools
+
+go 1.26

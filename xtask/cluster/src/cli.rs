@@ -1,0 +1,94 @@
+//! The command line of `mesh-cluster`, as `cargo xtask cluster` and `images` pass it on. Only names and help; no behaviour.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask cluster", about = "A Kubernetes to test on")]
+pub(crate) struct Cli {
+    /// Our folder in the user's cache.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) cache: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Bring a cluster up until its nodes are ready and names resolve; one of that name is taken down first.
+    Up(UpArgs),
+    /// Take a cluster down, or what a crash left of it.
+    Down(Which),
+    /// Nodes, versions, and the programs of each node.
+    Status(StatusArgs),
+    /// Bring archives of images into every node.
+    Load(LoadArgs),
+    /// Call kubectl as the cluster's administrator.
+    Kubectl(CallArgs),
+    /// Call any program where the cluster's addresses can be reached, with KUBECONFIG set.
+    Run(CallArgs),
+    /// The first process of a node.
+    #[command(hide = true)]
+    Node {
+        #[arg(long, value_name = "FILE")]
+        spec: PathBuf,
+    },
+    /// Waits for the end of whoever brings a cluster up.
+    #[command(hide = true)]
+    Guard(Which),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// The cluster's name; clusters of different names run side by side.
+    #[arg(long, default_value = "amime", value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Made {
+    /// A real node in namespaces of this machine; needs root.
+    Node,
+    /// kind; needs docker, podman or nerdctl.
+    Kind,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// What the cluster is made of.
+    #[arg(long, value_enum, default_value = "node")]
+    pub(crate) backend: Made,
+    /// How many nodes.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) nodes: u8,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// `text`, or `json` for one JSON object.
+    #[arg(short, long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
+    pub(crate) output: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Archives as `cargo xtask images` writes them.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) archives: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CallArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// The words of the call, after `--`.
+    #[arg(required = true, last = true, value_name = "WORD")]
+    pub(crate) words: Vec<std::ffi::OsString>,
+}

@@ -1,0 +1,218 @@
+//! One cluster, whatever it is made of: what its users call.
+
+mod guard;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::artifacts::Programs;
+use crate::folders::{Folders, write};
+use crate::kind::Kind;
+use crate::node::Nodes;
+use crate::program::Program;
+use crate::{images, screen};
+
+use self::guard::Guard;
+pub use self::guard::watch;
+
+/// What a cluster is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Namespaces of this machine with the real programs of Kubernetes in them.
+    Node,
+    /// kind, where a container engine is.
+    Kind,
+}
+
+/// The cluster that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// What it is made of.
+    pub backend: Backend,
+    /// How many nodes.
+    pub nodes: u8,
+}
+
+/// A running cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    folders: Folders,
+    request: Request,
+}
+
+/// How a cluster is.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// What it is made of, and how many nodes it should have.
+    #[serde(flatten)]
+    pub request: Request,
+    /// The administrator's kubeconfig.
+    pub kubeconfig: PathBuf,
+    /// What the API server says.
+    pub version: String,
+    /// As the API server has them.
+    pub nodes: Vec<NodeStatus>,
+    /// Programs of each node, where we started them.
+    pub components: Vec<(String, Value)>,
+}
+
+/// A node in a [`Status`].
+#[derive(Debug, Serialize)]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether pods may run there.
+    pub ready: bool,
+    /// Its kubelet's version.
+    pub version: String,
+    /// What runs its containers.
+    pub runtime: String,
+}
+
+impl Cluster {
+    /// Brings a cluster up until its nodes are ready and names resolve. One of that name is taken down first, also what a crash left of
+    /// it. If we end before it is up, by an error, a signal or a kill, what was made is taken away again.
+    pub fn up(folders: Folders, request: Request) -> Result<Self> {
+        let lock = folders.lock()?;
+        take_down(&folders)?;
+        let guard = Guard::start(&folders, lock)?;
+        let cluster = Self { folders, request };
+        match cluster.make() {
+            Ok(()) => guard.done().map(|()| cluster),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn make(&self) -> Result<()> {
+        write(&self.file(), serde_json::to_vec(&self.request)?)?;
+        let Request { backend, nodes } = self.request;
+        match backend {
+            Backend::Node => {
+                let made = Nodes::new(&self.folders);
+                made.up(nodes)?;
+                let kubectl = made.kubectl()?;
+                made.ready(nodes, &|args| self.call(&kubectl).args(args))?;
+            }
+            Backend::Kind => {
+                Kind::new(&self.folders).up(nodes)?;
+                self.load(&images::tools(&self.folders, &Programs::tools(&self.folders)?)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The running cluster of that name.
+    pub fn open(folders: Folders) -> Result<Self> {
+        let text = fs::read(file(&folders));
+        let name = folders.name().as_str();
+        let text = text
+            .with_context(|| format!("cluster `{name}` is not up; `cargo xtask cluster up --name {name}`"))?;
+        let request = serde_json::from_slice(&text).context("read what the cluster is made of")?;
+        Ok(Self { folders, request })
+    }
+
+    /// Takes the cluster of that name down, if it is up, and what a crash left of it.
+    pub fn down(folders: &Folders) -> Result<()> {
+        let _lock = folders.lock()?;
+        take_down(folders)
+    }
+
+    fn file(&self) -> PathBuf {
+        file(&self.folders)
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folders.kubeconfig()
+    }
+
+    /// A program where the cluster's addresses can be reached: the API server, pods, services, node ports.
+    pub fn call(&self, program: impl AsRef<OsStr>) -> Program {
+        let program_in = match self.request.backend {
+            Backend::Node => Nodes::new(&self.folders).inside().arg(program),
+            Backend::Kind => Program::new(program),
+        };
+        program_in.env("KUBECONFIG", self.kubeconfig())
+    }
+
+    /// A call of kubectl as the administrator.
+    pub fn kubectl(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Program> {
+        let kubectl = match self.request.backend {
+            Backend::Node => Nodes::new(&self.folders).kubectl()?,
+            Backend::Kind => Kind::kubectl()?,
+        };
+        Ok(self.call(kubectl).args(args))
+    }
+
+    /// Brings an archive of images into every node.
+    pub fn load(&self, archive: &Path) -> Result<()> {
+        screen::step(&format!("loading {}", archive.display()));
+        match self.request.backend {
+            Backend::Node => Nodes::new(&self.folders).load(archive),
+            Backend::Kind => Kind::new(&self.folders).load(archive),
+        }
+    }
+
+    /// Asks the nodes and the API server.
+    pub fn status(&self) -> Result<Status> {
+        let components = match self.request.backend {
+            Backend::Node => Nodes::new(&self.folders).components()?,
+            Backend::Kind => Vec::new(),
+        };
+        let answer = self.kubectl(["get", "nodes", "--output=json", "--request-timeout=10s"])?.output()?;
+        let answer: Value = serde_json::from_str(&answer).context("read the nodes")?;
+        let version = self.kubectl(["get", "--raw=/version"])?.output()?;
+        let version: Value = serde_json::from_str(&version).context("read the version")?;
+        Ok(Status {
+            name: self.folders.name().as_str().to_owned(),
+            request: self.request,
+            kubeconfig: self.kubeconfig(),
+            version: text(&version, "/gitVersion"),
+            nodes: answer
+                .pointer("/items")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .map(node)
+                .collect(),
+            components,
+        })
+    }
+}
+
+fn text(value: &Value, at: &str) -> String {
+    value.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn node(object: &Value) -> NodeStatus {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+    let ready =
+        |condition: &Value| text(condition, "/type") == "Ready" && text(condition, "/status") == "True";
+    NodeStatus {
+        name: text(object, "/metadata/name"),
+        ready: conditions.is_some_and(|all| all.iter().any(ready)),
+        version: text(object, "/status/nodeInfo/kubeletVersion"),
+        runtime: text(object, "/status/nodeInfo/containerRuntimeVersion"),
+    }
+}
+
+fn file(folders: &Folders) -> PathBuf {
+    folders.state().join("cluster.json")
+}
+
+/// What is written down decides; without that, whatever a node leaves behind is looked for.
+fn take_down(folders: &Folders) -> Result<()> {
+    let written = fs::read(file(folders)).ok().and_then(|text| serde_json::from_slice::<Request>(&text).ok());
+    match written.map(|request| request.backend) {
+        Some(Backend::Kind) => Kind::new(folders).down(),
+        Some(Backend::Node) | None => Nodes::new(folders).down(),
+    }
+}

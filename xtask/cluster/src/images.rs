@@ -1,0 +1,167 @@
+//! The images that a cluster of ours brings along, and the image of one static program. Their bytes depend on their content alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::artifacts::Programs;
+use crate::folders::{Folders, write};
+use crate::oci::Image;
+use crate::program::{Program, find};
+use crate::tar::Entry;
+
+/// What every pod of the node is held open by.
+pub(crate) const PAUSE: &str = "lab.local/pause:1";
+const COREDNS: &str = "lab.local/coredns:1";
+/// busybox, curl, and `tools echo`.
+const TOOLS: &str = "lab.local/tools:1";
+/// Nobody's, as distroless images have it.
+const USER: &str = "65532:65532";
+
+/// The archives that a node needs before its first pod: pause, CoreDNS, tools.
+pub(crate) fn of_a_node(folders: &Folders, programs: &Programs) -> Result<Vec<PathBuf>> {
+    let coredns = single(COREDNS, &programs.coredns, "coredns")?;
+    Ok(vec![
+        keep(folders, "pause", single(PAUSE, &programs.tools, "pause")?)?,
+        keep(folders, "coredns", coredns)?,
+        tools(folders, &programs.tools)?,
+    ])
+}
+
+/// `lab.local/tools:1`, for the pods of tests.
+pub(crate) fn tools(folders: &Folders, program: &Path) -> Result<PathBuf> {
+    let mut entries = vec![
+        Entry::folder("tmp", 0o1777),
+        Entry::folder("root", 0o700),
+        Entry::file(
+            "etc/passwd",
+            0o644,
+            b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n".to_vec(),
+        ),
+        Entry::file("bin/tools", 0o755, read(program)?),
+    ];
+    let busybox = find("busybox").context("busybox is not installed (Debian: busybox-static)")?;
+    entries.push(Entry::file("bin/busybox", 0o755, read(&busybox)?));
+    let listed = Program::new(&busybox).arg("--list").output()?;
+    entries.extend(
+        listed
+            .lines()
+            .filter(|applet| *applet != "busybox")
+            .map(|applet| Entry::link(format!("bin/{applet}"), "busybox")),
+    );
+    let curl = find("curl").context("curl is not installed")?;
+    entries.push(Entry::file("usr/bin/curl", 0o755, read(&curl)?));
+    let linked = Program::new("ldd").arg(&curl).output()?;
+    for library in libraries(&linked) {
+        entries.push(Entry::file(library.trim_start_matches('/'), 0o755, read(Path::new(&library))?));
+    }
+    let image = Image {
+        name: TOOLS.to_owned(),
+        entries: with_folders(entries),
+        entrypoint: Vec::new(),
+        user: String::new(),
+        labels: BTreeMap::new(),
+    };
+    keep(folders, "tools", image)
+}
+
+/// The paths in what `ldd` prints: `libc.so.6 => /lib/… (0x…)` and the loader's line, which has no arrow.
+fn libraries(printed: &str) -> Vec<String> {
+    let paths: BTreeSet<&str> = printed
+        .lines()
+        .filter_map(|line| {
+            let path = line.split_once("=>").map_or(line, |(_, path)| path);
+            path.split_ascii_whitespace().next().filter(|path| path.starts_with('/'))
+        })
+        .collect();
+    paths.into_iter().map(str::to_owned).collect()
+}
+
+/// Every folder above the entries is an entry too.
+fn with_folders(mut entries: Vec<Entry>) -> Vec<Entry> {
+    let there: BTreeSet<String> = entries.iter().map(|entry| entry.path.clone()).collect();
+    let mut folders = BTreeSet::new();
+    for path in &there {
+        let parents = Path::new(path).ancestors().skip(1).map(|parent| parent.to_string_lossy().into_owned());
+        folders.extend(parents.filter(|parent| !parent.is_empty() && !there.contains(parent)));
+    }
+    entries.extend(folders.into_iter().map(|folder| Entry::folder(folder, 0o755)));
+    entries
+}
+
+/// The image of one static program, which is its entrypoint. The last argument of `words` comes before those of the pod.
+fn single(name: &str, program: &Path, word: &str) -> Result<Image> {
+    Ok(Image {
+        name: name.to_owned(),
+        entries: vec![Entry::file(word, 0o755, read(program)?)],
+        entrypoint: vec![format!("/{word}")],
+        ..Image::default()
+    })
+}
+
+/// The archive of a published image: `FROM scratch`, one static program as nobody's entrypoint, labels that say what it is.
+pub fn binary_image(name: &str, program: &Path, labels: BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let word = program.file_name().and_then(|name| name.to_str()).context("a program has a name")?;
+    ensure!(
+        is_static(&read(program)?),
+        "{} is linked dynamically: it would not start in an image of its own",
+        program.display()
+    );
+    let image = single(name, program, word)?;
+    Image { user: USER.to_owned(), labels, ..image }.archive()
+}
+
+/// Whether an ELF file of 64 bits asks for no loader (no `PT_INTERP` among its program headers).
+fn is_static(elf: &[u8]) -> bool {
+    const INTERP: u64 = 3;
+    let number = |at: usize, width: usize| {
+        let bytes = elf.get(at..at + width)?;
+        Some(bytes.iter().rev().fold(0_u64, |all, byte| all << 8 | u64::from(*byte)))
+    };
+    let headers = || {
+        let (start, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+        (0..count).map(|n| number(usize::try_from(start + n * size).ok()?, 4)).collect::<Option<Vec<_>>>()
+    };
+    elf.starts_with(b"\x7fELF\x02\x01")
+        && headers().is_some_and(|kinds| kinds.iter().all(|kind| *kind != INTERP))
+}
+
+fn keep(folders: &Folders, name: &str, image: Image) -> Result<PathBuf> {
+    let path = folders.built().join("images").join(format!("{name}.tar"));
+    let bytes = image.archive()?;
+    if fs::read(&path).ok().as_ref() != Some(&bytes) {
+        write(&path, bytes)?;
+    }
+    Ok(path)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ldd_prints_is_read() {
+        let printed = "\tlinux-vdso.so.1 (0x1)\n\tlibz.so.1 => /lib/x/libz.so.1 (0x2)\n\t/lib64/ld-linux-x86-64.so.2 (0x3)\n";
+        assert_eq!(libraries(printed), ["/lib/x/libz.so.1", "/lib64/ld-linux-x86-64.so.2"]);
+    }
+
+    #[test]
+    fn folders_are_entries_too() {
+        let entries = with_folders(vec![Entry::file("a/b/c", 0o644, vec![]), Entry::folder("a", 0o700)]);
+        let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
+        assert_eq!(paths, ["a/b/c", "a", "a/b"]);
+    }
+
+    #[test]
+    fn this_test_is_linked_dynamically_and_text_is_no_program() {
+        let me = fs::read(std::env::current_exe().unwrap()).unwrap();
+        assert!(!is_static(&me));
+        assert!(!is_static(b"#!/bin/sh"));
+    }
+}
