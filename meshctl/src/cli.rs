@@ -9,7 +9,7 @@ use mesh_lifecycle::log::Format as LogFormat;
 use mesh_lifecycle::tasks::Tasks;
 
 use crate::commands::{
-    Outcome, certs, demo, error, explain, local, run, stat, sync, top, trace, up, version,
+    Outcome, certs, demo, error, explain, install, local, run, stat, sync, top, trace, up, version,
 };
 use crate::{output, parts};
 
@@ -41,6 +41,8 @@ Files are kept in $MESH_HOME, $XDG_STATE_HOME/amime or ~/.local/state/amime.";
 enum Command {
     /// Start a mesh with a shop in it and look at it work
     Demo(demo::Args),
+    /// Put the mesh into a Kubernetes cluster, and wait until it is ready
+    Install(Box<install::Args>),
     /// Start a mesh without members; add them with `meshctl run`
     Up,
     /// Run a command as a member of the mesh
@@ -123,6 +125,7 @@ fn carry_out(cli: Cli, began: Instant) -> anyhow::Result<Outcome> {
 async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) -> anyhow::Result<Outcome> {
     match command {
         Command::Demo(args) => demo::run(args, mesh, tasks, began).await,
+        Command::Install(args) => install::run(*args).await,
         Command::Up => up::run(mesh, tasks).await,
         Command::Run(args) => run::run(args, mesh, tasks).await,
         Command::Local(args) => local::run(args, mesh, tasks).await,
