@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Suites(SuitesArgs),
     /// Run programs that know of no mesh, and the faults of networks, through captured sidecars in network namespaces.
     LabTest(LabTestArgs),
+    /// Build our programs as static binaries and write an image of each, without a container engine.
+    Images(ImagesArgs),
     /// A Kubernetes to test on: `up`, `down`, `status`, `load`, `kubectl`, `run`; `cluster help` says more.
     #[command(disable_help_flag = true)]
     Cluster(ClusterArgs),
@@ -150,6 +152,34 @@ pub(crate) struct LabTestArgs {
     /// This `meshctl` instead of the release build.
     #[arg(long, value_name = "FILE")]
     pub(crate) meshctl: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImagesArgs {
+    /// `release` as published, or `ci`, which builds in a fraction of the time and is slower.
+    #[arg(long, value_parser = ["release", "ci"], default_value = "release")]
+    pub(crate) profile: String,
+    /// Write the archives here instead of the target folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Where the images are said to be from.
+    #[arg(long, value_name = "HUB", default_value = "ghcr.io/amime-mesh")]
+    pub(crate) hub: String,
+    /// Their tag; the version when nothing is said.
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Option<String>,
+    /// These images only; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+    /// Those that only tests need, too.
+    #[arg(long)]
+    pub(crate) tests: bool,
+    /// Load them into a running cluster of `cargo xtask cluster`.
+    #[arg(long)]
+    pub(crate) load: bool,
+    /// The cluster to load them into.
+    #[arg(long, value_name = "NAME", default_value = "amime")]
+    pub(crate) name: String,
 }
 
 #[derive(Debug, Args)]

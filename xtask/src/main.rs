@@ -9,6 +9,7 @@ mod config;
 mod e2e;
 mod exec;
 mod generate;
+mod images;
 mod lab;
 mod links;
 mod screen;
@@ -46,6 +47,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Hostile(args) => suites::hostile(&workspace, &args)?,
         Command::Suites(args) => suites::suites(&workspace, &args)?,
         Command::LabTest(args) => lab::run(&workspace, &args)?,
+        Command::Images(args) => images::run(&workspace, &args)?,
         Command::Cluster(args) => cluster::run(&workspace, &args)?,
         Command::Soak(args) => suites::soak(&workspace, &args)?,
         Command::Demo => e2e::demo(&workspace, &e2e::Binaries::build(&workspace)?)?,

@@ -28,6 +28,10 @@ pub(crate) enum Command {
     Kubectl(CallArgs),
     /// Call any program where the cluster's addresses can be reached, with KUBECONFIG set.
     Run(CallArgs),
+    /// Bring a cluster up, use it, take it down, and look for what it left behind.
+    Smoke(SmokeArgs),
+    /// Write an image of each static program; `cargo xtask images` builds them first.
+    Pack(PackArgs),
     /// The first process of a node.
     #[command(hide = true)]
     Node {
@@ -67,6 +71,15 @@ pub(crate) struct UpArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct SmokeArgs {
+    #[command(flatten)]
+    pub(crate) up: UpArgs,
+    /// An image whose program has to say its version in a pod, and the image's archive; may be repeated.
+    #[arg(long = "image", value_name = "NAME:TAG=FILE", value_parser = pair)]
+    pub(crate) images: Vec<(String, PathBuf)>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) which: Which,
@@ -82,6 +95,24 @@ pub(crate) struct LoadArgs {
     /// Archives as `cargo xtask images` writes them.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) archives: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PackArgs {
+    /// The folder for the archives: one a program, called `PROGRAM.tar`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// What the images' labels say.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: String,
+    /// The image's name and the program in it.
+    #[arg(required = true, value_name = "NAME:TAG=FILE", value_parser = pair)]
+    pub(crate) images: Vec<(String, PathBuf)>,
+}
+
+fn pair(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, file) = text.split_once('=').ok_or("an image is NAME:TAG=FILE")?;
+    Ok((name.to_owned(), PathBuf::from(file)))
 }
 
 #[derive(Debug, Args)]

@@ -216,3 +216,8 @@ fn take_down(folders: &Folders) -> Result<()> {
         Some(Backend::Node) | None => Nodes::new(folders).down(),
     }
 }
+
+/// What of a cluster that is down is still there.
+pub(crate) fn left_behind(folders: &Folders) -> Result<Vec<String>> {
+    Nodes::new(folders).left_behind()
+}

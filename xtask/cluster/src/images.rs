@@ -91,7 +91,7 @@ fn with_folders(mut entries: Vec<Entry>) -> Vec<Entry> {
     entries
 }
 
-/// The image of one static program, which is its entrypoint. The last argument of `words` comes before those of the pod.
+/// The image of one static program, which is its entrypoint.
 fn single(name: &str, program: &Path, word: &str) -> Result<Image> {
     Ok(Image {
         name: name.to_owned(),
@@ -101,16 +101,34 @@ fn single(name: &str, program: &Path, word: &str) -> Result<Image> {
     })
 }
 
-/// The archive of a published image: `FROM scratch`, one static program as nobody's entrypoint, labels that say what it is.
-pub fn binary_image(name: &str, program: &Path, labels: BTreeMap<String, String>) -> Result<Vec<u8>> {
+/// Writes `OUT/PROGRAM.tar`, an image `FROM scratch`: one static program as nobody's entrypoint, labels that say what it is.
+pub fn pack(name: &str, program: &Path, version: &str, out: &Path) -> Result<PathBuf> {
     let word = program.file_name().and_then(|name| name.to_str()).context("a program has a name")?;
-    ensure!(
-        is_static(&read(program)?),
-        "{} is linked dynamically: it would not start in an image of its own",
-        program.display()
-    );
-    let image = single(name, program, word)?;
-    Image { user: USER.to_owned(), labels, ..image }.archive()
+    let path = out.join(format!("{word}.tar"));
+    write(&path, published(name, word, read(program)?, version)?)?;
+    Ok(path)
+}
+
+fn published(name: &str, word: &str, program: Vec<u8>, version: &str) -> Result<Vec<u8>> {
+    ensure!(is_static(&program), "{word} is linked dynamically: it would not start in an image of its own");
+    let labels = [
+        ("title", word),
+        ("version", version),
+        ("licenses", env!("CARGO_PKG_LICENSE")),
+        ("source", env!("CARGO_PKG_REPOSITORY")),
+        ("vendor", "Amime"),
+    ];
+    let image = Image {
+        name: name.to_owned(),
+        entries: vec![Entry::file(word, 0o755, program)],
+        entrypoint: vec![format!("/{word}")],
+        user: USER.to_owned(),
+        labels: labels
+            .iter()
+            .map(|(key, value)| (format!("org.opencontainers.image.{key}"), (*value).to_owned()))
+            .collect(),
+    };
+    image.archive()
 }
 
 /// Whether an ELF file of 64 bits asks for no loader (no `PT_INTERP` among its program headers).
@@ -156,6 +174,34 @@ mod tests {
         let entries = with_folders(vec![Entry::file("a/b/c", 0o644, vec![]), Entry::folder("a", 0o700)]);
         let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(paths, ["a/b/c", "a", "a/b"]);
+    }
+
+    /// The least that counts as a static program: a header of ELF with one program header, which loads.
+    fn program() -> Vec<u8> {
+        let mut elf = b"\x7fELF\x02\x01".to_vec();
+        elf.resize(120, 0);
+        (elf[32], elf[54], elf[56], elf[64]) = (64, 56, 1, 1);
+        elf
+    }
+
+    #[test]
+    fn packing_twice_gives_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mesh-x");
+        fs::write(&file, program()).unwrap();
+        let packed = |out: &str| {
+            let path = pack("example.com/mesh-x:1", &file, "1", &folder.path().join(out)).unwrap();
+            assert!(path.ends_with("mesh-x.tar"));
+            fs::read(path).unwrap()
+        };
+        assert_eq!(packed("a"), packed("b"));
+    }
+
+    #[test]
+    fn a_program_that_needs_a_loader_is_refused() {
+        let mut elf = program();
+        elf[64] = 3;
+        assert!(published("a:1", "a", elf, "1").is_err());
     }
 
     #[test]

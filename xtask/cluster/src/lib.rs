@@ -13,9 +13,11 @@ pub mod node;
 mod oci;
 mod program;
 mod screen;
+mod smoke;
 mod tar;
 
 pub use self::cluster::{Backend, Cluster, NodeStatus, Request, Status, watch};
 pub use self::folders::{Folders, Name};
-pub use self::images::binary_image;
+pub use self::images::pack;
 pub use self::program::{Printed, Program, wait_until};
+pub use self::smoke::smoke;

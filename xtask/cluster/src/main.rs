@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use mesh_cluster::{Backend, Cluster, Folders, Name, Program, Request};
 
-use crate::cli::{Cli, Command, Made, Which};
+use crate::cli::{Cli, Command, Made, PackArgs, UpArgs, Which};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -30,12 +30,11 @@ fn run(cli: Cli) -> Result<ExitCode> {
     };
     match cli.command {
         Command::Up(args) => {
-            let backend = match args.backend {
-                Made::Node => Backend::Node,
-                Made::Kind => Backend::Kind,
-            };
-            let cluster = Cluster::up(folders(&args.which)?, Request { backend, nodes: args.nodes })?;
+            let cluster = Cluster::up(folders(&args.which)?, request(&args))?;
             show::status(&cluster.status()?);
+        }
+        Command::Smoke(args) => {
+            mesh_cluster::smoke(folders(&args.up.which)?, request(&args.up), &args.images)?;
         }
         Command::Down(which) => Cluster::down(&folders(&which)?)?,
         Command::Status(args) => {
@@ -58,10 +57,27 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let (program, rest) = args.words.split_first().context("a call has a program")?;
             return interactive(cluster.call(program).args(rest));
         }
+        Command::Pack(args) => pack(&args)?,
         Command::Node { spec } => return node(&spec),
         Command::Guard(which) => mesh_cluster::watch(&folders(&which)?)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn request(args: &UpArgs) -> Request {
+    let backend = match args.backend {
+        Made::Node => Backend::Node,
+        Made::Kind => Backend::Kind,
+    };
+    Request { backend, nodes: args.nodes }
+}
+
+fn pack(args: &PackArgs) -> Result<()> {
+    for (name, program) in &args.images {
+        let path = mesh_cluster::pack(name, program, &args.version, &args.out)?;
+        show::line(&format!("{name} {}", path.display()));
+    }
+    Ok(())
 }
 
 fn node(spec: &Path) -> Result<ExitCode> {

@@ -170,6 +170,19 @@ impl<'a> Nodes<'a> {
         Ok(())
     }
 
+    /// What is there that [`Self::down`] should have taken away.
+    pub(crate) fn left_behind(&self) -> Result<Vec<String>> {
+        let mut left: Vec<String> = self.running()?.into_iter().map(|node| format!("node {node}")).collect();
+        left.extend(
+            network::namespaces(self.folders.name())?.into_iter().map(|name| format!("network {name}")),
+        );
+        left.extend(control_groups::left(self.folders.name()).iter().map(|path| path.display().to_string()));
+        left.extend(
+            Some(self.folders.state()).filter(|path| path.exists()).map(|path| path.display().to_string()),
+        );
+        Ok(left)
+    }
+
     /// A call of the network of the first node.
     pub(crate) fn inside(&self) -> Program {
         let first = network::first(self.folders.name());

@@ -146,6 +146,7 @@ pub(super) const PACKAGES: &[Package] = &[
         layers: &[
             &["main"],
             &["cli", "show"],
+            &["smoke"],
             &["cluster"],
             &["node", "kind"],
             &["images"],

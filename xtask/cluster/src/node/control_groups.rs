@@ -72,18 +72,22 @@ fn hierarchies(mounts: &str) -> Vec<(PathBuf, bool)> {
         .collect()
 }
 
+/// The cluster's groups that are there.
+pub(super) fn left(cluster: &Name) -> Vec<PathBuf> {
+    let roots = hierarchies(&read(Path::new("/proc/mounts"))).into_iter();
+    roots.map(|(root, _)| root.join(prefix(cluster))).filter(|group| group.exists()).collect()
+}
+
 /// Takes the groups of all nodes of a cluster away.
 pub(super) fn remove(cluster: &Name) -> Result<()> {
-    let mounts = read(Path::new("/proc/mounts"));
-    for (root, _) in hierarchies(&mounts) {
-        let group = root.join(prefix(cluster));
-        // Processes that were ended leave their groups a moment later.
-        wait_until(&format!("{} is gone", group.display()), GONE, || {
-            remove_tree(&group);
-            Ok(!group.exists())
-        })?;
-    }
-    Ok(())
+    // Processes that were ended leave their groups a moment later.
+    wait_until("the control groups of the cluster are gone", GONE, || {
+        let groups = left(cluster);
+        for group in &groups {
+            remove_tree(group);
+        }
+        Ok(groups.is_empty())
+    })
 }
 
 /// Deepest first; what still has processes stays, and the caller looks again.

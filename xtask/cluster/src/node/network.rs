@@ -51,15 +51,23 @@ fn commands(switch: &str, nodes: &[Node]) -> Vec<String> {
     all
 }
 
-/// Takes away every namespace of the cluster, whether a whole run or half of one left it.
-pub(super) fn remove(cluster: &Name) -> Result<()> {
-    let Ok(entries) = std::fs::read_dir(FOLDER) else { return Ok(()) };
+/// The cluster's namespaces that are there, whether a whole run or half of one left them.
+pub(super) fn namespaces(cluster: &Name) -> Result<Vec<String>> {
+    let Ok(entries) = std::fs::read_dir(FOLDER) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
     for entry in entries {
-        let name = entry.context("list network namespaces")?.file_name();
-        let name = name.to_string_lossy();
+        let name = entry.context("list network namespaces")?.file_name().to_string_lossy().into_owned();
         if is_of(cluster, &name) {
-            Program::new("ip").args(["netns", "delete", &name]).output()?;
+            found.push(name);
         }
+    }
+    Ok(found)
+}
+
+/// Takes them away.
+pub(super) fn remove(cluster: &Name) -> Result<()> {
+    for name in namespaces(cluster)? {
+        Program::new("ip").args(["netns", "delete", &name]).output()?;
     }
     // The first namespace makes `ip` mount the folder onto itself, and that stays; with a namespace of somebody else it is busy.
     if std::fs::read_dir(FOLDER).is_ok_and(|mut entries| entries.next().is_none()) {
