@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use mesh_identity::{Credential, ObtainConfig, obtain};
 use mesh_lifecycle::{Ready, Tasks, log, signal};
+use mesh_reach::HostPort;
 
 use crate::api::crds::crds;
 use crate::app::metrics::Metrics;
@@ -17,6 +18,8 @@ use crate::cluster::Cluster;
 
 /// For streams to end when the controller stops.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+/// Roots and credential may come so long after the controller.
+const FILES: Duration = Duration::from_mins(1);
 
 /// Control plane of the Amime service mesh.
 #[derive(Debug, Parser)]
@@ -50,9 +53,9 @@ pub struct ServeArgs {
     /// Where /livez, /readyz and /metrics are.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15014")]
     metrics: SocketAddr,
-    /// The certificate authority.
-    #[arg(long, value_name = "ADDR")]
-    ca: SocketAddr,
+    /// The certificate authority; a name is looked up at each connection.
+    #[arg(long, value_name = "HOST:PORT")]
+    ca: HostPort,
     /// PEM file with the roots that the certificate authority must show.
     #[arg(long, value_name = "FILE")]
     ca_roots: PathBuf,
@@ -157,14 +160,7 @@ async fn serve_until_stopped(args: ServeArgs) -> anyhow::Result<()> {
     let (tasks, ready, metrics) = (Tasks::new(), Ready::new(), Metrics::default());
     let identity_gate = ready.gate("waiting for a certificate from the certificate authority");
     app::start_admin(&sockets, &metrics, &ready, &tasks)?;
-    let wanted = ObtainConfig {
-        ca: args.ca,
-        ca_roots: args.ca_roots,
-        credential,
-        ca_identity: None,
-        ttl: None,
-        mark: None,
-    };
+    let wanted = ObtainConfig { patience: FILES, ..ObtainConfig::new(args.ca, args.ca_roots, credential) };
     let identity = tokio::select! {
         identity = Box::pin(obtain(wanted, &tasks)) => identity.context("no certificate from the certificate authority")?,
         () = signal::shutdown() => return Ok(()),

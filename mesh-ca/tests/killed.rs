@@ -57,13 +57,8 @@ async fn a_killed_ca_comes_back_with_its_root_its_unused_tokens_and_without_the_
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();
     let addr = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-    let ask = |token: &str| ObtainConfig {
-        ca: addr,
-        ca_roots: dir.join("state/root.pem"),
-        credential: Credential::JoinToken(token.to_owned()),
-        ca_identity: None,
-        ttl: None,
-        mark: None,
+    let ask = |token: &str| {
+        ObtainConfig::new(addr, dir.join("state/root.pem"), Credential::JoinToken(token.to_owned()))
     };
     let tasks = Tasks::new();
     let first = Ca::start(dir, addr);

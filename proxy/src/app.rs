@@ -27,6 +27,9 @@ use crate::state::Standings;
 use crate::telemetry::{Hub, ReportConfig, Telemetry};
 use crate::xds::{self, ClientConfig, Discovery};
 
+/// Roots and credential may come so long after the proxy: a pod's volumes, or whoever starts a sidecar on a machine.
+const FILES: Duration = Duration::from_mins(1);
+
 /// Where identity and configuration come from.
 #[derive(Debug)]
 pub enum Source {
@@ -221,13 +224,11 @@ impl Root {
             Source::Fixed { identity, .. } => Ok(identity.clone()),
             Source::Live(control) => {
                 tracing::info!(ca = %control.ca, "obtaining an identity");
+                let (roots, credential) = (control.ca_roots.clone(), control.credential.clone());
                 let config = ObtainConfig {
-                    ca: control.ca,
-                    ca_roots: control.ca_roots.clone(),
-                    credential: control.credential.clone(),
-                    ca_identity: None,
-                    ttl: None,
                     mark: self.config.mark_here(),
+                    patience: FILES,
+                    ..ObtainConfig::new(control.ca.clone(), roots, credential)
                 };
                 Ok(obtain(config, &self.tasks).await?)
             }
@@ -251,8 +252,12 @@ impl Root {
                     workload: self.config.workload.clone(),
                     instance: format!("{:08x}-{:08x}", std::process::id(), fastrand::u32(..)),
                 };
-                let reports =
-                    ReportConfig::new(identity.clone(), control.controller, node.clone(), self.ready.clone());
+                let reports = ReportConfig::new(
+                    identity.clone(),
+                    control.controller.clone(),
+                    node.clone(),
+                    self.ready.clone(),
+                );
                 self.telemetry.hub.spawn_reports(reports, &self.tasks);
                 tracing::info!(controller = %control.controller, "waiting for configuration");
                 let client =

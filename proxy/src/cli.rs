@@ -13,6 +13,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use mesh_identity::Credential;
 use mesh_lifecycle::{log, signal};
+use mesh_reach::HostPort;
 
 use crate::app::{self, Running, Source, StartError};
 use crate::config::{
@@ -48,12 +49,12 @@ pub struct Sidecar {
     /// Zone of the workload: endpoints in it are preferred; without it, that of the workload's own endpoints
     #[arg(long, default_value = "", hide_default_value = true)]
     zone: String,
-    /// Address of the controller
-    #[arg(long, value_name = "IP:PORT")]
-    controller: SocketAddr,
-    /// Address of the certificate authority
-    #[arg(long, value_name = "IP:PORT")]
-    ca: SocketAddr,
+    /// The controller; a name is looked up at each connection
+    #[arg(long, value_name = "HOST:PORT")]
+    controller: HostPort,
+    /// The certificate authority; a name is looked up at each connection
+    #[arg(long, value_name = "HOST:PORT")]
+    ca: HostPort,
     /// Roots that the authority's own certificate must chain to, PEM
     #[arg(long, value_name = "FILE")]
     ca_roots: PathBuf,

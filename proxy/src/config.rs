@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mesh_reach::HostPort;
+
 /// Everything a proxy is told at its start.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -220,9 +222,9 @@ pub enum Original {
 #[derive(Debug, Clone)]
 pub struct Control {
     /// The controller's config and report port.
-    pub controller: SocketAddr,
+    pub controller: HostPort,
     /// The certificate authority.
-    pub ca: SocketAddr,
+    pub ca: HostPort,
     /// PEM file with the roots that the CA's own certificate must chain to.
     pub ca_roots: PathBuf,
     /// What proves to the CA who this is.

@@ -1,7 +1,6 @@
 //! gRPC channels between the parts of the mesh. They must not know which service is called.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,17 +8,18 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use mesh_reach::Resolver;
 use rustls::ClientConfig;
-use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 use tower_service::Service;
 
 use crate::identity::{ExpectedServer, Identity};
+use crate::way::{Bytes, Way};
 
-/// Connecting, with the handshake, takes no longer.
+/// Connecting, with the lookup and the handshake, takes no longer.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// A peer that is gone is noticed after interval and timeout.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -28,36 +28,37 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 pub(crate) const H2: &[&[u8]] = &[b"h2"];
 
 /// A channel over mTLS. It connects with the first call and again whenever the connection is lost; each connection
-/// is made with the certificate and the bundle of its moment. A call fails with `UNAVAILABLE` while there is none.
+/// is made with the certificate and the bundle of its moment, and to an address that the name has at that moment. A call
+/// fails with `UNAVAILABLE` while there is none.
 ///
 /// # Panics
 /// Outside of a tokio runtime.
-pub fn connect(identity: &Identity, addr: SocketAddr, expected: ExpectedServer) -> Channel {
-    dial(addr, identity.mark(), identity.client_config(expected, H2))
+pub fn connect(identity: &Identity, to: impl Into<Way>, expected: ExpectedServer) -> Channel {
+    dial(to.into(), identity.mark(), identity.client_config(expected, H2))
 }
 
-pub(crate) fn dial(addr: SocketAddr, mark: Option<u32>, config: Arc<ClientConfig>) -> Channel {
+pub(crate) fn dial(way: Way, mark: Option<u32>, config: Arc<ClientConfig>) -> Channel {
     // Scheme `http`, because it is this connector and not tonic that speaks TLS.
-    Endpoint::from_shared(format!("http://{addr}"))
-        .expect("a socket address is a valid authority")
+    Endpoint::from_shared(format!("http://{}", way.authority()))
+        .expect("an address or a name with a port is a valid authority")
         .connect_timeout(CONNECT_DEADLINE)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true)
-        .connect_with_connector_lazy(Dial { addr, mark, connector: TlsConnector::from(config) })
+        .connect_with_connector_lazy(Dial { way, mark, connector: TlsConnector::from(config) })
 }
 
-/// Connects to one address and shakes hands.
+/// Opens the way and shakes hands.
 struct Dial {
-    addr: SocketAddr,
+    way: Way,
     mark: Option<u32>,
     connector: TlsConnector,
 }
 
-type Dialled = Pin<Box<dyn Future<Output = Result<TokioIo<TlsStream<TcpStream>>, DialError>> + Send>>;
+type Dialled = Pin<Box<dyn Future<Output = Result<TokioIo<TlsStream<Bytes>>, DialError>> + Send>>;
 
 impl Service<Uri> for Dial {
-    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Response = TokioIo<TlsStream<Bytes>>;
     type Error = DialError;
     type Future = Dialled;
 
@@ -66,37 +67,50 @@ impl Service<Uri> for Dial {
     }
 
     fn call(&mut self, _uri: Uri) -> Self::Future {
-        let (addr, mark, connector) = (self.addr, self.mark, self.connector.clone());
+        let (way, mark, connector) = (self.way.clone(), self.mark, self.connector.clone());
         Box::pin(async move {
-            let stream = mesh_lifecycle::dial::tcp(addr, mark)
-                .await
-                .map_err(|source| DialError::Connect { addr, source })?;
+            let stream = open(&way, mark).await?;
+            let name = way.server_name();
+            let stream = connector.connect(name, stream).await;
+            Ok(TokioIo::new(stream.map_err(|source| DialError::Tls { peer: way.to_string(), source })?))
+        })
+    }
+}
+
+async fn open(way: &Way, mark: Option<u32>) -> Result<Bytes, DialError> {
+    match way {
+        Way::Tcp(target) => {
+            let until = Instant::now() + CONNECT_DEADLINE;
+            let stream = mesh_reach::tcp(target, &Resolver::marked(mark), until).await?;
             // Small messages must not wait for each other; without it the channel works too.
             let _ = stream.set_nodelay(true);
-            let name = ServerName::IpAddress(addr.ip().into());
-            let stream =
-                connector.connect(name, stream).await.map_err(|source| DialError::Tls { addr, source })?;
-            Ok(TokioIo::new(stream))
-        })
+            Ok(Box::new(stream))
+        }
+        Way::Through(tunnel) => {
+            tunnel.open().await.map_err(|source| DialError::Tunnel { peer: tunnel.to_string(), source })
+        }
     }
 }
 
 /// Why there is no connection; found in the sources of tonic's `Status`.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
-    /// Nobody answers there.
-    #[error("cannot connect to {addr}")]
-    Connect {
+    /// There is no such name, or nobody answers there.
+    #[error(transparent)]
+    Reach(#[from] mesh_reach::DialError),
+    /// There is no way there.
+    #[error("cannot reach {peer}")]
+    Tunnel {
         /// Where.
-        addr: SocketAddr,
-        /// What the kernel says.
+        peer: String,
+        /// What the tunnel says.
         source: std::io::Error,
     },
     /// Somebody answers whom this process does not trust, or who does not trust it.
-    #[error("the TLS handshake with {addr} failed")]
+    #[error("the TLS handshake with {peer} failed")]
     Tls {
         /// Where.
-        addr: SocketAddr,
+        peer: String,
         /// What rustls says.
         source: std::io::Error,
     },

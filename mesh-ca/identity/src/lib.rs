@@ -24,6 +24,7 @@ mod sessions;
 mod svid;
 mod tls;
 mod verify;
+mod way;
 
 pub use bundle::{InvalidBundle, TrustBundle};
 pub use identity::{BundleChange, ExpectedServer, Identity, Renewals};
@@ -32,6 +33,7 @@ pub use obtain::{Credential, ObtainConfig, ObtainError, obtain};
 pub use peer::{PeerIdentityError, peer_identity_error, peer_spiffe_id};
 pub use svid::{InvalidSvid, Svid};
 pub use tls::{ClientAuth, server_name};
+pub use way::{Bytes, Duplex, Opening, Tunnel, Way};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +18,13 @@ use crate::identity::Identity;
 use crate::renewal;
 use crate::svid::InvalidSvid;
 use crate::tls::bootstrap_config;
+use crate::way::Way;
 use crate::well_known;
 
 /// Waits between attempts while the CA is away: short at first, because it usually starts at the same time.
 const WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// Between two looks for a file.
+const LOOK: Duration = Duration::from_millis(250);
 /// Largest file that is read as roots or as a credential.
 const MAX_FILE: u64 = 256 * 1024;
 
@@ -30,7 +32,7 @@ const MAX_FILE: u64 = 256 * 1024;
 #[derive(Debug, Clone)]
 pub struct ObtainConfig {
     /// Where the CA listens.
-    pub ca: SocketAddr,
+    pub ca: Way,
     /// PEM file with the roots that the CA's own certificate must lead to: the pinned trust.
     pub ca_roots: PathBuf,
     /// What proves who this is.
@@ -41,6 +43,23 @@ pub struct ObtainConfig {
     pub ttl: Option<Duration>,
     /// `SO_MARK` of the sockets that carry control traffic, so that traffic capture leaves them alone.
     pub mark: Option<u32>,
+    /// How long files that are not there yet are waited for: whoever starts this process may still be writing them.
+    pub patience: Duration,
+}
+
+impl ObtainConfig {
+    /// With the defaults for all the rest: files must be there.
+    pub fn new(ca: impl Into<Way>, ca_roots: PathBuf, credential: Credential) -> Self {
+        Self {
+            ca: ca.into(),
+            ca_roots,
+            credential,
+            ca_identity: None,
+            ttl: None,
+            mark: None,
+            patience: Duration::ZERO,
+        }
+    }
 }
 
 /// What proves to the CA who this is.
@@ -92,10 +111,14 @@ impl std::fmt::Debug for Credential {
 /// logs why when the reason changes; a definite refusal is an error at once. From then on the certificate is renewed
 /// at half of its life, and the trust bundle followed, on `tasks`.
 pub async fn obtain(cfg: ObtainConfig, tasks: &Tasks) -> Result<Identity, ObtainError> {
+    let stop = tasks.token();
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = files(&cfg) => {}
+    }
     let pinned = roots(&cfg.ca_roots)?;
     let ca_id = cfg.ca_identity.clone().unwrap_or_else(|| well_known::ca(pinned.trust_domain()));
     let attest = Attest { cfg: Arc::new(cfg), ca_id, pinned };
-    let stop = tasks.token();
     let mut backoff = Backoff::new(WAIT.0, WAIT.1);
     let mut said = None;
     let issued = loop {
@@ -104,13 +127,13 @@ pub async fn obtain(cfg: ObtainConfig, tasks: &Tasks) -> Result<Identity, Obtain
             Err(AttestError::Unreachable(reason)) => reason,
             Err(AttestError::Final(error)) => return Err(error),
         };
-        let ca = attest.cfg.ca;
+        let ca = &attest.cfg.ca;
         if said.as_ref() != Some(&reason) {
             tracing::warn!(%ca, reason, "cannot reach the CA for a certificate, trying again");
             said = Some(reason.clone());
         }
         tokio::select! {
-            () = stop.cancelled() => return Err(ObtainError::Unreachable { ca, reason }),
+            () = stop.cancelled() => return Err(ObtainError::Unreachable { ca: ca.to_string(), reason }),
             () = tokio::time::sleep(backoff.next()) => {}
         }
     };
@@ -120,6 +143,39 @@ pub async fn obtain(cfg: ObtainConfig, tasks: &Tasks) -> Result<Identity, Obtain
     tracing::info!(id = %svid.spiffe_id, serial = svid.serial, not_after = svid.not_after, "certificate obtained");
     renewal::spawn(&identity, attest, tasks);
     Ok(identity)
+}
+
+/// Waits until the files are there, but not longer than the configuration allows: what is missing then is an error of those
+/// who read it.
+async fn files(cfg: &ObtainConfig) {
+    let credential = match &cfg.credential {
+        Credential::JoinToken(_) => None,
+        Credential::JoinTokenFile(path) | Credential::JwtFile(path) => Some((cfg.credential.what(), path)),
+    };
+    let until = tokio::time::Instant::now() + cfg.patience;
+    for (what, path) in [("roots of the CA", &cfg.ca_roots)].into_iter().chain(credential) {
+        let mut said = false;
+        while !is_written(path) && tokio::time::Instant::now() < until {
+            if !said {
+                tracing::warn!(
+                    file = %path.display(), seconds = cfg.patience.as_secs(), "the {what} are not there yet, waiting"
+                );
+                said = true;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        if said && is_written(path) {
+            tracing::info!(file = %path.display(), "the {what} are there");
+        }
+    }
+}
+
+/// Anything but a file that is missing or empty; what else is wrong with it is said by who reads it.
+fn is_written(path: &Path) -> bool {
+    match fs::metadata(path) {
+        Ok(metadata) => metadata.len() > 0,
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
 }
 
 fn roots(path: &Path) -> Result<TrustBundle, ObtainError> {
@@ -157,9 +213,9 @@ impl Attest {
     pub(crate) async fn issue(&self) -> Result<Issued, AttestError> {
         let proof = self.cfg.credential.proof().map_err(AttestError::Final)?;
         let config = bootstrap_config(self.pinned.clone(), self.ca_id.clone(), H2);
-        let channel = dial(self.cfg.ca, self.cfg.mark, Arc::new(config));
+        let channel = dial(self.cfg.ca.clone(), self.cfg.mark, Arc::new(config));
         let refused = |code, message| ObtainError::Refused {
-            ca: self.cfg.ca,
+            ca: self.cfg.ca.to_string(),
             what: self.cfg.credential.what(),
             code,
             message,
@@ -207,7 +263,7 @@ pub enum ObtainError {
     #[error("the CA at {ca} refused the {what}: {message}")]
     Refused {
         /// Where the CA listens.
-        ca: SocketAddr,
+        ca: String,
         /// Join token or JWT.
         what: &'static str,
         /// The kind of refusal.
@@ -219,7 +275,7 @@ pub enum ObtainError {
     #[error("the CA at {ca} was not reached: {reason}")]
     Unreachable {
         /// Where the CA should listen.
-        ca: SocketAddr,
+        ca: String,
         /// What the last attempt met.
         reason: String,
     },

@@ -84,7 +84,7 @@ async fn renew(identity: &Identity, attest: &Attest) -> Result<(), String> {
     let issued = if unix_now() < identity.svid().not_after {
         // A new connection each time: the CA must see the certificate of now.
         let expected = ExpectedServer::Exactly(attest.ca_id.clone());
-        let channel = channel::connect(identity, attest.cfg.ca, expected);
+        let channel = channel::connect(identity, attest.cfg.ca.clone(), expected);
         ca_client::issue(channel, Proof::Certificate, attest.cfg.ttl).await.map_err(|error| text(&error))?
     } else {
         attest.issue().await.map_err(|error| match error {
@@ -109,7 +109,7 @@ async fn follow_for_ever(identity: Identity, attest: Arc<Attest>) {
     let mut backoff = Backoff::new(FOLLOW_WAIT.0, FOLLOW_WAIT.1);
     loop {
         let expected = ExpectedServer::Exactly(attest.ca_id.clone());
-        let channel = channel::connect(&identity, attest.cfg.ca, expected);
+        let channel = channel::connect(&identity, attest.cfg.ca.clone(), expected);
         if let Err(error) = follow(&identity, channel, &mut backoff).await {
             tracing::debug!(reason = text(&error), "trust bundle not followed for now, trying again");
         }

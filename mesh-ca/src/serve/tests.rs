@@ -48,7 +48,7 @@ impl Place {
     }
 
     fn ask(&self, ca: SocketAddr, credential: Credential) -> ObtainConfig {
-        ObtainConfig { ca, ca_roots: self.roots(), credential, ca_identity: None, ttl: None, mark: None }
+        ObtainConfig::new(ca, self.roots(), credential)
     }
 
     async fn token(&self) -> String {

@@ -52,14 +52,7 @@ impl Inspect {
     pub(crate) async fn connect(mesh: &MeshState, tasks: &Tasks) -> Result<Self, InspectError> {
         let token = create_join_token(&mesh.ca.admin_socket, SYSTEM_NAMESPACE, SERVICE_ACCOUNT, None).await?;
         let trust_domain = TrustDomain::new(&mesh.trust_domain).map_err(InspectError::TrustDomain)?;
-        let config = ObtainConfig {
-            ca: mesh.ca.address,
-            ca_roots: mesh.root_pem.clone(),
-            credential: Credential::JoinToken(token),
-            ca_identity: None,
-            ttl: None,
-            mark: None,
-        };
+        let config = ObtainConfig::new(mesh.ca.address, mesh.root_pem.clone(), Credential::JoinToken(token));
         let identity = tokio::time::timeout(DEADLINE, obtain(config, tasks)).await;
         let identity = identity.map_err(|_| InspectError::NoIdentity)?.map_err(InspectError::Identity)?;
         let expected = ExpectedServer::Exactly(well_known::controller(&trust_domain));

@@ -1,8 +1,8 @@
 //! The control side of telemetry: takes the workers' deltas, sums them, and offers the sums to scrapes and reports.
 //! It must not know what a series means.
 
+use mesh_reach::HostPort;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub struct ReportConfig {
     /// Who reports; its certificate opens the stream.
     pub identity: Identity,
     /// The controller.
-    pub controller: SocketAddr,
+    pub controller: HostPort,
     /// As in the configuration stream.
     pub node: ProxyId,
     /// Whether this proxy is ready is part of its state.
@@ -78,8 +78,9 @@ pub struct ReportConfig {
 
 impl ReportConfig {
     /// With the usual intervals.
-    pub fn new(identity: Identity, controller: SocketAddr, node: ProxyId, ready: Ready) -> Self {
+    pub fn new(identity: Identity, controller: impl Into<HostPort>, node: ProxyId, ready: Ready) -> Self {
         let (interval, state_interval) = (Duration::from_secs(1), Duration::from_secs(5));
+        let controller = controller.into();
         Self { identity, controller, node, ready, interval, state_interval }
     }
 }

@@ -52,7 +52,7 @@ enum Ended {
 pub(super) async fn run(shared: Arc<Shared>, config: ReportConfig, token: CancellationToken) {
     let trust_domain = config.identity.svid().spiffe_id.trust_domain().clone();
     let server = ExpectedServer::Exactly(well_known::controller(&trust_domain));
-    let channel = channel::connect(&config.identity, config.controller, server);
+    let channel = channel::connect(&config.identity, config.controller.clone(), server);
     let mut reporter = Reporter { shared, config, token, outbox: Outbox::default(), told: None };
     let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
     loop {

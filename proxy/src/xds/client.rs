@@ -2,7 +2,6 @@
 //! another ([`super::session`]). It must not know requests of applications.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use mesh_lifecycle::{Backoff, CancellationToken, Gate, Tasks};
 use mesh_model::address::Sought;
 use mesh_model::name::ServiceName;
 use mesh_proto::config::v1::{ProxyId, Update};
+use mesh_reach::HostPort;
 use tokio::sync::{mpsc, watch};
 
 use super::discovery::{Discovery, Wish};
@@ -25,7 +25,7 @@ pub struct ClientConfig {
     /// Whose certificate opens the stream. Its trust domain's controller is the only server that is talked to.
     pub identity: Identity,
     /// The controller.
-    pub controller: SocketAddr,
+    pub controller: HostPort,
     /// Which proxy this is.
     pub node: ProxyId,
 }
@@ -134,7 +134,7 @@ impl Client {
     async fn run(mut self, token: CancellationToken) {
         let trust_domain = self.config.identity.svid().spiffe_id.trust_domain().clone();
         let server = ExpectedServer::Exactly(well_known::controller(&trust_domain));
-        let channel = channel::connect(&self.config.identity, self.config.controller, server);
+        let channel = channel::connect(&self.config.identity, self.config.controller.clone(), server);
         let mut backoff = Backoff::new(MIN_BACKOFF, self.tuning.max_backoff);
         loop {
             let ended = tokio::select! {
@@ -261,7 +261,7 @@ impl Client {
 
     /// The controller has said something. Said once.
     pub(super) fn here(&mut self) {
-        let controller = self.config.controller;
+        let controller = &self.config.controller;
         match self.reach {
             Reach::Here => return,
             Reach::NotYet => tracing::info!(%controller, "connected to the controller"),
@@ -276,7 +276,7 @@ impl Client {
     /// There is no stream. Said once, not for every attempt.
     fn away(&mut self, ended: &Ended) {
         self.status.connected(Connection::Down);
-        let controller = self.config.controller;
+        let controller = &self.config.controller;
         match self.reach {
             Reach::Away(_) => {
                 tracing::debug!(%controller, reason = %ended, "the controller is still away");

@@ -38,7 +38,7 @@ fn proxy(ca: &TestCa, controller: SocketAddr) -> Proxy {
 fn tuned(ca: &TestCa, controller: SocketAddr, tuning: Tuning) -> Proxy {
     let node =
         ProxyId { namespace: "shop".to_owned(), workload: "front".to_owned(), instance: "1".to_owned() };
-    let config = ClientConfig { identity: ca.identity("shop", "front"), controller, node };
+    let config = ClientConfig { identity: ca.identity("shop", "front"), controller: controller.into(), node };
     let (tasks, ready) = (Tasks::new(), Ready::new());
     let discovery = spawn_tuned(config, ready.gate("configuration"), &tasks, tuning);
     Proxy { discovery, ready, _tasks: tasks }

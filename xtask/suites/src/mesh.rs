@@ -108,14 +108,11 @@ impl Mesh {
 
     /// An identity of this mesh, as any workload gets it.
     pub(crate) async fn member(&self, account: &str, tasks: &Tasks) -> Result<Identity> {
-        let wanted = ObtainConfig {
-            ca: self.ca,
-            ca_roots: self.roots.clone(),
-            credential: Credential::JoinTokenFile(self.token(NAMESPACE, account)?),
-            ca_identity: None,
-            ttl: None,
-            mark: None,
-        };
+        let wanted = ObtainConfig::new(
+            self.ca,
+            self.roots.clone(),
+            Credential::JoinTokenFile(self.token(NAMESPACE, account)?),
+        );
         Box::pin(obtain(wanted, tasks)).await.context("get a certificate")
     }
 
@@ -171,14 +168,11 @@ pub(crate) async fn join(
     };
     let folder = tempfile::Builder::new().prefix("mesh-suites").tempdir().context("make a folder")?;
     let socket = PathBuf::from(field("/ca/admin_socket")?);
-    let wanted = ObtainConfig {
-        ca: field("/ca/address")?.parse().context("read the authority's address")?,
-        ca_roots: field("/root_pem")?.into(),
-        credential: Credential::JoinTokenFile(token(program, &socket, folder.path(), (namespace, "suites"))?),
-        ca_identity: None,
-        ttl: None,
-        mark: None,
-    };
+    let wanted = ObtainConfig::new(
+        field("/ca/address")?.parse::<SocketAddr>().context("read the authority's address")?,
+        field("/root_pem")?.into(),
+        Credential::JoinTokenFile(token(program, &socket, folder.path(), (namespace, "suites"))?),
+    );
     let identity = Box::pin(obtain(wanted, tasks)).await.context("get a certificate")?;
     Ok((identity, TrustDomain::new(field("/trust_domain")?)?))
 }

@@ -115,13 +115,8 @@ async fn roots_and_credentials_that_cannot_be_read_are_errors_at_once() {
         path
     };
     let (roots, empty) = (file("root.pem", &ca.roots_pem()), file("empty", " \n"));
-    let config = |ca_roots: &std::path::Path, credential| crate::ObtainConfig {
-        ca: (Ipv4Addr::LOCALHOST, 1).into(),
-        ca_roots: ca_roots.to_owned(),
-        credential,
-        ca_identity: None,
-        ttl: None,
-        mark: None,
+    let config = |ca_roots: &std::path::Path, credential| {
+        crate::ObtainConfig::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), ca_roots.to_owned(), credential)
     };
     let token = || crate::Credential::JoinToken("x".into());
     let tasks = Tasks::new();
@@ -144,14 +139,7 @@ async fn a_ca_that_is_away_is_waited_for_until_the_process_ends() {
     std::fs::write(&roots, TestCa::new("mesh.test").roots_pem()).unwrap();
     let gone = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
     let credential = crate::Credential::JoinToken("x".into());
-    let config = crate::ObtainConfig {
-        ca: gone,
-        ca_roots: roots,
-        credential,
-        ca_identity: None,
-        ttl: None,
-        mark: None,
-    };
+    let config = crate::ObtainConfig::new(gone, roots, credential);
     let tasks = Tasks::new();
     let (error, _) = tokio::join!(obtain(config, &tasks), async {
         tokio::time::sleep(Duration::from_millis(100)).await;

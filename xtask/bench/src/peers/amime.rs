@@ -192,14 +192,7 @@ impl<'a> Mesh<'a> {
     /// The server side's mesh port, and how a member of the mesh connects to it.
     pub(crate) async fn member(&self, tasks: &Tasks) -> Result<(SocketAddr, Arc<ClientConfig>)> {
         let token = self.token(NAMESPACE, "prober")?;
-        let wanted = ObtainConfig {
-            ca: self.ca,
-            ca_roots: self.roots.clone(),
-            credential: Credential::JoinTokenFile(token),
-            ca_identity: None,
-            ttl: None,
-            mark: None,
-        };
+        let wanted = ObtainConfig::new(self.ca, self.roots.clone(), Credential::JoinTokenFile(token));
         let identity = Box::pin(obtain(wanted, tasks)).await.context("get a certificate")?;
         let server = SpiffeId::new(TrustDomain::new(TRUST_DOMAIN)?, NAMESPACE, "vault")?;
         Ok((self.mesh.h1, identity.client_config(ExpectedServer::Exactly(server), &[b"amime/h1"])))
