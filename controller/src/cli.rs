@@ -40,6 +40,13 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Write the reference page of a pod's annotations.
+    #[command(hide = true)]
+    Annotations {
+        /// The folder to write to.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 /// Arguments of `serve`.
@@ -110,6 +117,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Serve(args) => serve(*args),
         Command::Crds { out } => write_crds(&out),
+        Command::Annotations { out } => write_annotations(&out),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -183,6 +191,13 @@ async fn serve_until_stopped(args: ServeArgs) -> anyhow::Result<()> {
 fn mesh_namespace() -> String {
     let own = std::env::var("POD_NAMESPACE").ok().filter(|name| !name.is_empty());
     own.unwrap_or_else(|| "amime-system".to_owned())
+}
+
+fn write_annotations(out: &std::path::Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    let path = out.join("annotations.md");
+    std::fs::write(&path, mesh_inject::annotations::page())
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn write_crds(out: &std::path::Path) -> anyhow::Result<()> {

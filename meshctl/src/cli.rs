@@ -9,7 +9,7 @@ use mesh_lifecycle::log::Format as LogFormat;
 use mesh_lifecycle::tasks::Tasks;
 
 use crate::commands::{
-    Outcome, certs, demo, error, explain, install, local, run, stat, sync, top, trace, up, version,
+    Outcome, certs, demo, error, explain, inject, install, local, run, stat, sync, top, trace, up, version,
 };
 use crate::{output, parts};
 
@@ -61,6 +61,10 @@ enum Command {
     Sync(sync::Args),
     /// Show what the mesh would do with a request, and which object and field says so
     Explain(explain::Args),
+    /// Put workloads in files into the mesh, for `kubectl apply`
+    Inject(inject::InjectArgs),
+    /// Take workloads in files out of the mesh
+    Uninject(inject::UninjectArgs),
     /// Explain a failure code of the mesh; without one, list all
     Error(error::Args),
     /// Show the versions of this program, the controller and the sidecars
@@ -135,6 +139,8 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Certs(args) => certs::run(args, mesh, tasks).await,
         Command::Sync(args) => sync::run(args, mesh, tasks).await,
         Command::Explain(args) => explain::run(&args, mesh),
+        Command::Inject(args) => inject::inject(&args),
+        Command::Uninject(args) => inject::uninject(&args),
         Command::Error(args) => error::run(&args),
         Command::Version(args) => version::run(args, mesh, tasks).await,
         Command::Completions { shell } => {

@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod error;
 pub(crate) mod explain;
 mod foreground;
+pub(crate) mod inject;
 pub(crate) mod install;
 pub(crate) mod local;
 pub(crate) mod run;

@@ -22,6 +22,7 @@ use percent_encoding::percent_decode_str;
 use prometheus_client::registry::Registry;
 
 use crate::dns::Dns;
+use crate::probes::{self, Probes};
 use crate::state::Standings;
 use crate::telemetry::Hub;
 use crate::xds::Discovery;
@@ -81,9 +82,19 @@ pub fn bind_loopback(address: SocketAddr) -> Result<TcpListener, AdminError> {
     Ok(bind::tcp(address, ReusePort::No)?)
 }
 
-/// Serves `/livez`, `/readyz` and `/metrics`.
-pub fn spawn_metrics(listener: TcpListener, ready: Ready, registry: Arc<Registry>, tasks: &Tasks) {
-    serve("metrics server", listener, AdminState::new(ready, registry), tasks);
+/// Serves `/livez`, `/readyz`, `/metrics` and the application's probes.
+pub fn spawn_metrics(
+    listener: TcpListener,
+    ready: Ready,
+    registry: Arc<Registry>,
+    probes: Probes,
+    tasks: &Tasks,
+) {
+    let state = AdminState::new(ready, registry).below(probes::PATH, move |name| {
+        let (probes, name) = (probes.clone(), name.to_owned());
+        async move { probes.answer(&name).await }
+    });
+    serve("metrics server", listener, state, tasks);
 }
 
 /// Serves the admin port; the listener comes from [`bind_loopback`].

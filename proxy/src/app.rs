@@ -214,7 +214,8 @@ impl Root {
     fn early_metrics(&self, bound: &mut Bound) -> Tasks {
         let early = Tasks::new();
         if let Some(listener) = bound.metrics.as_ref().and_then(|listener| listener.try_clone().ok()) {
-            admin::spawn_metrics(listener, self.ready.clone(), Arc::new(Registry::default()), &early);
+            let (ready, registry) = (self.ready.clone(), Arc::new(Registry::default()));
+            admin::spawn_metrics(listener, ready, registry, self.config.probes.clone(), &early);
         }
         early
     }
@@ -270,7 +271,8 @@ impl Root {
     fn serve_admin(&self, bound: &mut Bound, identity: &Identity, discovery: &Discovery, dns: &Dns) {
         let registry = admin::registry(&self.telemetry.hub, discovery, identity, dns);
         if let Some(listener) = bound.metrics.take() {
-            admin::spawn_metrics(listener, self.ready.clone(), Arc::clone(&registry), &self.tasks);
+            let (ready, probes) = (self.ready.clone(), self.config.probes.clone());
+            admin::spawn_metrics(listener, ready, Arc::clone(&registry), probes, &self.tasks);
         }
         if let Some(listener) = bound.admin.take() {
             let drain = self.drain.clone();

@@ -20,6 +20,7 @@ use crate::config::{
     self, Capture, Config, Control, Dns, InboundListener, Network, Original, OutboundListener,
 };
 use crate::net;
+use crate::probes::{InvalidProbes, Probes};
 
 /// The data plane of the mesh.
 #[derive(Debug, Parser)]
@@ -215,6 +216,7 @@ impl Sidecar {
             forward_mark: self.forward_mark,
             admin: self.admin,
             metrics: self.metrics,
+            probes: probes()?,
             network_of: self.network_of,
             dns,
             workers: usize::from(self.workers),
@@ -226,6 +228,11 @@ impl Sidecar {
             Control { controller: self.controller, ca: self.ca, ca_roots: self.ca_roots, credential },
         ))
     }
+}
+
+fn probes() -> Result<Probes, InvalidProbes> {
+    let (table, address) = config::probes();
+    table.map_or_else(|| Ok(Probes::default()), |table| Probes::read(&table, address))
 }
 
 fn inbound(text: &str) -> Result<InboundListener, String> {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use mesh_reach::HostPort;
 
+use crate::probes::Probes;
+
 /// Everything a proxy is told at its start.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -30,8 +32,10 @@ pub struct Config {
     pub forward_mark: Option<u32>,
     /// Configuration dump and drain; loopback only.
     pub admin: Option<SocketAddr>,
-    /// Metrics and readiness.
+    /// Metrics, readiness, and the application's probes.
     pub metrics: Option<SocketAddr>,
+    /// Probes of the application that are carried out when the metrics port is asked for them.
+    pub probes: Probes,
     /// A process in whose network namespace the application runs, when it is not ours.
     pub network_of: Option<u32>,
     /// Names, for the application and for this proxy's own dialling.
@@ -61,6 +65,7 @@ impl Config {
             forward_mark: None,
             admin: None,
             metrics: None,
+            probes: Probes::default(),
             network_of: None,
             dns: Dns::default(),
             workers: 1,
@@ -92,6 +97,12 @@ pub fn join_token() -> Option<String> {
         .ok()
         .map(|token| token.trim().to_owned())
         .filter(|token| !token.is_empty())
+}
+
+/// The environment's table of probes, if there is one, and the address of this workload.
+pub fn probes() -> (Option<String>, Option<IpAddr>) {
+    let text = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+    (text("MESH_PROBES"), text("POD_IP").and_then(|address| address.parse().ok()))
 }
 
 /// A mesh port and the application behind it.

@@ -25,5 +25,6 @@ pub mod xds;
 
 pub mod config;
 pub mod detect;
+pub mod probes;
 pub mod state;
 pub mod trace;

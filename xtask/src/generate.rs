@@ -3,6 +3,7 @@
 //! Each part fills a folder of its own; what is compared and what is written is the same tree. Knows nothing of what
 //! the parts mean.
 
+mod annotations;
 mod crds;
 mod errors;
 mod help;
@@ -37,6 +38,8 @@ pub(crate) enum Part {
     Cli,
     /// The reference page of failure codes.
     Errors,
+    /// The reference page of a pod's annotations.
+    Annotations,
 }
 
 /// What to generate, how, and with whose programs.
@@ -95,6 +98,10 @@ impl Part {
                 errors::generate(&program("meshctl")?, out)?;
                 Ok("docs/reference")
             }
+            Self::Annotations => {
+                annotations::generate(&program("mesh-controller")?, out)?;
+                Ok("docs/reference")
+            }
         }
     }
 
@@ -102,7 +109,7 @@ impl Part {
     fn owns(self) -> tree::Owns {
         match self {
             Self::Protobuf | Self::Crds => tree::Owns::Folder,
-            Self::Cli | Self::Errors => tree::Owns::Files,
+            Self::Cli | Self::Errors | Self::Annotations => tree::Owns::Files,
         }
     }
 }

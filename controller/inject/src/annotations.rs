@@ -149,7 +149,7 @@ pub const ANNOTATIONS: &[Annotation] = &[
         name: "amime.io/workers",
         value: "1 to 64",
         setting: "workers",
-        about: "Worker threads of the sidecar. One carries tens of thousands of requests a second.",
+        about: "Worker threads of the sidecar.",
         read: |text, to| read::number(text, 1, 64).map(|workers| to.workers = workers),
     },
     Annotation {

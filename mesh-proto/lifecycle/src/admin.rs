@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::fmt::{self, Write};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -43,6 +44,7 @@ pub struct AdminState {
     ready: Ready,
     registry: Arc<Registry>,
     routes: Arc<Vec<Route>>,
+    below: Arc<Vec<Below>>,
     counters: Arc<Counters>,
     max_connections: usize,
 }
@@ -59,6 +61,14 @@ struct Route {
     method: Method,
     path: &'static str,
     handler: Box<Handler>,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// Everything below a path.
+struct Below {
+    prefix: &'static str,
+    handler: Box<dyn Fn(&str) -> Answering + Send + Sync>,
 }
 
 /// What a route of a daemon sees of a request; there is no body.
@@ -102,7 +112,8 @@ impl AdminState {
     /// With the three standard routes.
     pub fn new(ready: Ready, registry: Arc<Registry>) -> Self {
         let counters = Arc::default();
-        Self { ready, registry, routes: Arc::default(), counters, max_connections: MAX_CONNECTIONS }
+        let max_connections = MAX_CONNECTIONS;
+        Self { ready, registry, routes: Arc::default(), below: Arc::default(), counters, max_connections }
     }
 
     /// Adds a route for exactly `path`. The handler runs on the server's runtime and must not block.
@@ -121,6 +132,20 @@ impl AdminState {
         Self { routes, ..self }
     }
 
+    /// Adds a route for `GET` of everything that begins with `prefix`. The handler gets what follows it, and may take its time: it has
+    /// its own deadline and bounds.
+    pub fn below<F>(self, prefix: &'static str, handler: impl Fn(&str) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let mut below = self.below;
+        match Arc::get_mut(&mut below) {
+            Some(list) => list.push(Below { prefix, handler: Box::new(move |rest| Box::pin(handler(rest))) }),
+            None => tracing::error!(prefix, "admin route added after the state was shared, ignored"),
+        }
+        Self { below, ..self }
+    }
+
     /// Bounds the connections at once; the default is 64.
     pub fn max_connections(self, max_connections: usize) -> Self {
         Self { max_connections: max_connections.max(1), ..self }
@@ -129,6 +154,12 @@ impl AdminState {
     /// How often accepting had to wait because the bound was reached.
     pub fn times_full(&self) -> u64 {
         self.counters.full.load(Ordering::Relaxed)
+    }
+
+    /// The answer of a route that may take its time; `None`: there is none for this.
+    fn answer_slowly(&self, method: &Method, path: &str) -> Option<Answering> {
+        let found = |below: &Below| path.strip_prefix(below.prefix).map(|rest| (below.handler)(rest));
+        (*method == Method::GET).then(|| self.below.iter().find_map(found)).flatten()
     }
 
     fn answer(&self, method: &Method, request: &AdminRequest<'_>) -> Answer {
@@ -153,6 +184,9 @@ impl AdminState {
         let mut body = "not found; there are:\nGET /livez\nGET /readyz\nGET /metrics\n".to_owned();
         for route in self.routes.iter() {
             let _ = writeln!(body, "{} {}", route.method, route.path);
+        }
+        for below in self.below.iter() {
+            let _ = writeln!(body, "GET {}…", below.prefix);
         }
         Answer::text(body).with_status(StatusCode::NOT_FOUND)
     }
@@ -226,9 +260,15 @@ pub async fn serve(listener: std::net::TcpListener, state: AdminState, tasks: Ta
 
 async fn connection(stream: TcpStream, state: AdminState) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let uri = request.uri();
-        let answer = state.answer(request.method(), &AdminRequest { path: uri.path(), query: uri.query() });
-        std::future::ready(Ok::<_, Infallible>(response(answer)))
+        let state = state.clone();
+        async move {
+            let (method, uri) = (request.method(), request.uri());
+            let answer = match state.answer_slowly(method, uri.path()) {
+                Some(answering) => answering.await,
+                None => state.answer(method, &AdminRequest { path: uri.path(), query: uri.query() }),
+            };
+            Ok::<_, Infallible>(response(answer))
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

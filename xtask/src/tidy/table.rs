@@ -72,6 +72,7 @@ pub(super) const PACKAGES: &[Package] = &[
             &["net", "state"],
             &["detect", "trace"],
             &["config"],
+            &["probes"],
         ],
         also: &[],
     },
@@ -254,7 +255,12 @@ pub(super) const DOORS: &[Door] = &[
         open: &[],
         why: "INV-1: the model performs no I/O and knows no wire format",
     },
-    Door { package: "proxy", guarded: WIRE, open: &["xds", "telemetry", "state", "app"], why: WIRE_WHY },
+    Door {
+        package: "proxy",
+        guarded: WIRE,
+        open: &["xds", "telemetry", "state", "app", "probes::grpc"],
+        why: WIRE_WHY,
+    },
     Door {
         package: "controller",
         guarded: WIRE,
