@@ -1,5 +1,6 @@
 //! Root and issuer, and what they sign. It must not know who asks or why: it gets a key, an identity and a lifetime.
 
+mod keys;
 mod template;
 mod validate;
 
@@ -18,6 +19,9 @@ use crate::csr::Csr;
 use crate::state::{Secrecy, StateDir, StateError};
 use template::{DAY, Serial};
 
+pub use keys::BadKeys;
+pub(crate) use keys::Keys;
+
 const ROOT_KEY: &str = "root.key";
 /// The file that members pin.
 pub(crate) const ROOT_CERT: &str = "root.pem";
@@ -35,8 +39,10 @@ pub(crate) struct Authority {
     trust_domain: TrustDomain,
     root: Signer,
     issuer: RwLock<Arc<Signer>>,
-    /// `None`: in memory.
+    /// `None`: in memory, or in a store that somebody else keeps.
     dir: Option<Arc<StateDir>>,
+    /// Whether other replicas sign with the same keys: then an issuer is not made here alone.
+    is_shared: bool,
     /// Watched by every member; a rotation will send to it.
     bundle: watch::Sender<Arc<TrustBundle>>,
 }
@@ -74,7 +80,8 @@ impl Authority {
         // Generation 1 for the first root; rotation will count on.
         let bundle = TrustBundle::new(trust_domain.clone(), 1, vec![root.cert.clone()])?;
         let bundle = watch::Sender::new(Arc::new(bundle));
-        Ok(Self { trust_domain, root, issuer: RwLock::new(Arc::new(issuer)), dir, bundle })
+        let issuer = RwLock::new(Arc::new(issuer));
+        Ok(Self { trust_domain, root, issuer, dir, is_shared: false, bundle })
     }
 
     pub(crate) fn trust_domain(&self) -> &TrustDomain {
@@ -106,7 +113,7 @@ impl Authority {
 
     /// Replaces the issuer when it is time. Members need not be told: each chain brings its issuer.
     pub(crate) fn renew_issuer(&self, now: u64) -> Result<(), AuthorityError> {
-        if !issuer_is_due(self.issuer().not_after, now) {
+        if self.is_shared || !self.issuer_is_due(now) {
             return Ok(());
         }
         let issuer = new_issuer(&self.trust_domain, &self.root, self.dir.as_deref(), now)?;
@@ -187,13 +194,18 @@ fn new_issuer(
     dir: Option<&StateDir>,
     now: u64,
 ) -> Result<Signer, AuthorityError> {
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let params = template::issuer(trust_domain, now, root.not_after)?;
-    let cert = params.signed_by(&key, &root.issuer)?;
+    let pem = new_issuer_pem(trust_domain, root, now)?;
     if let Some(dir) = dir {
-        dir.write(ISSUER, &format!("{}{}", key.serialize_pem(), cert.pem()), Secrecy::Secret)?;
+        dir.write(ISSUER, &pem, Secrecy::Secret)?;
     }
-    Ok(Signer::new(params, key, cert.der().clone(), cert.pem()))
+    Signer::from_pem(&pem, &pem).map_err(|_| AuthorityError::Validation("a new issuer cannot be read back"))
+}
+
+/// Key and certificate of a new issuer, in one text.
+fn new_issuer_pem(trust_domain: &TrustDomain, root: &Signer, now: u64) -> Result<String, AuthorityError> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let cert = template::issuer(trust_domain, now, root.not_after)?.signed_by(&key, &root.issuer)?;
+    Ok(format!("{}{}", key.serialize_pem(), cert.pem()))
 }
 
 /// `None` when there is none that can still be used: then a new one does no harm.

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use mesh_identity::well_known;
 use mesh_lifecycle::{Shutdown, log, signal};
 use mesh_model::duration::{self, InvalidDuration};
 use mesh_model::spiffe::{InvalidSpiffeId, TrustDomain};
 
 use crate::admin_client::create_join_token;
-use crate::config::{Config, Oidc, State};
+use crate::config::{Cluster, Config, Oidc, State};
 use crate::serve;
 
 /// Running requests have this long at the end.
@@ -44,11 +45,20 @@ struct Serve {
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:15020")]
     metrics: SocketAddr,
     /// Unix socket of the administrator.
-    #[arg(long, value_name = "PATH")]
-    admin_socket: PathBuf,
+    #[arg(long, value_name = "PATH", required_unless_present = "kubernetes")]
+    admin_socket: Option<PathBuf>,
     /// Directory for root, issuer and join tokens; made with mode 0700.
-    #[arg(long, value_name = "DIR", required_unless_present = "in_memory", conflicts_with = "in_memory")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present_any = ["in_memory", "kubernetes"],
+        conflicts_with_all = ["in_memory", "kubernetes"]
+    )]
     state_dir: Option<PathBuf>,
+    /// Serve a cluster: root and issuer in Secret amime-ca-issuer, roots for members in ConfigMap amime-ca-roots, both in
+    /// $POD_NAMESPACE; members are proven by service account tokens for audience mesh-ca.
+    #[arg(long, conflicts_with_all = ["in_memory", "oidc_issuer"])]
+    kubernetes: bool,
     /// Keep everything in memory: each start is a new root.
     #[arg(long)]
     in_memory: bool,
@@ -125,7 +135,7 @@ fn work(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve(options) => {
             log::init("info", if options.log_json { log::Format::Json } else { log::Format::Text });
-            runtime.block_on(daemon(options.config()))
+            runtime.block_on(async { daemon(options.config().await?).await })
         }
         Command::Token(options) => {
             let Token { admin_socket, namespace, service_account, ttl } = options;
@@ -138,17 +148,26 @@ fn work(cli: Cli) -> anyhow::Result<()> {
 
 async fn daemon(config: Config) -> anyhow::Result<()> {
     let running = serve::start(config).await?;
-    signal::shutdown().await;
+    let ousted = running.ousted.clone();
+    tokio::select! {
+        () = signal::shutdown() => {}
+        () = ousted.cancelled() => {}
+    }
     match running.shutdown(DRAIN).await {
         Shutdown::Clean => tracing::info!("stopped"),
         Shutdown::Forced { left } => tracing::warn!(left, "stopped, some requests did not end in time"),
     }
+    anyhow::ensure!(!ousted.is_cancelled(), "the keys in the cluster are not those of this process any more");
     Ok(())
 }
 
 impl Serve {
-    fn config(self) -> Config {
-        let state = self.state_dir.map_or(State::InMemory, State::Dir);
+    async fn config(self) -> anyhow::Result<Config> {
+        let state = match self.state_dir {
+            _ if self.kubernetes => State::Cluster(cluster().await?),
+            Some(dir) => State::Dir(dir),
+            None => State::InMemory,
+        };
         let oidc = match (self.oidc_issuer, self.oidc_jwks, self.oidc_audience) {
             (Some(issuer), Some(jwks), Some(audience)) => {
                 Some(Oidc { issuer, audience, jwks, jwks_roots: self.oidc_jwks_roots })
@@ -156,7 +175,7 @@ impl Serve {
             // clap lets no part of it come alone.
             _ => None,
         };
-        Config {
+        Ok(Config {
             listen: self.listen,
             metrics: self.metrics,
             svid_ttl: self.svid_ttl,
@@ -164,6 +183,21 @@ impl Serve {
             max_join_tokens: self.max_join_tokens,
             root_file: self.root_file,
             ..Config::new(self.trust_domain, state, self.admin_socket)
-        }
+        })
     }
+}
+
+/// The cluster that this process runs in, or, for trying it out, that of the kubeconfig.
+async fn cluster() -> anyhow::Result<Cluster> {
+    let config = kube::Config::infer().await.context("no cluster: neither a pod's token nor a kubeconfig")?;
+    let namespace = std::env::var("POD_NAMESPACE").unwrap_or_else(|_| config.default_namespace.clone());
+    if namespace != well_known::SYSTEM_NAMESPACE {
+        tracing::warn!(
+            namespace,
+            "members expect the mesh's own parts in namespace {}",
+            well_known::SYSTEM_NAMESPACE
+        );
+    }
+    let client = kube::Client::try_from(config).context("the API server cannot be talked to")?;
+    Ok(Cluster { client, namespace })
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use mesh_model::spiffe::TrustDomain;
 
+pub use crate::kubernetes::Cluster;
+
 /// Shortest lifetime that is signed.
 pub const MIN_TTL: Duration = Duration::from_secs(10);
 /// Longest lifetime that can be configured.
@@ -20,8 +22,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where `/metrics`, `/readyz` and `/livez` are served.
     pub metrics: SocketAddr,
-    /// The Unix socket of the administrator.
-    pub admin_socket: PathBuf,
+    /// The Unix socket of the administrator; without it nobody makes join tokens.
+    pub admin_socket: Option<PathBuf>,
     /// Where root, issuer and join tokens live.
     pub state: State,
     /// The trust domain of every identity.
@@ -39,12 +41,14 @@ pub struct Config {
 }
 
 /// Where the CA keeps what must survive it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum State {
     /// In a directory of mode 0700.
     Dir(PathBuf),
     /// Nowhere: the next start is a new root.
     InMemory,
+    /// In a Secret that replicas share. Whoever asks is proven by the same API server.
+    Cluster(Cluster),
 }
 
 /// Whose tokens are accepted.
@@ -62,11 +66,11 @@ pub struct Oidc {
 
 impl Config {
     /// With free ports on loopback and the defaults for all the rest.
-    pub fn new(trust_domain: TrustDomain, state: State, admin_socket: PathBuf) -> Self {
+    pub fn new(trust_domain: TrustDomain, state: State, admin_socket: impl Into<Option<PathBuf>>) -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             metrics: (Ipv4Addr::LOCALHOST, 0).into(),
-            admin_socket,
+            admin_socket: admin_socket.into(),
             state,
             trust_domain,
             svid_ttl: DEFAULT_TTL,

@@ -1,6 +1,6 @@
 //! The certificate authority of the mesh: attests who a member is, signs its SVID, publishes the trust bundle.
 //!
-//! A request enters in `serve::issue`: csr → attest (`tokens`, `oidc`, or the certificate of the connection) →
+//! A request enters in `serve::issue`: csr → attest (`tokens`, `oidc`, `kubernetes`, or the certificate of the connection) →
 //! `authority` (template → sign → validate) → answer. An identity comes from the attested credential alone, never from
 //! the request. It must not know routes, services or who may call whom.
 
@@ -11,6 +11,7 @@ pub mod serve;
 
 mod authority;
 mod csr;
+mod kubernetes;
 mod metrics;
 mod oidc;
 mod own;
@@ -18,9 +19,10 @@ mod refusal;
 mod state;
 mod tokens;
 
-pub use authority::AuthorityError;
+pub use authority::{AuthorityError, BadKeys};
 pub use config::{Config, Oidc, State};
 pub use csr::InvalidCsr;
+pub use kubernetes::{ApiFailure, Cluster, StoreError};
 pub use oidc::InvalidJwks;
 pub use own::OwnError;
 pub use serve::socket::SocketError;

@@ -18,6 +18,8 @@ use crate::tokens::JoinTokens;
 pub(crate) enum Kind {
     JoinToken,
     Oidc,
+    /// A token that the API server reviewed.
+    Kubernetes,
     Renewal,
     /// The CA's own certificate.
     Own,
@@ -30,11 +32,26 @@ impl Kind {
         match self {
             Self::JoinToken => "join_token",
             Self::Oidc => "oidc",
+            Self::Kubernetes => "kubernetes",
             Self::Renewal => "renewal",
             Self::Own => "own",
             Self::None => "none",
         }
     }
+}
+
+/// How a token review ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Review {
+    Accepted,
+    Refused,
+    /// The API server did not say.
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reviewed {
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -52,6 +69,8 @@ struct Refused {
 pub(crate) struct Metrics {
     issued: Family<Issued, Counter>,
     refused: Family<Refused, Counter>,
+    reviews: Family<Reviewed, Counter>,
+    in_sync: Gauge<u64, AtomicU64>,
     root_expiry: Gauge<u64, AtomicU64>,
     issuer_expiry: Gauge<u64, AtomicU64>,
     own_expiry: Gauge<u64, AtomicU64>,
@@ -71,6 +90,27 @@ impl Metrics {
             self.issued.clone(),
         );
         registry.register("mesh_ca_requests_refused", "Requests refused, by reason", self.refused.clone());
+    }
+
+    /// What a CA in a cluster counts beyond that.
+    pub(crate) fn register_cluster(&self, registry: &mut Registry) {
+        let help = "Service account tokens that the API server was asked about, by its answer";
+        registry.register("mesh_ca_token_reviews", help, self.reviews.clone());
+        let help = "1 while the keys in the cluster and the published root are this replica's";
+        registry.register("mesh_ca_cluster_in_sync", help, self.in_sync.clone());
+    }
+
+    pub(crate) fn reviewed(&self, how: Review) {
+        let result = match how {
+            Review::Accepted => "accepted",
+            Review::Refused => "refused",
+            Review::Failed => "failed",
+        };
+        self.reviews.get_or_create(&Reviewed { result }).inc();
+    }
+
+    pub(crate) fn in_sync(&self, is_in_sync: bool) {
+        self.in_sync.set(u64::from(is_in_sync));
     }
 
     pub(crate) fn issued(&self, kind: Kind) {

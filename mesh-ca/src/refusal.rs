@@ -14,7 +14,11 @@ pub(crate) enum Refusal {
     JoinToken,
     #[error("the JWT is not valid: {0}")]
     Jwt(String),
-    #[error("the CA accepts no JWTs; use a join token or start the CA with --oidc-issuer")]
+    #[error("the token is not valid: {0}")]
+    Token(String),
+    #[error("the token cannot be reviewed now: {0}")]
+    NoReview(String),
+    #[error("the CA accepts no JWTs; use a join token or start the CA with --oidc-issuer or --kubernetes")]
     NoOidc,
     #[error("a renewal needs the client certificate that it renews")]
     NoCertificate,
@@ -46,6 +50,7 @@ impl Refusal {
         match self {
             Self::JoinToken
             | Self::Jwt(_)
+            | Self::Token(_)
             | Self::NoCertificate
             | Self::CertificateExpired(_)
             | Self::NoCredential => Code::Unauthenticated,
@@ -53,7 +58,7 @@ impl Refusal {
             Self::OtherName { .. } | Self::OwnName(_) | Self::NotTheOwner => Code::PermissionDenied,
             Self::Csr(_) | Self::Argument(_) => Code::InvalidArgument,
             Self::TooManyTokens(_) => Code::ResourceExhausted,
-            Self::NoKeys(_) => Code::Unavailable,
+            Self::NoKeys(_) | Self::NoReview(_) => Code::Unavailable,
             Self::Internal(_) => Code::Internal,
         }
     }
@@ -63,6 +68,8 @@ impl Refusal {
         match self {
             Self::JoinToken => "join_token",
             Self::Jwt(_) => "jwt",
+            Self::Token(_) => "token",
+            Self::NoReview(_) => "no_review",
             Self::NoOidc => "no_oidc",
             Self::NoCertificate => "no_certificate",
             Self::CertificateExpired(_) => "certificate_expired",

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mesh_identity::{ClientAuth, Identity, incoming};
 use mesh_lifecycle::admin::{self as http_admin, AdminState};
 use mesh_lifecycle::bind::{self, BindError, ReusePort};
-use mesh_lifecycle::{Ready, Shutdown, Tasks};
+use mesh_lifecycle::{CancellationToken, Ready, Shutdown, Tasks};
 use mesh_proto::ca::v1::ca_admin_server::CaAdminServer;
 use mesh_proto::ca::v1::certificate_authority_server::CertificateAuthorityServer;
 use prometheus_client::registry::Registry;
@@ -24,11 +24,13 @@ use tonic::transport::Server;
 
 use crate::authority::{Authority, AuthorityError, ROOT_CERT};
 use crate::config::{Config, MAX_TTL, MIN_TTL, State};
+use crate::kubernetes::{self, Keeper, Reviewer, StoreError};
 use crate::metrics::{Metrics, Scraped};
 use crate::oidc::{self, InvalidJwks};
 use crate::own::{Own, OwnError};
 use crate::state::{Secrecy, StateDir, StateError, write_whole};
 use crate::tokens::JoinTokens;
+use issue::Jwts;
 use socket::SocketError;
 
 /// Largest message of a member: a request is about 4 KiB with a JWT.
@@ -45,14 +47,16 @@ pub struct Running {
     pub addr: SocketAddr,
     /// Where metrics are served.
     pub metrics_addr: SocketAddr,
-    /// The administrator's socket.
-    pub admin_socket: PathBuf,
+    /// The administrator's socket, if there is one.
+    pub admin_socket: Option<PathBuf>,
     /// The root certificate: what members pin.
     pub root_pem: String,
     /// Everything that runs.
     pub tasks: Tasks,
     /// Not ready while it drains.
     pub ready: Ready,
+    /// Cancelled when the keys in the cluster are not ours any more: then this CA must end.
+    pub ousted: CancellationToken,
 }
 
 impl Running {
@@ -61,7 +65,9 @@ impl Running {
         self.ready.begin_drain();
         let how = self.tasks.shutdown(deadline).await;
         // A socket that stays behind does no harm: the next start removes it.
-        let _ = std::fs::remove_file(&self.admin_socket);
+        if let Some(socket) = &self.admin_socket {
+            let _ = std::fs::remove_file(socket);
+        }
         how
     }
 }
@@ -74,23 +80,27 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let tasks = Tasks::new();
     let ready = Ready::new();
     let gate = ready.gate("certificate authority");
-    let (authority, tokens) = open_state(&config)?;
-    let oidc = config.oidc.as_ref().map(oidc::Verifier::new).transpose()?;
     let metrics = Metrics::default();
+    let (authority, tokens) = open_state(&config).await?;
+    let jwts = match (&config.state, &config.oidc) {
+        (State::Cluster(cluster), _) => Jwts::Reviewed(Reviewer::new(cluster, metrics.clone())),
+        (_, Some(issuer)) => Jwts::Oidc(oidc::Verifier::new(issuer)?),
+        (_, None) => Jwts::None,
+    };
     let own = Own { authority: Arc::clone(&authority), ttl: config.svid_ttl, metrics: metrics.clone() };
     let identity = own.identity()?;
 
     let listener = bind::tcp(config.listen, ReusePort::No)?;
     let metrics_listener =
         bind::tcp(config.metrics, ReusePort::No).map_err(|error| error.with_option("--metrics"))?;
-    let admin_listener = socket::bind(&config.admin_socket)?;
+    let admin_listener = config.admin_socket.as_deref().map(socket::bind).transpose()?;
     let addr = listener.local_addr().map_err(StartError::Listener)?;
     let metrics_addr = metrics_listener.local_addr().map_err(StartError::Listener)?;
 
     let issue = issue::Issue {
         authority: Arc::clone(&authority),
         tokens: Arc::clone(&tokens),
-        oidc,
+        jwts,
         ttl: config.svid_ttl,
         metrics: metrics.clone(),
         tasks: tasks.clone(),
@@ -102,9 +112,16 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tokens: Arc::clone(&tokens),
         metrics: metrics.clone(),
     };
-    serve_admin(admin_listener, admin, &tasks);
+    if let Some(listener) = admin_listener {
+        serve_admin(listener, admin, &tasks);
+    }
     let mut registry = Registry::default();
     metrics.register(&mut registry);
+    let ousted = CancellationToken::new();
+    if let State::Cluster(cluster) = &config.state {
+        metrics.register_cluster(&mut registry);
+        Keeper::new(cluster, Arc::clone(&authority), metrics.clone()).keep(&tasks, ousted.clone());
+    }
     registry.register_collector(Box::new(Scraped { connections: accepted, tokens }));
     let state = AdminState::new(ready.clone(), Arc::new(registry));
     let set = tasks.clone();
@@ -117,13 +134,17 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     gate.open();
     tracing::info!(%addr, metrics = %metrics_addr, trust_domain = %authority.trust_domain(), "serving certificates");
     let root_pem = authority.root_pem().to_owned();
-    Ok(Running { addr, metrics_addr, admin_socket: config.admin_socket, root_pem, tasks, ready })
+    Ok(Running { addr, metrics_addr, admin_socket: config.admin_socket, root_pem, tasks, ready, ousted })
 }
 
-fn open_state(config: &Config) -> Result<(Arc<Authority>, Arc<JoinTokens>), StartError> {
+async fn open_state(config: &Config) -> Result<(Arc<Authority>, Arc<JoinTokens>), StartError> {
     let limit = config.max_join_tokens;
     let (dir, tokens) = match &config.state {
         State::InMemory => (None, JoinTokens::in_memory(limit)),
+        State::Cluster(cluster) => {
+            let authority = kubernetes::open(cluster, &config.trust_domain).await?;
+            return Ok((Arc::new(authority), Arc::new(JoinTokens::in_memory(limit))));
+        }
         State::Dir(path) => {
             let dir = Arc::new(StateDir::open(path)?);
             let tokens = JoinTokens::in_dir(dir.subdir("tokens")?, limit);
@@ -198,6 +219,9 @@ pub enum StartError {
     /// The state directory.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The keys in the cluster.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Root or issuer.
     #[error(transparent)]
     Authority(#[from] AuthorityError),

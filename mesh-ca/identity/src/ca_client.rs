@@ -131,7 +131,7 @@ impl CallError {
 }
 
 /// The message of an error and of all that caused it, each once.
-pub(crate) fn reasons(error: &(dyn StdError + 'static)) -> String {
+pub fn reasons(error: &(dyn StdError + 'static)) -> String {
     let mut reasons: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {

@@ -27,6 +27,7 @@ mod verify;
 mod way;
 
 pub use bundle::{InvalidBundle, TrustBundle};
+pub use ca_client::reasons;
 pub use identity::{BundleChange, ExpectedServer, Identity, Renewals};
 pub use key::{KeyError, MemberKey};
 pub use obtain::{Credential, ObtainConfig, ObtainError, obtain};

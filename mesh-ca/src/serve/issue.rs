@@ -18,6 +18,7 @@ use super::unix_now;
 use crate::authority::{Authority, Signed};
 use crate::config::MIN_TTL;
 use crate::csr::Csr;
+use crate::kubernetes::Reviewer;
 use crate::metrics::{Kind, Metrics};
 use crate::oidc;
 use crate::refusal::Refusal;
@@ -27,10 +28,21 @@ use crate::tokens::{Claim, JoinTokens};
 pub(super) struct Issue {
     pub(super) authority: Arc<Authority>,
     pub(super) tokens: Arc<JoinTokens>,
-    pub(super) oidc: Option<oidc::Verifier>,
+    pub(super) jwts: Jwts,
     pub(super) ttl: Duration,
     pub(super) metrics: Metrics,
     pub(super) tasks: Tasks,
+}
+
+/// Who decides about tokens.
+#[derive(Debug)]
+pub(super) enum Jwts {
+    /// Nobody: none is accepted.
+    None,
+    /// This CA, by the keys of their issuer.
+    Oidc(oidc::Verifier),
+    /// The API server.
+    Reviewed(Reviewer),
 }
 
 /// Who was proven, and what to do once the certificate is signed.
@@ -47,7 +59,7 @@ impl CertificateAuthority for Issue {
     ) -> Result<Response<wire::IssueResponse>, Status> {
         let peer = request.extensions().get::<PeerInfo>().cloned();
         let request = request.into_inner();
-        let kind = kind(request.credential.as_ref());
+        let kind = self.kind(request.credential.as_ref());
         let from = peer.as_ref().map(|peer| peer.addr.to_string());
         match self.decide(&request, peer.as_ref()).await {
             Ok(signed) => {
@@ -138,7 +150,11 @@ impl Issue {
                 }
             }
             Some(Credential::OidcJwt(jwt)) => {
-                let account = self.oidc.as_ref().ok_or(Refusal::NoOidc)?.attest(jwt).await?;
+                let account = match &self.jwts {
+                    Jwts::None => return Err(Refusal::NoOidc),
+                    Jwts::Oidc(verifier) => verifier.attest(jwt).await?,
+                    Jwts::Reviewed(reviewer) => reviewer.attest(jwt).await?,
+                };
                 let id = SpiffeId::new(trust_domain, &account.namespace, &account.name);
                 let id = id.map_err(|error| Refusal::Jwt(error.to_string()))?;
                 Ok(Proven { id, claim: None })
@@ -171,14 +187,15 @@ impl Issue {
         let signed = self.authority.sign(csr, id, ttl, unix_now());
         signed.map_err(|error| Refusal::Internal(error.to_string()))
     }
-}
 
-fn kind(credential: Option<&Credential>) -> Kind {
-    match credential {
-        Some(Credential::JoinToken(_)) => Kind::JoinToken,
-        Some(Credential::OidcJwt(_)) => Kind::Oidc,
-        Some(Credential::Renewal(_)) => Kind::Renewal,
-        None => Kind::None,
+    fn kind(&self, credential: Option<&Credential>) -> Kind {
+        match (credential, &self.jwts) {
+            (Some(Credential::JoinToken(_)), _) => Kind::JoinToken,
+            (Some(Credential::OidcJwt(_)), Jwts::Reviewed(_)) => Kind::Kubernetes,
+            (Some(Credential::OidcJwt(_)), _) => Kind::Oidc,
+            (Some(Credential::Renewal(_)), _) => Kind::Renewal,
+            (None, _) => Kind::None,
+        }
     }
 }
 

@@ -52,7 +52,7 @@ impl Place {
     }
 
     async fn token(&self) -> String {
-        create_join_token(&self.config.admin_socket, "shop", "cart", None).await.unwrap()
+        create_join_token(self.config.admin_socket.as_deref().unwrap(), "shop", "cart", None).await.unwrap()
     }
 
     /// A member that joined by token.

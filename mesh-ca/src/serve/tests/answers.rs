@@ -9,7 +9,7 @@ use mesh_proto::ca::v1::certificate_authority_server::CertificateAuthority as _;
 use mesh_proto::ca::v1::issue_request::Credential;
 use tonic::{Code, Request};
 
-use super::super::issue::Issue;
+use super::super::issue::{Issue, Jwts};
 use super::super::{admin::Admin, unix_now};
 use super::*;
 use crate::authority::Authority;
@@ -22,7 +22,7 @@ fn service() -> Issue {
     Issue {
         authority: Arc::new(Authority::open(domain, None, unix_now()).unwrap()),
         tokens: Arc::new(JoinTokens::in_memory(10)),
-        oidc: None,
+        jwts: Jwts::None,
         ttl: Duration::from_mins(1),
         metrics: Metrics::default(),
         tasks: Tasks::new(),

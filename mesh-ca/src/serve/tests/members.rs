@@ -140,10 +140,12 @@ async fn the_admin_socket_is_for_this_user_and_bounds_the_tokens() {
     let mut place = Place::new();
     place.config.max_join_tokens = 1;
     let ca = place.start().await;
-    let mode = std::fs::metadata(&place.config.admin_socket).unwrap().permissions().mode() & 0o777;
+    let mode = std::fs::metadata(place.config.admin_socket.as_deref().unwrap()).unwrap().permissions().mode()
+        & 0o777;
     assert_eq!(mode, 0o600);
-    let ask =
-        |namespace, account, ttl| create_join_token(&place.config.admin_socket, namespace, account, ttl);
+    let ask = |namespace, account, ttl| {
+        create_join_token(place.config.admin_socket.as_deref().unwrap(), namespace, account, ttl)
+    };
     let reason = |result: Result<String, AdminError>| match result {
         Err(AdminError::Refused { reason, .. }) => reason,
         other => panic!("not refused: {other:?}"),

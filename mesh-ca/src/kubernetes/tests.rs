@@ -1,0 +1,221 @@
+//! Facts about a CA in a cluster, against an API server that the test plays.
+
+use std::time::Duration;
+
+use mesh_identity::{Credential, ObtainConfig, ObtainError, obtain};
+use serde_json::json;
+
+use super::testing::{FakeApi, Review};
+use super::*;
+use crate::config::{Config, State};
+use crate::serve::{Running, StartError, start};
+
+const SECRET: &str = "/api/v1/namespaces/amime-system/secrets/amime-ca-issuer";
+const ROOTS: &str = "/api/v1/namespaces/amime-system/configmaps/amime-ca-roots";
+const REVIEWS: &str = "POST /apis/authentication.k8s.io/v1/tokenreviews";
+const CART: &str = "system:serviceaccount:shop:cart";
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn domain() -> TrustDomain {
+    TrustDomain::new("mesh.test").unwrap()
+}
+
+async fn replica(cluster: &Cluster) -> Result<Running, StartError> {
+    Box::pin(start(Config::new(domain(), State::Cluster(cluster.clone()), None))).await
+}
+
+async fn until(what: impl Fn() -> bool) {
+    let wait = async {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.unwrap();
+}
+
+/// What a member with this token gets from the replica.
+async fn ask(ca: &Running, token: &str, tasks: &Tasks) -> Result<String, ObtainError> {
+    let dir = tempfile::tempdir().unwrap();
+    let (roots, jwt) = (dir.path().join("roots.pem"), dir.path().join("token"));
+    std::fs::write(&roots, &ca.root_pem).unwrap();
+    std::fs::write(&jwt, token).unwrap();
+    let identity = obtain(ObtainConfig::new(ca.addr, roots, Credential::JwtFile(jwt)), tasks).await?;
+    Ok(identity.svid().spiffe_id.to_string())
+}
+
+#[tokio::test]
+async fn a_pods_token_gets_the_identity_that_the_api_server_says() {
+    let (api, tasks) = (FakeApi::default(), Tasks::new());
+    let ca = replica(&api.start(&tasks).await).await.unwrap();
+    api.token("good", Review::Of(CART, Some("cart-1")));
+    api.token("unbound", Review::Of(CART, None));
+    api.token("tool", Review::Of("system:serviceaccount:amime-system:meshctl", None));
+    assert_eq!(ask(&ca, "good", &tasks).await.unwrap(), "spiffe://mesh.test/ns/shop/sa/cart");
+    assert_eq!(ask(&ca, "tool", &tasks).await.unwrap(), "spiffe://mesh.test/ns/amime-system/sa/meshctl");
+    for (token, says) in [
+        ("unbound", "not bound to a pod"),
+        ("other", "token is not known"),
+        (&"x".repeat(17_000), "17000 bytes"),
+    ] {
+        let error = ask(&ca, token, &tasks).await.unwrap_err();
+        assert!(matches!(error, ObtainError::Refused { .. }), "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    assert_eq!(api.asked(REVIEWS), 4, "each is asked anew, but for the one that is too large");
+}
+
+#[tokio::test]
+async fn an_api_server_that_fails_is_no_refusal_and_members_try_again() {
+    let (api, tasks) = (FakeApi::default(), Tasks::new());
+    let ca = replica(&api.start(&tasks).await).await.unwrap();
+    api.token("good", Review::Broken);
+    let waiting = ask(&ca, "good", &tasks);
+    let mended = async {
+        until(|| api.asked(REVIEWS) >= 2).await;
+        api.token("good", Review::Of(CART, Some("cart-1")));
+    };
+    let (got, ()) = tokio::join!(waiting, mended);
+    assert_eq!(got.unwrap(), "spiffe://mesh.test/ns/shop/sa/cart");
+}
+
+#[tokio::test]
+async fn a_review_without_answer_ends_and_says_so() {
+    let (api, tasks) = (FakeApi::default(), Tasks::new());
+    let reviewer = Reviewer::new(&api.start(&tasks).await, Metrics::default());
+    api.token("slow", Review::Silence);
+    let refusal = reviewer.attest("slow").await.unwrap_err();
+    assert!(refusal.to_string().contains("did not review a token in 5 s"), "{refusal}");
+    api.forbid(REVIEWS);
+    let refusal = reviewer.attest("slow").await.unwrap_err();
+    assert!(refusal.to_string().contains("does not let the CA review tokens"), "{refusal}");
+    assert_eq!(refusal.code(), tonic::Code::Unavailable);
+}
+
+#[tokio::test]
+async fn replicas_that_start_together_share_one_root() {
+    let (api, tasks) = (FakeApi::default(), Tasks::new());
+    let cluster = api.start(&tasks).await;
+    let open = || open(&cluster, &TRUST);
+    static TRUST: std::sync::LazyLock<TrustDomain> = std::sync::LazyLock::new(domain);
+    let all = tokio::join!(open(), open(), open(), open());
+    let all = [all.0.unwrap(), all.1.unwrap(), all.2.unwrap(), all.3.unwrap()];
+    for one in &all {
+        assert_eq!((one.root_pem(), &one.keys().issuer), (all[0].root_pem(), &all[0].keys().issuer));
+    }
+    assert!(api.asked("POST /api/v1/namespaces/amime-system/secrets") >= 1);
+}
+
+#[tokio::test]
+async fn the_root_is_published_and_kept_true() {
+    let (api, tasks) = (FakeApi::default(), Tasks::new());
+    let cluster = api.start(&tasks).await;
+    let ca = replica(&cluster).await.unwrap();
+    let is_true = || api.object(ROOTS).is_some_and(|map| map["data"]["roots.pem"] == ca.root_pem.as_str());
+    until(is_true).await;
+    let mut map = api.object(ROOTS).unwrap();
+    map["data"] = json!({"roots.pem": "wrong", "other": "stays"});
+    api.put(ROOTS, map);
+    Roots::new(&cluster).publish(&ca.root_pem).await.unwrap();
+    assert!(is_true());
+    assert_eq!(api.object(ROOTS).unwrap()["data"]["other"], "stays");
+    let writes = api.asked("PUT");
+    Roots::new(&cluster).publish(&ca.root_pem).await.unwrap();
+    assert_eq!(api.asked("PUT"), writes, "nothing is written when nothing changes");
+}
+
+#[tokio::test]
+async fn a_secret_that_was_made_empty_is_filled_and_its_labels_stay() {
+    let (api, tasks) = (FakeApi::default(), Tasks::new());
+    let cluster = api.start(&tasks).await;
+    api.put(
+        SECRET,
+        json!({"apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "amime-ca-issuer", "namespace": "amime-system", "labels": {"a": "b"}}}),
+    );
+    open(&cluster, &domain()).await.unwrap();
+    let secret = api.object(SECRET).unwrap();
+    assert_eq!(secret["metadata"]["labels"]["a"], "b");
+    assert_eq!(secret["data"].as_object().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_secret_that_is_broken_is_never_replaced() {
+    let (api, tasks) = (FakeApi::default(), Tasks::new());
+    let cluster = api.start(&tasks).await;
+    open(&cluster, &domain()).await.unwrap();
+    let good = api.object(SECRET).unwrap();
+    let other = FakeApi::default();
+    open(&other.start(&tasks).await, &domain()).await.unwrap();
+    let theirs = other.object(SECRET).unwrap();
+    for (key, value, says) in [
+        ("root.key", json!("bm9uc2Vuc2U="), "no key for it"),
+        ("root.key", theirs["data"]["root.key"].clone(), "its key is another one's"),
+        ("root.pem", json!(null), "key `root.pem` is missing"),
+        ("issuer.pem", json!("bm9uc2Vuc2U="), "the issuer cannot be used"),
+        ("issuer.pem", theirs["data"]["issuer.pem"].clone(), "not signed by the root"),
+    ] {
+        let mut broken = good.clone();
+        broken["data"][key] = value;
+        if broken["data"][key].is_null() {
+            broken["data"].as_object_mut().unwrap().remove(key);
+        }
+        api.put(SECRET, broken.clone());
+        let error = open(&cluster, &domain()).await.err().unwrap();
+        let text = mesh_identity::reasons(&error);
+        assert!(text.contains(says) && text.contains("restore it from a backup"), "{text}");
+        assert_eq!(api.object(SECRET).unwrap()["data"], broken["data"], "{key}");
+    }
+    api.put(SECRET, good);
+    let error = open(&cluster, &TrustDomain::new("other.test").unwrap()).await.err().unwrap();
+    assert!(mesh_identity::reasons(&error).contains("but this CA is of `other.test`"), "{error}");
+}
+
+fn keeper(cluster: &Cluster, authority: Authority) -> Keeper {
+    Keeper::new(cluster, Arc::new(authority), Metrics::default())
+}
+
+#[tokio::test]
+async fn an_issuer_that_another_replica_made_is_taken_over() {
+    let (api, tasks) = (FakeApi::default(), Tasks::new());
+    let cluster = api.start(&tasks).await;
+    let (one, two) = (open(&cluster, &domain()).await.unwrap(), open(&cluster, &domain()).await.unwrap());
+    let next = one.next_issuer(unix_now() + 100).unwrap();
+    let Found::Keys(held) = Store::new(&cluster).read().await.unwrap() else { panic!("no keys") };
+    assert!(Store::new(&cluster).replace_issuer(&held, &next).await.unwrap());
+    assert!(!Store::new(&cluster).replace_issuer(&held, &next).await.unwrap(), "it is not as it was read");
+    let keeper = keeper(&cluster, two);
+    assert!(keeper.keys().await.is_ok());
+    assert_eq!(keeper.authority.keys().issuer, next);
+}
+
+#[tokio::test]
+async fn a_secret_that_was_removed_comes_back_and_another_root_ends_the_replica() {
+    let (api, tasks) = (FakeApi::default(), Tasks::new());
+    let cluster = api.start(&tasks).await;
+    let keeper = keeper(&cluster, open(&cluster, &domain()).await.unwrap());
+    let before = api.object(SECRET).unwrap();
+    api.remove(SECRET);
+    assert!(keeper.keys().await.is_ok());
+    assert_eq!(api.object(SECRET).unwrap()["data"], before["data"]);
+    // Another mesh's keys in its place.
+    api.remove(SECRET);
+    open(&cluster, &domain()).await.unwrap();
+    let ousted = CancellationToken::new();
+    keeper.keep(&tasks, ousted.clone());
+    tokio::time::timeout(DEADLINE, ousted.cancelled()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_ca_that_may_not_read_its_secret_says_what_grants_it() {
+    let (api, tasks) = (FakeApi::default(), Tasks::new());
+    let cluster = api.start(&tasks).await;
+    api.forbid("GET /api/v1/namespaces/amime-system/secrets");
+    let error = try_open(&Store::new(&cluster), &domain()).await.err().unwrap().to_string();
+    assert!(
+        error.contains("read Secret amime-system/amime-ca-issuer") && error.contains("Role `mesh-ca`"),
+        "{error}"
+    );
+    api.silence();
+    let error = try_open(&Store::new(&cluster), &domain()).await.err().unwrap().to_string();
+    assert!(error.contains("did not read Secret"), "{error}");
+}
