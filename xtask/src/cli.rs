@@ -6,6 +6,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::generate;
 
+/// Where `meshctl install` takes images from.
+const HUB: &str = "ghcr.io/amime-mesh";
+const CLUSTER: &str = "amime";
+
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "The developer entry of Amime", disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -163,7 +167,7 @@ pub(crate) struct ImagesArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Where the images are said to be from.
-    #[arg(long, value_name = "HUB", default_value = "ghcr.io/amime-mesh")]
+    #[arg(long, value_name = "HUB", default_value = HUB)]
     pub(crate) hub: String,
     /// Their tag; the version when nothing is said.
     #[arg(long, value_name = "TAG")]
@@ -178,8 +182,23 @@ pub(crate) struct ImagesArgs {
     #[arg(long)]
     pub(crate) load: bool,
     /// The cluster to load them into.
-    #[arg(long, value_name = "NAME", default_value = "amime")]
+    #[arg(long, value_name = "NAME", default_value = CLUSTER)]
     pub(crate) name: String,
+}
+
+impl Default for ImagesArgs {
+    fn default() -> Self {
+        Self {
+            profile: "release".to_owned(),
+            out: None,
+            hub: HUB.to_owned(),
+            tag: None,
+            only: Vec::new(),
+            tests: false,
+            load: false,
+            name: CLUSTER.to_owned(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

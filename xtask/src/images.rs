@@ -1,7 +1,7 @@
 //! `cargo xtask images`: builds our programs so that they need nothing beside them, and lets `mesh-cluster` write an image of each and
 //! load them into a cluster. No container engine.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -39,20 +39,23 @@ const IMAGES: &[Image] = &[
 
 /// Builds, packs, and loads if that is asked for.
 pub(crate) fn run(workspace: &Workspace, args: &ImagesArgs) -> Result<bool> {
-    let program = cluster::build(workspace)?;
-    let archives = make(workspace, args, &program)?;
+    let archives = make(workspace, args)?;
+    for (name, archive) in &archives {
+        screen::line(&format!("{name} {}", archive.display()));
+    }
     if args.load {
-        Program::new(program, LIMIT)
+        Program::new(cluster::build(workspace)?, LIMIT)
             .arg("--cache")
             .arg(&workspace.cache)
             .args(["load", "--name", &args.name])
-            .args(archives)
+            .args(archives.into_iter().map(|(_, archive)| archive))
             .run()?;
     }
     Ok(true)
 }
 
-fn make(workspace: &Workspace, args: &ImagesArgs, packer: &Path) -> Result<Vec<PathBuf>> {
+/// Builds and packs; gives the images' names and archives.
+pub(crate) fn make(workspace: &Workspace, args: &ImagesArgs) -> Result<Vec<(String, PathBuf)>> {
     let images = chosen(&args.only, args.tests)?;
     let programs = build(workspace, &images, &args.profile)?;
     let out = match &args.out {
@@ -60,12 +63,14 @@ fn make(workspace: &Workspace, args: &ImagesArgs, packer: &Path) -> Result<Vec<P
         None => workspace.target.join("images").join("archives"),
     };
     let tag = args.tag.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"));
-    let packed = images.iter().map(|image| {
-        let program = programs.join(image.package);
-        format!("{}={}", name(*image, &args.hub, tag), program.display())
-    });
-    Program::new(packer, LIMIT).args(["pack", "--version", tag, "--out"]).arg(&out).args(packed).run()?;
-    Ok(images.iter().map(|image| out.join(format!("{}.tar", image.package))).collect())
+    let named = |image: &Image| (name(*image, &args.hub, tag), image.package);
+    let named: Vec<(String, &str)> = images.iter().map(named).collect();
+    Program::new(cluster::build(workspace)?, LIMIT)
+        .args(["pack", "--version", tag, "--out"])
+        .arg(&out)
+        .args(named.iter().map(|(name, package)| format!("{name}={}", programs.join(package).display())))
+        .output()?;
+    Ok(named.into_iter().map(|(name, package)| (name, out.join(format!("{package}.tar")))).collect())
 }
 
 /// All that are published, those of tests too if wanted, or what is named.

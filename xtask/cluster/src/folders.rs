@@ -69,13 +69,21 @@ impl Folders {
 
     /// Holds the cluster against others who would change it; waits for them.
     pub(crate) fn lock(&self) -> Result<File> {
-        let folder = self.cache.join("state");
-        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-        let path = folder.join(format!("{}.lock", self.name.as_str()));
-        let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
-        flock(&file, FlockOperation::LockExclusive).context("wait for another command on this cluster")?;
-        Ok(file)
+        lock(&self.cache.join("state").join(format!("{}.lock", self.name.as_str())))
     }
+
+    /// Holds what is built once against others who would build it too; waits for them.
+    pub(crate) fn lock_built(&self) -> Result<File> {
+        lock(&self.cache.join("built.lock"))
+    }
+}
+
+fn lock(path: &Path) -> Result<File> {
+    write(path, "")?;
+    let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
+    flock(&file, FlockOperation::LockExclusive)
+        .with_context(|| format!("wait for another command that holds {}", path.display()))?;
+    Ok(file)
 }
 
 /// Writes a file and the folders above it.

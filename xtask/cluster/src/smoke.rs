@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Request, left_behind};
 use crate::folders::{Folders, write};
-use crate::program::wait_until;
+use crate::program::{Program, wait_until};
 use crate::screen;
 
 const MANIFEST: &str = include_str!("../assets/smoke.yaml");
@@ -22,6 +22,9 @@ const REACHED: Duration = Duration::from_secs(30);
 pub fn smoke(folders: Folders, request: Request, images: &[(String, PathBuf)]) -> Result<()> {
     let cluster = Cluster::up(folders.clone(), request)?;
     let used = use_it(&cluster, &folders, images);
+    if used.is_err() {
+        explain(&cluster);
+    }
     let down = Cluster::down(&folders);
     used?;
     down?;
@@ -48,6 +51,20 @@ fn use_it(cluster: &Cluster, folders: &Folders, images: &[(String, PathBuf)]) ->
         version(cluster, folders, name).with_context(|| format!("run {name}"))?;
     }
     Ok(())
+}
+
+/// What the cluster says of itself, before it is gone.
+fn explain(cluster: &Cluster) {
+    let questions: [&[&str]; 2] = [
+        &["get", "pods", "--all-namespaces", "--output=wide"],
+        &["get", "events", "--all-namespaces", "--sort-by=.lastTimestamp"],
+    ];
+    for question in questions {
+        match cluster.kubectl(question).and_then(Program::run) {
+            Ok(printed) => screen::step(&format!("kubectl {}:\n{}", question.join(" "), printed.tail())),
+            Err(error) => screen::step(&format!("kubectl {}: {error:#}", question.join(" "))),
+        }
+    }
 }
 
 fn apply(cluster: &Cluster, manifest: &Path) -> Result<()> {

@@ -3,14 +3,16 @@
 //! Three builds serve them all: clippy's, one of everything with the `ci` profile (tests, generators), one release build
 //! of `meshctl` (the runs of the mesh).
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::cli::{HostileArgs, LabTestArgs, SoakArgs, SuitesArgs};
 use crate::config::{Workspace, cargo};
 use crate::exec::Program;
-use crate::{e2e, generate, lab, links, suites, tidy};
+use crate::{cluster, e2e, generate, lab, links, suites, tidy};
 
 use super::plan::Step;
 use super::setup;
@@ -20,6 +22,12 @@ pub(super) const STEPS: &[Step<Workspace>] = &[
     Step { name: "fmt", about: "formatting", needs: &[], run: fmt },
     Step { name: "tidy", about: "architecture, sizes, manifests", needs: &[], run: tidy::run },
     Step { name: "links", about: "every link between pages leads somewhere", needs: &[], run: links::run },
+    Step {
+        name: "workflows",
+        about: "GitHub's workflows are what GitHub understands",
+        needs: &["setup"],
+        run: workflows,
+    },
     Step { name: "clippy", about: "lints, warnings are errors", needs: &[], run: clippy },
     Step { name: "deny", about: "dependencies: bans, licences, sources", needs: &["setup"], run: deny },
     Step { name: "build", about: "everything that the tests run", needs: &[], run: build },
@@ -58,6 +66,12 @@ pub(super) const STEPS: &[Step<Workspace>] = &[
         run: lab_test,
     },
     Step {
+        name: "cluster",
+        about: "a Kubernetes of our own, and our images in it",
+        needs: &["setup"],
+        run: cluster::smoke,
+    },
+    Step {
         name: "soak",
         about: "a minute of load while the configuration changes",
         needs: &["release"],
@@ -87,6 +101,17 @@ fn clippy(workspace: &Workspace) -> Result<bool> {
     let command =
         ["clippy", "--locked", "--workspace", "--all-targets", "--profile", "ci", "--", "-D", "warnings"];
     done(cargo_in(workspace, 20).args(command).run())
+}
+
+fn workflows(workspace: &Workspace) -> Result<bool> {
+    let lint = Program::new(suites::actionlint(workspace)?, Duration::from_mins(2));
+    done(lint.dir(&workspace.root).args(workflow_files(workspace)?).run())
+}
+
+fn workflow_files(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+    let folder = workspace.root.join(".github/workflows");
+    let entries = fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?;
+    Ok(entries.collect::<Result<Vec<_>, _>>()?.into_iter().map(|entry| entry.path()).collect())
 }
 
 fn deny(workspace: &Workspace) -> Result<bool> {

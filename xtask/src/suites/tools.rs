@@ -1,5 +1,5 @@
 //! Programs of others that the suites run, built from Go modules into the user's cache. Their versions, and the checksums of all
-//! that they are built from, are in `xtask/suites/go/go.mod` and `go.sum`, and nowhere else.
+//! that they are built from, are in the modules' `go.mod` and `go.sum`, and nowhere else.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,6 +34,11 @@ pub(super) fn grpc_named(workspace: &Workspace) -> Result<PathBuf> {
 /// The client and server of the lab. It is of Go's own library alone.
 pub(crate) fn lab_program(workspace: &Workspace) -> Result<PathBuf> {
     built_in(workspace, "xtask/lab/assets/go", "lab", ".")
+}
+
+/// Checks GitHub's workflows.
+pub(crate) fn actionlint(workspace: &Workspace) -> Result<PathBuf> {
+    built_in(workspace, "xtask/assets/actionlint", "actionlint", "github.com/rhysd/actionlint/cmd/actionlint")
 }
 
 /// Why Go programs cannot be built here, if so. Debian's Go is too old, and a toolchain is nothing that we install by ourselves.

@@ -98,7 +98,7 @@ impl Programs {
         Ok(Self { kubernetes, coredns, tools })
     }
 
-    /// Built already, so that nothing has to be waited for.
+    /// The one that images for tests need.
     pub(crate) fn tools(folders: &Folders) -> Result<PathBuf> {
         let go =
             find("go").context("there is no `go` in PATH (https://go.dev/doc/install, 1.26 or newer)")?;
@@ -111,6 +111,11 @@ fn build(folders: &Folders, go: &Path, version: &str, module: &Module) -> Result
     let flags = (module.flags)();
     let home = folders.built().join(format!("{}-{}", module.program, key(version, &flags, module.files)));
     let program = home.join(module.program);
+    if program.is_file() {
+        return Ok(program);
+    }
+    // Another command may be at it.
+    let _lock = folders.lock_built()?;
     if program.is_file() {
         return Ok(program);
     }
