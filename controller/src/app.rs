@@ -20,6 +20,7 @@ use tonic::transport::Server;
 
 use crate::access::Access;
 use crate::admit::{self, Webhook};
+use crate::announce::{self, Place};
 use crate::clock::now_ms;
 use crate::cluster::Cluster;
 use crate::inspect::Inspector;
@@ -47,8 +48,8 @@ const OBSERVE_TICK: Duration = Duration::from_millis(250);
 pub enum ObjectsFrom {
     /// A folder of YAML.
     Folder(PathBuf),
-    /// A cluster.
-    Cluster(Cluster),
+    /// A cluster, and who this controller is in it.
+    Cluster(Cluster, Place),
 }
 
 /// What the controller is made of.
@@ -196,15 +197,17 @@ pub async fn start_on(
     let trust_domain = identity.svid().spiffe_id.trust_domain().clone();
     let cluster = match &config.objects {
         ObjectsFrom::Folder(_) => None,
-        ObjectsFrom::Cluster(cluster) => Some(cluster.clone()),
+        ObjectsFrom::Cluster(cluster, _) => Some(cluster.clone()),
     };
+    let mut writes = None;
     let (source, source_gate) = match config.objects {
         ObjectsFrom::Folder(folder) => {
             (Source::Dir(Box::new(DirSource::new(folder))), ready.gate("reading the configuration folder"))
         }
-        ObjectsFrom::Cluster(cluster) => {
-            let source = Source::Kube(Box::new(KubeSource::new(&cluster, &tasks)));
-            (source, ready.gate("reading the objects of the cluster"))
+        ObjectsFrom::Cluster(cluster, place) => {
+            let source = Box::new(KubeSource::new(&cluster, &tasks));
+            writes = Some((cluster, place, source.ledger()));
+            (Source::Kube(source), ready.gate("reading the objects of the cluster"))
         }
     };
     let mut control = Control::new(source, trust_domain.clone(), metrics.clone());
@@ -236,6 +239,14 @@ pub async fn start_on(
         objects: control.objects(),
         tasks: tasks.clone(),
     };
+    if let Some((cluster, place, ledger)) = writes {
+        let (objects, snapshots) = (control.objects(), control.snapshots());
+        let (identity, registry) = (identity.clone(), registry.clone());
+        announce::spawn(
+            announce::Parts { cluster, place, identity, objects, snapshots, registry, ledger },
+            &tasks,
+        );
+    }
     let receiver = Receiver::new(observatory.clone(), access, tasks.clone());
     let tls = identity.server_config(ClientAuth::Required, ALPN);
     let accepted =

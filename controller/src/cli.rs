@@ -11,11 +11,15 @@ use mesh_identity::{Credential, ObtainConfig, obtain};
 use mesh_lifecycle::{Ready, Tasks, log, signal};
 use mesh_reach::HostPort;
 
+use crate::announce::Place;
 use crate::api::crds::crds;
 use crate::app::metrics::Metrics;
 use crate::app::{self, Config, ObjectsFrom, Parts, Sockets, WebhookConfig};
+use crate::clock::now_ms;
 use crate::cluster::Cluster;
 
+/// What is logged. The client of the API server reports every attempt of every watcher; the controller says it once.
+const FILTER: &str = "info,kube_client=off";
 /// For streams to end when the controller stops.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 /// Roots and credential may come so long after the controller.
@@ -123,7 +127,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The log may be filtered; why nothing runs may not.
-            log::init("info", log::Format::Text);
+            log::init(FILTER, log::Format::Text);
             tracing::error!("{error:#}");
             ExitCode::from(2)
         }
@@ -135,7 +139,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
         LogFormat::Text => log::Format::Text,
         LogFormat::Json => log::Format::Json,
     };
-    log::init("info", format);
+    log::init(FILTER, format);
     // One thread: the work is small, and a second one would cost memory.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -153,7 +157,7 @@ async fn serve_until_stopped(args: ServeArgs) -> anyhow::Result<()> {
     };
     let objects = match args.objects.config_dir {
         Some(folder) => ObjectsFrom::Folder(folder),
-        None => ObjectsFrom::Cluster(Cluster::infer().await.context("--kubernetes")?),
+        None => ObjectsFrom::Cluster(Cluster::infer().await.context("--kubernetes")?, place()),
     };
     let values = args.injection_values;
     let webhook = args.webhook.map(|listen| WebhookConfig { listen, namespace: mesh_namespace(), values });
@@ -189,8 +193,17 @@ async fn serve_until_stopped(args: ServeArgs) -> anyhow::Result<()> {
 
 /// The namespace of the mesh is that of this pod.
 fn mesh_namespace() -> String {
-    let own = std::env::var("POD_NAMESPACE").ok().filter(|name| !name.is_empty());
-    own.unwrap_or_else(|| "amime-system".to_owned())
+    variable("POD_NAMESPACE").unwrap_or_else(|| "amime-system".to_owned())
+}
+
+/// Who this is in the cluster, as the pod's environment says (downward API); outside of one, a name that nobody else has.
+fn place() -> Place {
+    let pod = variable("POD_NAME").unwrap_or_else(|| format!("process-{}-{}", std::process::id(), now_ms()));
+    Place { namespace: mesh_namespace(), pod }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
 fn write_annotations(out: &std::path::Path) -> anyhow::Result<()> {

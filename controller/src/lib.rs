@@ -5,11 +5,12 @@
 //! through [`inspect`]. Nothing here is in the path of a request, and nothing is kept on disk: after a restart everything
 //! comes back from the objects and from the proxies' streams.
 //!
-//! Arrows between modules, down only: `main → cli → app → inspect → {serve, observe} → access → compile → status → sources →
+//! Arrows between modules, down only: `main → cli → app → announce → inspect → {serve, observe} → access → compile → status → sources →
 //! index → {api, clock, cluster} → mesh-*`.
 
 pub mod access;
 pub mod admit;
+pub mod announce;
 pub mod api;
 pub mod app;
 pub mod cli;

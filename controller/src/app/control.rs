@@ -1,6 +1,6 @@
 //! The control loop: what the source found becomes part of the index, is compiled, and is published. It must not know streams.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::metrics::Metrics;
 use crate::access::{Accounts, Others};
 use crate::admit::NamespaceLabels;
+use crate::api::ObjectKey;
 use crate::compile::{Compiled, compile};
 use crate::index::Index;
 use crate::inspect::objects::Objects;
@@ -29,6 +30,7 @@ pub struct Control {
     namespaces: watch::Sender<Arc<NamespaceLabels>>,
     /// What was said in the log, so that it is said once.
     said: BTreeSet<String>,
+    generations: Arc<BTreeMap<ObjectKey, i64>>,
     metrics: Metrics,
 }
 
@@ -46,6 +48,7 @@ impl Control {
             accounts: watch::Sender::default(),
             namespaces: watch::Sender::default(),
             said: BTreeSet::new(),
+            generations: Arc::default(),
             metrics,
         }
     }
@@ -101,7 +104,21 @@ impl Control {
         let (snapshot, news) =
             Snapshot::build(&compiled, self.index.revision(), self.index.time_ms(), Some(&before));
         self.metrics.compiled(began.elapsed(), batch.reports.len(), &snapshot);
-        self.objects.send_replace(Arc::new(Objects { problems: batch.reports, compiled: compiled.objects }));
+        if !batch.generations.is_empty() {
+            let generations = Arc::make_mut(&mut self.generations);
+            for (key, generation) in batch.generations {
+                match generation {
+                    Some(generation) => generations.insert(key, generation),
+                    None => generations.remove(&key),
+                };
+            }
+        }
+        let generations = Arc::clone(&self.generations);
+        self.objects.send_replace(Arc::new(Objects {
+            problems: batch.reports,
+            compiled: compiled.objects,
+            generations,
+        }));
         let others = match self.source {
             Source::Dir(_) => Others::ByName,
             Source::Kube(_) => Others::Unknown,

@@ -1,6 +1,7 @@
 //! What is to be said about every object: what its source found, what compiling found, and on how many proxies it is in force. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mesh_proto::inspect::v1::{Condition as WireCondition, ObjectStatus};
 
@@ -16,6 +17,8 @@ pub struct Objects {
     pub problems: Vec<Report>,
     /// By compiling.
     pub compiled: BTreeMap<ObjectKey, ObjectReport>,
+    /// Generations of objects of a cluster; a folder has none.
+    pub generations: Arc<BTreeMap<ObjectKey, i64>>,
 }
 
 impl Objects {

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use aws_lc_rs::digest;
+use base64::Engine;
 use mesh_model::spiffe::{InvalidSpiffeId, TrustDomain};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, TrustAnchor};
@@ -70,6 +71,20 @@ impl TrustBundle {
     /// The roots, DER.
     pub fn roots(&self) -> &[CertificateDer<'static>] {
         &self.roots
+    }
+
+    /// The roots, PEM.
+    pub fn to_pem(&self) -> String {
+        let mut pem = String::new();
+        for root in &self.roots {
+            pem.push_str("-----BEGIN CERTIFICATE-----\n");
+            for line in base64::engine::general_purpose::STANDARD.encode(root).as_bytes().chunks(64) {
+                pem.extend(line.iter().copied().map(char::from));
+                pem.push('\n');
+            }
+            pem.push_str("-----END CERTIFICATE-----\n");
+        }
+        pem
     }
 
     /// SHA-256 of each root in hexadecimal.

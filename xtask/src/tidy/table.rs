@@ -163,6 +163,7 @@ pub(super) const PACKAGES: &[Package] = &[
             &["main"],
             &["cli"],
             &["app"],
+            &["announce"],
             &["inspect"],
             &["serve", "observe"],
             &["compile"],

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value as Json;
+
 use super::trim::Facts;
 use crate::api::ObjectKey;
 
@@ -22,6 +24,14 @@ impl Ledger {
     /// An object is gone.
     pub fn delete(&self, key: &ObjectKey) {
         self.lock().remove(key);
+    }
+
+    /// Its status was written, and is this now. Not if the object was seen to be different meanwhile.
+    pub fn wrote(&self, key: &ObjectKey, before: &str, version: &str, status: Json) {
+        if let Some(facts) = self.lock().get_mut(key).filter(|facts| facts.version == before) {
+            version.clone_into(&mut facts.version);
+            facts.status = status;
+        }
     }
 
     /// What is known of it.

@@ -3,7 +3,6 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::api::pod::INJECTED_LABEL;
 use crate::api::{Kind, ObjectKey, Scope};
 use crate::sources::node::{Node, Value};
 
@@ -27,12 +26,18 @@ pub struct Facts {
     pub version: String,
     /// The status as it is now; null where there is none, or where nothing is written.
     pub status: Json,
+    /// Of the spec what a status repeats: `parentRefs`, `targetRefs`, `controllerName`.
+    pub spec: Json,
+    /// How many rules it has.
+    pub rules: usize,
 }
 
 /// Labels that mean something, of kinds that have some.
 enum Labels {
+    None,
     All,
-    These(&'static [&'static str]),
+    /// Those that begin so.
+    Beginning(&'static str),
 }
 
 fn labels_of(kind: Kind) -> Labels {
@@ -54,7 +59,7 @@ fn labels_of(kind: Kind) -> Labels {
         | Kind::TrafficPolicy
         | Kind::XBackendTrafficPolicy
         | Kind::GatewayClass
-        | Kind::XMesh => Labels::These(&[]),
+        | Kind::XMesh => Labels::None,
     }
 }
 
@@ -84,6 +89,8 @@ pub fn trim(kind: Kind, object: Json, with_status: bool) -> Option<Trimmed> {
             .unwrap_or_default()
             .into(),
         status: if with_status { status.clone().unwrap_or(Json::Null) } else { Json::Null },
+        spec: if with_status { repeated(fields.get("spec")) } else { Json::Null },
+        rules: fields.get("spec").and_then(|spec| spec.get("rules")?.as_array()).map_or(1, Vec::len),
     };
     // Objects of a list say neither; the list does.
     let (_, version, name) = Kind::ALL.into_iter().find(|(known, ..)| *known == kind)?;
@@ -100,6 +107,11 @@ pub fn trim(kind: Kind, object: Json, with_status: bool) -> Option<Trimmed> {
     Some(Trimmed { key, node: node(Json::Object(fields)), facts })
 }
 
+fn repeated(spec: Option<&Json>) -> Json {
+    let one = |name: &str| Some((name.to_owned(), spec?.get(name)?.clone()));
+    ["parentRefs", "targetRefs", "controllerName"].into_iter().filter_map(one).collect::<Map<_, _>>().into()
+}
+
 fn trim_metadata(kind: Kind, metadata: Option<&Map<String, Json>>) -> Map<String, Json> {
     let mut kept = Map::new();
     for (name, value) in metadata.into_iter().flatten() {
@@ -107,13 +119,11 @@ fn trim_metadata(kind: Kind, metadata: Option<&Map<String, Json>>) -> Map<String
             ("name" | "namespace" | "creationTimestamp", _) => value.clone(),
             ("labels", Json::Object(labels)) => match labels_of(kind) {
                 Labels::All => value.clone(),
-                Labels::These(these) => Json::Object(
-                    labels
-                        .iter()
-                        .filter(|(name, _)| these.contains(&name.as_str()))
-                        .map(|(n, v)| (n.clone(), v.clone()))
-                        .collect(),
-                ),
+                Labels::Beginning(with) => {
+                    let kept = labels.iter().filter(|(name, _)| name.starts_with(with));
+                    Json::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
+                }
+                Labels::None => continue,
             },
             _ => continue,
         };

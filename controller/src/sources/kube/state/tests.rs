@@ -72,6 +72,20 @@ fn what_means_nothing_changes_nothing() {
         ("the image of a pod", Kind::Pod, pod(json!({})), pod(json!({"spec": {"containers": []}})), 0),
         ("the address of a pod", Kind::Pod, pod(json!({})), pod(json!({"status": {"podIP": "10.1.0.2"}})), 1),
         ("a sidecar less", Kind::Pod, pod(json!({})), pod(json!({"metadata": {"labels": {}}})), 1),
+        (
+            "a label of a namespace that is not the mesh's",
+            Kind::Namespace,
+            json!({"metadata": {"name": "shop", "labels": {"team": "a"}}}),
+            json!({"metadata": {"name": "shop", "labels": {"team": "b"}}}),
+            0,
+        ),
+        (
+            "whether pods of a namespace get a sidecar",
+            Kind::Namespace,
+            json!({"metadata": {"name": "shop", "labels": {}}}),
+            json!({"metadata": {"name": "shop", "labels": {"amime.io/inject": "enabled"}}}),
+            1,
+        ),
         ("what a route says", Kind::HttpRoute, route(1, "80"), route(2, "81"), 1),
         ("a route that is written again", Kind::HttpRoute, route(1, "80"), route(2, "80"), 0),
     ];
