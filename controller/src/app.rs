@@ -12,7 +12,7 @@ use mesh_identity::incoming::{self, Accepted};
 use mesh_identity::{ClientAuth, Identity};
 use mesh_lifecycle::admin::{self, AdminState};
 use mesh_lifecycle::bind::{self, BindError, ReusePort};
-use mesh_lifecycle::{Ready, Tasks};
+use mesh_lifecycle::{CancellationToken, Gate, Ready, Tasks};
 use mesh_proto::inspect::v1::inspect_service_server::InspectServiceServer;
 use mesh_proto::report::v1::report_service_server::ReportServiceServer;
 use prometheus_client::registry::Registry as MetricsRegistry;
@@ -30,7 +30,9 @@ use crate::serve::stream::Context;
 use crate::serve::{ConfigServer, Registry};
 use crate::sources::Source;
 use crate::sources::dir::DirSource;
+use crate::sources::freshness::Freshness;
 use crate::sources::kube::KubeSource;
+use crate::sources::kube::ledger::Ledger;
 use control::Control;
 use metrics::Metrics;
 
@@ -195,28 +197,15 @@ pub async fn start_on(
     let socket = |source| StartError::Socket { what: "--listen", source };
     let listener = tokio::net::TcpListener::from_std(sockets.grpc).map_err(socket)?;
     let trust_domain = identity.svid().spiffe_id.trust_domain().clone();
-    let cluster = match &config.objects {
-        ObjectsFrom::Folder(_) => None,
-        ObjectsFrom::Cluster(cluster, _) => Some(cluster.clone()),
-    };
-    let mut writes = None;
-    let (source, source_gate) = match config.objects {
-        ObjectsFrom::Folder(folder) => {
-            (Source::Dir(Box::new(DirSource::new(folder))), ready.gate("reading the configuration folder"))
-        }
-        ObjectsFrom::Cluster(cluster, place) => {
-            let source = Box::new(KubeSource::new(&cluster, &tasks));
-            writes = Some((cluster, place, source.ledger()));
-            (Source::Kube(source), ready.gate("reading the objects of the cluster"))
-        }
-    };
+    let Opened { source, gate: source_gate, freshness, cluster } = open(config.objects, &ready, &tasks);
     let mut control = Control::new(source, trust_domain.clone(), metrics.clone());
     control.first().await;
     source_gate.open();
-    if let (Some(listener), Some(webhook), Some(cluster)) = (sockets.webhook, config.webhook, cluster) {
+    if let (Some(listener), Some(webhook), Some(of)) = (sockets.webhook, config.webhook, &cluster) {
         let socket = |source| StartError::Socket { what: "--webhook", source };
         let listener = tokio::net::TcpListener::from_std(listener).map_err(socket)?;
         let WebhookConfig { namespace, values, .. } = webhook;
+        let cluster = of.cluster.clone();
         let webhook = Webhook { listener, cluster, namespace, values, labels: control.namespaces() };
         admit::start(webhook, ready.gate("publishing the webhook's certificate"), &tasks);
     }
@@ -228,6 +217,7 @@ pub async fn start_on(
         snapshots: control.snapshots(),
         registry: registry.clone(),
         access: access.clone(),
+        freshness: freshness.clone(),
         counters: metrics.counters(),
         token: tasks.token(),
     };
@@ -239,7 +229,7 @@ pub async fn start_on(
         objects: control.objects(),
         tasks: tasks.clone(),
     };
-    if let Some((cluster, place, ledger)) = writes {
+    if let Some(InCluster { cluster, place, ledger }) = cluster {
         let (objects, snapshots) = (control.objects(), control.snapshots());
         let (identity, registry) = (identity.clone(), registry.clone());
         announce::spawn(
@@ -251,26 +241,53 @@ pub async fn start_on(
     let tls = identity.server_config(ClientAuth::Required, ALPN);
     let accepted =
         incoming::mtls(listener, tls, &tasks, config.max_proxies.saturating_mul(CONNECTIONS_A_PROXY));
-    metrics.observe(&registry, &observatory, &accepted.counters());
+    metrics.observe(&registry, &observatory, &accepted.counters(), freshness);
     let services = Services { config: ConfigServer::new(context, tasks.clone()), receiver, inspector };
     let token = tasks.token();
     tasks.spawn("grpc server", Box::pin(serve(services, accepted, token.clone())));
-    tasks.spawn("control loop", {
-        let token = token.clone();
-        async move {
-            tokio::select! {
-                () = token.cancelled() => {}
-                () = control.run() => {}
-            }
-        }
-    });
-    tasks.spawn("observe", async move {
-        tokio::select! {
-            () = token.cancelled() => {}
-            () = tick(observatory) => {}
-        }
-    });
+    tasks.spawn("control loop", until(token.clone(), control.run()));
+    tasks.spawn("observe", until(token, tick(observatory)));
     Ok(Running { addr, metrics_addr, tasks, ready })
+}
+
+/// Where objects come from, once it is followed.
+struct Opened {
+    source: Source,
+    gate: Gate,
+    freshness: Freshness,
+    cluster: Option<InCluster>,
+}
+
+/// What is needed to write to the cluster that objects come from.
+struct InCluster {
+    cluster: Cluster,
+    place: Place,
+    ledger: Ledger,
+}
+
+fn open(objects: ObjectsFrom, ready: &Ready, tasks: &Tasks) -> Opened {
+    match objects {
+        ObjectsFrom::Folder(folder) => Opened {
+            source: Source::Dir(Box::new(DirSource::new(folder))),
+            gate: ready.gate("reading the configuration folder"),
+            freshness: Freshness::default(),
+            cluster: None,
+        },
+        ObjectsFrom::Cluster(cluster, place) => {
+            let source = Box::new(KubeSource::new(&cluster, tasks));
+            let (ledger, freshness) = (source.ledger(), source.freshness());
+            let gate = ready.gate("reading the objects of the cluster");
+            let cluster = Some(InCluster { cluster, place, ledger });
+            Opened { source: Source::Kube(source), gate, freshness, cluster }
+        }
+    }
+}
+
+async fn until(token: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = token.cancelled() => {}
+        () = work => {}
+    }
 }
 
 struct Services {
@@ -279,7 +296,7 @@ struct Services {
     inspector: Inspector,
 }
 
-async fn serve(services: Services, accepted: Accepted, token: mesh_lifecycle::CancellationToken) {
+async fn serve(services: Services, accepted: Accepted, token: CancellationToken) {
     let served = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))

@@ -6,6 +6,7 @@
 
 pub mod dir;
 pub mod documents;
+pub mod freshness;
 pub mod kube;
 pub mod node;
 pub mod reader;

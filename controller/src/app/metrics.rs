@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry as MetricsRegistry;
 use crate::clock::now_ms;
 use crate::observe::Observatory;
 use crate::serve::{Registry, Snapshot};
+use crate::sources::freshness::Freshness;
 use crate::status::counters::ServeCounters;
 
 /// The controller's metrics. Clones are handles of the same.
@@ -32,7 +33,7 @@ pub struct Metrics {
 /// Filled in once the parts are there.
 #[derive(Default)]
 struct Sizes {
-    parts: OnceLock<(Registry, Observatory, Arc<IncomingCounters>)>,
+    parts: OnceLock<(Registry, Observatory, Arc<IncomingCounters>, Freshness)>,
     source_time_ms: std::sync::atomic::AtomicU64,
 }
 
@@ -88,9 +89,16 @@ impl Metrics {
     }
 
     /// Where sizes are asked for.
-    pub fn observe(&self, registry: &Registry, observatory: &Observatory, incoming: &Arc<IncomingCounters>) {
+    pub fn observe(
+        &self,
+        registry: &Registry,
+        observatory: &Observatory,
+        incoming: &Arc<IncomingCounters>,
+        freshness: Freshness,
+    ) {
         // A second start in the same process would keep the first; there is none.
-        let _ = self.sizes.parts.set((registry.clone(), observatory.clone(), Arc::clone(incoming)));
+        let _ =
+            self.sizes.parts.set((registry.clone(), observatory.clone(), Arc::clone(incoming), freshness));
     }
 
     /// A snapshot was made.
@@ -116,7 +124,7 @@ struct AtScrape(Arc<Sizes>);
 
 impl Collector for AtScrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Some((registry, observatory, incoming)) = self.0.parts.get() else { return Ok(()) };
+        let Some((registry, observatory, incoming, freshness)) = self.0.parts.get() else { return Ok(()) };
         let counts = observatory.counts();
         let source = self.0.source_time_ms.load(std::sync::atomic::Ordering::Relaxed);
         let lag = registry.lag(source, now_ms());
@@ -130,6 +138,11 @@ impl Collector for AtScrape {
             "mesh_controller_config_lag_milliseconds",
             "Age of the newest revision while some proxy has not confirmed it, else 0",
             lag,
+        )?;
+        gauge(
+            "mesh_controller_source_staleness_milliseconds",
+            "How long some part of the source could not be followed, else 0",
+            now_ms().saturating_sub(freshness.as_of(now_ms())),
         )?;
         gauge("mesh_controller_report_streams", "Open report streams", counts.reporters)?;
         gauge("mesh_controller_report_series", "Series kept", counts.series)?;

@@ -17,6 +17,7 @@ use super::session::{Proxy, Refused, Session};
 use super::snapshot::Snapshot;
 use crate::access::{Access, Denied};
 use crate::clock::now_ms;
+use crate::sources::freshness::Freshness;
 use crate::status::counters::ServeCounters;
 
 /// For the Hello.
@@ -35,6 +36,8 @@ pub struct Context {
     pub registry: Registry,
     /// Who may say to be whom.
     pub access: Access,
+    /// How new the newest snapshot is.
+    pub freshness: Freshness,
     /// What is counted.
     pub counters: ServeCounters,
     /// Cancelled when the controller stops.
@@ -212,7 +215,8 @@ impl Stream {
         self.behind = false;
         self.last_sent = Instant::now();
         let snapshot = Arc::clone(&self.context.snapshots.borrow_and_update());
-        let now = now_ms();
+        // A proxy measures by it how old its knowledge is, so it must not seem newer than the controller's.
+        let now = self.context.freshness.as_of(now_ms());
         let counters = &self.context.counters;
         let update = self.place.session(|session| {
             let update = session.next_update(&snapshot, now);

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Batch;
+use super::freshness::Freshness;
 use super::state::Report;
 use crate::api::{Kind, ObjectKey};
 use crate::clock::now_ms;
@@ -27,6 +28,7 @@ use crate::cluster::Cluster;
 use crate::index::Change;
 use ledger::Ledger;
 use state::KubeState;
+pub use watch::Timing;
 use watch::{Event, What};
 
 /// Changes within this time of the first one are taken together. It is not prolonged by more of them, so that no endpoint waits for
@@ -48,6 +50,7 @@ pub struct KubeSource {
     away: BTreeMap<Kind, u64>,
     /// Kinds that the API server does not know.
     absent: BTreeSet<Kind>,
+    freshness: Freshness,
     first: bool,
     pending: Vec<Change>,
     generations: Vec<(ObjectKey, Option<i64>)>,
@@ -57,9 +60,14 @@ pub struct KubeSource {
 impl KubeSource {
     /// Begins to follow `cluster`.
     pub fn new(cluster: &Cluster, tasks: &Tasks) -> Self {
+        Self::tuned(cluster, tasks, Timing::default())
+    }
+
+    /// Begins to follow `cluster`, with other times between attempts.
+    pub fn tuned(cluster: &Cluster, tasks: &Tasks, timing: Timing) -> Self {
         let (out, events) = mpsc::channel(QUEUE);
         for kind in kinds::ALL {
-            let work = watch::follow(cluster.clone(), kind, out.clone());
+            let work = watch::follow(cluster.clone(), kind, timing, out.clone());
             let stop = tasks.token();
             tasks.spawn("watcher", async move {
                 tokio::select! {
@@ -78,6 +86,7 @@ impl KubeSource {
             awaited: kinds::ALL.into_iter().collect(),
             away: BTreeMap::new(),
             absent: BTreeSet::new(),
+            freshness: Freshness::default(),
             first: true,
             pending: Vec::new(),
             generations: Vec::new(),
@@ -88,6 +97,16 @@ impl KubeSource {
     /// What a writer of status has to know.
     pub fn ledger(&self) -> Ledger {
         self.state.ledger()
+    }
+
+    /// How new what this says is.
+    pub fn freshness(&self) -> Freshness {
+        self.freshness.clone()
+    }
+
+    /// Kinds that the API server does not know.
+    pub fn absent(&self) -> Vec<Kind> {
+        self.absent.iter().copied().collect()
     }
 
     /// Waits until something has changed, and says what. The first call returns once every kind that the cluster knows was read.
@@ -154,6 +173,7 @@ impl KubeSource {
                 }
             }
         }
+        self.freshness.lost_since(self.away.values().min().copied());
     }
 
     fn present(&mut self, kind: Kind) {

@@ -139,7 +139,7 @@ pub struct Watermark {
     /// When the source gave that revision, Unix milliseconds.
     #[prost(uint64, tag = "2")]
     pub source_time_ms: u64,
-    /// When this was sent, Unix milliseconds.
+    /// As of when this is known to be so, Unix milliseconds: when this was sent, or when the controller lost its source, if it has.
     #[prost(uint64, tag = "3")]
     pub sent_ms: u64,
 }

@@ -37,17 +37,18 @@ enum Labels {
     None,
     All,
     /// Those that begin so.
-    Beginning(&'static str),
+    Beginning(&'static [&'static str]),
 }
 
 fn labels_of(kind: Kind) -> Labels {
     match kind {
         // A Service's selector may ask for any.
         Kind::Workload => Labels::All,
-        Kind::EndpointSlice => Labels::These(&["kubernetes.io/service-name"]),
-        Kind::Pod => Labels::These(&[INJECTED_LABEL]),
-        // Injection asks what pods of it may do.
-        Kind::Namespace => Labels::These(&["pod-security.kubernetes.io/enforce"]),
+        Kind::EndpointSlice => Labels::Beginning(&["kubernetes.io/service-name"]),
+        // Whether a sidecar is in it.
+        Kind::Pod => Labels::Beginning(&["amime.io/"]),
+        // Injection asks whether pods of it get one, and what they may do.
+        Kind::Namespace => Labels::Beginning(&["amime.io/", "pod-security.kubernetes.io/enforce"]),
         Kind::Service
         | Kind::HttpRoute
         | Kind::GrpcRoute
@@ -120,7 +121,8 @@ fn trim_metadata(kind: Kind, metadata: Option<&Map<String, Json>>) -> Map<String
             ("labels", Json::Object(labels)) => match labels_of(kind) {
                 Labels::All => value.clone(),
                 Labels::Beginning(with) => {
-                    let kept = labels.iter().filter(|(name, _)| name.starts_with(with));
+                    let kept =
+                        labels.iter().filter(|(name, _)| with.iter().any(|begin| name.starts_with(begin)));
                     Json::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
                 }
                 Labels::None => continue,

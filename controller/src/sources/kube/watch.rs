@@ -13,10 +13,21 @@ use super::trim::{self, Trimmed, trim};
 use crate::api::{Kind, ObjectKey};
 use crate::cluster::{Cluster, Failed, Seen, Selection};
 
-/// After a failure. The longest wait is short enough for a cluster that comes back to be followed within two seconds.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// Between looks for a kind that the API server does not know.
-const ABSENT: Duration = Duration::from_secs(10);
+/// Times between attempts.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// After a failure, at least and at most. Short enough for a cluster that comes back to be followed within two seconds.
+    pub retry: (Duration, Duration),
+    /// Between looks for a kind that the API server does not know.
+    pub absent: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { retry: (Duration::from_millis(100), Duration::from_secs(2)), absent: Duration::from_secs(10) }
+    }
+}
+
 /// A watch is asked to end after so long, and is dead if it has not somewhat later: a connection that nobody answers on is noticed.
 const WATCH_SECONDS: u32 = 60;
 const WATCH_DEAD: Duration = Duration::from_secs(75);
@@ -53,6 +64,7 @@ struct Watcher {
     cluster: Cluster,
     kind: Kind,
     out: mpsc::Sender<Event>,
+    absent: Duration,
     backoff: Backoff,
 }
 
@@ -60,8 +72,9 @@ struct Watcher {
 struct Closed;
 
 /// Follows `kind` until nobody reads what it sees.
-pub async fn follow(cluster: Cluster, kind: Kind, out: mpsc::Sender<Event>) {
-    let mut watcher = Watcher { cluster, kind, out, backoff: Backoff::new(RETRY.0, RETRY.1) };
+pub async fn follow(cluster: Cluster, kind: Kind, timing: Timing, out: mpsc::Sender<Event>) {
+    let backoff = Backoff::new(timing.retry.0, timing.retry.1);
+    let mut watcher = Watcher { cluster, kind, out, absent: timing.absent, backoff };
     // Ends when nobody reads any more.
     let _: Result<(), Closed> = watcher.run().await;
 }
@@ -76,7 +89,7 @@ impl Watcher {
                 }
                 Err(Failed::NotFound) => {
                     self.say(What::Absent).await?;
-                    tokio::time::sleep(ABSENT).await;
+                    tokio::time::sleep(self.absent).await;
                 }
                 Err(error) => self.failed(&error).await?,
             }
