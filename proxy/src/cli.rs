@@ -11,10 +11,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use mesh_capture::options::{FORWARD_MARK, FORWARD_SOURCES};
 use mesh_identity::Credential;
 use mesh_lifecycle::{log, signal};
 use mesh_reach::HostPort;
 
+use self::init::OwnCallsTo;
 use crate::app::{self, Running, Source, StartError};
 use crate::config::{
     self, Capture, Config, Control, Dns, InboundListener, Network, Original, OutboundListener,
@@ -98,9 +100,12 @@ pub struct Sidecar {
     /// SO_MARK of every socket that the proxy opens, so that the rules leave them alone
     #[arg(long, value_name = "MARK", value_parser = mark)]
     mark: Option<u32>,
-    /// The same for sockets to the application, where the rules tell them apart
+    /// The same for sockets to the application [default: 0x53a with --mark and --own-calls inbound]
     #[arg(long, value_name = "MARK", value_parser = mark)]
     forward_mark: Option<u32>,
+    /// Where the rules bring the proxy's connections to its own workload: as --own-calls of `init` says
+    #[arg(long, value_enum, default_value_t)]
+    own_calls: OwnCallsTo,
     /// Configuration dump and drain, on a loopback address
     #[arg(long, value_name = "LISTEN")]
     admin: Option<SocketAddr>,
@@ -199,6 +204,9 @@ impl Sidecar {
                 "there is nothing to carry: give --inbound, --outbound, --outbound-proxy, --capture-outbound or --capture-inbound"
             );
         }
+        // Sockets to the application are told from those to this workload as an endpoint: by their mark, else by where they come from.
+        let told_apart = self.own_calls == OwnCallsTo::Inbound && !capture.inbound.is_empty();
+        let forward_mark = self.forward_mark.or(self.mark.filter(|_| told_apart).map(|_| FORWARD_MARK));
         let dns = Dns {
             listen: self.dns,
             resolvers: self.dns_resolver,
@@ -213,7 +221,8 @@ impl Sidecar {
             outbound: self.outbound,
             capture,
             mark: self.mark,
-            forward_mark: self.forward_mark,
+            forward_mark,
+            forward_sources: (told_apart && forward_mark.is_none()).then_some(FORWARD_SOURCES),
             admin: self.admin,
             metrics: self.metrics,
             probes: probes()?,

@@ -1,7 +1,7 @@
 //! What a proxy is told at its start: plain data with its defaults and their reasons. `cli` builds it from arguments; tests
 //! build it by hand. It must not know how any of it is used.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub struct Config {
     pub mark: Option<u32>,
     /// The same for sockets to the application, where capture brings what this proxy opens to its own workload back to it as to any other.
     pub forward_mark: Option<u32>,
+    /// Where these come from instead, for a proxy that may not set marks: of each family, if it is there.
+    pub forward_sources: Option<(Ipv4Addr, Ipv6Addr)>,
     /// Configuration dump and drain; loopback only.
     pub admin: Option<SocketAddr>,
     /// Metrics, readiness, and the application's probes.
@@ -63,6 +65,7 @@ impl Config {
             capture: Capture::default(),
             mark: None,
             forward_mark: None,
+            forward_sources: None,
             admin: None,
             metrics: None,
             probes: Probes::default(),
@@ -80,7 +83,8 @@ impl Config {
     /// Whether a connection of ours to our own workload reaches the application, and not our inbound port: there is nobody then who
     /// takes mutual TLS.
     pub fn reaches_itself(&self) -> bool {
-        !self.capture.inbound.is_empty() && self.forward_mark.is_none()
+        let told_apart = self.forward_mark.is_some() || self.forward_sources.is_some();
+        !self.capture.inbound.is_empty() && !told_apart
     }
 }
 

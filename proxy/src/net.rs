@@ -55,6 +55,9 @@ pub struct Dial {
     pub mark: Option<u32>,
     /// Whose address they come from, where it is not one of this machine's: the peer for which they are opened. Needs a privilege.
     pub source: Option<IpAddr>,
+    /// Which of this machine's own addresses they come from, by which traffic capture knows them; the system chooses one for the
+    /// family whose address is not there.
+    pub own_sources: Option<(Ipv4Addr, Ipv6Addr)>,
     /// What they are for.
     pub toward: Toward,
     /// Whether capture is on, so that one that comes back to us is to be noticed.
@@ -117,6 +120,12 @@ async fn open(address: SocketAddr, how: &Dial) -> io::Result<Stream> {
     let source = how.source.filter(|source| source.is_ipv4() == address.is_ipv4());
     if let Some(source) = source {
         from(&socket, source)?;
+    } else if let Some((v4, v6)) = how.own_sources {
+        let own = if address.is_ipv4() { IpAddr::V4(v4) } else { IpAddr::V6(v6) };
+        match socket.bind(&SocketAddr::new(own, 0).into()) {
+            Err(error) if error.kind() != io::ErrorKind::AddrNotAvailable => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
     }
     let begun = dial::begin(socket, address, how.mark)?;
     // Noted before anybody can accept it.

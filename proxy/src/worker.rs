@@ -117,7 +117,10 @@ impl Worker {
     pub fn dial_app(&self, network: Option<&Namespace>) -> Dial {
         let mark = self.config.forward_mark.or(self.config.mark);
         match network {
-            None => Dial { mark, toward: Toward::App, ..self.dial() },
+            None => {
+                let own_sources = self.config.forward_sources;
+                Dial { mark, toward: Toward::App, own_sources, ..self.dial() }
+            }
             Some(network) => {
                 Dial { network: Some(network.clone()), mark, toward: Toward::App, ..Dial::default() }
             }

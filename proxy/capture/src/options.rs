@@ -70,10 +70,10 @@ pub enum Inbound {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OwnCalls {
     /// They reach the application: what the proxy forwards to it needs no sign.
-    #[default]
     Application,
     /// They go to the proxy's inbound listener, as on any other workload that is an endpoint of the service that was called. What the
     /// proxy forwards to its application must then be told apart: by [`CaptureOptions::forward_mark`], or by one of [`FORWARD_SOURCES`].
+    #[default]
     Inbound,
 }
 
@@ -247,6 +247,11 @@ impl CaptureOptions {
     /// The proxy is known by the user it runs as.
     pub fn by_uid(uid: u32) -> Self {
         Self::new(ProxyTraffic { uids: vec![uid], ..ProxyTraffic::default() })
+    }
+
+    /// Whether the proxy's connections to this workload go to its inbound port. None do where that one takes nothing.
+    pub fn takes_own_calls(&self) -> bool {
+        self.own_calls == OwnCalls::Inbound && self.inbound != Inbound::Pass
     }
 
     /// Everything that contradicts itself or cannot be; empty when the options are good.

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::error::CaptureError;
 use crate::kernel::{To, exchange};
 use crate::number as n;
-use crate::options::{CaptureOptions, FORWARD_SOURCES, Inbound, OwnCalls};
+use crate::options::{CaptureOptions, FORWARD_SOURCES, Inbound};
 use crate::wire::{ACK, CREATE, EXCL, Message};
 
 /// The loopback device has this number in every network namespace.
@@ -55,7 +55,7 @@ fn additions(options: &CaptureOptions) -> Vec<Change> {
             changes.push(rule(options, family, n::RTM_NEWRULE, CREATE | EXCL));
         }
     }
-    if options.own_calls == OwnCalls::Inbound && options.families.v6() {
+    if options.takes_own_calls() && options.families.v6() {
         changes.push(source(n::RTM_NEWADDR, CREATE | EXCL));
     }
     changes

@@ -145,12 +145,12 @@ enum InboundMode {
     Pass,
 }
 
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum OwnCallsTo {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum OwnCallsTo {
     /// To the application
-    #[default]
     Application,
     /// To the inbound port; what goes to the application has --forward-mark or comes from 127.0.0.6 or ::6
+    #[default]
     Inbound,
 }
 

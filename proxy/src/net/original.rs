@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use socket2::SockRef;
+use tokio::net::TcpStream;
 
 use super::{Stream, Toward};
 use crate::config::Original;
@@ -31,7 +32,7 @@ pub fn original_destination(
     own: &[SocketAddr],
     loops: &[Toward],
 ) -> Result<SocketAddr, NoOriginal> {
-    let original = lookup(stream, how).map_err(NoOriginal::Unknown)?;
+    let original = lookup(stream, how, own).map_err(NoOriginal::Unknown)?;
     if is_ours(original, own) {
         return Err(NoOriginal::Own(original));
     }
@@ -41,21 +42,26 @@ pub fn original_destination(
     Ok(original)
 }
 
-fn lookup(stream: &Stream, how: Original) -> io::Result<SocketAddr> {
+fn lookup(stream: &Stream, how: Original, own: &[SocketAddr]) -> io::Result<SocketAddr> {
     let tcp = stream.tcp_stream().ok_or(io::ErrorKind::Unsupported)?;
     match how {
         Original::Always(address) => Ok(address),
-        // The kernel hands the connection over as if we had the address.
-        Original::Transparent => tcp.local_addr().map(canonical),
-        Original::Redirect => {
-            let socket = SockRef::from(tcp);
-            let found = match canonical(tcp.local_addr()?) {
-                SocketAddr::V4(_) => socket.original_dst_v4()?,
-                SocketAddr::V6(_) => socket.original_dst_v6()?,
-            };
-            found.as_socket().map(canonical).ok_or_else(|| io::ErrorKind::Unsupported.into())
-        }
+        // The kernel hands the connection over as if we had the address; what comes from this machine cannot be, and is redirected.
+        Original::Transparent => match tcp.local_addr().map(canonical)? {
+            local if is_ours(local, own) => redirected(tcp).or(Ok(local)),
+            local => Ok(local),
+        },
+        Original::Redirect => redirected(tcp),
     }
+}
+
+fn redirected(tcp: &TcpStream) -> io::Result<SocketAddr> {
+    let socket = SockRef::from(tcp);
+    let found = match canonical(tcp.local_addr()?) {
+        SocketAddr::V4(_) => socket.original_dst_v4()?,
+        SocketAddr::V6(_) => socket.original_dst_v6()?,
+    };
+    found.as_socket().map(canonical).ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
 
 /// Whether `address` is one of `own`, where one on all addresses means each of this machine's.

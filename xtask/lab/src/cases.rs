@@ -3,6 +3,7 @@
 mod databases;
 mod faults;
 mod http;
+mod own;
 mod rules;
 mod shell;
 mod streams;
@@ -57,6 +58,12 @@ pub(crate) const CASES: &[Case] = &[
     case("ipv4-only", "a network without IPv6", http::ipv4_only),
     case("ipv6-only", "a network without IPv4", http::ipv6_only),
     case("dual-stack", "services reached over both families", http::dual_stack),
+    // Itself, and who calls.
+    case("own-calls", "a workload that calls its own Service comes in by its inbound port", own::by_mark),
+    case("own-calls-unprivileged", "the same with a sidecar that may not set marks", own::without_privilege),
+    case("own-calls-tproxy", "the same with TPROXY", own::with_tproxy),
+    case("source-address", "with TPROXY the application sees who called", own::source_address),
+    case("source-address-ipv6", "the same over IPv6", own::source_address_ipv6),
     // Faults.
     case("crashed-rules", "rules that a crashed run left are replaced", rules::left_by_a_crashed_run),
     case("no-privilege", "without the privilege, the capability is named", rules::missing_privilege),

@@ -30,7 +30,6 @@ fn with_everything() -> CaptureOptions {
     options.proxy.gids = vec![1337];
     options.dns_port = Some(15053);
     options.inbound = Inbound::Tproxy;
-    options.own_calls = OwnCalls::Inbound;
     options.invalid = InvalidPackets::Drop;
     options.open = OpenConnections::Take;
     let exclude = &mut options.exclude;
@@ -237,18 +236,18 @@ fn connections_to_the_application_go_to_the_proxy() {
 fn a_pod_that_is_its_own_endpoint_is_reached_through_its_inbound_listener() {
     isolated("a_pod_that_is_its_own_endpoint_is_reached_through_its_inbound_listener", || {
         let _world = World::join();
-        let own_calls = CaptureOptions { own_calls: OwnCalls::Inbound, ..by_mark() };
+        let past = CaptureOptions { own_calls: OwnCalls::Application, ..by_mark() };
         for (any, there, forward) in [
             ("0.0.0.0", format!("{POD4}:8080"), "127.0.0.6:0"),
             ("[::]", format!("[{POD6}]:8080"), "[::6]:0"),
         ] {
             let proxy = listen(&format!("{any}:15006"));
             let app = listen(&format!("{any}:8080"));
-            apply(&by_mark()).unwrap();
+            apply(&past).unwrap();
             let own = connect(&there, |socket| socket.set_mark(PROXY_MARK).unwrap()).unwrap();
             assert_eq!(Some(accept(&app).1), own.local_addr().unwrap().as_socket());
 
-            apply(&own_calls).unwrap();
+            apply(&by_mark()).unwrap();
             let _own = connect(&there, |socket| socket.set_mark(PROXY_MARK).unwrap()).unwrap();
             assert_eq!(original(&accept(&proxy).0), address(&there));
 

@@ -1,7 +1,7 @@
 //! Facts about input of `iptables-restore`.
 
 use super::*;
-use crate::options::{CaptureOptions, Families, Inbound, OwnCalls};
+use crate::options::{CaptureOptions, Families, Inbound};
 use crate::plan;
 
 fn ruleset(change: impl FnOnce(&mut CaptureOptions)) -> Ruleset {
@@ -18,7 +18,6 @@ fn the_same_rules_in_the_words_of_iptables() {
         shown(&ruleset(|o| {
             o.inbound = Inbound::Tproxy;
             o.proxy.mark = Some(0x539);
-            o.own_calls = OwnCalls::Inbound;
             o.dns_port = Some(15053);
             o.exclude.outbound_cidrs =
                 ["10.0.0.0/8", "192.0.2.1", "fd00::/8"].map(|t| t.parse().unwrap()).to_vec();

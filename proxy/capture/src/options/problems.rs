@@ -5,7 +5,7 @@ mod tests;
 
 use std::fmt;
 
-use super::{CaptureOptions, FORWARD_SOURCES, Inbound, MAX_ENTRIES, OwnCalls, RESERVED_PORTS};
+use super::{CaptureOptions, FORWARD_SOURCES, Inbound, MAX_ENTRIES, RESERVED_PORTS};
 use crate::range::{Cidr, Ports};
 
 /// One thing that is wrong with the options.
@@ -75,7 +75,7 @@ fn marks(options: &CaptureOptions, say: &mut impl FnMut(&'static str, String)) {
     let tproxy = options.inbound == Inbound::Tproxy;
     let marks = [
         ("--proxy-mark", options.proxy.mark),
-        ("--forward-mark", (options.own_calls == OwnCalls::Inbound).then_some(options.forward_mark)),
+        ("--forward-mark", (options.takes_own_calls()).then_some(options.forward_mark)),
         ("--answer-mark", tproxy.then_some(options.answer_mark)),
     ];
     let mut taken: Vec<(&'static str, u32)> = Vec::new();
@@ -95,12 +95,6 @@ fn marks(options: &CaptureOptions, say: &mut impl FnMut(&'static str, String)) {
         say(
             "--inbound",
             "with tproxy the proxy's connections to the application are known by their mark, so that answers find back to it: give --proxy-mark".into(),
-        );
-    }
-    if options.own_calls == OwnCalls::Inbound && options.inbound == Inbound::Pass {
-        say(
-            "--own-calls",
-            "nothing goes to the inbound port with --inbound pass: leave one of them out".into(),
         );
     }
     // 253 to 255 are the kernel's own: default, main, local.

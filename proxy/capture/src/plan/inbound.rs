@@ -4,7 +4,7 @@
 //! application from the client's own address. The application's answers would leave by the route to that client; so such connections are
 //! marked when they pass the loopback device, and their answers get the mark again, which a rule of routing sends back here.
 
-use crate::options::{CaptureOptions, Inbound, InvalidPackets, OwnCalls};
+use crate::options::{CaptureOptions, Inbound, InvalidPackets};
 use crate::range::Ports;
 use crate::ruleset::{Action, Chain, Hook, Is, Kind, Match, Priority, Rule};
 
@@ -36,7 +36,7 @@ pub(super) fn chains(options: &CaptureOptions, sets: &mut Sets) -> Vec<Chain> {
             chains.push(inbound(options, sets, REDIRECT));
         }
         Inbound::Tproxy => {
-            let forward = (options.own_calls == OwnCalls::Inbound).then_some(options.forward_mark);
+            let forward = (options.takes_own_calls()).then_some(options.forward_mark);
             let keep = options.proxy.mark.into_iter().chain(forward).map(|mark| {
                 let matches = [from_loopback(Is::This), Match::Mark(mark)];
                 rule(matches, Action::SetConnectionMark(options.answer_mark))
@@ -61,7 +61,7 @@ pub(super) fn chains(options: &CaptureOptions, sets: &mut Sets) -> Vec<Chain> {
             chains.push(captured(options, sets, TPROXY, take));
         }
     }
-    if options.inbound == Inbound::Redirect || options.own_calls == OwnCalls::Inbound {
+    if options.inbound == Inbound::Redirect || options.takes_own_calls() {
         let mut take = vec![rule([TCP, Match::Syn], Action::Redirect(options.inbound_port))];
         if options.inbound == Inbound::Redirect {
             take.extend(forgotten::to_here(options, options.inbound_port));

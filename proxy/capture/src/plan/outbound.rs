@@ -7,7 +7,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::options::{CaptureOptions, FORWARD_SOURCES, Loopback, OwnCalls, RESERVED_PORTS};
+use crate::options::{CaptureOptions, FORWARD_SOURCES, Loopback, RESERVED_PORTS};
 use crate::range::{Cidr, Ports};
 use crate::ruleset::{Action, Chain, Hook, Is, Kind, Match, Priority, Rule};
 
@@ -47,14 +47,12 @@ pub(super) fn reserved() -> Option<Ports> {
 fn outbound(options: &CaptureOptions, sets: &mut Sets) -> Chain {
     let exclude = &options.exclude;
     let mut rules = Vec::new();
-    let own_goes = match options.own_calls {
-        OwnCalls::Application => Action::Return,
-        OwnCalls::Inbound => {
-            let forwarded = rule([Match::Mark(options.forward_mark)], Action::Return);
-            rules.push(forwarded.because("from the proxy to its application"));
-            Action::Goto(OWN)
-        }
-    };
+    let mut own_goes = Action::Return;
+    if options.takes_own_calls() {
+        let forwarded = rule([Match::Mark(options.forward_mark)], Action::Return);
+        rules.push(forwarded.because("from the proxy to its application"));
+        own_goes = Action::Goto(OWN);
+    }
     rules.extend(own(options).into_iter().map(|own| rule([own], own_goes).because("the proxy's own")));
     rules.extend(
         exclude.uids.iter().map(|uid| rule([Match::User(*uid)], Action::Return).because("excluded user")),
@@ -104,7 +102,7 @@ fn included(options: &CaptureOptions, sets: &mut Sets) -> Vec<Rule> {
 
 /// The proxy's own packets: they pass, but for connections to this workload by an address that others use too.
 fn own_chain(options: &CaptureOptions) -> Option<Chain> {
-    if options.own_calls == OwnCalls::Application {
+    if !options.takes_own_calls() {
         return None;
     }
     let (forward4, forward6) = FORWARD_SOURCES;

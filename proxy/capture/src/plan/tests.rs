@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::options::{
-    Families, Inbound, InvalidPackets, Loopback, MAX_ENTRIES, OpenConnections, OwnCalls, ProxyTraffic,
+    Families, Inbound, InvalidPackets, Loopback, MAX_ENTRIES, OpenConnections, ProxyTraffic,
 };
 use crate::text;
 
@@ -38,7 +38,6 @@ fn dry_runs() {
             o.dns_port = Some(15053);
             o.invalid = InvalidPackets::Drop;
             o.open = OpenConnections::Take;
-            o.own_calls = OwnCalls::Inbound;
             o.exclude.inbound_ports = vec!["22".parse().unwrap(), "15020-15030".parse().unwrap()];
             o.exclude.outbound_ports = vec!["25".parse().unwrap()];
             o.exclude.outbound_cidrs =

@@ -1,10 +1,10 @@
 //! Facts about routes and rules as bytes and as commands.
 
 use super::*;
-use crate::options::Families;
+use crate::options::{Families, OwnCalls};
 
 fn options(inbound: Inbound, families: Families) -> CaptureOptions {
-    CaptureOptions { inbound, families, ..CaptureOptions::by_mark(0x539) }
+    CaptureOptions { inbound, families, own_calls: OwnCalls::Application, ..CaptureOptions::by_mark(0x539) }
 }
 
 #[test]

@@ -15,8 +15,6 @@ const OUTBOUND_PORT: &str = "15001";
 const INBOUND_PORT: &str = "15006";
 /// What the proxy's own sockets are told by.
 const MARK: &str = "0x539";
-/// And those to its own application.
-const FORWARD_MARK: &str = "0x53a";
 
 /// The capture of one pod, and bounds of its sidecar.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +25,8 @@ pub(crate) struct Capture {
     pub(crate) sidecar: Vec<&'static str>,
     /// File descriptors that the sidecar may have.
     pub(crate) descriptors: Option<u32>,
+    /// The user whose the sidecar is, with no privilege, as in a cluster; else it is root and known by its mark.
+    pub(crate) user: Option<u32>,
 }
 
 /// What is expected of a hop.
@@ -47,7 +47,7 @@ pub(crate) struct Member {
 
 impl Member {
     pub(super) fn start(mesh: &Mesh, pod: Pod, capture: &Capture) -> Result<Self> {
-        init(mesh, &pod, &capture.init).output().context("capture the pod's traffic")?;
+        init_for(mesh, &pod, capture).args(&capture.init).output().context("capture the pod's traffic")?;
         let mut sidecar = sidecar(mesh, &pod, capture)?.limit(PATIENCE).start()?;
         let place = pod.clone();
         sidecar.wait_until("is ready", || {
@@ -129,33 +129,32 @@ fn told(samples: &[Sample]) -> String {
 
 /// `mesh-proxy init` in a pod, with these arguments more.
 pub(crate) fn init(mesh: &Mesh, pod: &Pod, more: &[&str]) -> Program {
-    let words = ["__proxy", "init", "--proxy-mark", MARK];
-    pod.program_as(User::Root, &mesh.tools.meshctl).args(words).args(more)
+    init_for(mesh, pod, &Capture::default()).args(more)
+}
+
+fn init_for(mesh: &Mesh, pod: &Pod, capture: &Capture) -> Program {
+    let program = pod.program_as(User::Root, &mesh.tools.meshctl).args(["__proxy", "init"]);
+    match capture.user {
+        None => program.args(["--proxy-mark", MARK]),
+        Some(user) => program.arg("--proxy-uid").arg(user.to_string()),
+    }
 }
 
 fn sidecar(mesh: &Mesh, pod: &Pod, capture: &Capture) -> Result<Program> {
     let token = mesh.token(NAMESPACE, pod.name())?;
-    let program = match capture.descriptors {
-        None => pod.program_as(User::Root, &mesh.tools.meshctl),
-        Some(count) => pod
+    let program = match (capture.descriptors, capture.user) {
+        (None, None) => pod.program_as(User::Root, &mesh.tools.meshctl),
+        (None, Some(user)) => pod.program_as(User::Plain(user), &mesh.tools.meshctl),
+        (Some(count), _) => pod
             .program_as(User::Root, "prlimit")
             .arg(format!("--nofile={count}:{count}"))
             .arg("--")
             .arg(&mesh.tools.meshctl),
     };
+    let marks: &[&str] = if capture.user.is_none() { &["--mark", MARK] } else { &[] };
     Ok(program
-        .args([
-            "__proxy",
-            "sidecar",
-            "--namespace",
-            NAMESPACE,
-            "--workload",
-            pod.name(),
-            "--mark",
-            MARK,
-            "--forward-mark",
-            FORWARD_MARK,
-        ])
+        .args(["__proxy", "sidecar", "--namespace", NAMESPACE, "--workload", pod.name()])
+        .args(marks)
         .args(["--capture-outbound", OUTBOUND_PORT, "--capture-inbound", INBOUND_PORT])
         .args(["--metrics", &format!("[::]:{METRICS_PORT}")])
         .args(["--controller", &mesh.controller.to_string(), "--ca", &mesh.ca.to_string(), "--ca-roots"])

@@ -8,11 +8,11 @@ use super::lab::{
     POD4, POD6, SILENCE, WORLD4, WORLD6, World, accept, address, connect, isolated, listen, listen_with,
 };
 use super::{by_mark, state};
-use crate::options::{CaptureOptions, Inbound, PROXY_MARK};
+use crate::options::{CaptureOptions, Inbound, OwnCalls, PROXY_MARK};
 use crate::{apply, undo};
 
 fn options() -> CaptureOptions {
-    CaptureOptions { inbound: Inbound::Tproxy, ..by_mark() }
+    CaptureOptions { inbound: Inbound::Tproxy, own_calls: OwnCalls::Application, ..by_mark() }
 }
 
 fn transparent(socket: &Socket) {

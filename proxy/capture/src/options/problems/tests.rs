@@ -1,7 +1,7 @@
 //! Every problem is found, and its flag named.
 
 use super::*;
-use crate::options::{Families, OwnCalls, ProxyTraffic};
+use crate::options::{Families, ProxyTraffic};
 
 fn good() -> CaptureOptions {
     CaptureOptions::by_uid(1337)
@@ -37,23 +37,13 @@ fn each_problem_names_its_flag() {
         ("--inbound-port", "already that of --outbound-port", |o| o.inbound_port = 15001),
         ("--dns-port", "already that of --inbound-port", |o| o.dns_port = Some(15006)),
         ("--proxy-mark", "0 is the mark", |o| o.proxy.mark = Some(0)),
-        ("--forward-mark", "0 is the mark", |o| {
-            o.own_calls = OwnCalls::Inbound;
-            o.forward_mark = 0;
-        }),
-        ("--forward-mark", "already that of --proxy-mark", |o| {
-            o.own_calls = OwnCalls::Inbound;
-            o.proxy.mark = Some(o.forward_mark);
-        }),
+        ("--forward-mark", "0 is the mark", |o| o.forward_mark = 0),
+        ("--forward-mark", "already that of --proxy-mark", |o| o.proxy.mark = Some(o.forward_mark)),
         ("--answer-mark", "already that of --proxy-mark", |o| {
             o.inbound = Inbound::Tproxy;
             o.proxy.mark = Some(o.answer_mark);
         }),
         ("--inbound", "give --proxy-mark", |o| o.inbound = Inbound::Tproxy),
-        ("--own-calls", "--inbound pass", |o| {
-            o.own_calls = OwnCalls::Inbound;
-            o.inbound = Inbound::Pass;
-        }),
         ("--route-table", "254 is a table of the kernel", |o| {
             o.proxy.mark = Some(1);
             o.inbound = Inbound::Tproxy;
