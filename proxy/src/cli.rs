@@ -115,6 +115,9 @@ pub struct Sidecar {
     /// The application runs in the network namespace of this process: listen for it there and connect to it there
     #[arg(long, value_name = "PID")]
     network_of: Option<u32>,
+    /// PEM file of the public certificates by which hosts outside the mesh are known [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    outside_roots: Option<PathBuf>,
     /// Worker threads
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
@@ -214,6 +217,7 @@ impl Sidecar {
             ttl: Duration::from_secs(self.dns_ttl.into()),
             ..Dns::default()
         };
+        let defaults = Config::new(&self.namespace, &self.workload);
         let config = Config {
             zone: self.zone,
             inbound: self.inbound,
@@ -227,10 +231,11 @@ impl Sidecar {
             metrics: self.metrics,
             probes: probes()?,
             network_of: self.network_of,
+            outside_roots: self.outside_roots.map_or(defaults.outside_roots, |file| vec![file]),
             dns,
             workers: usize::from(self.workers),
             drain: Duration::from_secs(self.drain_seconds),
-            ..Config::new(&self.namespace, &self.workload)
+            ..defaults
         };
         Ok((
             config,

@@ -9,6 +9,14 @@ use mesh_reach::HostPort;
 
 use crate::probes::Probes;
 
+/// Where systems keep the public certificates: Debian and Alpine, Fedora, SUSE, BSD and macOS.
+pub const PUBLIC_ROOTS: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
 /// Everything a proxy is told at its start.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -40,6 +48,9 @@ pub struct Config {
     pub probes: Probes,
     /// A process in whose network namespace the application runs, when it is not ours.
     pub network_of: Option<u32>,
+    /// Files of the public certificates by which hosts outside the mesh are known, where an object asks for TLS to them; the first
+    /// that is there counts.
+    pub outside_roots: Vec<PathBuf>,
     /// Names, for the application and for this proxy's own dialling.
     pub dns: Dns,
     /// Worker threads, at least 1.
@@ -70,6 +81,7 @@ impl Config {
             metrics: None,
             probes: Probes::default(),
             network_of: None,
+            outside_roots: PUBLIC_ROOTS.iter().map(PathBuf::from).collect(),
             dns: Dns::default(),
             workers: 1,
             drain: Duration::from_secs(10),

@@ -32,7 +32,7 @@ mod websocket;
 pub use body::{Body, BodyEnd, BodyError, Frame, Observer, Source};
 pub use deadline::sweeper;
 pub use fault::{Fault, refusal, response_to};
-pub use head::{BadHead, Form, Kind, RequestHead, Wire};
+pub use head::{BadHead, Form, Kind, RequestHead, Scheme, Wire};
 pub use headers::{BadField, Headers};
 pub use hygiene::HeaderEdits;
 pub use interim::Interim;

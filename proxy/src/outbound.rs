@@ -78,7 +78,7 @@ impl Outbound {
     ) -> Rc<Self> {
         let inside = network.map(|network| worker.dial_app(Some(network)));
         let connector = Rc::new(Connector {
-            tls: Some(Rc::new(Clients::new(identity))),
+            tls: Some(Rc::new(Clients::new(identity, worker.config.outside_roots.clone()))),
             dial: worker.dial(),
             or_loopback: OrLoopback::No.into(),
             timeouts: worker.config.timeouts,

@@ -1,27 +1,32 @@
-//! Mutual TLS between proxies: who may answer, who called, and what is spoken inside. Certificates and their renewal are
+//! Mutual TLS between proxies: who may answer, who called, and what is spoken inside; and TLS to hosts outside, in `outside`. Certificates and their renewal are
 //! `mesh-identity`'s; what is done with an identity is decided elsewhere.
 //!
 //! Sources: RFC 8446 (TLS 1.3 only), RFC 7301 (ALPN).
 
 mod failure;
 mod hello;
+mod outside;
 
 pub use failure::ClientFailure;
 pub use hello::{Hello, hello};
+pub use outside::Outside;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_identity::{ClientAuth, ExpectedServer, Identity};
+use mesh_model::endpoint::Transport;
 use mesh_model::spiffe::SpiffeId;
 use rustls::pki_types::ServerName;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use self::outside::Outsiders;
 use crate::net::Stream;
-use crate::telemetry::HandshakeFailure;
+use crate::telemetry::{HandshakeFailure, Security};
 
 /// What is spoken inside the TLS of the mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,19 +61,63 @@ impl Alpn {
     }
 }
 
+/// How a hop is secured.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Hop {
+    /// Not at all.
+    Plain,
+    /// Mutual TLS with that member of the mesh.
+    Mesh(SpiffeId),
+    /// TLS with a host outside of it.
+    Outside(Outside),
+}
+
+impl From<Transport> for Hop {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Plain => Self::Plain,
+            Transport::Mesh(identity) => Self::Mesh(identity),
+        }
+    }
+}
+
+impl Hop {
+    /// As it is counted.
+    pub fn security(&self) -> Security {
+        match self {
+            Self::Plain => Security::Plaintext,
+            Self::Mesh(_) => Security::Mtls,
+            Self::Outside(_) => Security::Tls,
+        }
+    }
+}
+
 /// Opens mutual TLS. One configuration per identity and inner protocol, so that tickets of one server are never shown to another.
 pub struct Clients {
     identity: Identity,
     configs: RefCell<HashMap<(SpiffeId, Alpn), Arc<rustls::ClientConfig>>>,
+    outsiders: Outsiders,
 }
 
 /// Configurations kept; the map is emptied when it is full, which costs one full handshake per identity.
 const CONFIGS: usize = 1024;
 
 impl Clients {
-    /// With the identity to show.
-    pub fn new(identity: Identity) -> Self {
-        Self { identity, configs: RefCell::default() }
+    /// With the identity to show to members; `roots` are the files of public certificates, of which the first that is there counts.
+    pub fn new(identity: Identity, roots: Vec<PathBuf>) -> Self {
+        Self { identity, configs: RefCell::default(), outsiders: Outsiders::new(roots) }
+    }
+
+    /// Completes a handshake with a host outside the mesh, whose certificate is for its name and leads to an anchor.
+    pub async fn connect_outside(
+        &self,
+        stream: Stream,
+        address: SocketAddr,
+        host: &Outside,
+        alpn: Alpn,
+        deadline: Duration,
+    ) -> Result<Stream, ClientFailure> {
+        self.outsiders.connect(stream, address, host, alpn, deadline).await
     }
 
     fn config(&self, expected: &SpiffeId, alpn: Alpn) -> Arc<rustls::ClientConfig> {
@@ -99,7 +148,7 @@ impl Clients {
         let handshake = connector.connect(ServerName::from(address.ip()), stream);
         let stream = match tokio::time::timeout(deadline, handshake).await {
             Err(_) => return Err(ClientFailure::Timeout { address }),
-            Ok(Err(error)) => return Err(ClientFailure::handshake(address, expected, &error)),
+            Ok(Err(error)) => return Err(ClientFailure::handshake(address, &expected.to_string(), &error)),
             Ok(Ok(stream)) => stream,
         };
         if stream.get_ref().1.alpn_protocol() != Some(alpn.wire()) {

@@ -103,11 +103,6 @@ fn externals(
                 );
             }
         }
-        for (at, _) in external.ports.iter().enumerate().filter(|(_, port)| port.tls.is_some()) {
-            let message = "sidecars do not begin TLS yet: connections to this port are refused, never sent in plaintext; let the application speak TLS (protocol: tls)";
-            let field = format!("spec.ports[{at}].tls");
-            reports.say(key, Condition::failed(ConditionType::Accepted, "NotProgrammed", field, message));
-        }
         externals.insert(name, Arc::new(external));
     }
     externals

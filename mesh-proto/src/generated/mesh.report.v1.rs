@@ -255,6 +255,8 @@ pub enum Security {
     Unspecified = 0,
     Mtls = 1,
     Plaintext = 2,
+    /// With a host outside the mesh, whose certificate was checked.
+    Tls = 3,
 }
 impl Security {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -266,6 +268,7 @@ impl Security {
             Self::Unspecified => "SECURITY_UNSPECIFIED",
             Self::Mtls => "SECURITY_MTLS",
             Self::Plaintext => "SECURITY_PLAINTEXT",
+            Self::Tls => "SECURITY_TLS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -274,6 +277,7 @@ impl Security {
             "SECURITY_UNSPECIFIED" => Some(Self::Unspecified),
             "SECURITY_MTLS" => Some(Self::Mtls),
             "SECURITY_PLAINTEXT" => Some(Self::Plaintext),
+            "SECURITY_TLS" => Some(Self::Tls),
             _ => None,
         }
     }

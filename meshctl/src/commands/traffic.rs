@@ -52,6 +52,7 @@ fn cells(row: &StatRow) -> [Cell; 10] {
     };
     let security = match row.security() {
         Security::Mtls => Cell::toned("mTLS", Tone::Good),
+        Security::Tls => Cell::toned("TLS", Tone::Good),
         Security::Plaintext => Cell::toned("plaintext", Tone::Bad),
         Security::Unspecified => Cell::toned("-", Tone::Faint),
     };
@@ -134,6 +135,7 @@ pub(crate) fn security(security: Security) -> &'static str {
     match security {
         Security::Unspecified => "unknown",
         Security::Mtls => "mtls",
+        Security::Tls => "tls",
         Security::Plaintext => "plaintext",
     }
 }

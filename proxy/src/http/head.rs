@@ -77,6 +77,24 @@ pub struct RequestHead {
     pub interim: Interim,
 }
 
+/// How what is asked for is to be reached, as HTTP/2 says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// As an application without TLS has it, also between proxies.
+    Http,
+    /// At a host outside, over TLS.
+    Https,
+}
+
+impl Scheme {
+    pub(super) const fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Self::Http => b"http",
+            Self::Https => b"https",
+        }
+    }
+}
+
 /// Why a request's head is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadHead {

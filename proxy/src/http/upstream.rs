@@ -16,16 +16,15 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use mesh_model::endpoint::Transport;
 use tokio::time::Instant;
 
 use self::h2::{Lane, Lanes, Shared, SharedState};
 use super::deadline::{self, Limit};
 use super::h1::{self, Exchange, Gone};
-use super::{Body, BodyError, RequestHead, Response, Upgrade, Wire};
+use super::{Body, BodyError, Kind, RequestHead, Response, Upgrade, Wire};
 use crate::net::Stream;
 use crate::telemetry::{Failure, Security};
-use crate::tls::Alpn;
+use crate::tls::{Alpn, ClientFailure, Hop};
 
 /// How often a request that has not left is put on another connection of the same upstream.
 const STALE: usize = 8;
@@ -75,7 +74,9 @@ impl ExchangeFailure {
 /// One upstream address with the connections that this worker has to it.
 pub struct Upstream {
     address: SocketAddr,
-    transport: Transport,
+    hop: Hop,
+    /// Found out of a host outside: it speaks no HTTP/2.
+    http1_only: Cell<bool>,
     connector: Rc<Connector>,
     idle: RefCell<Vec<Idle>>,
     open: Rc<Cell<usize>>,
@@ -111,10 +112,11 @@ impl Drop for Open {
 
 impl Upstream {
     /// Without a connection yet.
-    pub fn new(address: SocketAddr, transport: Transport, connector: Rc<Connector>) -> Rc<Self> {
+    pub fn new(address: SocketAddr, hop: Hop, connector: Rc<Connector>) -> Rc<Self> {
         Rc::new(Self {
             address,
-            transport,
+            hop,
+            http1_only: Cell::new(false),
             connector,
             idle: RefCell::default(),
             open: Rc::default(),
@@ -129,10 +131,7 @@ impl Upstream {
 
     /// How the hop is secured.
     pub fn security(&self) -> Security {
-        match self.transport {
-            Transport::Mesh(_) => Security::Mtls,
-            Transport::Plain => Security::Plaintext,
-        }
+        self.hop.security()
     }
 
     /// Whether a request would find a connection here. It may turn out to be closed.
@@ -147,24 +146,28 @@ impl Upstream {
 
     /// Opens a connection for the next request, ahead of it.
     pub async fn warm(self: &Rc<Self>, wire: Wire, bounds: &dyn Bounds) -> Result<(), Unreached> {
-        match self.lane(wire) {
-            _ if self.is_warm(wire) => {}
-            None => {
-                let connection = Box::pin(self.connect_http1(bounds)).await?;
-                self.put_idle(connection);
-            }
-            Some(lane) => drop(Box::pin(self.shared_connection(lane, bounds)).await?),
+        if self.is_warm(wire) {
+            return Ok(());
         }
+        if let Some(lane) = self.lane(wire) {
+            match Box::pin(self.shared_connection(lane, bounds)).await {
+                Ok(_slot) => return Ok(()),
+                Err(why) if self.speaks_http1_only(&why) => {}
+                Err(why) => return Err(why),
+            }
+        }
+        let connection = Box::pin(self.connect_http1(bounds)).await?;
+        self.put_idle(connection);
         Ok(())
     }
 
     /// The shared connection that carries it, if one does. HTTP/1 has one between proxies of the mesh: that many requests leave in
     /// one write and one record of TLS costs less than a connection for each.
     fn lane(&self, wire: Wire) -> Option<Lane> {
-        match (wire, &self.transport) {
-            (Wire::Http2, _) => Some(Lane::Http2),
-            (Wire::Http1, Transport::Mesh(_)) => Some(Lane::Http1),
-            (Wire::Http1, Transport::Plain) => None,
+        match (wire, &self.hop) {
+            (Wire::Http2, _) => Some(Lane::Http2).filter(|_| !self.http1_only.get()),
+            (Wire::Http1, Hop::Mesh(_)) => Some(Lane::Http1),
+            (Wire::Http1, Hop::Plain | Hop::Outside(_)) => None,
         }
     }
 
@@ -172,7 +175,7 @@ impl Upstream {
     pub async fn stream(&self, bounds: &dyn Bounds) -> Result<(Stream, Place), Unreached> {
         let open = self.take_place(bounds)?;
         let limit = bounds.connect_timeout();
-        let stream = self.connector.open(self.address, &self.transport, Alpn::Tcp, limit).await?;
+        let stream = self.connector.open(self.address, &self.hop, Alpn::Tcp, limit).await?;
         Ok((stream, Place { _open: open }))
     }
 
@@ -188,10 +191,30 @@ impl Upstream {
     ) -> Result<UpstreamResponse, ExchangeFailure> {
         // What changes the protocol of its connection needs one of its own; and HTTP/2 has no requests without a host.
         let own = wire == Wire::Http1 && (head.upgrade.is_some() || head.authority.is_empty());
-        match self.lane(wire).filter(|_| !own) {
-            None => self.exchange_http1(head, body, deadline, bounds).await,
-            Some(lane) => Box::pin(self.exchange_shared(lane, head, body, deadline, bounds)).await,
+        // gRPC is nothing without HTTP/2.
+        let lane =
+            if head.kind == Kind::Grpc && wire == Wire::Http2 { Some(Lane::Http2) } else { self.lane(wire) };
+        let Some(lane) = lane.filter(|_| !own) else {
+            return self.exchange_http1(head, body, deadline, bounds).await;
+        };
+        match Box::pin(self.exchange_shared(lane, head, body, deadline, bounds)).await {
+            Err(ExchangeFailure::Unreached(why, back))
+                if self.speaks_http1_only(&why) && back.0.kind != Kind::Grpc =>
+            {
+                let (head, body) = *back;
+                self.exchange_http1(head, body, deadline, bounds).await
+            }
+            result => result,
         }
+    }
+
+    /// Whether that is why a host outside was not reached; it is remembered.
+    fn speaks_http1_only(&self, why: &Unreached) -> bool {
+        let so = matches!(why, Unreached::Tls(_, ClientFailure::NotHttp2 { .. }));
+        if so {
+            self.http1_only.set(true);
+        }
+        so
     }
 
     async fn exchange_http1(
@@ -262,7 +285,7 @@ impl Upstream {
         let _pending = bounds.pending().map_err(Unreached::Exceeded)?;
         let open = self.take_place(bounds)?;
         let limit = bounds.connect_timeout();
-        let stream = self.connector.open(self.address, &self.transport, Alpn::Http1, limit).await?;
+        let stream = self.connector.open(self.address, &self.hop, Alpn::Http1, limit).await?;
         Ok(h1::Idle::new(stream, open))
     }
 
@@ -295,8 +318,8 @@ impl Upstream {
                 *place.borrow_mut() = SharedState::None;
                 let held = bounds.connection().map_err(Unreached::Exceeded)?;
                 let limit = bounds.connect_timeout();
-                let (transport, connector) = (self.transport.clone(), Rc::clone(&self.connector));
-                let attempt = h2::attempt(self.address, transport, connector, (lane, limit), held);
+                let (hop, connector) = (self.hop.clone(), Rc::clone(&self.connector));
+                let attempt = h2::attempt(self.address, hop, connector, (lane, limit), held);
                 *place.borrow_mut() = SharedState::Connecting(attempt.clone());
                 attempt
             }

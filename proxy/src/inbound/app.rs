@@ -9,10 +9,9 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use mesh_model::endpoint::Transport;
-
 use crate::http::{Connector, Upstream};
 use crate::net::{Dial, Namespace, OrLoopback};
+use crate::tls::Hop;
 use crate::worker::Worker;
 
 /// Callers whose address the application sees, each with connections of its own; beyond it those of callers that are gone are closed.
@@ -103,7 +102,7 @@ impl Way {
             limits: worker.config.limits,
             tasks: worker.upstreams.clone(),
         });
-        let upstream = Upstream::new(address, Transport::Plain, Rc::clone(&connector));
+        let upstream = Upstream::new(address, Hop::Plain, Rc::clone(&connector));
         Self { upstream, connector }
     }
 

@@ -12,7 +12,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
-use mesh_model::endpoint::{Endpoint, Transport};
+use mesh_model::endpoint::Endpoint;
 use mesh_model::name::ServiceName;
 use mesh_traffic::balance::Counts;
 use smallvec::SmallVec;
@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::http::{Connector, Fault, Upstream};
 use crate::state::{Noted, Snapshot};
 use crate::telemetry::Failure;
+use crate::tls::Hop;
 
 /// The backends of a service, by port.
 type Ports = SmallVec<[(u16, Rc<Backend>); 1]>;
@@ -34,9 +35,9 @@ pub(super) struct Backends {
     zone: String,
     backends: RefCell<HashMap<ServiceName, Ports, foldhash::fast::RandomState>>,
     /// One per address and identity, whichever services lead there.
-    upstreams: RefCell<HashMap<(SocketAddr, Transport), Weak<Upstream>>>,
+    upstreams: RefCell<HashMap<(SocketAddr, Hop), Weak<Upstream>>>,
     /// Hosts outside the mesh and endpoints by their own address, kept for their connections.
-    foreign: RefCell<HashMap<(SocketAddr, Transport), Rc<Upstream>>>,
+    foreign: RefCell<HashMap<(SocketAddr, Hop), Rc<Upstream>>>,
     foreign_bound: usize,
     /// Whether endpoints that are this workload itself are reached past our own inbound port.
     reaches_itself: bool,
@@ -103,36 +104,36 @@ impl Backends {
     }
 
     /// How an endpoint is talked to: plainly where it is this workload itself and nobody stands before it.
-    fn transport(&self, endpoint: &Endpoint, snapshot: &Snapshot) -> Transport {
+    fn hop(&self, endpoint: &Endpoint, snapshot: &Snapshot) -> Hop {
         let is_own = || snapshot.own().ports.iter().any(|own| own.address == endpoint.address);
-        if self.reaches_itself && is_own() { Transport::Plain } else { endpoint.transport.clone() }
+        if self.reaches_itself && is_own() { Hop::Plain } else { endpoint.transport.clone().into() }
     }
 
     fn upstream(&self, endpoint: &Endpoint, snapshot: &Snapshot) -> Rc<Upstream> {
         let mut upstreams = self.upstreams.borrow_mut();
-        let transport = self.transport(endpoint, snapshot);
-        let key = (endpoint.address, transport.clone());
+        let hop = self.hop(endpoint, snapshot);
+        let key = (endpoint.address, hop.clone());
         if let Some(upstream) = upstreams.get(&key).and_then(Weak::upgrade) {
             return upstream;
         }
-        let upstream = Upstream::new(endpoint.address, transport, Rc::clone(&self.connector));
+        let upstream = Upstream::new(endpoint.address, hop, Rc::clone(&self.connector));
         upstreams.insert(key, Rc::downgrade(&upstream));
         upstream
     }
 
     /// A host outside the mesh. Bounded: beyond it `overload`.
-    pub(super) fn foreign(&self, address: SocketAddr) -> Result<Rc<Upstream>, Fault> {
-        self.kept(address, Transport::Plain)
+    pub(super) fn foreign(&self, address: SocketAddr, hop: &Hop) -> Result<Rc<Upstream>, Fault> {
+        self.kept(address, hop.clone())
     }
 
     /// An endpoint by its own address, under the same bound.
     pub(super) fn direct(&self, endpoint: &Endpoint, snapshot: &Snapshot) -> Result<Rc<Upstream>, Fault> {
-        self.kept(endpoint.address, self.transport(endpoint, snapshot))
+        self.kept(endpoint.address, self.hop(endpoint, snapshot))
     }
 
-    fn kept(&self, address: SocketAddr, transport: Transport) -> Result<Rc<Upstream>, Fault> {
+    fn kept(&self, address: SocketAddr, hop: Hop) -> Result<Rc<Upstream>, Fault> {
         let mut foreign = self.foreign.borrow_mut();
-        let key = (address, transport);
+        let key = (address, hop);
         if let Some(upstream) = foreign.get(&key) {
             return Ok(Rc::clone(upstream));
         }
@@ -152,8 +153,8 @@ impl Backends {
     }
 
     /// The upstream of an address outside the mesh, if there is one.
-    pub(super) fn known_foreign(&self, address: SocketAddr) -> Option<Rc<Upstream>> {
-        self.foreign.borrow().get(&(address, Transport::Plain)).cloned()
+    pub(super) fn known_foreign(&self, address: SocketAddr, hop: &Hop) -> Option<Rc<Upstream>> {
+        self.foreign.borrow().get(&(address, hop.clone())).cloned()
     }
 
     /// Closes what has not been used for long and forgets services that the snapshot has no more. `decided` gets what balancing decided

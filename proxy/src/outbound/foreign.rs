@@ -64,7 +64,11 @@ async fn send(
     let outbound = &call.outbound;
     let by = Instant::from_std(record.started()) + outbound.worker.config.timeouts.tunnel_idle;
     let snapshot = outbound.worker.snapshot();
-    let wire = wire::upstream(&head, to.direct.and_then(|direct| declared(&snapshot, direct)));
+    let declared = match to.direct {
+        Some(direct) => declared(&snapshot, direct),
+        None => outbound.spoken(to.host),
+    };
+    let wire = wire::upstream(&head, declared);
     let (upstream, workload) = match to.direct {
         Some(direct) => {
             let upstream = outbound.backends.direct(&direct.endpoint, &snapshot)?;
@@ -91,22 +95,22 @@ async fn send(
 
 /// The address that the request goes to: one with a connection, or the first that can be reached, which then has one.
 async fn reach(outbound: &Outbound, host: &Host, wire: Wire) -> Result<Rc<Upstream>, Fault> {
-    let addresses = outbound.resolve(host).await?;
+    let (addresses, hop) = (outbound.resolve(host).await?, outbound.hop(host)?);
     let warm = |address: &&SocketAddr| {
-        outbound.backends.known_foreign(**address).is_some_and(|upstream| upstream.is_warm(wire))
+        outbound.backends.known_foreign(**address, &hop).is_some_and(|upstream| upstream.is_warm(wire))
     };
     // Nothing is to be won by a choice of one.
     if let Some(address) = addresses.iter().find(warm).or(addresses.first().filter(|_| addresses.len() == 1))
     {
-        return outbound.backends.foreign(*address);
+        return outbound.backends.foreign(*address, &hop);
     }
     let dial = async |address| {
-        let upstream = outbound.backends.foreign(address).map_err(|_| Unreached::Bound)?;
+        let upstream = outbound.backends.foreign(address, &hop).map_err(|_| Unreached::Bound)?;
         upstream.warm(wire, &OwnBounds).await
     };
     let reached = outbound.first_reached(addresses, dial).await;
     match reached {
-        Ok((address, ())) => outbound.backends.foreign(address),
+        Ok((address, ())) => outbound.backends.foreign(address, &hop),
         Err(why) => Err(unreached(To { host, direct: None }, why)),
     }
 }

@@ -15,7 +15,7 @@ use crate::detect::{self, Opener, Room, Sniff};
 use crate::http::{Fault, OwnBounds, Place, Unreached, Wire};
 use crate::net::Stream;
 use crate::tcp::{self, First, Opening};
-use crate::telemetry::{AppProtocol, Event, Failure, Security, SeenIn, Side};
+use crate::telemetry::{AppProtocol, Event, Failure, SeenIn, Side};
 use crate::tls::{self, Hello};
 use crate::worker::record::Record;
 use crate::worker::wire;
@@ -275,10 +275,11 @@ impl Outbound {
                 })
             }
             Found::Foreign => {
-                record.security(Security::Plaintext);
+                let hop = self.hop(host).map_err(|fault| fault.failure)?;
+                record.security(hop.security());
                 let addresses = self.resolve(host).await.map_err(|fault| fault.failure)?;
                 let dial = async |address| {
-                    let upstream = self.backends.foreign(address).map_err(|_| Unreached::Bound)?;
+                    let upstream = self.backends.foreign(address, &hop).map_err(|_| Unreached::Bound)?;
                     upstream.stream(&OwnBounds).await
                 };
                 match self.first_reached(addresses, dial).await {

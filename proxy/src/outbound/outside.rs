@@ -14,6 +14,7 @@ use super::{Host, Outbound};
 use crate::http::Fault;
 use crate::state::LookupHost;
 use crate::telemetry::Failure;
+use crate::tls::{Hop, Outside};
 use crate::xds::{Named, Undiscovered};
 
 /// Where a host outside is.
@@ -77,6 +78,15 @@ impl Outbound {
         known.external.as_ref()?.port(host.port)?.protocol
     }
 
+    /// How a host outside is talked to: with TLS where an ExternalService says so, never less than that.
+    pub(super) fn hop(&self, host: &Host) -> Result<Hop, Fault> {
+        let snapshot = self.worker.snapshot();
+        let known = Name::parse(&host.name).map(|name| snapshot.host(&name));
+        let Some(LookupHost::Known(known)) = known else { return Ok(Hop::Plain) };
+        let Some(external) = &known.external else { return Ok(Hop::Plain) };
+        hop_to(external, host)
+    }
+
     /// Where a host is that [`Self::outside`] has let pass.
     pub(super) fn place(&self, host: &Host) -> Place {
         let itself = || Place::Named(vec![host.name.clone()], host.port);
@@ -97,7 +107,7 @@ impl Outbound {
 
 /// Whether connections may go to that port of an external service.
 fn callable(external: &Arc<ExternalService>, host: &Host) -> Result<(), Fault> {
-    let Some(port) = external.port(host.port) else {
+    if external.port(host.port).is_none() {
         let ports: Vec<String> = external.ports.iter().map(|port| port.port.to_string()).collect();
         let text = format!(
             "ExternalService {} has no port {}; it has {}",
@@ -106,16 +116,20 @@ fn callable(external: &Arc<ExternalService>, host: &Host) -> Result<(), Fault> {
             ports.join(", ")
         );
         return Err(Fault::new(Failure::NoEndpoints, text));
-    };
-    if port.tls.is_some() {
-        // To send plaintext where TLS was asked for would show to everybody what was meant to be hidden.
-        let text = format!(
-            "ExternalService {} asks for TLS on port {}, which this version does not begin; let the application speak TLS",
-            external.name, host.port
-        );
-        return Err(Fault::new(Failure::TlsFailed, text));
     }
     Ok(())
+}
+
+fn hop_to(external: &ExternalService, host: &Host) -> Result<Hop, Fault> {
+    let Some(tls) = external.port(host.port).and_then(|port| port.tls.as_ref()) else {
+        return Ok(Hop::Plain);
+    };
+    let name = tls.sni.as_ref().map_or(host.name.trim_end_matches('.'), Name::as_str);
+    Outside::new(name, tls.ca.as_deref()).map(Hop::Outside).ok_or_else(|| {
+        let text =
+            format!("{name} is no name that a certificate can have, so that TLS cannot be begun to it");
+        Fault::new(Failure::TlsFailed, text)
+    })
 }
 
 fn place_of(external: &ExternalService, host: &Host) -> Place {
@@ -171,11 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn other_ports_and_tls_that_nobody_begins_are_refused() {
+    fn other_ports_are_refused_and_tls_is_begun_where_it_is_asked_for() {
         let external = Arc::new(external(Resolution::None));
         assert!(callable(&external, &host(443)).is_ok());
         let no_port = callable(&external, &host(22)).unwrap_err();
         assert_eq!(no_port.failure, Failure::NoEndpoints);
-        assert_eq!(callable(&external, &host(81)).unwrap_err().failure, Failure::TlsFailed);
+        assert!(callable(&external, &host(81)).is_ok());
+        let named = Hop::Outside(Outside::new("a.example", None).unwrap());
+        assert_eq!(hop_to(&external, &host(81)).unwrap(), named);
+        assert_eq!(hop_to(&external, &host(443)).unwrap(), Hop::Plain);
     }
 }

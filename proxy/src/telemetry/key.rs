@@ -31,6 +31,8 @@ pub enum AppProtocol {
 pub enum Security {
     /// Mutual TLS with checked identities.
     Mtls,
+    /// TLS with a host outside the mesh, whose certificate was checked.
+    Tls,
     /// Nothing.
     Plaintext,
     /// There was no hop: the proxy itself answered.
@@ -111,6 +113,7 @@ impl Security {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Mtls => "mtls",
+            Self::Tls => "tls",
             Self::Plaintext => "plaintext",
             Self::None => "none",
         }

@@ -90,6 +90,7 @@ fn side(side: Side) -> wire::Side {
 fn security(security: Security) -> wire::Security {
     match security {
         Security::Mtls => wire::Security::Mtls,
+        Security::Tls => wire::Security::Tls,
         Security::Plaintext => wire::Security::Plaintext,
         Security::None => wire::Security::Unspecified,
     }

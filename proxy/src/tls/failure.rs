@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 
-use mesh_model::spiffe::SpiffeId;
 use rustls::{AlertDescription, CertificateError, Error};
 
 use crate::telemetry::{Event, HandshakeFailure};
@@ -17,7 +16,7 @@ pub enum ClientFailure {
         /// The server.
         address: SocketAddr,
         /// Who it should have been.
-        expected: SpiffeId,
+        expected: Box<str>,
         /// What is wrong.
         reason: String,
     },
@@ -43,17 +42,31 @@ pub enum ClientFailure {
         /// The server.
         address: SocketAddr,
     },
+    /// It speaks TLS, and HTTP/1.1 alone inside.
+    #[error("{address} does not speak HTTP/2")]
+    NotHttp2 {
+        /// The server.
+        address: SocketAddr,
+    },
+    /// Nothing says whom to trust.
+    #[error("the certificate of {host} cannot be checked: {reason}")]
+    Roots {
+        /// The host.
+        host: Box<str>,
+        /// What is missing.
+        reason: Box<str>,
+    },
     /// This proxy has no identity to show.
     #[error("this proxy has no identity")]
     NoIdentity,
 }
 
 impl ClientFailure {
-    pub(super) fn handshake(address: SocketAddr, expected: &SpiffeId, error: &io::Error) -> Self {
+    pub(super) fn handshake(address: SocketAddr, expected: &str, error: &io::Error) -> Self {
         let reason = error.to_string();
         match tls_error(error) {
             Some(Error::InvalidCertificate(_)) => {
-                Self::Identity { address, expected: expected.clone(), reason }
+                Self::Identity { address, expected: expected.into(), reason }
             }
             _ => Self::Handshake { address, reason, kind: of(error) },
         }
@@ -65,7 +78,10 @@ impl ClientFailure {
             Self::Identity { .. } => Event::PeerIdentityMismatch,
             Self::Handshake { kind, .. } => Event::HandshakeFailed(*kind),
             Self::Timeout { .. } => Event::HandshakeFailed(HandshakeFailure::Timeout),
-            Self::NotMesh { .. } => Event::HandshakeFailed(HandshakeFailure::Protocol),
+            Self::NotMesh { .. } | Self::NotHttp2 { .. } => {
+                Event::HandshakeFailed(HandshakeFailure::Protocol)
+            }
+            Self::Roots { .. } => Event::HandshakeFailed(HandshakeFailure::Untrusted),
             Self::NoIdentity => Event::HandshakeFailed(HandshakeFailure::NoCertificate),
         }
     }

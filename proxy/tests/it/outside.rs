@@ -1,5 +1,7 @@
 //! Hosts outside the mesh that objects describe, where nothing else may be called.
 
+mod tls;
+
 use mesh_model::external::{ExternalPort, ExternalService, HostEntry, HostMeaning, Origination, Resolution};
 use mesh_model::host::{Host, HostPattern};
 use mesh_model::name::Name;
@@ -39,7 +41,7 @@ async fn a_host_that_an_object_names_is_called_where_it_says_and_on_its_ports_on
         ("api.example", 200, ""),
         ("API.example.:80", 200, ""),
         ("api.example:22", 503, "no_endpoints"),
-        // TLS is asked for and not begun: never in plaintext.
+        // TLS is asked for, and nobody there speaks it: never in plaintext.
         ("api.example:81", 503, "tls_failed"),
         ("other.test", 502, "unknown_destination"),
     ];
@@ -61,4 +63,22 @@ async fn another_name_for_a_service_is_that_service() {
     let client = mesh.client(&[]);
     let (status, failure, body) = fetch(&mesh.tasks, client.proxy(), get("old-cart.shop.svc", "/")).await;
     assert_eq!((status, failure.as_str()), (200, ""), "{body}");
+}
+
+/// Whoever may make a Service may give a host a name in the mesh: it is registered, as one of an ExternalService is.
+#[tokio::test]
+async fn another_name_for_a_host_outside_may_be_called_and_the_host_itself_not() {
+    let mut mesh = Mesh::new();
+    let outside = says(&mesh.tasks, "outside").await;
+    let meaning = HostMeaning::Alias(host("outside.test"));
+    mesh.services.push(ModelResource::Host(HostEntry { host: host("named.shop.svc"), meaning }));
+    let hosts = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(hosts.path(), "127.0.0.1 outside.test\n").unwrap();
+    let client = mesh.client_with(&[], |config| config.dns.hosts = hosts.path().to_owned());
+    for (name, status, failure) in [("named.shop.svc", 200, ""), ("outside.test", 502, "unknown_destination")]
+    {
+        let authority = format!("{name}:{}", outside.port());
+        let got = fetch(&mesh.tasks, client.proxy(), get(&authority, "/")).await;
+        assert_eq!((got.0, got.1.as_str()), (status, failure), "{authority}: {}", got.2);
+    }
 }

@@ -56,17 +56,15 @@ pub(crate) fn find(objects: &Objects, host: &str, port: u16, namespace: &str) ->
                         format!("ExternalService {name} has no port {port}; it has {}", ports.join(", "));
                     Some((Failure::NoEndpoints, why))
                 }
-                Some(port) if port.tls.is_some() => {
-                    let why = format!(
-                        "ExternalService {name} asks for TLS on port {}, which sidecars do not begin yet",
-                        port.port
-                    );
-                    Some((Failure::TlsFailed, why))
-                }
                 Some(_) => None,
             };
             let key = ObjectKey::new(Kind::ExternalService, name.namespace(), name.name());
-            Some(Outside { words: format!("is a host of ExternalService {name}"), refused, key: Some(key) })
+            let mut words = format!("is a host of ExternalService {name}");
+            if let Some(tls) = external.port(port).and_then(|port| port.tls.as_ref()) {
+                let asked = tls.sni.as_ref().map_or_else(|| host.to_string(), ToString::to_string);
+                words = format!("{words}; the sidecar begins TLS, as {asked}");
+            }
+            Some(Outside { words, refused, key: Some(key) })
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::config::Timeouts;
 use crate::http::body::Content;
 use crate::http::deadline::Limit;
 use crate::http::upstream::Used;
-use crate::http::{Body, BodyError, Headers, Interim, RequestHead, Response};
+use crate::http::{Body, BodyError, Headers, Interim, RequestHead, Response, Scheme};
 use crate::net::Stream;
 use crate::telemetry::Failure;
 
@@ -24,6 +24,8 @@ use crate::telemetry::Failure;
 #[derive(Clone)]
 pub(in crate::http) struct Connection {
     link: Rc<Link>,
+    /// Of what is asked for.
+    scheme: Scheme,
     /// The last one closes it.
     #[expect(dead_code, reason = "held for its end")]
     owner: Rc<Owner>,
@@ -59,7 +61,12 @@ impl Drop for Owner {
 }
 
 /// Opens HTTP/2 on a stream. A task of its own drives it until it ends.
-pub(in crate::http) fn connect(stream: Stream, timeouts: Timeouts, tasks: &Tasks) -> Connection {
+pub(in crate::http) fn connect(
+    stream: Stream,
+    scheme: Scheme,
+    timeouts: Timeouts,
+    tasks: &Tasks,
+) -> Connection {
     let mut driver = Driver::client(stream);
     let link = Rc::clone(driver.link());
     let mut alive = Alive::new(timeouts.keepalive, timeouts.connect);
@@ -67,7 +74,7 @@ pub(in crate::http) fn connect(stream: Stream, timeouts: Timeouts, tasks: &Tasks
         poll_fn(|cx| drive(&mut driver, &mut alive, cx)).await;
         driver.link().codec().broke();
     });
-    Connection { owner: Rc::new(Owner(Rc::clone(&link))), link }
+    Connection { owner: Rc::new(Owner(Rc::clone(&link))), link, scheme }
 }
 
 /// Ready once the connection is over.
@@ -117,7 +124,8 @@ impl Connection {
         let length = body.size_hint().filter(|_| !ends);
         let more = if ends { More::Nothing } else { More::Follows };
         let is_head = head.method == Method::HEAD;
-        let opened = self.link.codec().open(more, is_head, |fields| head.to_http2(length, fields));
+        let opened =
+            self.link.codec().open(more, is_head, |fields| head.to_http2(self.scheme, length, fields));
         let Ok(id) = opened else { return Err((Gone::Unsent, back(head, body))) };
         let stream = Handle::new(&self.link, id);
         let mut sending = Sending::new(stream.clone(), body, ends);

@@ -7,7 +7,7 @@ use http::uri::PathAndQuery;
 use mesh_http1::{Reason, canonical, fields};
 use mesh_http2::{Block, Fields, Problem};
 
-use super::{BadHead, Form, RequestHead, Wire, kind_of};
+use super::{BadHead, Form, RequestHead, Scheme, Wire, kind_of};
 use crate::config::HEADERS;
 use crate::http::{Headers, Interim, hygiene, websocket};
 
@@ -49,9 +49,9 @@ impl RequestHead {
     }
 
     /// Writes it for the HTTP/2 codec. `length` is what the body has, where that is known and not 0.
-    pub(in crate::http) fn to_http2(&self, length: Option<u64>, fields: &mut Fields<'_>) {
+    pub(in crate::http) fn to_http2(&self, scheme: Scheme, length: Option<u64>, fields: &mut Fields<'_>) {
         fields.put(b":method", self.method.as_str().as_bytes());
-        fields.put(b":scheme", b"http");
+        fields.put(b":scheme", scheme.as_bytes());
         fields.put(b":authority", self.authority.as_bytes());
         fields.put(b":path", self.target.as_str().as_bytes());
         for (name, value) in self.headers.raw() {

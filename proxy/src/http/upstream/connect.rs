@@ -1,4 +1,5 @@
-//! Opening a connection: TCP, then mutual TLS where the upstream is a member of the mesh.
+//! Opening a connection: TCP, then mutual TLS where the upstream is a member of the mesh, or TLS where it is outside and is to be
+//! reached so.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -6,13 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mesh_lifecycle::tasks::Tasks;
-use mesh_model::endpoint::Transport;
 
 use super::Exceeded;
 use crate::config::{Limits, Timeouts};
 use crate::net::{self, ConnectError, Dial, OrLoopback, Stream};
 use crate::telemetry::Failure;
-use crate::tls::{Alpn, ClientFailure, Clients};
+use crate::tls::{Alpn, ClientFailure, Clients, Hop};
 
 /// What all upstream connections of a worker share.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Connector {
     pub(super) async fn open(
         &self,
         address: SocketAddr,
-        transport: &Transport,
+        hop: &Hop,
         alpn: Alpn,
         limit: Option<Duration>,
     ) -> Result<Stream, Unreached> {
@@ -95,17 +95,16 @@ impl Connector {
                     ConnectError::Timeout { .. } => Unreached::Timeout(error.to_string().into()),
                 }
             })?;
-        match (transport, &self.tls) {
-            (Transport::Plain, _) => Ok(stream),
-            (Transport::Mesh(expected), Some(tls)) => tls
-                .connect(stream, address, expected, alpn, self.timeouts.handshake)
-                .await
-                .map_err(|error| Unreached::Tls(error.to_string().into(), error)),
+        let handshake = self.timeouts.handshake;
+        let secured = match (hop, &self.tls) {
+            (Hop::Plain, _) => return Ok(stream),
+            (Hop::Mesh(expected), Some(tls)) => tls.connect(stream, address, expected, alpn, handshake).await,
+            (Hop::Outside(host), Some(tls)) => {
+                Box::pin(tls.connect_outside(stream, address, host, alpn, handshake)).await
+            }
             // Never downgrade: without an identity a member cannot be reached.
-            (Transport::Mesh(expected), None) => Err(Unreached::Tls(
-                format!("no identity to reach {expected} with").into(),
-                ClientFailure::NoIdentity,
-            )),
-        }
+            (Hop::Mesh(_) | Hop::Outside(_), None) => Err(ClientFailure::NoIdentity),
+        };
+        secured.map_err(|error| Unreached::Tls(error.to_string().into(), error))
     }
 }

@@ -10,15 +10,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future;
-use mesh_model::endpoint::Transport;
 use tokio::time::Instant;
 
 use super::{Bounds, Connector, ExchangeFailure, Held, STALE, Seen, Unreached, Upstream, UpstreamResponse};
 use crate::http::deadline::{self, Limit};
 use crate::http::h2::{self, Connection, Gone};
-use crate::http::{Body, RequestHead};
+use crate::http::{Body, RequestHead, Scheme};
 use crate::telemetry::Failure;
-use crate::tls::Alpn;
+use crate::tls::{Alpn, Hop};
 
 pub(super) type Attempt = future::Shared<Pin<Box<dyn Future<Output = Result<Shared, Unreached>>>>>;
 
@@ -130,24 +129,25 @@ impl Shared {
 /// One attempt to connect, which any number of requests can wait for. Dropped when none does.
 pub(super) fn attempt(
     address: SocketAddr,
-    transport: Transport,
+    hop: Hop,
     connector: Rc<Connector>,
     (lane, limit): (Lane, Option<Duration>),
     held: Held,
 ) -> Attempt {
-    let attempt = async move { connect(address, &transport, &connector, (lane, limit), held).await };
+    let attempt = async move { connect(address, &hop, &connector, (lane, limit), held).await };
     (Box::pin(attempt) as Pin<Box<dyn Future<Output = _>>>).shared()
 }
 
 async fn connect(
     address: SocketAddr,
-    transport: &Transport,
+    hop: &Hop,
     connector: &Connector,
     (lane, limit): (Lane, Option<Duration>),
     held: Held,
 ) -> Result<Shared, Unreached> {
-    let stream = connector.open(address, transport, lane.alpn(), limit).await?;
-    let connection = h2::connect(stream, connector.timeouts, &connector.tasks);
+    let stream = connector.open(address, hop, lane.alpn(), limit).await?;
+    let scheme = if matches!(hop, Hop::Outside(_)) { Scheme::Https } else { Scheme::Http };
+    let connection = h2::connect(stream, scheme, connector.timeouts, &connector.tasks);
     let usage = Usage { _held: held, in_flight: Cell::new(0), last_end: Cell::new(Instant::now()) };
     Ok(Shared { connection, usage: Rc::new(usage) })
 }
