@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::StatusCode;
+use mesh_capture::options::FORWARD_SOURCES;
 use mesh_lifecycle::admin::Answer;
 use mesh_lifecycle::dial;
 use serde::Deserialize;
@@ -126,8 +127,10 @@ impl Probes {
             }
             How::Grpc { port, service } => {
                 // Which of the addresses answers is found with a connection of its own.
-                let address = self.dial(*port).await?.peer_addr().map_err(|error| error.to_string())?;
-                grpc::ask(address, service).await
+                let stream = self.dial(*port).await?;
+                let ends = stream.peer_addr().and_then(|peer| Ok((peer, stream.local_addr()?.ip())));
+                let (address, from) = ends.map_err(|error| error.to_string())?;
+                grpc::ask(address, from, service).await
             }
         }
     }
@@ -136,7 +139,7 @@ impl Probes {
         let mut first: Option<(SocketAddr, io::Error)> = None;
         for host in &self.0.hosts {
             let address = SocketAddr::new(*host, port);
-            match dial::tcp(address, None).await {
+            match open(address).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => {
                     first.get_or_insert((address, error));
@@ -148,6 +151,21 @@ impl Probes {
             None => "there is no address to ask".to_owned(),
         })
     }
+}
+
+/// Connects from where capture takes what comes for one that goes to the application, and not for a call to be taken by this proxy.
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = dial::socket(address)?;
+    if !address.ip().is_loopback() {
+        let (v4, v6) = FORWARD_SOURCES;
+        let from = if address.is_ipv4() { IpAddr::V4(v4) } else { IpAddr::V6(v6) };
+        match socket.bind(&SocketAddr::new(from, 0).into()) {
+            // Nothing is captured where that address is not there.
+            Err(error) if error.kind() != io::ErrorKind::AddrNotAvailable => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    dial::complete(dial::begin(socket, address, None)?).await
 }
 
 fn failed(why: String) -> Answer {

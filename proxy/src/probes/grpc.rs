@@ -1,7 +1,7 @@
 //! `grpc.health.v1.Health/Check` as the kubelet asks it, in the clear. Two messages of one field each are written and read by hand, which
 //! is less than generated code. It must not know how the address was found.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use http::uri::PathAndQuery;
@@ -20,9 +20,10 @@ const STATUSES: [&str; 4] = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNO
 const SERVING: u64 = 1;
 
 /// What was answered, or why that is not good.
-pub(super) async fn ask(address: SocketAddr, service: &str) -> Result<String, String> {
+pub(super) async fn ask(address: SocketAddr, from: IpAddr, service: &str) -> Result<String, String> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).and_then(|e| e.user_agent(USER_AGENT));
-    let channel = endpoint.map_err(|error| error.to_string())?.connect().await;
+    let endpoint = endpoint.map_err(|error| error.to_string())?.local_address(Some(from));
+    let channel = endpoint.connect().await;
     let channel = channel.map_err(|error| format!("cannot connect to {address}: {error}"))?;
     let mut client = tonic::client::Grpc::new(channel).max_decoding_message_size(MAX_ANSWER);
     client.ready().await.map_err(|error| format!("the connection was lost: {error}"))?;
