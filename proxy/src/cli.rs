@@ -141,7 +141,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let sidecar = match cli.command {
         Command::Sidecar(sidecar) => sidecar,
         Command::Init(init) => {
-            return init.run().map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS);
+            return init.run().map_or_else(|error| failed(error.as_ref()), |()| ExitCode::SUCCESS);
         }
     };
     // Before there is any thread.

@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::probes::{self, Table};
 use crate::settings::{Capture, Settings, Sidecar};
-use crate::{INIT_CONTAINER, PROXY_CONTAINER, PROXY_UID};
+use crate::{INIT_CONTAINER, PROXY_CONTAINER, PROXY_UID, VALIDATE_CONTAINER};
 
 /// The volume with the token for the certificate authority.
 pub(crate) const TOKEN_VOLUME: &str = "amime-token";
@@ -25,12 +25,15 @@ const AUDIENCE: &str = "mesh-ca";
 const TOKEN_SECONDS: i64 = 3600;
 /// The ConfigMap with the roots, which the controller puts into every namespace.
 const ROOTS_CONFIG_MAP: &str = "amime-ca-roots";
+/// Whoever is not the sidecar.
+const VALIDATE_UID: i64 = 65532;
 const TOKEN_FOLDER: &str = "/var/run/secrets/amime";
 const ROOTS_FOLDER: &str = "/var/run/amime/roots";
 
 /// Whether an init container is one of ours.
 pub(crate) fn is_ours(container: &Container) -> bool {
     container.name == INIT_CONTAINER
+        || container.name == VALIDATE_CONTAINER
         || (container.name == PROXY_CONTAINER && container.restart_policy.as_deref() == Some("Always"))
 }
 
@@ -94,7 +97,50 @@ fn proxy_args(sidecar: &Sidecar, settings: &Settings) -> Vec<String> {
 /// What writes the capture rules, and is then gone. Root, since a capability that is added is in force for root alone; one capability,
 /// and nothing else of root's.
 pub(crate) fn init(sidecar: &Sidecar, settings: &Settings) -> Container {
-    let mut args = vec!["init".to_owned(), "--proxy-uid".to_owned(), PROXY_UID.to_string()];
+    let context = SecurityContext {
+        run_as_non_root: Some(false),
+        capabilities: Some(Capabilities {
+            add: Some(vec!["NET_ADMIN".to_owned()]),
+            drop: Some(vec!["ALL".to_owned()]),
+        }),
+        ..restricted(0)
+    };
+    once(INIT_CONTAINER, capture_args(sidecar, &[]), context, sidecar, settings)
+}
+
+/// What fails where the CNI plugin has not written the rules, so that nothing of the pod runs uncaptured. No privilege, and another user
+/// than the sidecar's, whose connections are not captured.
+pub(crate) fn validate(sidecar: &Sidecar, settings: &Settings) -> Container {
+    once(VALIDATE_CONTAINER, capture_args(sidecar, &["--check"]), restricted(VALIDATE_UID), sidecar, settings)
+}
+
+fn once(
+    name: &str,
+    args: Vec<String>,
+    context: SecurityContext,
+    sidecar: &Sidecar,
+    settings: &Settings,
+) -> Container {
+    Container {
+        name: name.to_owned(),
+        image: Some(sidecar.image.clone()),
+        image_pull_policy: Some(settings.image_pull_policy.as_str().to_owned()),
+        args: Some(args),
+        resources: Some(ResourceRequirements {
+            requests: amounts([("cpu", Some("10m")), ("memory", Some("16Mi"))]),
+            limits: amounts([("cpu", Some("1")), ("memory", Some("64Mi"))]),
+            ..ResourceRequirements::default()
+        }),
+        security_context: Some(context),
+        ..Container::default()
+    }
+}
+
+/// The flags of capture: for who writes the rules and for who checks them alike.
+fn capture_args(sidecar: &Sidecar, before: &[&str]) -> Vec<String> {
+    let mut args = vec!["init".to_owned()];
+    args.extend(before.iter().map(ToString::to_string));
+    args.extend(["--proxy-uid".to_owned(), PROXY_UID.to_string()]);
     if sidecar.dns {
         args.push("--dns".to_owned());
     }
@@ -109,27 +155,7 @@ pub(crate) fn init(sidecar: &Sidecar, settings: &Settings) -> Container {
     list("include-outbound-port", texts(&sidecar.include_outbound_ports));
     list("exclude-outbound-cidr", texts(&sidecar.exclude_outbound_cidrs));
     list("include-outbound-cidr", texts(&sidecar.include_outbound_cidrs));
-    let context = restricted(0);
-    Container {
-        name: INIT_CONTAINER.to_owned(),
-        image: Some(sidecar.image.clone()),
-        image_pull_policy: Some(settings.image_pull_policy.as_str().to_owned()),
-        args: Some(args),
-        resources: Some(ResourceRequirements {
-            requests: amounts([("cpu", Some("10m")), ("memory", Some("16Mi"))]),
-            limits: amounts([("cpu", Some("1")), ("memory", Some("64Mi"))]),
-            ..ResourceRequirements::default()
-        }),
-        security_context: Some(SecurityContext {
-            run_as_non_root: Some(false),
-            capabilities: Some(Capabilities {
-                add: Some(vec!["NET_ADMIN".to_owned()]),
-                drop: Some(vec!["ALL".to_owned()]),
-            }),
-            ..context
-        }),
-        ..Container::default()
-    }
+    args
 }
 
 /// The init containers in the order in which they start.
@@ -137,7 +163,8 @@ pub(crate) fn all(sidecar: &Sidecar, settings: &Settings, table: &Table) -> Vec<
     let proxy = proxy(sidecar, settings, table);
     match sidecar.capture {
         Capture::Init => vec![init(sidecar, settings), proxy],
-        Capture::Cni | Capture::None => vec![proxy],
+        Capture::Cni => vec![validate(sidecar, settings), proxy],
+        Capture::None => vec![proxy],
     }
 }
 

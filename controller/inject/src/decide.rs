@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
 
 use crate::annotations::AnnotationError;
 use crate::settings::{Capture, Settings, Sidecar, read};
-use crate::{INIT_CONTAINER, INJECT_LABEL, PROXY_CONTAINER, PROXY_UID, containers};
+use crate::{INIT_CONTAINER, INJECT_LABEL, PROXY_CONTAINER, PROXY_UID, VALIDATE_CONTAINER, containers};
 
 /// Labels of an object.
 pub type Labels = BTreeMap<String, String>;
@@ -240,7 +240,7 @@ fn user_clash(spec: &PodSpec) -> Option<Reason> {
 }
 
 fn name_taken(spec: &PodSpec) -> Option<Reason> {
-    let ours = [PROXY_CONTAINER, INIT_CONTAINER];
+    let ours = [PROXY_CONTAINER, INIT_CONTAINER, VALIDATE_CONTAINER];
     others(spec).find_map(|(field, container)| {
         let name = ours.into_iter().find(|name| *name == container.name)?;
         Some(Reason::NameTaken(field, name))

@@ -34,5 +34,7 @@ pub const ADDED_ANNOTATION: &str = "amime.io/added";
 pub const PROXY_CONTAINER: &str = "mesh-proxy";
 /// The init container that writes the capture rules.
 pub const INIT_CONTAINER: &str = "mesh-init";
+/// The init container that fails where the CNI plugin has written no rules; its flags say which.
+pub const VALIDATE_CONTAINER: &str = "mesh-validate";
 /// The user and group of the sidecar. What this user sends is not captured.
 pub const PROXY_UID: i64 = 1337;

@@ -1,6 +1,8 @@
 //! `mesh-proxy init`: the flags of capture, and what is printed. It must not know how rules are made.
 
+pub(super) mod check;
 mod open;
+
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +25,9 @@ pub(super) struct Init {
     /// Take everything away that an earlier run wrote
     #[arg(long)]
     undo: bool,
+    /// Say whether the rules are in force, and write nothing: needs no privilege, and the proxy must not run yet
+    #[arg(long, conflicts_with_all = ["undo", "dry_run"])]
+    check: bool,
     #[command(flatten)]
     proxy: Proxy,
     #[command(flatten)]
@@ -188,8 +193,15 @@ enum BackendName {
 }
 
 impl Init {
-    /// Writes, takes away, or prints.
-    pub(super) fn run(self) -> Result<(), CaptureError> {
+    /// Writes, takes away, prints, or checks.
+    pub(super) fn run(self) -> Result<(), Box<dyn std::error::Error>> {
+        if self.check {
+            return Ok(check::check(&self.into_options())?);
+        }
+        Ok(self.act()?)
+    }
+
+    fn act(self) -> Result<(), CaptureError> {
         let (dry_run, undo) = (self.dry_run, self.undo);
         let options = self.into_options();
         if dry_run {

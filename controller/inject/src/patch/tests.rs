@@ -171,6 +171,22 @@ fn a_namespace_that_forbids_the_capability_wants_the_cni_plugin() {
 }
 
 #[test]
+fn with_the_cni_plugin_nothing_starts_before_its_rules_are_in_force() {
+    let annotated = with(
+        "/metadata/annotations",
+        json!({ "amime.io/capture": "cni", "amime.io/exclude-outbound-ports": "25" }),
+    );
+    let containers = injected(&annotated).pod["spec"]["initContainers"].clone();
+    let names: Vec<&str> =
+        containers.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["mesh-validate", "mesh-proxy", "migrate"]);
+    let args = json!(["init", "--check", "--proxy-uid", "1337", "--dns", "--exclude-outbound-port", "25"]);
+    assert_eq!(containers[0]["args"], args);
+    assert_eq!(containers[0]["securityContext"]["runAsNonRoot"], true);
+    assert!(containers[0]["securityContext"]["capabilities"].get("add").is_none());
+}
+
+#[test]
 fn jobs_and_generated_names_are_pods_like_others() {
     let mut job = with("/spec/restartPolicy", json!("Never"));
     job["metadata"] = json!({ "generateName": "migrate-", "ownerReferences": [
