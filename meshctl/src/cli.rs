@@ -9,7 +9,8 @@ use mesh_lifecycle::log::Format as LogFormat;
 use mesh_lifecycle::tasks::Tasks;
 
 use crate::commands::{
-    Outcome, certs, demo, error, explain, inject, install, local, run, stat, sync, top, trace, up, version,
+    Outcome, analyze, certs, cluster_check, demo, diff, error, explain, inject, install, local, run, stat,
+    sync, top, trace, uninstall, up, upgrade, version,
 };
 use crate::{output, parts};
 
@@ -43,6 +44,16 @@ enum Command {
     Demo(demo::Args),
     /// Put the mesh into a Kubernetes cluster, and wait until it is ready
     Install(Box<install::Args>),
+    /// Show what another version or other values change in the cluster, ask, and do it
+    Upgrade(Box<upgrade::Args>),
+    /// Remove the mesh from the cluster
+    Uninstall(uninstall::Args),
+    /// Look for what is wrong with the mesh in the cluster; exit code 1 if something is
+    Check(Box<cluster_check::Args>),
+    /// Show what is wrong with objects, of files or of the cluster; exit code 1 if something is
+    Analyze(Box<analyze::Args>),
+    /// Show what objects of files would change in the mesh; exit code 1 if something would
+    Diff(diff::Args),
     /// Start a mesh without members; add them with `meshctl run`
     Up,
     /// Run a command as a member of the mesh
@@ -99,7 +110,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    mesh_lifecycle::log::init("error", LogFormat::Text);
+    mesh_lifecycle::log::init("error,kube_client=off", LogFormat::Text);
     match carry_out(cli, began) {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::Finding) => ExitCode::from(1),
@@ -130,6 +141,11 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
     match command {
         Command::Demo(args) => demo::run(args, mesh, tasks, began).await,
         Command::Install(args) => install::run(*args).await,
+        Command::Upgrade(args) => upgrade::run(*args).await,
+        Command::Uninstall(args) => uninstall::run(args).await,
+        Command::Check(args) => Box::pin(cluster_check::run(*args)).await,
+        Command::Analyze(args) => analyze::run(*args).await,
+        Command::Diff(args) => diff::run(args).await,
         Command::Up => up::run(mesh, tasks).await,
         Command::Run(args) => run::run(args, mesh, tasks).await,
         Command::Local(args) => local::run(args, mesh, tasks).await,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 mod api;
 
-pub(crate) use api::{Api, Applied, Dry};
+pub(crate) use api::{Api, ApiError, Applied, Dry};
 
 /// Which cluster, and where the mesh is in it.
 #[derive(Debug, Clone, clap::Args)]

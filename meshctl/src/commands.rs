@@ -1,8 +1,12 @@
 //! One file a command: each carries out what `cli` typed. Errors end here as sentences on standard error.
 
+pub(crate) mod analyze;
+mod ask;
 pub(crate) mod certs;
 pub(crate) mod check;
+pub(crate) mod cluster_check;
 pub(crate) mod demo;
+pub(crate) mod diff;
 pub(crate) mod error;
 pub(crate) mod explain;
 mod foreground;
@@ -15,7 +19,9 @@ pub(crate) mod sync;
 pub(crate) mod top;
 pub(crate) mod trace;
 pub(crate) mod traffic;
+pub(crate) mod uninstall;
 pub(crate) mod up;
+pub(crate) mod upgrade;
 pub(crate) mod version;
 
 use mesh_lifecycle::tasks::Tasks;

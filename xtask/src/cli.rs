@@ -43,6 +43,8 @@ pub(crate) enum Command {
     LabTest(LabTestArgs),
     /// Build our programs as static binaries and write an image of each, without a container engine.
     Images(ImagesArgs),
+    /// Hold the chart's objects, as meshctl makes them, against those of Helm's own engine.
+    Helm,
     /// A Kubernetes to test on: `up`, `down`, `status`, `load`, `kubectl`, `run`; `cluster help` says more.
     #[command(disable_help_flag = true)]
     Cluster(ClusterArgs),

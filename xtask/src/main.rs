@@ -9,6 +9,7 @@ mod config;
 mod e2e;
 mod exec;
 mod generate;
+mod helm;
 mod images;
 mod lab;
 mod links;
@@ -48,6 +49,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Suites(args) => suites::suites(&workspace, &args)?,
         Command::LabTest(args) => lab::run(&workspace, &args)?,
         Command::Images(args) => images::run(&workspace, &args)?,
+        Command::Helm => helm::run(&workspace)?,
         Command::Cluster(args) => cluster::run(&workspace, &args)?,
         Command::Soak(args) => suites::soak(&workspace, &args)?,
         Command::Demo => e2e::demo(&workspace, &e2e::Binaries::build(&workspace)?)?,

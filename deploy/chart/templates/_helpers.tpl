@@ -78,6 +78,9 @@ labels:
 annotations:
   prometheus.io/scrape: "true"
   prometheus.io/port: "15014"
+  {{- with .root.Values.podAnnotations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
   {{- with .of.podAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

@@ -161,4 +161,6 @@ fn split(file: &str, text: &str, documents: &mut Vec<Document>) -> Result<(), Re
 }
 
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod tests;

@@ -31,6 +31,8 @@ pub struct Options {
     pub namespace: String,
     /// Whether the cluster has the kind XMesh.
     pub has_xmesh: bool,
+    /// Whether the namespace is somebody else's, who had it before: then it stays when the mesh goes.
+    pub foreign_namespace: bool,
 }
 
 /// Why there is no plan.
@@ -51,8 +53,8 @@ pub struct Plan {
     pub given: Value,
     /// Every value in force.
     pub values: Value,
-    /// The namespace of the mesh.
-    pub namespace: Document,
+    /// The namespace of the mesh, unless it is somebody else's.
+    pub namespace: Option<Document>,
     /// Definitions of our kinds: they come first and have to be established.
     pub crds: Vec<Document>,
     /// Everything else, in order.
@@ -77,7 +79,7 @@ pub fn plan(options: &Options) -> Result<Plan, PlanError> {
     Ok(Plan {
         objects: chart.render(&complete, &release)?,
         crds: chart.crds()?,
-        namespace: namespace(&options.namespace),
+        namespace: (!options.foreign_namespace).then(|| namespace(&options.namespace)),
         given,
         values: complete,
     })
@@ -103,6 +105,19 @@ fn given(chart: &Chart, options: &Options) -> Result<Value, PlanError> {
     Ok(given)
 }
 
+/// What is removed, in order: first what keeps Pods from being made while nobody answers, then what runs, then the rest.
+pub fn removal_order(inventory: &Inventory, namespace: &str) -> Vec<ObjectRef> {
+    let webhook = |object: &ObjectRef| object.kind.ends_with("WebhookConfiguration");
+    let runs = |object: &ObjectRef| object.kind == "Deployment" || object.kind == "DaemonSet";
+    let mut objects: Vec<ObjectRef> = inventory.objects.iter().rev().cloned().collect();
+    objects.retain(|object| object.kind != "Namespace");
+    // What the parts make by themselves.
+    objects.push(ObjectRef::namespaced("coordination.k8s.io/v1", "Lease", namespace, "mesh-controller"));
+    objects.push(ObjectRef::namespaced("v1", "ConfigMap", namespace, "amime-ca-roots"));
+    objects.sort_by_key(|object| if webhook(object) { 0 } else { 1 + u8::from(!runs(object)) });
+    objects
+}
+
 /// The namespace, in which Pod Security holds our own Pods to the strictest profile.
 fn namespace(name: &str) -> Document {
     let object = json!({
@@ -123,7 +138,8 @@ fn namespace(name: &str) -> Document {
 impl Plan {
     /// Names of everything but the definitions, which stay when the mesh goes: objects of users hang on them.
     pub fn refs(&self) -> Vec<ObjectRef> {
-        std::iter::once(&self.namespace)
+        self.namespace
+            .iter()
             .chain(&self.objects)
             .filter_map(|document| ObjectRef::of(&document.object))
             .collect()
@@ -135,8 +151,9 @@ impl Plan {
     }
 
     /// What is remembered in the cluster.
-    pub fn inventory(&self, version: &str) -> Inventory {
-        Inventory { version: version.to_owned(), given: self.given.clone(), objects: self.refs() }
+    pub fn inventory(&self, version: &str, brought_gateway_api: bool) -> Inventory {
+        let (version, given) = (version.to_owned(), self.given.clone());
+        Inventory { version, given, objects: self.refs(), brought_gateway_api }
     }
 }
 

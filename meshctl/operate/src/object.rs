@@ -53,6 +53,7 @@ pub const KINDS: &[Kind] = &[
     kind("v1", "Secret", "secrets", true),
     kind("v1", "ConfigMap", "configmaps", true),
     kind("v1", "Service", "services", true),
+    kind("v1", "Pod", "pods", true),
     kind("apps/v1", "Deployment", "deployments", true),
     kind("apps/v1", "DaemonSet", "daemonsets", true),
     kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", true),

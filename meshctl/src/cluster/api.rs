@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::{Method, Request};
+use http_body_util::{BodyExt as _, Limited};
+use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use mesh_operate::install::MANAGER;
@@ -19,6 +21,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 const PAGE: usize = 500;
 /// More pages than this are not asked for.
 const MOST_PAGES: usize = 400;
+/// Most bytes of an answer that is small.
+const SMALL: usize = 64 << 10;
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
 /// Why a call failed.
@@ -101,19 +105,48 @@ impl Api {
 
     /// Major and minor version of the server.
     pub(crate) async fn version(&self) -> Result<(u32, u32), ApiError> {
-        let info = self.call("the version of the API server", Method::GET, "/version", None).await?;
+        Ok(self.version_and_time().await?.0)
+    }
+
+    /// The server's version, and what time it is there (Unix).
+    pub(crate) async fn version_and_time(&self) -> Result<((u32, u32), Option<i64>), ApiError> {
+        let what = "the version of the API server".to_owned();
+        let unreachable = |what: String, text: String| ApiError::Unreachable { what, text };
+        let request = Request::get("/version").body(Body::from(Vec::new()));
+        let request = request.map_err(|error| unreachable(what.clone(), error.to_string()))?;
+        let answer = tokio::time::timeout(DEADLINE, self.client.send(request)).await;
+        let answer = answer.map_err(|_| ApiError::Slow { what: what.clone() })?;
+        let answer = answer.map_err(|error| unreachable(what.clone(), causes(&error)))?;
+        if !answer.status().is_success() {
+            let code = answer.status().as_u16();
+            return Err(ApiError::Refused {
+                what,
+                code,
+                message: format!("the answer is {}", answer.status()),
+            });
+        }
+        let time = answer.headers().get("date").and_then(|date| date.to_str().ok()).and_then(unix);
+        let body = tokio::time::timeout(DEADLINE, Limited::new(answer.into_body(), SMALL).collect()).await;
+        let body = body.map_err(|_| ApiError::Slow { what: what.clone() })?;
+        let body = body.map_err(|error| unreachable(what, error.to_string()))?.to_bytes();
+        let info: Value = serde_json::from_slice(&body).unwrap_or_default();
         let part = |key: &str| {
             let text = info.get(key).and_then(Value::as_str).unwrap_or_default();
             let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
             digits.parse().unwrap_or_default()
         };
-        Ok((part("major"), part("minor")))
+        Ok(((part("major"), part("minor")), time))
     }
 
     /// The object, if it is there.
     pub(crate) async fn get(&self, object: &ObjectRef) -> Result<Option<Value>, ApiError> {
         let path = object.path().ok_or_else(|| ApiError::UnknownKind(object.clone()))?;
         found(self.call(&object.to_string(), Method::GET, &path, None).await)
+    }
+
+    /// The same, for calls that are made together.
+    pub(crate) async fn get_boxed(&self, object: ObjectRef) -> Result<Option<Value>, ApiError> {
+        Box::pin(self.get(&object)).await
     }
 
     /// Every object of a collection, in pages; none where the kind is not there.
@@ -152,23 +185,13 @@ impl Api {
 
     /// Makes the fields of this object what it says, as their owner.
     pub(crate) async fn apply(&self, object: &Value, dry: Dry) -> Result<Applied, ApiError> {
-        let name = ObjectRef::of(object).ok_or_else(|| ApiError::Refused {
-            what: "an object of the chart".to_owned(),
-            code: 0,
-            message: "has no kind or name".to_owned(),
-        })?;
+        let name = ObjectRef::of(object).ok_or_else(nameless)?;
         let before = self.get(&name).await?;
         if before.is_none() && dry == Dry::Yes {
             // Its namespace or kind may not be there yet, without which nothing can be tried.
             return Ok(Applied::Created);
         }
-        let path = name.path().ok_or_else(|| ApiError::UnknownKind(name.clone()))?;
-        let mode = if dry == Dry::Yes { "&dryRun=All" } else { "" };
-        let url = format!("{path}?fieldManager={MANAGER}&force=true{mode}");
-        let request = Request::patch(url)
-            .header("content-type", "application/apply-patch+yaml")
-            .body(object.to_string().into_bytes());
-        let after = self.send(&name.to_string(), request).await?;
+        let after = self.patch(&name, object, dry).await?;
         Ok(match before {
             None => Applied::Created,
             Some(before) if content(&before) == content(&after) => Applied::Unchanged,
@@ -176,11 +199,35 @@ impl Api {
         })
     }
 
+    /// The object as it is and as it would be; None where it is not there.
+    pub(crate) async fn preview(&self, object: &Value) -> Result<Option<(Value, Value)>, ApiError> {
+        let name = ObjectRef::of(object).ok_or_else(nameless)?;
+        match self.get(&name).await? {
+            None => Ok(None),
+            Some(before) => Ok(Some((before, self.patch(&name, object, Dry::Yes).await?))),
+        }
+    }
+
+    async fn patch(&self, name: &ObjectRef, object: &Value, dry: Dry) -> Result<Value, ApiError> {
+        let path = name.path().ok_or_else(|| ApiError::UnknownKind(name.clone()))?;
+        let mode = if dry == Dry::Yes { "&dryRun=All" } else { "" };
+        let url = format!("{path}?fieldManager={MANAGER}&force=true{mode}");
+        let request = Request::patch(url)
+            .header("content-type", "application/apply-patch+yaml")
+            .body(object.to_string().into_bytes());
+        self.send(&name.to_string(), request).await
+    }
+
     /// Removes an object; false if it was not there.
     pub(crate) async fn delete(&self, object: &ObjectRef) -> Result<bool, ApiError> {
         let path = object.path().ok_or_else(|| ApiError::UnknownKind(object.clone()))?;
         let answer = self.call(&object.to_string(), Method::DELETE, &path, None).await;
         Ok(found(answer)?.is_some())
+    }
+
+    /// Sends an object for creation.
+    pub(crate) async fn create(&self, what: &str, path: &str, object: &Value) -> Result<Value, ApiError> {
+        self.call(what, Method::POST, path, Some(object)).await
     }
 
     /// The last lines of a container's log; of the run before, if there was one.
@@ -224,6 +271,11 @@ impl Api {
     }
 }
 
+fn nameless() -> ApiError {
+    let what = "an object of the chart".to_owned();
+    ApiError::Refused { what, code: 0, message: "has no kind or name".to_owned() }
+}
+
 /// Nothing is no error.
 fn found(answer: Result<Value, ApiError>) -> Result<Option<Value>, ApiError> {
     match answer {
@@ -231,6 +283,12 @@ fn found(answer: Result<Value, ApiError>) -> Result<Option<Value>, ApiError> {
         Err(error) if error.code() == Some(404) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The time of an HTTP date.
+fn unix(date: &str) -> Option<i64> {
+    let parsed = jiff::fmt::rfc2822::parse(date).ok()?;
+    Some(parsed.timestamp().as_second())
 }
 
 /// An error with what caused it, each said once.

@@ -15,7 +15,7 @@ mod answer;
 mod caller;
 mod connection;
 mod json;
-mod objects;
+pub(crate) mod objects;
 mod outside;
 mod question;
 mod settings;

@@ -16,7 +16,7 @@ use crate::cluster::{Api, ClusterArgs, Dry};
 use crate::output;
 
 pub(crate) mod steps;
-mod wait;
+pub(crate) mod wait;
 
 /// The version that this program installs.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -105,12 +105,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Outcome> {
     let existing = existing(&api, &args.cluster.mesh_namespace).await?;
     let crds = crds(&api).await?;
     options.has_xmesh = has_xmesh(&crds);
+    options.foreign_namespace = existing.foreign_namespace();
     let plan = install::plan(&options)?;
     refuse(&existing, &plan, &args.cluster.mesh_namespace, Intent::Install)?;
     let dry = if args.dry_run { Dry::Yes } else { Dry::No };
     let steps = steps::Steps { api: &api, namespace: &args.cluster.mesh_namespace, dry };
-    steps.definitions(&plan, &install::gateway_plan(&crds)).await?;
-    steps.objects(&plan, existing.inventory.as_ref()).await?;
+    let gateway = install::gateway_plan(&crds);
+    steps.definitions(&plan, &gateway).await?;
+    steps.objects(&plan, existing.inventory.as_ref(), &gateway).await?;
     if args.dry_run {
         output::line("\nNothing was changed: this was a dry run.");
         return Ok(Outcome::Fine);
@@ -139,6 +141,7 @@ impl WhatArgs {
             image_tag: self.image_tag.clone(),
             namespace: namespace.to_owned(),
             has_xmesh: false,
+            foreign_namespace: false,
         })
     }
 }
@@ -178,6 +181,7 @@ pub(crate) async fn existing(api: &Api, namespace: &str) -> anyhow::Result<Exist
                 "amime-injector",
             ))
             .await?,
+        namespace: api.get(&ObjectRef::cluster("v1", "Namespace", namespace)).await?,
         trust_domain: ca.as_ref().and_then(install::trust_domain_of),
         server,
     })
@@ -212,7 +216,7 @@ pub(crate) fn has_xmesh(crds: &[Value]) -> bool {
 const XMESHES: &str = "xmeshes.gateway.networking.x-k8s.io";
 
 fn print_yaml(plan: &Plan) -> anyhow::Result<()> {
-    let documents = plan.crds.iter().chain([&plan.namespace]).chain(&plan.objects);
+    let documents = plan.crds.iter().chain(&plan.namespace).chain(&plan.objects);
     for Document { source, object } in documents {
         output::print(&format!("---\n# Source: {source}\n{}", serde_saphyr::to_string(object)?));
     }

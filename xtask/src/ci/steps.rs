@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use crate::cli::{HostileArgs, LabTestArgs, SoakArgs, SuitesArgs};
 use crate::config::{Workspace, cargo};
 use crate::exec::Program;
-use crate::{cluster, e2e, generate, lab, links, suites, tidy};
+use crate::{cluster, e2e, generate, helm, lab, links, suites, tidy};
 
 use super::plan::Step;
 use super::setup;
@@ -70,6 +70,12 @@ pub(super) const STEPS: &[Step<Workspace>] = &[
         about: "a Kubernetes of our own, and our images in it",
         needs: &["setup"],
         run: cluster::smoke,
+    },
+    Step {
+        name: "helm",
+        about: "the chart's objects are those that Helm makes",
+        needs: &["setup", "build"],
+        run: helm::run,
     },
     Step {
         name: "soak",

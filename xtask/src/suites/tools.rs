@@ -41,6 +41,11 @@ pub(crate) fn actionlint(workspace: &Workspace) -> Result<PathBuf> {
     built_in(workspace, "xtask/assets/actionlint", "actionlint", "github.com/rhysd/actionlint/cmd/actionlint")
 }
 
+/// Helm's engine with a command line.
+pub(crate) fn helm_program(workspace: &Workspace) -> Result<PathBuf> {
+    built_in(workspace, "xtask/helm", "helm-render", ".")
+}
+
 /// Why Go programs cannot be built here, if so. Debian's Go is too old, and a toolchain is nothing that we install by ourselves.
 pub(crate) fn go_problem() -> Option<String> {
     let (major, minor) = GO;

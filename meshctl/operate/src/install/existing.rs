@@ -18,6 +18,8 @@ pub struct Existing {
     pub injector: Option<Value>,
     /// The trust domain that members have, if one is known.
     pub trust_domain: Option<String>,
+    /// The namespace of the mesh.
+    pub namespace: Option<Value>,
     /// What the API server says about its version: major and minor.
     pub server: (u32, u32),
 }
@@ -32,6 +34,18 @@ pub enum Intent {
 }
 
 impl Existing {
+    /// Who installed the mesh that is there, if it was not meshctl.
+    pub fn foreign_manager(&self) -> Option<&str> {
+        label(self.controller.as_ref(), "app.kubernetes.io/managed-by")
+            .filter(|manager| *manager != super::MANAGER)
+    }
+
+    /// Whether the namespace was there before meshctl.
+    pub fn foreign_namespace(&self) -> bool {
+        let ours = label(self.namespace.as_ref(), "app.kubernetes.io/managed-by") == Some(super::MANAGER);
+        self.namespace.is_some() && !ours
+    }
+
     /// Every reason not to go on, each with what to do instead.
     pub fn contradictions(&self, plan: &Plan, namespace: &str, version: &str, intent: Intent) -> Vec<String> {
         let mut found = Vec::new();
@@ -43,8 +57,7 @@ impl Existing {
                 OLDEST.1
             ));
         }
-        let manager = label(self.controller.as_ref(), "app.kubernetes.io/managed-by");
-        if let Some(other) = manager.filter(|manager| *manager != super::MANAGER) {
+        if let Some(other) = self.foreign_manager() {
             found.push(format!(
                 "the mesh in {namespace} was installed by {other}: change it there (such as with `helm upgrade`), or \
                  uninstall it there first"

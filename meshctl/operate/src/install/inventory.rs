@@ -21,6 +21,8 @@ pub struct Inventory {
     pub given: Value,
     /// Everything but definitions.
     pub objects: Vec<ObjectRef>,
+    /// Whether the definitions of Gateway API came with it.
+    pub brought_gateway_api: bool,
 }
 
 /// Why a ConfigMap is not understood.
@@ -43,6 +45,7 @@ impl Inventory {
                 "version": self.version,
                 "values": self.given.to_string(),
                 "objects": json!(self.objects).to_string(),
+                "gatewayApi": if self.brought_gateway_api { "brought" } else { "found" },
             },
         })
     }
@@ -58,6 +61,7 @@ impl Inventory {
             version: text("version")?.to_owned(),
             given: serde_json::from_str(text("values")?).map_err(fault)?,
             objects: serde_json::from_str(text("objects")?).map_err(fault)?,
+            brought_gateway_api: text("gatewayApi").is_ok_and(|said| said == "brought"),
         })
     }
 

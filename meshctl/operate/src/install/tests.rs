@@ -54,7 +54,7 @@ fn every_object_has_a_path() {
 #[test]
 fn what_is_remembered_comes_back_and_tells_leftovers() {
     let plan = plan(&options()).unwrap();
-    let inventory = plan.inventory("0.1.0");
+    let inventory = plan.inventory("0.1.0", true);
     assert_eq!(Inventory::read(&inventory.object("amime-system")), Ok(inventory.clone()));
     assert_eq!(inventory.leftovers(&plan.refs()), []);
     let fewer: Vec<_> =
@@ -70,16 +70,17 @@ fn contradictions_name_what_to_do() {
     let none = Existing { server: (1, 34), ..Existing::default() };
     assert_eq!(none.contradictions(&plan, "amime-system", "0.1.0", Intent::Install), [""; 0]);
     let same = Existing {
-        inventory: Some(plan.inventory("0.1.0")),
+        inventory: Some(plan.inventory("0.1.0", true)),
         trust_domain: Some("cluster.local".to_owned()),
         ..none
     };
     assert_eq!(same.contradictions(&plan, "amime-system", "0.1.0", Intent::Install), [""; 0]);
     let everything = Existing {
         server: (1, 28),
+        namespace: None,
         controller: Some(json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}})),
         injector: Some(json!({"webhooks": [{"clientConfig": {"service": {"namespace": "mesh"}}}]})),
-        inventory: Some(plan.inventory("0.0.9")),
+        inventory: Some(plan.inventory("0.0.9", false)),
         trust_domain: Some("example.org".to_owned()),
     };
     let found = everything.contradictions(&plan, "amime-system", "0.1.0", Intent::Install);
@@ -93,4 +94,19 @@ fn definitions_of_others_are_kept() {
     assert_eq!(gateway_plan(&[crd("meshconfigs.amime.io", "x")]), Gateway::Apply);
     let there = [crd("httproutes.gateway.networking.k8s.io", "v1.3.0")];
     assert_eq!(gateway_plan(&there), Gateway::Keep { bundle: "v1.3.0".to_owned() });
+}
+
+#[test]
+fn webhooks_are_removed_first_and_namespaces_by_whoever_made_them() {
+    let inventory = plan(&options()).unwrap().inventory("0.1.0", true);
+    let order: Vec<String> =
+        removal_order(&inventory, "amime-system").iter().map(ToString::to_string).collect();
+    assert!(order.iter().take(2).all(|object| object.contains("WebhookConfiguration")), "{order:?}");
+    assert!(order.iter().skip(2).take(2).all(|object| object.starts_with("Deployment")), "{order:?}");
+    assert!(!order.iter().any(|object| object.starts_with("Namespace")));
+    let theirs =
+        Existing { namespace: Some(json!({"metadata": {"labels": {"team": "x"}}})), ..Existing::default() };
+    assert!(theirs.foreign_namespace() && !Existing::default().foreign_namespace());
+    let plan = plan(&Options { foreign_namespace: true, ..options() }).unwrap();
+    assert!(plan.namespace.is_none() && !plan.refs().iter().any(|object| object.kind == "Namespace"));
 }

@@ -97,6 +97,11 @@ impl Objects {
         Ok(Self { index, compiled, problems: state.reports(), from, texts })
     }
 
+    /// What files say, by their names.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&Arc<str>, &String)> {
+        self.texts.iter()
+    }
+
     /// `PATH:LINE` of an object.
     pub(crate) fn origin(&self, key: &ObjectKey) -> Option<&str> {
         self.compiled.objects.get(key).map(|report| &*report.origin)

@@ -14,7 +14,7 @@ use crate::cluster::{Api, Applied, Dry};
 use crate::output;
 
 const PACE: Duration = Duration::from_millis(200);
-const ESTABLISHED: Duration = Duration::from_secs(60);
+const ESTABLISHED: Duration = Duration::from_mins(1);
 
 /// Where to act.
 pub(crate) struct Steps<'a> {
@@ -71,10 +71,18 @@ impl Steps<'_> {
 
     /// Applies everything else. What it is about to make is remembered first, so that an installation that was
     /// interrupted can be taken away.
-    pub(crate) async fn objects(&self, plan: &Plan, before: Option<&Inventory>) -> anyhow::Result<()> {
+    pub(crate) async fn objects(
+        &self,
+        plan: &Plan,
+        before: Option<&Inventory>,
+        gateway: &Gateway,
+    ) -> anyhow::Result<()> {
         let leftovers = before.map(|before| before.leftovers(&plan.refs())).unwrap_or_default();
-        let inventory = plan.inventory(VERSION);
-        self.apply(&plan.namespace.object).await?;
+        let brought = *gateway == Gateway::Apply || before.is_some_and(|before| before.brought_gateway_api);
+        let inventory = plan.inventory(VERSION, brought);
+        if let Some(namespace) = &plan.namespace {
+            self.apply(&namespace.object).await?;
+        }
         let mut both = inventory.clone();
         both.objects.extend(leftovers.iter().cloned());
         self.remember(&both).await?;

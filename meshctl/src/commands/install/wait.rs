@@ -16,7 +16,7 @@ const PACE: Duration = Duration::from_secs(1);
 const PARTS: [&str; 2] = ["mesh-ca", "mesh-controller"];
 
 /// Waits for both Deployments and for the injector's webhook.
-pub(super) async fn until_ready(api: &Api, namespace: &str, timeout: Duration) -> anyhow::Result<()> {
+pub(crate) async fn until_ready(api: &Api, namespace: &str, timeout: Duration) -> anyhow::Result<()> {
     let deadline = Instant::now() + timeout;
     output::line(&format!("\nWaiting until it is ready, at most {} s:", timeout.as_secs()));
     for part in PARTS {
@@ -54,7 +54,7 @@ async fn progress(api: &Api, namespace: &str, part: &str) -> anyhow::Result<Prog
     let warning = |pod: &str| {
         let about =
             |event: &&Value| event.pointer("/involvedObject/name").and_then(Value::as_str) == Some(pod);
-        let newest = events.iter().filter(about).next_back()?;
+        let newest = events.iter().rfind(about)?;
         newest.get("message").and_then(Value::as_str).map(ToOwned::to_owned)
     };
     let mut progress = readiness::deployment(&deployment, &pods, warning);
