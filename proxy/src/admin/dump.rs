@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use mesh_identity::Identity;
+use mesh_model::address::{Address, Meaning};
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, Transport};
+use mesh_model::external::{HostEntry, HostMeaning};
 use mesh_model::name::ServiceName;
 use mesh_model::route::table::RouteTable;
 use mesh_model::route::{
@@ -12,6 +14,7 @@ use mesh_model::route::{
 };
 use mesh_model::service::{OwnPort, Protocol, ServicePort};
 use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
+use mesh_model::stream::StreamRoute;
 use mesh_model::traffic::Origin;
 use serde_json::{Value, json};
 
@@ -24,11 +27,20 @@ pub(super) fn config(snapshot: &Snapshot) -> Value {
     destinations.sort_by_key(|(name, _)| (*name).clone());
     let mut unknown: Vec<_> = snapshot.unknown().map(ToString::to_string).collect();
     unknown.sort();
+    let mut addresses: Vec<_> = snapshot.addresses().map(|known| &*known.address).collect();
+    addresses.sort_by_key(|address| address.ip);
+    let mut hosts: Vec<_> = snapshot.hosts().map(|known| &*known.entry).collect();
+    hosts.sort_by(|one, other| one.host.as_str().cmp(other.host.as_str()));
+    let mut strangers: Vec<_> = snapshot.unknown_sought().map(ToString::to_string).collect();
+    strangers.sort();
     json!({
         "revision": snapshot.revision(),
         "mesh": snapshot.settings().map(|settings| mesh(settings)),
         "destinations": destinations.into_iter().map(|(_, d)| destination(snapshot, d)).collect::<Vec<_>>(),
         "unknown": unknown,
+        "addresses": addresses.into_iter().map(address).collect::<Vec<_>>(),
+        "hosts": hosts.into_iter().map(host).collect::<Vec<_>>(),
+        "unknownAddressesAndHosts": strangers,
         "own": snapshot.own().ports.iter().map(own).collect::<Vec<_>>(),
     })
 }
@@ -36,6 +48,57 @@ pub(super) fn config(snapshot: &Snapshot) -> Value {
 /// A port of a service that this proxy's workload serves: its policies are in force here.
 fn own(own: &OwnPort) -> Value {
     json!({ "address": own.address.to_string(), "service": own.service.to_string(), "port": own.port })
+}
+
+/// What an address that was dialled is: a service's, or an endpoint's own.
+fn address(address: &Address) -> Value {
+    let ip = address.ip.to_string();
+    match &address.meaning {
+        Meaning::Service(service) => json!({ "ip": ip, "service": service.to_string() }),
+        Meaning::Served(served) => {
+            let ports = served.ports.iter().map(|port| {
+                json!({
+                    "port": port.port,
+                    "endpoint": port.endpoint.address.to_string(),
+                    "identity": identity(&port.endpoint.transport),
+                    "service": port.service.as_ref().map(|(service, port)| format!("{service}:{port}")),
+                })
+            });
+            let others =
+                served.others.as_ref().map(|member| json!({ "identity": identity(&member.transport) }));
+            json!({ "ip": ip, "ports": ports.collect::<Vec<_>>(), "others": others })
+        }
+    }
+}
+
+fn identity(transport: &Transport) -> Option<String> {
+    match transport {
+        Transport::Mesh(id) => Some(id.to_string()),
+        Transport::Plain => None,
+    }
+}
+
+/// What a name that was asked for stands for.
+fn host(entry: &HostEntry) -> Value {
+    let host = entry.host.as_str();
+    match &entry.meaning {
+        HostMeaning::Service(service) => json!({ "host": host, "service": service.to_string() }),
+        HostMeaning::Endpoints(ips) => {
+            json!({ "host": host, "endpoints": ips.iter().map(ToString::to_string).collect::<Vec<_>>() })
+        }
+        HostMeaning::Alias(alias) => json!({ "host": host, "alias": alias.as_str() }),
+        HostMeaning::External(name) => json!({ "host": host, "externalService": name.to_string() }),
+    }
+}
+
+/// Where connections go that are carried as bytes.
+fn stream(route: &StreamRoute) -> Value {
+    json!({
+        "id": route.id.to_string(),
+        "origin": route.origin,
+        "hosts": route.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "backends": route.backends.iter().map(backend).collect::<Vec<_>>(),
+    })
 }
 
 /// Where each setting of the service's port comes from that is not a default.
@@ -78,6 +141,7 @@ fn port(snapshot: &Snapshot, destination: &Destination, port: &ServicePort) -> V
     let table = destination.table(port.port).map(AsRef::as_ref);
     let mut routes: Vec<_> = table.map_or(&[][..], RouteTable::routes).iter().collect();
     routes.sort_by_key(|route| route.id.clone());
+    let streams = destination.streams(port.port).map_or(&[][..], |table| table.routes());
     json!({
         "port": port.port,
         "name": port.name,
@@ -89,6 +153,7 @@ fn port(snapshot: &Snapshot, destination: &Destination, port: &ServicePort) -> V
             Protocol::Tls => "tls",
         }),
         "routes": routes.into_iter().map(|r| route(r)).collect::<Vec<_>>(),
+        "streamRoutes": streams.iter().map(|route| stream(route)).collect::<Vec<_>>(),
         "settings": settings(snapshot, &destination.service.name, port.port, table),
     })
 }
@@ -206,10 +271,7 @@ fn service_endpoints(endpoints: &Endpoints, standings: &Standings) -> Value {
 fn endpoint(endpoint: &Endpoint, standing: &BTreeMap<&'static str, usize>) -> Value {
     json!({
         "address": endpoint.address.to_string(),
-        "identity": match &endpoint.transport {
-            Transport::Mesh(id) => Some(id.to_string()),
-            Transport::Plain => None,
-        },
+        "identity": identity(&endpoint.transport),
         "workload": endpoint.workload.as_ref().map(ToString::to_string),
         "zone": endpoint.zone,
         "weight": endpoint.weight,

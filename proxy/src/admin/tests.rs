@@ -4,8 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mesh_identity::testing::TestCa;
+use mesh_model::address::{Address, Meaning};
+use mesh_model::external::{HostEntry, HostMeaning};
+use mesh_model::host::{Host, HostPattern};
 use mesh_model::name::Name;
+use mesh_model::route::{Backend, BackendTarget, ParentRef};
 use mesh_model::service::Protocol;
+use mesh_model::stream::{StreamId, StreamKind, StreamRoute};
 use mesh_model::traffic::{PolicyTarget, TrafficPolicy, TrafficSettings};
 use mesh_proto::convert::ModelResource;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,7 +40,26 @@ fn start() -> Running {
         settings,
     });
     let routes = route("r", "cart", &["cart"]);
-    let resources = vec![mesh(true), service("cart"), endpoints("cart", &[1]), routes, policy];
+    let mut resources = vec![mesh(true), service("cart"), endpoints("cart", &[1]), routes, policy];
+    let backends = vec![Backend {
+        target: BackendTarget::Service { service: name("cart"), port: 80 },
+        weight: 3,
+        filters: Vec::new(),
+    }];
+    resources.push(ModelResource::Stream(StreamRoute {
+        id: StreamId { kind: StreamKind::Tls, name: Name::new("shop", "by-name").unwrap() },
+        parents: vec![ParentRef { service: name("tls"), port: None }],
+        hosts: vec![HostPattern::parse("*.cart.example").unwrap()],
+        rule: None,
+        backends,
+        created: 0,
+        origin: "test.yaml:9".to_owned(),
+    }));
+    resources.extend([service("tls"), endpoints("tls", &[2])]);
+    let ip = "10.96.0.7".parse().unwrap();
+    resources.push(ModelResource::Address(Address { ip, meaning: Meaning::Service(name("cart")) }));
+    let (host, alias) = (Host::parse("old.example").unwrap(), Host::parse("new.example").unwrap());
+    resources.push(ModelResource::Host(HostEntry { host, meaning: HostMeaning::Alias(alias) }));
     let (discovery, _control) = Discovery::fixed("shop", resources);
     let dns = Dns::new(&Config::new("shop", "front"), &[], discovery.clone(), None);
     let registry = registry(&Telemetry::new().hub, &discovery, &identity, &dns);
@@ -92,6 +116,11 @@ async fn the_configuration_in_force_is_shown() {
     assert_eq!(route["rules"][0]["backends"][0]["weight"], 1);
     let settings = &shown["destinations"][0]["ports"][0]["settings"];
     assert_eq!(*settings, serde_json::json!({ "protocol": "trafficpolicy/shop/p spec.protocol" }));
+    assert_eq!(shown["addresses"], serde_json::json!([{ "ip": "10.96.0.7", "service": "shop/cart" }]));
+    assert_eq!(shown["hosts"], serde_json::json!([{ "host": "old.example", "alias": "new.example" }]));
+    let stream = &shown["destinations"][1]["ports"][0]["streamRoutes"][0];
+    assert_eq!((&stream["origin"], &stream["hosts"][0]), (&"test.yaml:9".into(), &"*.cart.example".into()));
+    assert_eq!(stream["backends"][0]["weight"], 3);
     let (_, body) = running.ask("GET", "/endpoints").await;
     let shown: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(shown["services"][0]["ports"][0]["endpoints"][0]["address"], "127.0.0.1:8080");

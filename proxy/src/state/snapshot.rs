@@ -232,6 +232,11 @@ impl Snapshot {
         self.addresses.values()
     }
 
+    /// All hosts that were asked for and are known.
+    pub fn hosts(&self) -> impl Iterator<Item = &Arc<KnownHost>> {
+        self.hosts.values()
+    }
+
     /// Addresses and hosts that the controller does not know.
     pub fn unknown_sought(&self) -> impl Iterator<Item = &Sought> {
         self.unknown_sought.iter()
