@@ -48,6 +48,10 @@ pub(crate) enum Command {
     /// A Kubernetes to test on: `up`, `down`, `status`, `load`, `kubectl`, `run`; `cluster help` says more.
     #[command(disable_help_flag = true)]
     Cluster(ClusterArgs),
+    /// Install the mesh on a cluster of its own, live with it, and take it away: every scenario of a user's.
+    E2e(E2eArgs),
+    /// Run Gateway API's conformance suite, and our own cases for what it leaves unchecked, against the installed mesh.
+    Conformance(ConformanceArgs),
     /// Put mixed load on a mesh for long and change its configuration all the time.
     Soak(SoakArgs),
 }
@@ -208,6 +212,53 @@ pub(crate) struct ClusterArgs {
     /// A command of `mesh-cluster` and its options.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
     pub(crate) words: Vec<std::ffi::OsString>,
+}
+
+/// What both tests on a cluster ask for.
+#[derive(Debug, Args)]
+pub(crate) struct OnClusterArgs {
+    /// `node`, a real node in namespaces of this machine, or `kind`.
+    #[arg(long, value_parser = ["node", "kind"], default_value = "node")]
+    pub(crate) backend: String,
+    /// What the images are built with: `release` as published, or `ci`.
+    #[arg(long, value_parser = ["release", "ci"], default_value = "release")]
+    pub(crate) images: String,
+    /// Leave the cluster up, with everything on it.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// `text`, or `json` for one JSON object as the last line.
+    #[arg(short, long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
+    pub(crate) output: String,
+    /// This `meshctl` instead of the release build.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) meshctl: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct E2eArgs {
+    #[command(flatten)]
+    pub(crate) on: OnClusterArgs,
+    /// Requests a second of each protocol while pods come and go.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub(crate) rate: u32,
+    /// Run these scenarios only, and what they need; may be repeated.
+    #[arg(long = "only", value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConformanceArgs {
+    #[command(flatten)]
+    pub(crate) on: OnClusterArgs,
+    /// `mesh`: MESH-HTTP, MESH-GRPC and the tests that belong to no profile; `own`: our cases; `all`: both.
+    #[arg(long, value_parser = ["mesh", "own", "all"], default_value = "all")]
+    pub(crate) profile: String,
+    /// Run these tests or cases only; may be repeated. There is no report then.
+    #[arg(long = "only", value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+    /// Write the suite's report here instead of docs/conformance.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Args)]

@@ -11,6 +11,7 @@ mod exec;
 mod generate;
 mod helm;
 mod images;
+mod kubernetes;
 mod lab;
 mod links;
 mod screen;
@@ -51,6 +52,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Images(args) => images::run(&workspace, &args)?,
         Command::Helm => helm::run(&workspace)?,
         Command::Cluster(args) => cluster::run(&workspace, &args)?,
+        Command::E2e(args) => kubernetes::e2e(&workspace, &args)?,
+        Command::Conformance(args) => kubernetes::conformance(&workspace, &args)?,
         Command::Soak(args) => suites::soak(&workspace, &args)?,
         Command::Demo => e2e::demo(&workspace, &e2e::Binaries::build(&workspace)?)?,
     };

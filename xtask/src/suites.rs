@@ -14,7 +14,9 @@ use crate::e2e::Binaries;
 use crate::exec::Program;
 use crate::screen;
 
-pub(crate) use self::tools::{actionlint, go_problem, helm_program, lab_program};
+pub(crate) use self::tools::{
+    actionlint, conformance_echo, conformance_suite, go_problem, helm_program, lab_program,
+};
 
 const BUILD: Duration = Duration::from_mins(20);
 /// The promise is three minutes; a proxy that refuses nothing takes longer, since every row then waits.

@@ -32,6 +32,10 @@ pub(crate) enum Command {
     Smoke(SmokeArgs),
     /// Write an image of each static program; `cargo xtask images` builds them first.
     Pack(PackArgs),
+    /// Bring a cluster up, load images, call a program, and take the cluster down whatever came of it.
+    With(WithArgs),
+    /// Write an image of several files, for programs of others.
+    Bundle(BundleArgs),
     /// The first process of a node.
     #[command(hide = true)]
     Node {
@@ -108,6 +112,40 @@ pub(crate) struct PackArgs {
     /// The image's name and the program in it.
     #[arg(required = true, value_name = "NAME:TAG=FILE", value_parser = pair)]
     pub(crate) images: Vec<(String, PathBuf)>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WithArgs {
+    #[command(flatten)]
+    pub(crate) up: UpArgs,
+    /// An archive to load first; may be repeated.
+    #[arg(long = "load", value_name = "FILE")]
+    pub(crate) archives: Vec<PathBuf>,
+    /// Leave the cluster up afterwards.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// The words of the call, after `--`; `{kubectl}` stands for the kubectl of the cluster.
+    #[arg(required = true, last = true, value_name = "WORD")]
+    pub(crate) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BundleArgs {
+    /// The image's name.
+    #[arg(long, value_name = "NAME:TAG")]
+    pub(crate) image: String,
+    /// The archive to write.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// What runs when a pod says nothing.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) entrypoint: String,
+    /// Whose it is.
+    #[arg(long, value_name = "UID:GID", default_value = "65532:65532")]
+    pub(crate) user: String,
+    /// Where in the image each file is, and where it comes from.
+    #[arg(required = true, value_name = "PATH=FILE", value_parser = pair)]
+    pub(crate) files: Vec<(String, PathBuf)>,
 }
 
 fn pair(text: &str) -> Result<(String, PathBuf), String> {

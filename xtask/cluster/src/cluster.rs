@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -37,6 +37,17 @@ pub struct Request {
     pub backend: Backend,
     /// How many nodes.
     pub nodes: u8,
+}
+
+/// What a cluster is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct Use<'a> {
+    /// Archives of images to load first.
+    pub archives: &'a [PathBuf],
+    /// The program to call, and its arguments; `{kubectl}` stands for the cluster's kubectl.
+    pub words: &'a [String],
+    /// Whether the cluster stays.
+    pub keep: bool,
 }
 
 /// A running cluster.
@@ -107,6 +118,33 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// Brings a cluster up, calls a program where it can be reached, and takes the cluster down whatever came of it, also when we are
+    /// ended meanwhile. Gives the program's exit code.
+    pub fn with(folders: Folders, request: Request, wanted: &Use<'_>) -> Result<Option<i32>> {
+        let cluster = Self::up(folders.clone(), request)?;
+        if wanted.keep {
+            return cluster.used(wanted);
+        }
+        let guard = Guard::start(&folders, folders.lock()?)?;
+        let outcome = cluster.used(wanted);
+        guard.done()?;
+        let down = Self::down(&folders);
+        let code = outcome?;
+        down?;
+        let left = left_behind(&folders)?;
+        ensure!(left.is_empty(), "the cluster left behind: {}", left.join(", "));
+        Ok(code)
+    }
+
+    fn used(&self, wanted: &Use<'_>) -> Result<Option<i32>> {
+        wanted.archives.iter().try_for_each(|archive| self.load(archive))?;
+        let kubectl = self.kubectl([""; 0])?;
+        let kubectl = kubectl.words().last().context("there is a kubectl")?.to_string_lossy().into_owned();
+        let (program, rest) = wanted.words.split_first().context("a call has a program")?;
+        let rest = rest.iter().map(|word| word.replace("{kubectl}", &kubectl));
+        Ok(self.call(program).args(rest).interactive()?.code())
     }
 
     /// The running cluster of that name.

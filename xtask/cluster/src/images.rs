@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -107,6 +108,33 @@ pub fn pack(name: &str, program: &Path, version: &str, out: &Path) -> Result<Pat
     let path = out.join(format!("{word}.tar"));
     write(&path, published(name, word, read(program)?, version)?)?;
     Ok(path)
+}
+
+/// Writes the image of several files; programs among them are those that anybody may run on their own machine.
+pub fn bundle(
+    name: &str,
+    files: &[(String, PathBuf)],
+    entrypoint: &str,
+    user: &str,
+    out: &Path,
+) -> Result<()> {
+    let mut entries = Vec::new();
+    for (path, file) in files {
+        let mode = if fs::metadata(file).is_ok_and(|file| file.permissions().mode() & 0o111 != 0) {
+            0o755
+        } else {
+            0o644
+        };
+        entries.push(Entry::file(path.trim_start_matches('/'), mode, read(file)?));
+    }
+    let image = Image {
+        name: name.to_owned(),
+        entries: with_folders(entries),
+        entrypoint: vec![entrypoint.to_owned()],
+        user: user.to_owned(),
+        labels: BTreeMap::new(),
+    };
+    write(out, image.archive()?)
 }
 
 fn published(name: &str, word: &str, program: Vec<u8>, version: &str) -> Result<Vec<u8>> {

@@ -16,8 +16,8 @@ mod screen;
 mod smoke;
 mod tar;
 
-pub use self::cluster::{Backend, Cluster, NodeStatus, Request, Status, watch};
+pub use self::cluster::{Backend, Cluster, NodeStatus, Request, Status, Use, watch};
 pub use self::folders::{Folders, Name};
-pub use self::images::pack;
+pub use self::images::{bundle, pack};
 pub use self::program::{Printed, Program, wait_until};
 pub use self::smoke::smoke;

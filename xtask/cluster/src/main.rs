@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
-use mesh_cluster::{Backend, Cluster, Folders, Name, Program, Request};
+use mesh_cluster::{Backend, Cluster, Folders, Name, Program, Request, Use};
 
 use crate::cli::{Cli, Command, Made, PackArgs, UpArgs, Which};
 
@@ -58,6 +58,15 @@ fn run(cli: Cli) -> Result<ExitCode> {
             return interactive(cluster.call(program).args(rest));
         }
         Command::Pack(args) => pack(&args)?,
+        Command::With(args) => {
+            let use_it = Use { archives: &args.archives, words: &args.words, keep: args.keep };
+            let code = Cluster::with(folders(&args.up.which)?, request(&args.up), &use_it)?;
+            return Ok(ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)));
+        }
+        Command::Bundle(args) => {
+            mesh_cluster::bundle(&args.image, &args.files, &args.entrypoint, &args.user, &args.out)?;
+            show::line(&format!("{} {}", args.image, args.out.display()));
+        }
         Command::Node { spec } => return node(&spec),
         Command::Guard(which) => mesh_cluster::watch(&folders(&which)?)?,
     }

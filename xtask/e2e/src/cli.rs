@@ -15,16 +15,15 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Install the mesh, live with it, and take it away.
     Scenarios(ScenariosArgs),
-    /// Run Gateway API's own suite.
-    Suite(SuiteArgs),
-    /// Run our own cases.
-    Own(OwnArgs),
+    /// Install the mesh, and run Gateway API's suite, or our own cases, or both.
+    Conformance(ConformanceArgs),
     /// Name the scenarios and our own cases, and stop.
     List,
 }
 
+/// A user's programs.
 #[derive(Debug, Args)]
-pub(crate) struct ScenariosArgs {
+pub(crate) struct UserArgs {
     /// The meshctl to use.
     #[arg(long, value_name = "FILE", default_value = "meshctl")]
     pub(crate) meshctl: PathBuf,
@@ -37,53 +36,61 @@ pub(crate) struct ScenariosArgs {
     /// Their tag.
     #[arg(long, value_name = "TAG")]
     pub(crate) image_tag: Option<String>,
-    /// Requests a second of each protocol while pods come and go.
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    pub(crate) rate: u32,
-    /// Run these scenarios only, and the installation; may be repeated.
+    /// Run these only, and what they need; may be repeated.
     #[arg(long = "only", value_name = "NAME")]
     pub(crate) only: Vec<String>,
-    /// Leave mesh and application as they are at the end.
+    /// Leave everything as it is at the end.
     #[arg(long)]
     pub(crate) keep: bool,
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScenariosArgs {
+    #[command(flatten)]
+    pub(crate) user: UserArgs,
+    /// Requests a second of each protocol while pods come and go.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub(crate) rate: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConformanceArgs {
+    #[command(flatten)]
+    pub(crate) user: UserArgs,
+    /// Which tests.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) profile: Profile,
+    /// The mesh is there already.
+    #[arg(long)]
+    pub(crate) installed: bool,
+    #[command(flatten)]
+    pub(crate) suite: SuiteArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct SuiteArgs {
     /// The suite's test binary.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = "conformance.test")]
     pub(crate) binary: PathBuf,
-    /// Run these tests only; may be repeated.
-    #[arg(long = "test", value_name = "NAME")]
-    pub(crate) tests: Vec<String>,
     /// Where the suite's report goes; only for a run of everything.
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// Version of the mesh that the report names.
-    #[arg(long, value_name = "VERSION")]
-    pub(crate) mesh_version: String,
     /// Everything that the suite prints goes here.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = "conformance.log")]
     pub(crate) log: PathBuf,
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(crate) output: Output,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct OwnArgs {
-    /// The kubectl to use.
-    #[arg(long, value_name = "FILE", default_value = "kubectl")]
-    pub(crate) kubectl: PathBuf,
-    /// Run these cases only; may be repeated.
-    #[arg(long = "case", value_name = "NAME")]
-    pub(crate) cases: Vec<String>,
-    /// Leave the namespaces as they are at the end.
-    #[arg(long)]
-    pub(crate) keep: bool,
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(crate) output: Output,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// MESH-HTTP, MESH-GRPC, and the tests of a mesh that belong to no profile.
+    Mesh,
+    /// Our own cases.
+    Own,
+    /// Both.
+    #[default]
+    All,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

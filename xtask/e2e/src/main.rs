@@ -33,8 +33,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<bool> {
     match &cli.command {
         Command::Scenarios(args) => scenarios::run(args),
-        Command::Suite(args) => conformance::suite(args),
-        Command::Own(args) => conformance::own(args),
+        Command::Conformance(args) => conformance::run(args),
         Command::List => {
             scenarios::list();
             conformance::list();

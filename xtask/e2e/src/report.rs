@@ -29,6 +29,10 @@ impl Report {
         self.skipped.push(name.to_owned());
     }
 
+    pub(crate) fn is_begun(&self) -> bool {
+        !(self.passed.is_empty() && self.failed.is_empty() && self.skipped.is_empty())
+    }
+
     /// Prints the sum. Nothing failed, nothing was skipped and something ran: true.
     pub(crate) fn end(&self, output: Output) -> anyhow::Result<bool> {
         let Self { passed, failed, skipped } = self;

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use crate::cli::ScenariosArgs;
+use crate::cli::{ScenariosArgs, UserArgs};
 use crate::report::Report;
 use crate::screen;
 
@@ -111,21 +111,29 @@ pub(crate) fn list() {
     }
 }
 
+/// Only the mesh itself, for those who test something else with it.
+pub(crate) fn install(args: &UserArgs) -> Result<()> {
+    life::install(&mut World::new(args, 1)?)
+}
+
 /// False when one failed.
 pub(crate) fn run(args: &ScenariosArgs) -> Result<bool> {
-    for name in &args.only {
+    for name in &args.user.only {
         ensure!(
             SCENARIOS.iter().any(|scenario| scenario.name == name),
             "there is no scenario `{name}`; `list` names them"
         );
     }
-    let mut world = World::new(args)?;
+    let mut world = World::new(&args.user, args.rate)?;
     let mut report = Report::default();
     for scenario in SCENARIOS {
-        if !args.only.is_empty() && !scenario.always && !args.only.iter().any(|name| name == scenario.name) {
+        if !args.user.only.is_empty()
+            && !scenario.always
+            && !args.user.only.iter().any(|name| name == scenario.name)
+        {
             continue;
         }
-        if args.keep && scenario.name == "uninstall" {
+        if args.user.keep && scenario.name == "uninstall" {
             continue;
         }
         screen::line(&format!("runs     {}: {}", scenario.name, scenario.about));
@@ -142,5 +150,5 @@ pub(crate) fn run(args: &ScenariosArgs) -> Result<bool> {
             }
         }
     }
-    report.end(args.output)
+    report.end(args.user.output)
 }

@@ -74,21 +74,50 @@ fn built(workspace: &Workspace, name: &str, package: &str) -> Result<PathBuf> {
     built_in(workspace, "xtask/suites/go", name, package)
 }
 
+/// The conformance suite of Gateway API, as a program. It is a test of Go's, and those are built another way.
+pub(crate) fn conformance_suite(workspace: &Workspace) -> Result<PathBuf> {
+    let program = workspace.tools().join("go/gateway-api-conformance");
+    let words = ["test", "-c", "-mod=readonly", "-trimpath", "-tags=netgo,osusergo", "-ldflags=-s -w", "-o"];
+    let suite = "sigs.k8s.io/gateway-api/conformance";
+    go_builds(workspace, "xtask/e2e/go/suite", &program, &words, suite)?;
+    Ok(program)
+}
+
+/// Client and server of the image that its mesh tests use. They run in an image of their own: nothing of C in them.
+pub(crate) fn conformance_echo(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let program = workspace.tools().join("go").join(format!("conformance-echo-{name}"));
+    let words = ["build", "-mod=readonly", "-trimpath", "-tags=netgo,osusergo", "-ldflags=-s -w", "-o"];
+    let package = format!("istio.io/istio/pkg/test/echo/cmd/{name}");
+    go_builds(workspace, "xtask/e2e/go/echo", &program, &words, &package)?;
+    Ok(program)
+}
+
 /// Go itself knows what is up to date, so it is asked each time.
 fn built_in(workspace: &Workspace, module: &str, name: &str, package: &str) -> Result<PathBuf> {
+    let program = workspace.tools().join("go").join(name);
+    go_builds(workspace, module, &program, &["build", "-mod=readonly", "-buildvcs=false", "-o"], package)?;
+    Ok(program)
+}
+
+fn go_builds(
+    workspace: &Workspace,
+    module: &str,
+    program: &Path,
+    words: &[&str],
+    package: &str,
+) -> Result<()> {
     if let Some(problem) = go_problem() {
         bail!("{problem}");
     }
-    let program = workspace.tools().join("go").join(name);
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
     screen::line(&format!("   building {name}"));
     Program::new(go().context("no `go` in PATH")?, BUILD)
-        .args(["build", "-mod=readonly", "-buildvcs=false", "-o"])
-        .arg(&program)
+        .args(words)
+        .arg(program)
         .arg(package)
         .dir(&workspace.root.join(module))
         .run()
-        .with_context(|| format!("build {name}"))?;
-    Ok(program)
+        .with_context(|| format!("build {name}"))
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ mod check;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 
-use crate::cli::OwnArgs;
+use crate::cli::ConformanceArgs;
 use crate::conformance::case::{Call, Case, From, Step, Want};
 use crate::conformance::cases;
 use crate::conformance::reply::{self, Reply};
@@ -26,15 +26,22 @@ const LOOK: Duration = Duration::from_millis(300);
 const CHANGES: usize = 10;
 const NAMESPACES: [&str; 3] = ["own-mesh", "own-consumer", "own-other"];
 
-/// False when a case failed.
-pub(crate) fn run(args: &OwnArgs) -> Result<bool> {
-    let all = cases::all();
-    for name in &args.cases {
-        ensure!(all.iter().any(|case| case.name == name), "there is no case `{name}`; `list` names them");
+/// Whether a case is called so.
+pub(super) fn is_case(name: &str) -> bool {
+    cases::all().iter().any(|case| case.name == name)
+}
+
+/// Runs all, or those that are named.
+pub(super) fn run(args: &ConformanceArgs, report: &mut Report) -> Result<()> {
+    let only = &args.user.only;
+    let mut cases = cases::all();
+    cases.retain(|case| only.is_empty() || only.iter().any(|name| name == case.name));
+    if cases.is_empty() {
+        return Ok(());
     }
-    let world = World { kubectl: Kubectl::new(args.kubectl.clone()) };
-    let result = world.run(args, &all);
-    if !args.keep {
+    let world = World { kubectl: Kubectl::new(args.user.kubectl.clone()) };
+    let result = world.run(&cases, report);
+    if !args.user.keep {
         screen::line("removes  the namespaces");
         world.kubectl.delete(BASE)?;
     }
@@ -46,17 +53,14 @@ struct World {
 }
 
 impl World {
-    fn run(&self, args: &OwnArgs, all: &[Case]) -> Result<bool> {
+    fn run(&self, cases: &[Case], report: &mut Report) -> Result<()> {
         screen::line("starts   the pods");
         self.kubectl.apply(BASE)?;
         for namespace in NAMESPACES {
             let ready = ["rollout", "status", "-n", namespace, "deployment", "--timeout=180s"];
             self.kubectl.run(&ready).context("pods do not become ready")?;
         }
-        let mut report = Report::default();
-        let is_wanted =
-            |case: &&Case| args.cases.is_empty() || args.cases.iter().any(|name| name == case.name);
-        for case in all.iter().filter(is_wanted) {
+        for case in cases {
             screen::line(&format!("runs     {}: {}", case.name, case.about));
             let outcome = self.case(case);
             self.kubectl.delete(case.objects).context("take the objects of a case away")?;
@@ -65,7 +69,7 @@ impl World {
                 Err(error) => report.failed(case.name, &format!("{error:#}")),
             }
         }
-        report.end(args.output)
+        Ok(())
     }
 
     fn case(&self, case: &Case) -> Result<()> {

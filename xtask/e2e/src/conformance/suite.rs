@@ -5,15 +5,15 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
-use crate::cli::SuiteArgs;
+use crate::cli::ConformanceArgs;
 use crate::conformance::verdict::{self, Verdict};
 use crate::report::Report;
 use crate::screen;
 
 /// The mesh tests of suite 1.6.3, which all have to be there and pass; one that the suite leaves out is skipped.
-const TESTS: &[&str] = &[
+pub(super) const TESTS: &[&str] = &[
     "MeshBasic",
     "MeshConsumerRoute",
     "MeshFrontend",
@@ -56,50 +56,45 @@ const FEATURES: &[&str] = &[
     "HTTPRoute308RedirectStatusCode",
 ];
 
-/// False when a test failed or was left out.
-pub(crate) fn run(args: &SuiteArgs) -> Result<bool> {
-    for name in &args.tests {
-        ensure!(
-            TESTS.contains(&name.as_str()),
-            "there is no mesh test `{name}`; there are {}",
-            TESTS.join(", ")
-        );
-    }
-    let runs: Vec<Option<&str>> = if args.tests.is_empty() {
-        vec![None]
-    } else {
-        args.tests.iter().map(|name| Some(name.as_str())).collect()
-    };
-    let mut report = Report::default();
-    let mut log = File::create(&args.log).with_context(|| format!("write {}", args.log.display()))?;
+/// Runs all, or those that are named.
+pub(super) fn run(args: &ConformanceArgs, report: &mut Report) -> Result<()> {
+    let named: Vec<Option<&str>> = TESTS
+        .iter()
+        .copied()
+        .filter(|test| args.user.only.iter().any(|name| name == test))
+        .map(Some)
+        .collect();
+    let runs = if args.user.only.is_empty() { vec![None] } else { named };
+    let path = &args.suite.log;
+    let mut log = File::create(path).with_context(|| format!("write {}", path.display()))?;
     for test in runs {
-        let seen = run_once(args, test, &mut log, &mut report)?;
+        let seen = run_once(args, test, &mut log, report)?;
         let wanted = TESTS.iter().filter(|name| test.is_none_or(|test| test == **name));
         for name in wanted.filter(|name| !seen.contains_key(**name)) {
-            report.failed(name, &format!("the suite did not run it; see {}", args.log.display()));
+            report.failed(name, &format!("the suite did not run it; see {}", path.display()));
         }
     }
-    report.end(args.output)
+    Ok(())
 }
 
 fn run_once(
-    args: &SuiteArgs,
+    args: &ConformanceArgs,
     test: Option<&str>,
     log: &mut File,
     report: &mut Report,
 ) -> Result<BTreeMap<String, Verdict>> {
-    let mut child = Command::new(&args.binary)
+    let mut child = Command::new(&args.suite.binary)
         .args(arguments(args, test))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .spawn()
-        .with_context(|| format!("run {}", args.binary.display()))?;
+        .with_context(|| format!("run {}", args.suite.binary.display()))?;
     let mut seen = BTreeMap::new();
     let lines = child.stdout.take().map(BufReader::new).context("the suite has no output")?;
     for line in lines.lines() {
         let line = line.context("read what the suite prints")?;
-        writeln!(log, "{line}").with_context(|| format!("write {}", args.log.display()))?;
+        writeln!(log, "{line}").with_context(|| format!("write {}", args.suite.log.display()))?;
         if let Some(name) = line.strip_prefix("=== RUN   TestConformance/").filter(|name| !name.contains('/'))
         {
             screen::line(&format!("runs     {name}"));
@@ -112,7 +107,7 @@ fn run_once(
         }
         match verdict {
             Verdict::Passed => report.passed(name),
-            Verdict::Failed => report.failed(name, &format!("see {}", args.log.display())),
+            Verdict::Failed => report.failed(name, &format!("see {}", args.suite.log.display())),
             Verdict::Skipped => report.skipped(name),
         }
         seen.insert(name.to_owned(), verdict);
@@ -121,7 +116,7 @@ fn run_once(
     Ok(seen)
 }
 
-fn arguments(args: &SuiteArgs, test: Option<&str>) -> Vec<String> {
+fn arguments(args: &ConformanceArgs, test: Option<&str>) -> Vec<String> {
     let mut arguments = vec![
         "-test.v".to_owned(),
         "-test.run=TestConformance".to_owned(),
@@ -134,13 +129,13 @@ fn arguments(args: &SuiteArgs, test: Option<&str>) -> Vec<String> {
     ];
     if let Some(test) = test {
         arguments.push(format!("-run-test={test}"));
-    } else if let Some(file) = &args.report {
+    } else if let Some(file) = &args.suite.report {
         arguments.extend([
             format!("-report-output={}", file.display()),
             "-organization=amime".to_owned(),
             "-project=amime".to_owned(),
             "-url=https://github.com/amime-mesh/amime".to_owned(),
-            format!("-version=v{}", args.mesh_version.trim_start_matches('v')),
+            format!("-version=v{}", env!("CARGO_PKG_VERSION")),
             "-contact=https://github.com/amime-mesh/amime/issues".to_owned(),
         ]);
     }

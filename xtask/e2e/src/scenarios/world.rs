@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::cli::ScenariosArgs;
+use crate::cli::UserArgs;
 use crate::kubectl::Kubectl;
 use crate::program::{self, Ran};
 use crate::screen;
@@ -26,7 +26,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(args: &ScenariosArgs) -> Result<Self> {
+    pub(super) fn new(args: &UserArgs, rate: u32) -> Result<Self> {
         let mut images = Vec::new();
         for (option, value) in [("--image-hub", &args.image_hub), ("--image-tag", &args.image_tag)] {
             if let Some(value) = value {
@@ -35,7 +35,7 @@ impl World {
         }
         let kubectl = Kubectl::new(args.kubectl.clone());
         kubectl.run(&["version"]).context("the cluster does not answer; is KUBECONFIG set?")?;
-        Ok(Self { kubectl, meshctl: args.meshctl.clone(), images, rate: args.rate, before: Vec::new() })
+        Ok(Self { kubectl, meshctl: args.meshctl.clone(), images, rate, before: Vec::new() })
     }
 
     /// Runs meshctl; an exit code that is not wanted is an error with what it printed.
