@@ -22,7 +22,8 @@ const CONSISTENT_WITHIN: Duration = Duration::from_secs(30);
 const TIMES: u32 = 3;
 /// Between two looks at the same.
 const LOOK: Duration = Duration::from_millis(300);
-/// Changes of routes under load.
+/// Requests while routes change, and the changes.
+const STEADY: u32 = 1000;
 const CHANGES: usize = 10;
 const NAMESPACES: [&str; 3] = ["own-mesh", "own-consumer", "own-other"];
 
@@ -120,13 +121,13 @@ impl World {
     /// One long run of the client while the objects change.
     fn steady(&self, call: &Call, changes: &[&str; 2]) -> Result<()> {
         thread::scope(|scope| {
-            let run = scope.spawn(|| self.call_with(call, 2000, &["--qps=200", "--timeout=10s"]));
+            let run = scope.spawn(|| self.call_with(call, STEADY, &["--qps=100", "--timeout=60s"]));
             for change in changes.iter().cycle().take(CHANGES) {
                 self.kubectl.apply(change)?;
             }
             let (replies, printed) =
                 run.join().map_err(|_| anyhow::anyhow!("the client's thread ended"))??;
-            check::all(call, &replies, &printed, 2000)
+            check::all(call, &replies, &printed, STEADY)
         })
     }
 

@@ -94,8 +94,15 @@ metadata: {name: retry, namespace: own-mesh}
 spec:
   parentRefs: [{group: '', kind: Service, name: echo}]
   rules:
-    - retry: {codes: [503], attempts: 8, backoff: 10ms}
-      backendRefs: [{name: echo-v1, port: 80}]
+    - backendRefs: [{name: echo-v1, port: 80}]
+---
+apiVersion: amime.io/v1alpha1
+kind: TrafficPolicy
+metadata: {name: retry, namespace: own-mesh}
+spec:
+  targetRefs: [{group: '', kind: Service, name: echo}]
+  retry: {attempts: 8, retryOn: [GatewayError], backoff: {base: 10ms}}
+  retryBudget: {percent: 100, minPerSecond: 100}
 ";
 
 const CORS: &str = r"
