@@ -116,11 +116,11 @@ impl Access {
         })
     }
 
-    /// Whether `peer` is the command line tool.
+    /// Whether `peer` is the command line tool, or another replica of the controller.
     pub fn tool(&self, peer: Option<&SpiffeId>) -> Result<(), Denied> {
         let peer = peer.ok_or(Denied::Anonymous)?;
         let needed = well_known::meshctl(&self.trust_domain);
-        if *peer == needed {
+        if *peer == needed || *peer == well_known::controller(&self.trust_domain) {
             return Ok(());
         }
         Err(Denied::Other { peer: peer.clone(), what: "inspection".to_owned(), needed: needed.to_string() })
@@ -208,9 +208,14 @@ mod tests {
     }
 
     #[test]
-    fn only_the_tool_may_inspect() {
+    fn only_the_tool_and_replicas_may_inspect() {
         let access = access(&[]);
         assert!(access.tool(Some(&id("spiffe://mesh.test/ns/amime-system/sa/meshctl"))).is_ok());
+        assert!(
+            access.tool(Some(&id("spiffe://mesh.test/ns/amime-system/sa/mesh-controller"))).is_ok(),
+            "a replica"
+        );
         assert!(access.tool(Some(&id("spiffe://mesh.test/ns/shop/sa/meshctl"))).is_err());
+        assert!(access.tool(Some(&id("spiffe://mesh.test/ns/shop/sa/mesh-controller"))).is_err());
     }
 }

@@ -11,18 +11,23 @@ pub mod roots;
 pub mod status;
 pub mod writer;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_identity::Identity;
 use mesh_lifecycle::Tasks;
+use mesh_model::name::WorkloadName;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::cluster::Cluster;
 use crate::inspect::objects::Objects;
+use crate::inspect::peers::Peers;
 use crate::serve::{Registry, Snapshot};
 use crate::sources::kube::ledger::Ledger;
+use crate::status::counters::AnnounceCounters;
+use conditions::Sayings;
 use lease::Candidate;
 use roots::Roots;
 use writer::Writer;
@@ -56,6 +61,8 @@ pub struct Parts {
     pub registry: Registry,
     /// What objects' statuses say now.
     pub ledger: Ledger,
+    /// What is counted.
+    pub counters: AnnounceCounters,
 }
 
 /// Writes, while this controller leads. Ends with `tasks`, and then gives the Lease back.
@@ -72,9 +79,10 @@ pub fn spawn(parts: Parts, tasks: &Tasks) {
 }
 
 async fn run(parts: Parts, candidate: &mut Candidate) {
-    let Parts { cluster, place, identity, mut objects, snapshots, registry, ledger } = parts;
-    let mut writer = Writer::new(cluster.clone(), ledger);
-    let mut roots = Roots::new(cluster, place.namespace);
+    let Parts { cluster, place, identity, mut objects, snapshots, registry, ledger, counters } = parts;
+    let mut peers = Peers::new(identity.clone());
+    let mut writer = Writer::new(cluster.clone(), ledger, counters.clone());
+    let mut roots = Roots::new(cluster, place.namespace.clone());
     let mut bundles = identity.changed();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -84,7 +92,9 @@ async fn run(parts: Parts, candidate: &mut Candidate) {
             changed = objects.changed() => if changed.is_err() { return },
             changed = bundles.changed() => if changed.is_err() { return },
         }
-        if !candidate.leads().await {
+        let leads = candidate.leads().await;
+        counters.leads.set(i64::from(leads));
+        if !leads {
             continue;
         }
         let now = Instant::now();
@@ -93,6 +103,14 @@ async fn run(parts: Parts, candidate: &mut Candidate) {
         roots.follow(&identity.bundle(), &said, now).await;
         let snapshot = Arc::clone(&snapshots.borrow());
         let programmed = registry.programmed(&snapshot);
-        writer.pass(&said, &programmed, now).await;
+        let others = said.replicas.iter().filter(|(workload, _)| !is(workload.as_ref(), &place));
+        let others: Vec<SocketAddr> = others.map(|(_, address)| *address).collect();
+        peers.ask(&others, now).await;
+        writer.pass(&Sayings::new(&said, &programmed, &peers), &said, now).await;
     }
+}
+
+/// Whether a workload is this very controller.
+fn is(workload: Option<&WorkloadName>, place: &Place) -> bool {
+    workload.is_some_and(|name| name.0.namespace() == place.namespace && name.0.name() == place.pod)
 }

@@ -232,8 +232,9 @@ pub async fn start_on(
     if let Some(InCluster { cluster, place, ledger }) = cluster {
         let (objects, snapshots) = (control.objects(), control.snapshots());
         let (identity, registry) = (identity.clone(), registry.clone());
+        let counters = metrics.announce();
         announce::spawn(
-            announce::Parts { cluster, place, identity, objects, snapshots, registry, ledger },
+            announce::Parts { cluster, place, identity, objects, snapshots, registry, ledger, counters },
             &tasks,
         );
     }

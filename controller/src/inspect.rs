@@ -1,6 +1,7 @@
 //! `mesh.inspect.v1.InspectService`: answers `meshctl` from what is known. Read only. It must not know how things came to be known.
 
 pub mod objects;
+pub mod peers;
 pub mod trace;
 
 use std::sync::Arc;

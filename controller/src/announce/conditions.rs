@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::api::{Kind, ObjectKey};
 use crate::inspect::objects::Objects;
+use crate::inspect::peers::Peers;
 use crate::sources::state::{Effect, Report};
 use crate::status::programmed::Programmed;
 use crate::status::{Condition, ConditionType, Verdict};
@@ -87,18 +88,19 @@ pub struct Sayings<'a> {
     objects: &'a Objects,
     problems: HashMap<&'a ObjectKey, Vec<&'a Report>>,
     programmed: &'a Programmed,
+    peers: &'a Peers,
 }
 
 impl<'a> Sayings<'a> {
     /// From what is known.
-    pub fn new(objects: &'a Objects, programmed: &'a Programmed) -> Self {
+    pub fn new(objects: &'a Objects, programmed: &'a Programmed, peers: &'a Peers) -> Self {
         let mut problems: HashMap<&ObjectKey, Vec<&Report>> = HashMap::new();
         for report in &objects.problems {
             if let Some(key) = &report.problem.object {
                 problems.entry(key).or_default().push(report);
             }
         }
-        Self { objects, problems, programmed }
+        Self { objects, problems, programmed, peers }
     }
 
     /// The conditions of a part of an object that has so many rules.
@@ -113,7 +115,10 @@ impl<'a> Sayings<'a> {
         let mut said = accepted(key, &bad, &conditions, rules);
         said.push(resolved(&conditions));
         let resource = report.and_then(|report| report.resource.as_deref());
-        said.extend(resource.map(|resource| in_force(self.programmed.of(resource))));
+        said.extend(resource.map(|resource| {
+            let (own, others) = (self.programmed.of(resource), self.peers.of(&key.to_string()));
+            in_force((own.0.saturating_add(others.0), own.1.saturating_add(others.1)))
+        }));
         said
     }
 }

@@ -14,7 +14,7 @@ use crate::inspect::objects::Objects;
 use crate::sources::kube::kinds::resource;
 use crate::sources::kube::ledger::Ledger;
 use crate::sources::kube::trim::Facts;
-use crate::status::programmed::Programmed;
+use crate::status::counters::AnnounceCounters;
 
 /// Writes statuses.
 #[derive(Debug)]
@@ -23,17 +23,17 @@ pub struct Writer {
     ledger: Ledger,
     began: Instant,
     budget: Budget,
+    counters: AnnounceCounters,
 }
 
 impl Writer {
     /// Writes nothing yet.
-    pub fn new(cluster: Cluster, ledger: Ledger) -> Self {
-        Self { cluster, ledger, began: Instant::now(), budget: Budget::new(0) }
+    pub fn new(cluster: Cluster, ledger: Ledger, counters: AnnounceCounters) -> Self {
+        Self { cluster, ledger, began: Instant::now(), budget: Budget::new(0), counters }
     }
 
     /// Writes what may be written now of what is to be said. What is left is found again in the next pass, as it is then.
-    pub async fn pass(&mut self, objects: &Objects, programmed: &Programmed, now: Instant) {
-        let sayings = Sayings::new(objects, programmed);
+    pub async fn pass(&mut self, sayings: &Sayings<'_>, objects: &Objects, now: Instant) {
         let ms = u64::try_from(now.duration_since(self.began).as_millis()).unwrap_or(u64::MAX);
         let text = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         self.budget.sweep(ms);
@@ -43,7 +43,7 @@ impl Writer {
             if facts.generation != Some(*generation) {
                 continue;
             }
-            let Some(wanted) = wanted(key, *generation, &facts, &sayings, &text) else { continue };
+            let Some(wanted) = wanted(key, *generation, &facts, sayings, &text) else { continue };
             let change = if wanted.only_messages { Change::Counts } else { Change::Meaning };
             if self.budget.take(key, change, ms) {
                 self.write(key, &facts, &wanted.status, ms).await;
@@ -58,6 +58,7 @@ impl Writer {
         let body = json!({"metadata": {"resourceVersion": facts.version}, "status": status});
         match self.cluster.write(place, Write::MergeStatus, &body).await {
             Ok(object) => {
+                self.counters.writes.inc();
                 let version = object.pointer("/metadata/resourceVersion").and_then(Json::as_str);
                 let status = object.get("status").cloned().unwrap_or(Json::Null);
                 self.ledger.wrote(key, &facts.version, version.unwrap_or_default(), status);
@@ -66,6 +67,7 @@ impl Writer {
             Err(Failed::Conflict | Failed::NotFound) => tracing::debug!(%key, "changed meanwhile"),
             Err(error) => {
                 tracing::warn!(%key, %error, "the status cannot be written; tried again later");
+                self.counters.failures.inc();
                 self.budget.failed(key, ms);
             }
         }

@@ -1,9 +1,12 @@
 //! The control loop: what the source found becomes part of the index, is compiled, and is published. It must not know streams.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use mesh_identity::well_known;
+use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::spiffe::TrustDomain;
 use tokio::sync::watch;
 
@@ -17,6 +20,9 @@ use crate::inspect::objects::Objects;
 use crate::serve::snapshot::News;
 use crate::serve::{Publisher, Snapshot};
 use crate::sources::{Batch, Source};
+
+/// The port of the controller's Service where its replicas answer.
+const GRPC_PORT: u16 = 15_010;
 
 /// Follows the source.
 #[derive(Debug)]
@@ -32,6 +38,15 @@ pub struct Control {
     said: BTreeSet<String>,
     generations: Arc<BTreeMap<ObjectKey, i64>>,
     metrics: Metrics,
+}
+
+/// Where this controller and its replicas are: the endpoints of its own Service.
+fn replicas(compiled: &Compiled) -> Vec<(Option<WorkloadName>, SocketAddr)> {
+    let service = ServiceName::new(well_known::SYSTEM_NAMESPACE, "mesh-controller").ok();
+    let found = service.and_then(|service| compiled.services.get(&service));
+    // One port of it is for proxies and tools; the others are for the API server and for metrics.
+    let endpoints = found.map(|(_, endpoints)| endpoints.port(GRPC_PORT)).unwrap_or_default();
+    endpoints.iter().map(|endpoint| (endpoint.workload.clone(), endpoint.address)).collect()
 }
 
 impl Control {
@@ -114,10 +129,12 @@ impl Control {
             }
         }
         let generations = Arc::clone(&self.generations);
+        let replicas = replicas(&compiled);
         self.objects.send_replace(Arc::new(Objects {
             problems: batch.reports,
             compiled: compiled.objects,
             generations,
+            replicas,
         }));
         let others = match self.source {
             Source::Dir(_) => Others::ByName,

@@ -16,7 +16,7 @@ use crate::clock::now_ms;
 use crate::observe::Observatory;
 use crate::serve::{Registry, Snapshot};
 use crate::sources::freshness::Freshness;
-use crate::status::counters::ServeCounters;
+use crate::status::counters::{AnnounceCounters, ServeCounters};
 
 /// The controller's metrics. Clones are handles of the same.
 #[derive(Debug, Clone)]
@@ -28,6 +28,7 @@ pub struct Metrics {
     without_meaning: Counter,
     sizes: Arc<Sizes>,
     counters: ServeCounters,
+    announce: AnnounceCounters,
 }
 
 /// Filled in once the parts are there.
@@ -54,6 +55,7 @@ impl Default for Metrics {
             without_meaning: Counter::default(),
             sizes: Arc::default(),
             counters: ServeCounters::default(),
+            announce: AnnounceCounters::default(),
         }
     }
 }
@@ -80,12 +82,18 @@ impl Metrics {
             self.without_meaning.clone(),
         );
         self.counters().register(registry);
+        self.announce.register(registry);
         registry.register_collector(Box::new(AtScrape(Arc::clone(&self.sizes))));
     }
 
     /// What serving counts; the same for all clones.
     pub fn counters(&self) -> ServeCounters {
         self.counters.clone()
+    }
+
+    /// What writing to a cluster counts; the same for all clones.
+    pub fn announce(&self) -> AnnounceCounters {
+        self.announce.clone()
     }
 
     /// Where sizes are asked for.

@@ -1,8 +1,10 @@
 //! What is to be said about every object: what its source found, what compiling found, and on how many proxies it is in force. Pure.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use mesh_model::name::WorkloadName;
 use mesh_proto::inspect::v1::{Condition as WireCondition, ObjectStatus};
 
 use crate::api::ObjectKey;
@@ -19,6 +21,8 @@ pub struct Objects {
     pub compiled: BTreeMap<ObjectKey, ObjectReport>,
     /// Generations of objects of a cluster; a folder has none.
     pub generations: Arc<BTreeMap<ObjectKey, i64>>,
+    /// Where replicas of the controller are, with the name of each one's workload.
+    pub replicas: Vec<(Option<WorkloadName>, SocketAddr)>,
 }
 
 impl Objects {

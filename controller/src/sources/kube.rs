@@ -21,8 +21,9 @@ use tokio::time::Instant;
 
 use super::Batch;
 use super::freshness::Freshness;
-use super::state::Report;
-use crate::api::{Kind, ObjectKey};
+use super::state::{Effect, Report};
+use super::{Problem, Reason, Stage};
+use crate::api::{Fault, Kind, ObjectKey};
 use crate::clock::now_ms;
 use crate::cluster::Cluster;
 use crate::index::Change;
@@ -47,7 +48,7 @@ pub struct KubeSource {
     /// Kinds of which everything has not been seen yet.
     awaited: BTreeSet<Kind>,
     /// Kinds that are not read at the moment, and since when.
-    away: BTreeMap<Kind, u64>,
+    away: BTreeMap<Kind, (u64, String)>,
     /// Kinds that the API server does not know.
     absent: BTreeSet<Kind>,
     freshness: Freshness,
@@ -121,7 +122,8 @@ impl KubeSource {
             if !self.awaited.is_empty() {
                 continue;
             }
-            let reports = self.state.reports();
+            let mut reports = self.state.reports();
+            reports.extend(self.away.iter().map(|(kind, (_, why))| not_followed(*kind, why)));
             let news = self.first || !self.pending.is_empty() || reports != self.reports;
             if news || !self.generations.is_empty() {
                 self.first = false;
@@ -168,12 +170,12 @@ impl KubeSource {
             }
             What::Failed(why) => {
                 if let Entry::Vacant(free) = self.away.entry(kind) {
-                    free.insert(now_ms());
                     tracing::warn!(kind = kind.as_str(), %why, "cannot be followed; what was seen last stays in force, and it is tried again");
+                    free.insert((now_ms(), why));
                 }
             }
         }
-        self.freshness.lost_since(self.away.values().min().copied());
+        self.freshness.lost_since(self.away.values().map(|(since, _)| *since).min());
     }
 
     fn present(&mut self, kind: Kind) {
@@ -181,11 +183,20 @@ impl KubeSource {
         if self.absent.remove(&kind) {
             tracing::info!(kind = kind.as_str(), "the kind is known now");
         }
-        if let Some(since) = self.away.remove(&kind) {
+        if let Some((since, _)) = self.away.remove(&kind) {
             let seconds = now_ms().saturating_sub(since) / 1000;
             tracing::info!(kind = kind.as_str(), seconds, "followed again");
         }
     }
+}
+
+/// What is said of a kind that cannot be read.
+fn not_followed(kind: Kind, why: &str) -> Report {
+    let message = format!("objects of this kind cannot be read: {why}");
+    let fault = Fault::new("", message);
+    let problem =
+        Problem { object: None, stage: Stage::Readable, reason: Reason::Unreadable, line: 0, fault };
+    Report { file: format!("cluster {}", kind.as_str()).into(), problem, effect: Effect::LastGood }
 }
 
 /// Where objects of a cluster come from, as it is shown.

@@ -1,6 +1,7 @@
 //! What serving counts. It must not know who counts.
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// Counters of configuration streams. Clones count together.
@@ -34,6 +35,31 @@ impl ServeCounters {
             "streams_stalled",
             "Configuration streams given up because nothing was read",
             self.stalled.clone(),
+        );
+    }
+}
+
+/// Counters of what is written to a cluster. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct AnnounceCounters {
+    /// Whether this controller leads.
+    pub leads: Gauge,
+    /// Statuses written.
+    pub writes: Counter,
+    /// Statuses that the API server did not take.
+    pub failures: Counter,
+}
+
+impl AnnounceCounters {
+    /// Makes them part of `/metrics`.
+    pub fn register(&self, registry: &mut Registry) {
+        let family = registry.sub_registry_with_prefix("mesh_controller");
+        family.register("leads", "1 on the replica that writes to the cluster, else 0", self.leads.clone());
+        family.register("status_writes", "Statuses written", self.writes.clone());
+        family.register(
+            "status_failures",
+            "Statuses that the API server did not take",
+            self.failures.clone(),
         );
     }
 }

@@ -240,6 +240,45 @@ async fn an_api_server_that_goes_takes_nothing_with_it_and_what_went_meanwhile_g
     controller.tasks.shutdown(Duration::from_secs(5)).await;
 }
 
+#[tokio::test]
+async fn programmed_counts_the_proxies_of_every_replica() {
+    let world = World::new().await;
+    world.api.put(SERVICES, service("web"));
+    world.api.put(HTTP_ROUTES, route("web"));
+    world.api.put(PODS, pod("web-1", "web", "10.1.0.1"));
+    world.api.put(PODS, pod("web-2", "web", "10.1.0.2"));
+    let (one, two) = (world.controller("c-1").await, world.controller("c-2").await);
+    for (name, replica) in [("c-1", &one), ("c-2", &two)] {
+        let mut it = pod(name, "mesh-controller", "127.0.0.1");
+        it["metadata"] = json!({"name": name, "namespace": "amime-system"});
+        world.api.put(PODS, it);
+        let endpoint = json!({"addresses": ["127.0.0.1"], "conditions": {"ready": true},
+            "targetRef": {"kind": "Pod", "namespace": "amime-system", "name": name}});
+        let labels = json!({"kubernetes.io/service-name": "mesh-controller"});
+        world.api.put(SLICES, json!({"metadata": {"name": name, "namespace": "amime-system", "labels": labels},
+            "addressType": "IPv4", "ports": [{"name": "grpc", "port": replica.addr.port()}], "endpoints": [endpoint]}));
+    }
+    world.api.put(
+        SERVICES,
+        json!({"metadata": {"name": "mesh-controller", "namespace": "amime-system"},
+        "spec": {"clusterIP": "10.96.0.2", "ports": [{"name": "grpc", "port": 15010}]}}),
+    );
+    let (mut here, mut there) =
+        (world.proxy(&one, "web", "web-1").await, world.proxy(&two, "web", "web-2").await);
+    for proxy in [&mut here, &mut there] {
+        let update = proxy.update().await;
+        proxy.ack(update.nonce, vec![]).await;
+    }
+    world
+        .until("both proxies", |api| {
+            let route = api.get(HTTP_ROUTES, "shop", "web")?;
+            route.to_string().contains("in force on 2 of 2 proxies").then_some(())
+        })
+        .await;
+    one.tasks.shutdown(Duration::from_secs(5)).await;
+    two.tasks.shutdown(Duration::from_secs(5)).await;
+}
+
 /// Everything that a source says until `done`.
 async fn changes(source: &mut KubeSource, done: impl Fn(&[String]) -> bool) -> Vec<String> {
     let mut said = Vec::new();

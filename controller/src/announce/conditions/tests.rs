@@ -2,11 +2,18 @@
 
 use std::sync::Arc;
 
+use mesh_identity::testing::TestCa;
+
 use super::*;
 use crate::api::Fault;
 use crate::sources::{Problem, Reason, Stage};
 use crate::status::ObjectReport;
 use crate::status::programmed::Holding;
+
+/// No other replica.
+fn nobody() -> Peers {
+    Peers::new(TestCa::new("mesh.test").identity("amime-system", "mesh-controller"))
+}
 
 fn route() -> ObjectKey {
     ObjectKey::new(Kind::HttpRoute, "shop", "web")
@@ -19,7 +26,7 @@ fn said(conditions: Vec<Condition>, problems: Vec<Report>, part: Part, rules: us
     let mut programmed = Programmed::default();
     programmed.add(&Arc::from("route/http/shop/web"), Holding::InForce);
     programmed.add(&Arc::from("route/http/shop/web"), Holding::Behind);
-    let said = Sayings::new(&objects, &programmed).of(&route(), part, rules);
+    let said = Sayings::new(&objects, &programmed, &nobody()).of(&route(), part, rules);
     said.iter().map(|s| format!("{}={} {} {}", s.kind, s.answer.as_str(), s.reason, s.message)).collect()
 }
 

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use mesh_identity::testing::TestCa;
+
 use super::*;
 use crate::inspect::objects::Objects;
+use crate::inspect::peers::Peers;
 use crate::sources::kube::trim::trim;
 use crate::status::programmed::{Holding, Programmed};
 use crate::status::{Condition, ConditionType, ObjectReport};
@@ -27,7 +30,8 @@ fn status(kind: Kind, object: Json, conditions: Vec<Condition>, programmed_on: (
         let holding = if n < programmed_on.0 { Holding::InForce } else { Holding::Behind };
         programmed.add(&Arc::from("r"), holding);
     }
-    wanted(&key, facts.generation.unwrap_or(1), &facts, &Sayings::new(&objects, &programmed), NOW)
+    let nobody = Peers::new(TestCa::new("mesh.test").identity("amime-system", "mesh-controller"));
+    wanted(&key, facts.generation.unwrap_or(1), &facts, &Sayings::new(&objects, &programmed, &nobody), NOW)
 }
 
 fn route(parents: Json, status: Json) -> Json {
