@@ -1,4 +1,4 @@
-//! Where objects come from. A source turns what it watches into [`Change`](crate::index::Change)s of whole objects, and says what it could not
+//! Where objects come from. A source turns what it watches into [`Change`]s of whole objects, and says what it could not
 //! read. It must not know what objects mean to each other.
 //!
 //! There are two: a folder of YAML ([`dir`] watches it, [`scan`] reads files, [`state`] decides which form of each object is in force) and
