@@ -13,13 +13,15 @@ use tokio::sync::watch;
 use super::metrics::Metrics;
 use crate::access::{Accounts, Others};
 use crate::admit::NamespaceLabels;
-use crate::api::ObjectKey;
+use crate::api::{Kind, ObjectKey};
+use crate::compile::routes::OTHERS;
 use crate::compile::{Compiled, compile};
 use crate::index::Index;
 use crate::inspect::objects::Objects;
 use crate::serve::snapshot::News;
 use crate::serve::{Publisher, Snapshot};
 use crate::sources::{Batch, Source};
+use crate::status::Condition;
 
 /// The port of the controller's Service where its replicas answer.
 const GRPC_PORT: u16 = 15_010;
@@ -172,7 +174,13 @@ impl Control {
         for (key, report) in &compiled.objects {
             let known =
                 before.compiled.get(key).map(|report| report.conditions.as_slice()).unwrap_or_default();
-            for condition in report.conditions.iter().filter(|condition| !known.contains(condition)) {
+            // What is said on purpose of other controllers' parents is no news; nor is, of a cluster, a slice that came before its Service.
+            let quiet = |condition: &&Condition| {
+                condition.reason == OTHERS
+                    || (key.kind == Kind::EndpointSlice && matches!(self.source, Source::Kube(_)))
+            };
+            let new = report.conditions.iter().filter(|condition| !known.contains(condition));
+            for condition in new.filter(|condition| !quiet(condition)) {
                 tracing::warn!("{}: {key}: {}: {}", report.origin, condition.field, condition.message);
             }
         }

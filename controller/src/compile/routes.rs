@@ -1,7 +1,8 @@
 //! Routes of the model: parents and backends resolved. It must not know endpoints.
 //!
 //! Decisions, with their source:
-//! - A parent is a Service of the core group (GEP-1294); others (a Gateway) are told as not supported.
+//! - A parent is a Service of the core group (GEP-1294). A Gateway has a controller of its own and is left to it; others are told as not
+//!   supported.
 //! - A backend in another namespace needs no ReferenceGrant: a mesh route decides only about requests of clients that could call
 //!   that Service themselves (GEP-1294; the conformance test MeshConsumerRoute relies on it). So there is nothing that a
 //!   grant could hide, and a missing Service may be told as such.
@@ -23,6 +24,9 @@ use crate::api::lower::{self, LoweredBackend, LoweredFilter, LoweredRule, Refere
 use crate::api::{ObjectKey, gateway};
 use crate::index::Index;
 use crate::status::{Condition, ConditionType};
+
+/// The reason of what is said about parents that other controllers serve.
+pub const OTHERS: &str = "OtherController";
 
 pub(super) type Services = BTreeMap<ServiceName, (Service, Endpoints)>;
 
@@ -180,6 +184,12 @@ impl Source<'_> {
     }
 }
 
+/// Whether a parent is a Gateway.
+fn is_gateway(parent: &gateway::ParentRef) -> bool {
+    let group = parent.group.as_deref().unwrap_or("gateway.networking.k8s.io");
+    group == "gateway.networking.k8s.io" && parent.kind.as_deref().is_none_or(|kind| kind == "Gateway")
+}
+
 /// What a route object refers to.
 pub(super) struct Refs<'a> {
     pub(super) key: &'a ObjectKey,
@@ -188,6 +198,7 @@ pub(super) struct Refs<'a> {
 
 impl Refs<'_> {
     pub(super) fn parents(&self, services: &Services, conditions: &mut Vec<Condition>) -> Vec<ParentRef> {
+        self.say_others(conditions);
         let mut parents = Vec::new();
         let mut refuse = |reason: &'static str, field: String, message: String| {
             conditions.push(Condition::failed(ConditionType::Accepted, reason, field, message));
@@ -199,7 +210,8 @@ impl Refs<'_> {
                 "is empty, so the route has no effect; name a Service".into(),
             );
         }
-        for (index, parent) in self.parents.iter().enumerate() {
+        let ours = self.parents.iter().enumerate().filter(|(_, parent)| !is_gateway(parent));
+        for (index, parent) in ours {
             let field = format!("spec.parentRefs[{index}]");
             let group = parent.group.as_deref().unwrap_or("gateway.networking.k8s.io");
             let kind = parent.kind.as_deref().unwrap_or("Gateway");
@@ -264,6 +276,16 @@ impl Refs<'_> {
             }
         }
         parents
+    }
+
+    /// Says of which parents other controllers take care.
+    fn say_others(&self, conditions: &mut Vec<Condition>) {
+        for (index, _) in self.parents.iter().enumerate().filter(|(_, parent)| is_gateway(parent)) {
+            let message =
+                "a Gateway is served by its own controller; the mesh serves parents of kind Service";
+            let field = format!("spec.parentRefs[{index}].kind");
+            conditions.push(Condition::noted(ConditionType::Accepted, OTHERS, field, message));
+        }
     }
 
     /// Says that a reference leads nowhere and what that means, and gives what takes its place.
