@@ -5,6 +5,7 @@ mod guard;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,27 @@ pub struct Use<'a> {
 pub struct Cluster {
     folders: Folders,
     request: Request,
+    /// Looked for once: states are asked for many times a second.
+    kubectl: OnceLock<PathBuf>,
+}
+
+/// A cluster that goes when this is dropped.
+#[derive(Debug)]
+pub struct Lent {
+    cluster: Cluster,
+    guard: Guard,
+}
+
+impl Lent {
+    /// The cluster.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// It stays.
+    pub fn keep(self) -> Result<Cluster> {
+        self.guard.done().map(|()| self.cluster)
+    }
 }
 
 /// How a cluster is.
@@ -92,14 +114,17 @@ impl Cluster {
     /// Brings a cluster up until its nodes are ready and names resolve. One of that name is taken down first, also what a crash left of
     /// it. If we end before it is up, by an error, a signal or a kill, what was made is taken away again.
     pub fn up(folders: Folders, request: Request) -> Result<Self> {
+        Self::lend(folders, request)?.keep()
+    }
+
+    /// As [`Self::up`], for as long as the value lives: whatever ends us then, the cluster is taken away.
+    pub fn lend(folders: Folders, request: Request) -> Result<Lent> {
         let lock = folders.lock()?;
         take_down(&folders)?;
         let guard = Guard::start(&folders, lock)?;
-        let cluster = Self { folders, request };
-        match cluster.make() {
-            Ok(()) => guard.done().map(|()| cluster),
-            Err(error) => Err(error),
-        }
+        let cluster = Self { folders, request, kubectl: OnceLock::new() };
+        cluster.make()?;
+        Ok(Lent { cluster, guard })
     }
 
     fn make(&self) -> Result<()> {
@@ -109,8 +134,7 @@ impl Cluster {
             Backend::Node => {
                 let made = Nodes::new(&self.folders);
                 made.up(nodes)?;
-                let kubectl = made.kubectl()?;
-                made.ready(nodes, &|args| self.call(&kubectl).args(args))?;
+                made.ready(nodes, &|args| self.kubectl(args))?;
             }
             Backend::Kind => {
                 Kind::new(&self.folders).up(nodes)?;
@@ -123,16 +147,13 @@ impl Cluster {
     /// Brings a cluster up, calls a program where it can be reached, and takes the cluster down whatever came of it, also when we are
     /// ended meanwhile. Gives the program's exit code.
     pub fn with(folders: Folders, request: Request, wanted: &Use<'_>) -> Result<Option<i32>> {
-        let cluster = Self::up(folders.clone(), request)?;
+        let lent = Self::lend(folders.clone(), request)?;
         if wanted.keep {
-            return cluster.used(wanted);
+            return lent.keep()?.used(wanted);
         }
-        let guard = Guard::start(&folders, folders.lock()?)?;
-        let outcome = cluster.used(wanted);
-        guard.done()?;
-        let down = Self::down(&folders);
+        let outcome = lent.cluster.used(wanted);
+        drop(lent);
         let code = outcome?;
-        down?;
         let left = left_behind(&folders)?;
         ensure!(left.is_empty(), "the cluster left behind: {}", left.join(", "));
         Ok(code)
@@ -140,11 +161,10 @@ impl Cluster {
 
     fn used(&self, wanted: &Use<'_>) -> Result<Option<i32>> {
         wanted.archives.iter().try_for_each(|archive| self.load(archive))?;
-        let kubectl = self.kubectl([""; 0])?;
-        let kubectl = kubectl.words().last().context("there is a kubectl")?.to_string_lossy().into_owned();
+        let kubectl = self.kubectl_program()?.to_string_lossy();
         let (program, rest) = wanted.words.split_first().context("a call has a program")?;
         let rest = rest.iter().map(|word| word.replace("{kubectl}", &kubectl));
-        Ok(self.call(program).args(rest).interactive()?.code())
+        Ok(self.call(program)?.args(rest).interactive()?.code())
     }
 
     /// The running cluster of that name.
@@ -154,7 +174,7 @@ impl Cluster {
         let text = text
             .with_context(|| format!("cluster `{name}` is not up; `cargo xtask cluster up --name {name}`"))?;
         let request = serde_json::from_slice(&text).context("read what the cluster is made of")?;
-        Ok(Self { folders, request })
+        Ok(Self { folders, request, kubectl: OnceLock::new() })
     }
 
     /// Takes the cluster of that name down, if it is up, and what a crash left of it.
@@ -172,22 +192,34 @@ impl Cluster {
         self.folders.kubeconfig()
     }
 
-    /// A program where the cluster's addresses can be reached: the API server, pods, services, node ports.
-    pub fn call(&self, program: impl AsRef<OsStr>) -> Program {
+    /// A program where the cluster's addresses can be reached: the API server, pods, services, node ports. It finds the cluster by
+    /// `KUBECONFIG`, and kubectl in `PATH`.
+    pub fn call(&self, program: impl AsRef<OsStr>) -> Result<Program> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folder = self.kubectl_program()?.parent().map(Path::to_path_buf);
+        let path = std::env::join_paths(folder.into_iter().chain(std::env::split_paths(&path)))
+            .context("a folder in PATH has a colon")?;
         let program_in = match self.request.backend {
             Backend::Node => Nodes::new(&self.folders).inside().arg(program),
             Backend::Kind => Program::new(program),
         };
-        program_in.env("KUBECONFIG", self.kubeconfig())
+        Ok(program_in.env("KUBECONFIG", self.kubeconfig()).env("PATH", path))
+    }
+
+    fn kubectl_program(&self) -> Result<&Path> {
+        if let Some(found) = self.kubectl.get() {
+            return Ok(found);
+        }
+        let found = match self.request.backend {
+            Backend::Node => Nodes::new(&self.folders).kubectl()?,
+            Backend::Kind => Kind::kubectl()?,
+        };
+        Ok(self.kubectl.get_or_init(|| found))
     }
 
     /// A call of kubectl as the administrator.
     pub fn kubectl(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Program> {
-        let kubectl = match self.request.backend {
-            Backend::Node => Nodes::new(&self.folders).kubectl()?,
-            Backend::Kind => Kind::kubectl()?,
-        };
-        Ok(self.call(kubectl).args(args))
+        Ok(self.call(self.kubectl_program()?)?.args(args))
     }
 
     /// Brings an archive of images into every node.

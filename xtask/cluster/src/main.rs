@@ -55,7 +55,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Run(args) => {
             let cluster = Cluster::open(folders(&args.which)?)?;
             let (program, rest) = args.words.split_first().context("a call has a program")?;
-            return interactive(cluster.call(program).args(rest));
+            return interactive(cluster.call(program)?.args(rest));
         }
         Command::Pack(args) => pack(&args)?,
         Command::With(args) => {

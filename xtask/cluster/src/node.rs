@@ -94,7 +94,7 @@ impl<'a> Nodes<'a> {
     }
 
     /// Waits until every node is ready and names resolve. `kubectl` makes a call of kubectl.
-    pub(crate) fn ready(&self, count: u8, kubectl: &dyn Fn(&[&str]) -> Program) -> Result<()> {
+    pub(crate) fn ready(&self, count: u8, kubectl: &dyn Fn(&[&str]) -> Result<Program>) -> Result<()> {
         let nodes = plan::nodes(self.folders.name(), count);
         let mut last = String::new();
         let waited = wait_until("every node is ready", READY, || {
@@ -109,7 +109,7 @@ impl<'a> Nodes<'a> {
                 "nodes",
                 "-o",
                 r#"jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}"#,
-            ])
+            ])?
             .run()?;
             last = ready.tail();
             Ok(ready.out.lines().filter(|line| *line == "True").count() == nodes.len())
@@ -118,11 +118,18 @@ impl<'a> Nodes<'a> {
         let manifest = self.folders.state().join("coredns.yaml");
         write(&manifest, COREDNS)?;
         let manifest = manifest.to_string_lossy();
-        kubectl(&["apply", "-f", &manifest]).output()?;
-        kubectl(&["rollout", "status", "--namespace", "kube-system", "deployment/coredns", "--timeout=120s"])
-            .limit(READY)
-            .output()
-            .with_context(|| self.logs(&nodes))?;
+        kubectl(&["apply", "-f", &manifest])?.output()?;
+        kubectl(&[
+            "rollout",
+            "status",
+            "--namespace",
+            "kube-system",
+            "deployment/coredns",
+            "--timeout=120s",
+        ])?
+        .limit(READY)
+        .output()
+        .with_context(|| self.logs(&nodes))?;
         Ok(())
     }
 

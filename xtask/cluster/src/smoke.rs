@@ -20,14 +20,13 @@ const REACHED: Duration = Duration::from_secs(30);
 /// Brings a cluster up, uses it, takes it down, and looks for what it left. `images` are archives to load; each image's program has to
 /// print its version.
 pub fn smoke(folders: Folders, request: Request, images: &[(String, PathBuf)]) -> Result<()> {
-    let cluster = Cluster::up(folders.clone(), request)?;
-    let used = use_it(&cluster, &folders, images);
+    let lent = Cluster::lend(folders.clone(), request)?;
+    let used = use_it(lent.cluster(), &folders, images);
     if used.is_err() {
-        explain(&cluster);
+        explain(lent.cluster());
     }
-    let down = Cluster::down(&folders);
+    drop(lent);
     used?;
-    down?;
     let left = left_behind(&folders)?;
     ensure!(left.is_empty(), "the cluster left behind: {}", left.join(", "));
     screen::step("the cluster left nothing behind");
@@ -106,7 +105,7 @@ fn by_node_port(cluster: &Cluster) -> Result<()> {
         .output()?;
     let url = format!("http://{}:30080/three", address.trim());
     wait_until("the node's port answers", REACHED, || {
-        let printed = cluster.call("curl").args(["--silent", "--max-time", "5", &url]).run()?;
+        let printed = cluster.call("curl")?.args(["--silent", "--max-time", "5", &url]).run()?;
         Ok(printed.out.contains("\"/three\""))
     })?;
     screen::step("the node's port answers");

@@ -1,4 +1,4 @@
-//! Takes a half-made cluster away when its maker ends before it is done, whatever ended it: a process of its own waits for the maker's end.
+//! Takes a cluster away when whoever wants it ends, whatever ended it: a process of its own waits for that end.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -14,7 +14,7 @@ const DONE: &str = "done";
 /// The mark by which xtask finds what a command of its own left behind; the guard has to outlive that.
 const MARK: &str = "AMIME_XTASK_RUN";
 
-/// Held while a cluster is made. Dropping it without [`Self::done`] takes the cluster away.
+/// Held while a cluster is made or used. Dropping it without [`Self::done`] takes the cluster away, and waits for that.
 #[derive(Debug)]
 pub(super) struct Guard {
     process: Child,
@@ -38,7 +38,7 @@ impl Guard {
         Ok(Self { process, lock: Some(lock) })
     }
 
-    /// The cluster is whole: the guard goes.
+    /// The cluster is to stay: the guard goes.
     pub(super) fn done(mut self) -> Result<()> {
         let mut pipe = self.process.stdin.take().context("the guard has a pipe")?;
         pipe.write_all(DONE.as_bytes()).context("tell the guard")?;
@@ -57,12 +57,12 @@ impl Drop for Guard {
     }
 }
 
-/// What the guard does: nothing, if the maker says that it is done; else it takes the cluster away.
+/// What the guard does: nothing, if it is told that the cluster is to stay; else it takes it away.
 pub fn watch(folders: &Folders) -> Result<()> {
     let mut said = String::new();
-    std::io::stdin().read_to_string(&mut said).context("wait for the maker of the cluster")?;
+    std::io::stdin().read_to_string(&mut said).context("wait for whoever wants the cluster")?;
     if said != DONE {
-        screen::step("the cluster was not finished: taking it away");
+        screen::step("taking the cluster away");
         super::Cluster::down(folders)?;
     }
     Ok(())
