@@ -2,7 +2,7 @@
 //! templates in, objects out, so that `meshctl install` and `helm install` put the same into a cluster.
 //!
 //! Values enter as YAML files and `key=value` pairs ([`values`]), are held against the chart's schema ([`schema`]), go
-//! through the templates ([`template`]) and leave as documents ([`render`]). Pure: it must not know what a cluster is,
+//! through the templates (`template`) and leave as documents (`render`). Pure: it must not know what a cluster is,
 //! nor what becomes of the documents. Whatever a template uses that this engine does not have is an error of its test.
 
 mod chart;

@@ -17,11 +17,7 @@ const SKEW: i64 = 45;
 const OLDEST_KERNEL: (u32, u32) = (5, 2);
 
 const NEEDED: [&str; 2] = ["httproutes.gateway.networking.k8s.io", "grpcroutes.gateway.networking.k8s.io"];
-const OF_USE: [&str; 3] = [
-    "tcproutes.gateway.networking.k8s.io",
-    "tlsroutes.gateway.networking.k8s.io",
-    "xmeshes.gateway.networking.x-k8s.io",
-];
+const OF_USE: [&str; 2] = ["tcproutes.gateway.networking.k8s.io", "tlsroutes.gateway.networking.k8s.io"];
 /// Our kinds.
 pub(super) const OWN: [&str; 4] =
     ["externalservices.amime.io", "meshconfigs.amime.io", "trafficpolicies.amime.io", "workloads.amime.io"];
@@ -95,8 +91,7 @@ pub(super) const CHECKS: &[Check] = &[
         group: "Definitions",
         stage: Stage::Installed,
         title: "all kinds that the mesh can follow are defined",
-        meaning: "TCPRoute and TLSRoute steer connections, XMesh says what the mesh supports. Nothing else depends on \
-                  them.",
+        meaning: "TCPRoute and TLSRoute steer connections. Nothing else depends on them.",
         remedy: "Install the channel of Gateway API that has them, if you want to use them.",
         judge: kinds_of_use,
     },

@@ -187,7 +187,9 @@ const BROKEN: &[Breakage] = &[
     ("old Gateway API", "AMC011", |s| {
         s.crds[0]["metadata"]["annotations"]["gateway.networking.k8s.io/bundle-version"] = json!("v0.8.1");
     }),
-    ("no experimental kinds", "AMC012", |s| s.crds.retain(|crd| !facts::name(crd).starts_with("xmeshes"))),
+    ("no routes of connections", "AMC012", |s| {
+        s.crds.retain(|crd| !facts::name(crd).starts_with("tcproutes"))
+    }),
     ("missing CRD of ours", "AMC013", |s| s.own_crds.truncate(3)),
     ("wrong version of a CRD", "AMC013", |s| s.own_crds[0]["spec"]["versions"][0]["name"] = json!("v1beta1")),
     ("a CRD that is not established", "AMC013", |s| {
