@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use mesh_capture::CaptureOptions;
 use mesh_capture::options::{FORWARD_MARK, FORWARD_SOURCES};
 use mesh_identity::Credential;
 use mesh_lifecycle::{log, signal};
@@ -133,6 +134,16 @@ enum CaptureMode {
     Redirect,
     /// They are handed over as they are
     Tproxy,
+}
+
+/// What is captured, from the flags of `init` that say so: a CNI plugin gets them from a pod. The error is for people.
+pub fn capture_options(flags: impl IntoIterator<Item = String>) -> Result<CaptureOptions, String> {
+    let words = ["mesh-proxy", "init"].map(str::to_owned).into_iter().chain(flags);
+    match Cli::try_parse_from(words).map(|cli| cli.command) {
+        Ok(Command::Init(init)) => init.only_options(),
+        Ok(Command::Sidecar(_)) => Err("is no list of flags".to_owned()),
+        Err(error) => Err(error.to_string().lines().next().unwrap_or_default().to_owned()),
+    }
 }
 
 /// Runs until a signal ends it. Logs to stderr.

@@ -34,6 +34,7 @@ const IMAGES: &[Image] = &[
     Image { package: "mesh-proxy", called: Called::Published },
     Image { package: "mesh-controller", called: Called::Published },
     Image { package: "mesh-ca", called: Called::Published },
+    Image { package: "mesh-cni", called: Called::Published },
     Image { package: "mesh-peer", called: Called::Local("lab.local/peer:1") },
 ];
 

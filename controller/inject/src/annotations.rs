@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::settings::{Capture, Probes, Sidecar, read};
-use crate::{ADDED_ANNOTATION, VERSION_ANNOTATION};
+use crate::{ADDED_ANNOTATION, CNI_ANNOTATION, VERSION_ANNOTATION};
 
 /// What begins all of ours.
 pub const PREFIX: &str = "amime.io/";
@@ -181,7 +181,7 @@ pub fn apply(annotations: &BTreeMap<String, String>, sidecar: &mut Sidecar) -> R
     for (name, value) in
         annotations.range(PREFIX.to_owned()..).take_while(|(name, _)| name.starts_with(PREFIX))
     {
-        if [VERSION_ANNOTATION, ADDED_ANNOTATION].contains(&name.as_str()) {
+        if [VERSION_ANNOTATION, ADDED_ANNOTATION, CNI_ANNOTATION].contains(&name.as_str()) {
             continue;
         }
         let error = |message: String| AnnotationError { name: read::quote(name), message: plain(&message) };

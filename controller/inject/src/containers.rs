@@ -105,13 +105,19 @@ pub(crate) fn init(sidecar: &Sidecar, settings: &Settings) -> Container {
         }),
         ..restricted(0)
     };
-    once(INIT_CONTAINER, capture_args(sidecar, &[]), context, sidecar, settings)
+    once(INIT_CONTAINER, capture_args(sidecar, &["init"]), context, sidecar, settings)
 }
 
 /// What fails where the CNI plugin has not written the rules, so that nothing of the pod runs uncaptured. No privilege, and another user
 /// than the sidecar's, whose connections are not captured.
 pub(crate) fn validate(sidecar: &Sidecar, settings: &Settings) -> Container {
-    once(VALIDATE_CONTAINER, capture_args(sidecar, &["--check"]), restricted(VALIDATE_UID), sidecar, settings)
+    once(
+        VALIDATE_CONTAINER,
+        capture_args(sidecar, &["init", "--check"]),
+        restricted(VALIDATE_UID),
+        sidecar,
+        settings,
+    )
 }
 
 fn once(
@@ -137,9 +143,8 @@ fn once(
 }
 
 /// The flags of capture: for who writes the rules and for who checks them alike.
-fn capture_args(sidecar: &Sidecar, before: &[&str]) -> Vec<String> {
-    let mut args = vec!["init".to_owned()];
-    args.extend(before.iter().map(ToString::to_string));
+pub(crate) fn capture_args(sidecar: &Sidecar, before: &[&str]) -> Vec<String> {
+    let mut args: Vec<String> = before.iter().map(ToString::to_string).collect();
     args.extend(["--proxy-uid".to_owned(), PROXY_UID.to_string()]);
     if sidecar.dns {
         args.push("--dns".to_owned());

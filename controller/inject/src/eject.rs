@@ -10,7 +10,9 @@ use crate::editor::{Editor, Step};
 use crate::lifecycle::Added;
 use crate::patch::Injected;
 use crate::probes::{self, How, Target};
-use crate::{ADDED_ANNOTATION, INJECT_LABEL, INJECTED_LABEL, VERSION_ANNOTATION, containers, patch};
+use crate::{
+    ADDED_ANNOTATION, CNI_ANNOTATION, INJECT_LABEL, INJECTED_LABEL, VERSION_ANNOTATION, containers, patch,
+};
 
 /// Takes the sidecar and the label that asks for it away. No steps: there was nothing.
 pub fn eject(pod: &Value) -> Result<Injected, Reason> {
@@ -52,6 +54,7 @@ pub fn eject(pod: &Value) -> Result<Injected, Reason> {
         ("labels", INJECT_LABEL),
         ("annotations", VERSION_ANNOTATION),
         ("annotations", ADDED_ANNOTATION),
+        ("annotations", CNI_ANNOTATION),
     ] {
         let map = ["metadata".into(), map.into()];
         let [a, b] = map;

@@ -30,6 +30,8 @@ pub const INJECTED_LABEL: &str = "amime.io/injected";
 pub const VERSION_ANNOTATION: &str = "amime.io/proxy-version";
 /// Annotation that says what injection changed of what is not its own.
 pub const ADDED_ANNOTATION: &str = "amime.io/added";
+/// Annotation by which the CNI plugin of the node knows what to capture: the flags of `mesh-proxy init`.
+pub const CNI_ANNOTATION: &str = "amime.io/cni";
 /// The sidecar.
 pub const PROXY_CONTAINER: &str = "mesh-proxy";
 /// The init container that writes the capture rules.

@@ -9,10 +9,10 @@ use crate::decide::{self, Asked, Labels, Reason};
 use crate::editor::{Editor, Op, Step};
 use crate::lifecycle::Added;
 use crate::probes::{Change, Table};
-use crate::settings::{Probes, Settings, SettingsError, Sidecar};
+use crate::settings::{Capture, Probes, Settings, SettingsError, Sidecar};
 use crate::{
-    ADDED_ANNOTATION, INJECTED_LABEL, PROXY_CONTAINER, VERSION_ANNOTATION, annotations, containers,
-    lifecycle, probes,
+    ADDED_ANNOTATION, CNI_ANNOTATION, INJECTED_LABEL, PROXY_CONTAINER, VERSION_ANNOTATION, annotations,
+    containers, lifecycle, probes,
 };
 
 /// What is asked about: a pod, or the template of one.
@@ -103,6 +103,10 @@ fn write(subject: Subject<'_>, mut sidecar: Sidecar, settings: &Settings) -> Res
         volumes(&mut editor, spec);
         pull_secrets(&mut editor, spec, settings);
         editor.set(&["metadata".into(), "labels".into(), INJECTED_LABEL.into()], json!("true"));
+        if sidecar.capture == Capture::Cni {
+            let flags = json!(containers::capture_args(&sidecar, &[]).join(" "));
+            editor.set(&["metadata".into(), "annotations".into(), CNI_ANNOTATION.into()], flags);
+        }
         let version = version(&sidecar.image);
         editor.set(&["metadata".into(), "annotations".into(), VERSION_ANNOTATION.into()], json!(version));
     }

@@ -201,6 +201,14 @@ impl Init {
         Ok(self.act()?)
     }
 
+    /// What is captured, where nothing else is asked for.
+    pub(super) fn only_options(self) -> Result<CaptureOptions, String> {
+        if self.dry_run || self.undo || self.check {
+            return Err("says more than what is captured".to_owned());
+        }
+        Ok(self.into_options())
+    }
+
     fn act(self) -> Result<(), CaptureError> {
         let (dry_run, undo) = (self.dry_run, self.undo);
         let options = self.into_options();

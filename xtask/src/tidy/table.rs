@@ -174,6 +174,7 @@ pub(super) const PACKAGES: &[Package] = &[
         ],
         also: &[],
     },
+    Package { path: "proxy/cni", layers: &[&["main"], &["plugin", "install"], &["conf"]], also: &[] },
     Package {
         path: "controller/inject",
         layers: &[

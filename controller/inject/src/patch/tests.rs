@@ -176,7 +176,10 @@ fn with_the_cni_plugin_nothing_starts_before_its_rules_are_in_force() {
         "/metadata/annotations",
         json!({ "amime.io/capture": "cni", "amime.io/exclude-outbound-ports": "25" }),
     );
-    let containers = injected(&annotated).pod["spec"]["initContainers"].clone();
+    let after = injected(&annotated).pod;
+    let flags = "--proxy-uid 1337 --dns --exclude-outbound-port 25";
+    assert_eq!(after["metadata"]["annotations"]["amime.io/cni"], flags);
+    let containers = after["spec"]["initContainers"].clone();
     let names: Vec<&str> =
         containers.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["mesh-validate", "mesh-proxy", "migrate"]);

@@ -1,0 +1,7 @@
+//! The binary of the CNI plugin.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mesh_cni::run()
+}
