@@ -2,3 +2,4 @@
 //! answers are shown.
 
 pub(crate) mod inspect;
+mod merge;

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 mod api;
+mod inside;
 
-pub(crate) use api::{Api, ApiError, Applied, Dry};
+pub(crate) use api::{Api, ApiError, Applied, Dry, has_kubeconfig};
+pub(crate) use inside::{Inside, InsideError};
 
 /// Which cluster, and where the mesh is in it.
 #[derive(Debug, Clone, clap::Args)]
@@ -18,4 +20,11 @@ pub(crate) struct ClusterArgs {
     /// The namespace of the mesh's own Pods
     #[arg(long, value_name = "NS", default_value = "amime-system")]
     pub(crate) mesh_namespace: String,
+}
+
+impl ClusterArgs {
+    /// Whether a cluster was asked for.
+    pub(crate) fn is_named(&self) -> bool {
+        self.context.is_some() || self.kubeconfig.is_some()
+    }
 }

@@ -24,10 +24,13 @@ pub(crate) mod up;
 pub(crate) mod upgrade;
 pub(crate) mod version;
 
+use anyhow::Context;
 use mesh_lifecycle::tasks::Tasks;
 
 use crate::client::inspect::Inspect;
-use crate::local::state;
+use crate::cluster::{ClusterArgs, Inside, has_kubeconfig};
+use crate::local::state::{self, FindError};
+use crate::output;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +43,28 @@ pub(crate) enum Outcome {
     Code(u8),
 }
 
-/// The connection that all inspecting commands start with.
-async fn inspect(mesh: &str, tasks: &Tasks) -> anyhow::Result<Inspect> {
-    Ok(Inspect::connect(&state::find(mesh)?, tasks).await?)
+/// The connection that all inspecting commands start with. A cluster that is named is meant; else the mesh on this machine; where
+/// none runs, the cluster of the kubeconfig, if there is one.
+async fn inspect(mesh: &str, cluster: &ClusterArgs, tasks: &Tasks) -> anyhow::Result<Inspect> {
+    if cluster.is_named() {
+        return inside(cluster, tasks).await;
+    }
+    match state::find(mesh) {
+        Ok(state) => {
+            if has_kubeconfig() {
+                output::note(&format!(
+                    "this is the mesh `{mesh}` on this machine; for the one in a cluster give --context"
+                ));
+            }
+            Ok(Inspect::connect(&state, tasks).await?)
+        }
+        Err(away @ FindError::NotRunning(_)) if has_kubeconfig() => inside(cluster, tasks)
+            .await
+            .with_context(|| format!("{away}; so the cluster of the kubeconfig was asked")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn inside(cluster: &ClusterArgs, tasks: &Tasks) -> anyhow::Result<Inspect> {
+    Ok(Box::pin(Inspect::inside(&Inside::connect(cluster).await?, tasks)).await?)
 }

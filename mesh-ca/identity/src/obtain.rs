@@ -69,6 +69,8 @@ pub enum Credential {
     JoinToken(String),
     /// A file with one; white space around it is ignored.
     JoinTokenFile(PathBuf),
+    /// An OIDC ID token or Kubernetes service account token, good for one certificate: when it has expired there is no other.
+    Jwt(String),
     /// A file with an OIDC ID token or Kubernetes service account token, read again for every attempt.
     JwtFile(PathBuf),
 }
@@ -77,13 +79,14 @@ impl Credential {
     pub(crate) fn what(&self) -> &'static str {
         match self {
             Self::JoinToken(_) | Self::JoinTokenFile(_) => "join token",
-            Self::JwtFile(_) => "JWT",
+            Self::Jwt(_) | Self::JwtFile(_) => "JWT",
         }
     }
 
     pub(crate) fn proof(&self) -> Result<Proof, ObtainError> {
         let (proof, path): (fn(String) -> Proof, _) = match self {
             Self::JoinToken(token) => return Ok(Proof::JoinToken(token.trim().to_owned())),
+            Self::Jwt(token) => return Ok(Proof::Jwt(token.trim().to_owned())),
             Self::JoinTokenFile(path) => (Proof::JoinToken, path),
             Self::JwtFile(path) => (Proof::Jwt, path),
         };
@@ -101,6 +104,7 @@ impl std::fmt::Debug for Credential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::JoinToken(_) => f.write_str("JoinToken(…)"),
+            Self::Jwt(_) => f.write_str("Jwt(…)"),
             Self::JoinTokenFile(path) => f.debug_tuple("JoinTokenFile").field(path).finish(),
             Self::JwtFile(path) => f.debug_tuple("JwtFile").field(path).finish(),
         }
@@ -149,7 +153,7 @@ pub async fn obtain(cfg: ObtainConfig, tasks: &Tasks) -> Result<Identity, Obtain
 /// who read it.
 async fn files(cfg: &ObtainConfig) {
     let credential = match &cfg.credential {
-        Credential::JoinToken(_) => None,
+        Credential::JoinToken(_) | Credential::Jwt(_) => None,
         Credential::JoinTokenFile(path) | Credential::JwtFile(path) => Some((cfg.credential.what(), path)),
     };
     let until = tokio::time::Instant::now() + cfg.patience;

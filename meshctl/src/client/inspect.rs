@@ -1,11 +1,16 @@
-//! The inspect API of the controller, over mutual TLS with an identity of our own that lives in memory only. It must
-//! not know how the answers are shown.
+//! The inspect API of the controller, over mutual TLS with an identity of our own that lives in memory only. In a cluster all replicas
+//! are asked, since each knows the proxies that are connected to it. It must not know how the answers are shown.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::SelectAll;
+
 use mesh_ca::admin_client::{AdminError, create_join_token};
-use mesh_identity::{Credential, ExpectedServer, ObtainConfig, channel, obtain, well_known};
+use mesh_identity::{
+    Credential, ExpectedServer, Identity, ObtainConfig, TrustBundle, Way, channel, obtain, well_known,
+};
 use mesh_lifecycle::tasks::Tasks;
 use mesh_model::spiffe::TrustDomain;
 use mesh_proto::inspect::v1::inspect_service_client::InspectServiceClient;
@@ -16,105 +21,202 @@ use mesh_proto::inspect::v1::{
 use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
 
+use super::merge;
+use crate::cluster::{Inside, InsideError};
 use crate::local::control_plane::SYSTEM_NAMESPACE;
 use crate::local::state::MeshState;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 const SERVICE_ACCOUNT: &str = "meshctl";
+/// Where Pods listen.
+const CA_PORT: u16 = 15012;
+const CONTROLLER_PORT: u16 = 15010;
 /// Answers about a mesh on one machine are far smaller.
 const MAX_ANSWER: usize = 64 << 20;
+
+/// Where logs are, for errors.
+const LOCAL_LOG: &str = "see `logs/mesh-controller.log` in the mesh's folder";
+const CLUSTER_LOG: &str = "see the log of the Pods of mesh-controller";
 
 /// Why the controller could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InspectError {
     #[error(transparent)]
     Token(#[from] AdminError),
+    #[error(transparent)]
+    Inside(#[from] InsideError),
     #[error("the certificate authority gave `meshctl` no identity")]
     Identity(#[source] mesh_identity::ObtainError),
+    #[error("the roots of the mesh cannot be used")]
+    Roots(#[source] mesh_identity::InvalidBundle),
+    #[error("the roots of the mesh cannot be kept in a file for the moment")]
+    File(#[source] std::io::Error),
     #[error("the mesh's trust domain in mesh.json is not valid")]
     TrustDomain(#[source] mesh_model::spiffe::InvalidSpiffeId),
-    #[error("no answer from the certificate authority in {} s; see `logs/mesh-ca.log` in the mesh's folder", DEADLINE.as_secs())]
-    NoIdentity,
-    #[error(
-        "the controller does not answer `{call}`: {reason}; see `logs/mesh-controller.log` in the mesh's folder"
-    )]
-    Call { call: &'static str, reason: String },
+    #[error("no answer from the certificate authority ({ca}) in {} s", DEADLINE.as_secs())]
+    NoIdentity { ca: String },
+    #[error("the controller ({controller}) does not answer `{call}`: {reason}; {see}")]
+    Call { controller: String, call: &'static str, reason: String, see: &'static str },
 }
 
-/// A connection to the controller. It is made again when it breaks.
+/// Connections to all replicas of the controller. They are made again when they break.
 #[derive(Debug, Clone)]
 pub(crate) struct Inspect {
+    replicas: Vec<Replica>,
+}
+
+#[derive(Debug, Clone)]
+struct Replica {
     client: InspectServiceClient<Channel>,
+    name: String,
+    see: &'static str,
 }
 
 impl Inspect {
-    /// Obtains an identity with a one-time token and prepares the connection.
+    /// The mesh on this machine: obtains an identity with a one-time token and prepares the connection.
     pub(crate) async fn connect(mesh: &MeshState, tasks: &Tasks) -> Result<Self, InspectError> {
         let token = create_join_token(&mesh.ca.admin_socket, SYSTEM_NAMESPACE, SERVICE_ACCOUNT, None).await?;
         let trust_domain = TrustDomain::new(&mesh.trust_domain).map_err(InspectError::TrustDomain)?;
         let config = ObtainConfig::new(mesh.ca.address, mesh.root_pem.clone(), Credential::JoinToken(token));
-        let identity = tokio::time::timeout(DEADLINE, obtain(config, tasks)).await;
-        let identity = identity.map_err(|_| InspectError::NoIdentity)?.map_err(InspectError::Identity)?;
-        let expected = ExpectedServer::Exactly(well_known::controller(&trust_domain));
-        let channel = channel::connect(&identity, mesh.controller.address, expected);
-        Ok(Self { client: InspectServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER) })
+        let identity = identity(config, tasks).await?;
+        let way = mesh.controller.address.into();
+        Ok(Self { replicas: vec![Replica::new(&identity, &trust_domain, way, LOCAL_LOG)] })
+    }
+
+    /// The mesh in a cluster: the API server gives a token for the account `meshctl`, and carries the connections.
+    pub(crate) async fn inside(cluster: &Inside, tasks: &Tasks) -> Result<Self, InspectError> {
+        let roots = cluster.roots().await?;
+        let bundle = TrustBundle::from_pem(roots.as_bytes(), None).map_err(InspectError::Roots)?;
+        let mut file = tempfile::NamedTempFile::new().map_err(InspectError::File)?;
+        std::io::Write::write_all(&mut file, roots.as_bytes()).map_err(InspectError::File)?;
+        let (token, authorities) = (cluster.token().await?, cluster.pods("mesh-ca", CA_PORT).await?);
+        let mut last = None;
+        for ca in authorities {
+            let way = Way::Through(Arc::new(ca));
+            let credential = Credential::Jwt(token.clone());
+            let config = ObtainConfig::new(way, file.path().to_owned(), credential);
+            let identity = match identity(config, tasks).await {
+                Ok(identity) => identity,
+                // A replica that does not answer is not all of them.
+                Err(error @ InspectError::NoIdentity { .. }) => {
+                    last = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let controllers = cluster.pods("mesh-controller", CONTROLLER_PORT).await?.into_iter();
+            let replica = |pod| {
+                let way = Way::Through(Arc::new(pod));
+                Replica::new(&identity, bundle.trust_domain(), way, CLUSTER_LOG)
+            };
+            return Ok(Self { replicas: controllers.map(replica).collect() });
+        }
+        Err(last.unwrap_or(InspectError::NoIdentity { ca: "no Pod".to_owned() }))
+    }
+
+    /// How many replicas are asked.
+    pub(crate) fn replicas(&self) -> usize {
+        self.replicas.len()
     }
 
     /// Traffic of the last while.
     pub(crate) async fn stat(&self, request: StatRequest) -> Result<StatResponse, InspectError> {
-        let mut client = self.client.clone();
-        answer("stat", client.stat(request)).await
+        let all = self.all(|replica| {
+            let request = request.clone();
+            async move { replica.answer("stat", replica.client.clone().stat(request)).await }
+        });
+        Ok(merge::stat(all.await?))
     }
 
     /// Traces as they become complete.
     pub(crate) async fn trace(&self, request: TraceRequest) -> Result<Traces, InspectError> {
-        let mut client = self.client.clone();
-        Ok(Traces(answer("trace", client.trace(request)).await?))
+        let all = self.all(|replica| async move {
+            replica.answer("trace", replica.client.clone().trace(request)).await
+        });
+        Ok(Traces(futures_util::stream::select_all(all.await?)))
     }
 
     /// Which proxies and objects are up to date.
     pub(crate) async fn sync(&self) -> Result<SyncResponse, InspectError> {
-        let mut client = self.client.clone();
-        answer("sync", client.sync(SyncRequest {})).await
+        let all = self.all(|replica| async move {
+            replica.answer("sync", replica.client.clone().sync(SyncRequest {})).await
+        });
+        Ok(merge::sync(all.await?))
     }
 
     /// The certificates of all proxies.
     pub(crate) async fn certs(&self) -> Result<CertsResponse, InspectError> {
-        let mut client = self.client.clone();
-        answer("certs", client.certs(CertsRequest {})).await
+        let all = self.all(|replica| async move {
+            replica.answer("certs", replica.client.clone().certs(CertsRequest {})).await
+        });
+        Ok(merge::certs(all.await?))
     }
 
     /// What runs in which version.
     pub(crate) async fn version(&self) -> Result<VersionResponse, InspectError> {
-        let mut client = self.client.clone();
-        answer("version", client.version(VersionRequest {})).await
+        let all = self.all(|replica| async move {
+            replica.answer("version", replica.client.clone().version(VersionRequest {})).await
+        });
+        Ok(merge::version(all.await?))
+    }
+
+    /// Asks all replicas at once: each knows the proxies that are connected to it, so that an answer without one is no answer.
+    async fn all<T, F: Future<Output = Result<T, InspectError>>>(
+        &self,
+        ask: impl Fn(Replica) -> F,
+    ) -> Result<Vec<T>, InspectError> {
+        futures_util::future::try_join_all(self.replicas.iter().cloned().map(ask)).await
     }
 }
 
-/// Traces, until either side ends.
+/// An identity that lives as long as this process.
+async fn identity(config: ObtainConfig, tasks: &Tasks) -> Result<Identity, InspectError> {
+    let ca = config.ca.to_string();
+    let identity = tokio::time::timeout(DEADLINE, Box::pin(obtain(config, tasks))).await;
+    identity.map_err(|_| InspectError::NoIdentity { ca })?.map_err(InspectError::Identity)
+}
+
+/// Traces, until any side ends.
 #[derive(Debug)]
-pub(crate) struct Traces(Streaming<TraceResponse>);
+pub(crate) struct Traces(SelectAll<Streaming<TraceResponse>>);
 
 impl Traces {
     /// The next one; None when the controller ended the stream. Waits as long as it takes.
     pub(crate) async fn next(&mut self) -> Result<Option<TraceResponse>, InspectError> {
-        self.0.message().await.map_err(|status| failed("trace", &status))
+        let failed = |status: Status| InspectError::Call {
+            controller: "a replica".to_owned(),
+            call: "trace",
+            reason: reason(&status),
+            see: CLUSTER_LOG,
+        };
+        futures_util::StreamExt::next(&mut self.0).await.transpose().map_err(failed)
     }
 }
 
-async fn answer<T>(
-    call: &'static str,
-    response: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<T, InspectError> {
-    match tokio::time::timeout(DEADLINE, response).await {
-        Ok(Ok(response)) => Ok(response.into_inner()),
-        Ok(Err(status)) => Err(failed(call, &status)),
-        Err(_) => {
-            Err(InspectError::Call { call, reason: format!("nothing came in {} s", DEADLINE.as_secs()) })
+impl Replica {
+    fn new(identity: &Identity, trust_domain: &TrustDomain, way: Way, see: &'static str) -> Self {
+        let name = way.to_string();
+        let expected = ExpectedServer::Exactly(well_known::controller(trust_domain));
+        let channel = channel::connect(identity, way, expected);
+        let client = InspectServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER);
+        Self { client, name, see }
+    }
+
+    async fn answer<T>(
+        &self,
+        call: &'static str,
+        response: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, InspectError> {
+        let failed =
+            |reason| InspectError::Call { controller: self.name.clone(), call, reason, see: self.see };
+        match tokio::time::timeout(DEADLINE, response).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(failed(reason(&status))),
+            Err(_) => Err(failed(format!("nothing came in {} s", DEADLINE.as_secs()))),
         }
     }
 }
 
-fn failed(call: &'static str, status: &Status) -> InspectError {
-    InspectError::Call { call, reason: format!("{} ({:?})", status.message(), status.code()) }
+fn reason(status: &Status) -> String {
+    format!("{} ({:?})", mesh_identity::reasons(status), status.code())
 }

@@ -86,21 +86,10 @@ pub(crate) struct Api {
 impl Api {
     /// Reads the kubeconfig; nothing is sent yet.
     pub(crate) async fn connect(args: &ClusterArgs) -> Result<Self, ApiError> {
-        let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
-        let said = args.kubeconfig.is_some() || args.context.is_some();
-        let fault = |error: &dyn std::fmt::Display| ApiError::NoCluster(error.to_string());
-        let mut config = match &args.kubeconfig {
-            Some(file) => {
-                let kubeconfig = Kubeconfig::read_from(file).map_err(|error| fault(&error))?;
-                Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| fault(&error))?
-            }
-            None if said => Config::from_kubeconfig(&options).await.map_err(|error| fault(&error))?,
-            None => Config::infer().await.map_err(|error| fault(&error))?,
-        };
-        config.connect_timeout = Some(CONNECT);
+        let mut config = config(args).await?;
         config.read_timeout = Some(DEADLINE);
-        config.write_timeout = Some(DEADLINE);
-        Ok(Self { client: Client::try_from(config).map_err(|error| fault(&error))? })
+        let client = Client::try_from(config).map_err(|error| ApiError::NoCluster(error.to_string()))?;
+        Ok(Self { client })
     }
 
     /// Major and minor version of the server.
@@ -276,6 +265,28 @@ fn nameless() -> ApiError {
     ApiError::Refused { what, code: 0, message: "has no kind or name".to_owned() }
 }
 
+/// The cluster that the flags, the kubeconfig or, in a Pod, the environment name.
+pub(crate) async fn config(args: &ClusterArgs) -> Result<Config, ApiError> {
+    let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
+    let fault = |error: &dyn std::fmt::Display| ApiError::NoCluster(error.to_string());
+    let mut config = match &args.kubeconfig {
+        Some(file) => {
+            let kubeconfig = Kubeconfig::read_from(file).map_err(|error| fault(&error))?;
+            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| fault(&error))?
+        }
+        None if args.is_named() => Config::from_kubeconfig(&options).await.map_err(|error| fault(&error))?,
+        None => Config::infer().await.map_err(|error| fault(&error))?,
+    };
+    config.connect_timeout = Some(CONNECT);
+    config.write_timeout = Some(DEADLINE);
+    Ok(config)
+}
+
+/// Whether there is a kubeconfig that can be read.
+pub(crate) fn has_kubeconfig() -> bool {
+    Kubeconfig::read().is_ok_and(|file| !file.contexts.is_empty())
+}
+
 /// Nothing is no error.
 fn found(answer: Result<Value, ApiError>) -> Result<Option<Value>, ApiError> {
     match answer {
@@ -292,7 +303,7 @@ fn unix(date: &str) -> Option<i64> {
 }
 
 /// An error with what caused it, each said once.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -6,7 +6,9 @@ use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::inspect::v1::{CertsResponse, ProxyCertificate};
 use serde_json::{Value, json};
 
+use super::stat::Proxies;
 use super::{Outcome, inspect};
+use crate::cluster::ClusterArgs;
 use crate::output::table::{Align, Cell, Table};
 use crate::output::units::span;
 use crate::output::{self, Format, Paint, Tone};
@@ -14,14 +16,19 @@ use crate::output::{self, Format, Paint, Tone};
 /// Arguments of `meshctl certs`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    proxies: Proxies,
     /// In which form
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 /// Asks once and prints; a certificate that is no longer good is a finding.
 pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result<Outcome> {
-    let answer = inspect(mesh, tasks).await?.certs().await?;
+    let mut answer = inspect(mesh, &args.cluster, tasks).await?.certs().await?;
+    answer.certificates.retain(|certificate| args.proxies.meant(&certificate.namespace));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     match args.output {
         Format::Json => output::json(&json(&answer))?,

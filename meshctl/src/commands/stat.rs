@@ -4,6 +4,7 @@ use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::inspect::v1::StatRequest;
 
 use super::{Outcome, inspect, traffic};
+use crate::cluster::ClusterArgs;
 use crate::output::{self, Format, Paint};
 
 /// Arguments of `meshctl stat`.
@@ -17,6 +18,8 @@ pub(crate) struct Args {
     /// In which form
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 /// Which traffic.
@@ -31,6 +34,27 @@ pub(crate) struct Filter {
     /// Only this namespace, as source or destination
     #[arg(short, long, default_value = "", hide_default_value = true)]
     namespace: String,
+    /// All namespaces, as without -n
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+}
+
+/// Which proxies.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Proxies {
+    /// Only this namespace
+    #[arg(short, long, value_name = "NS")]
+    namespace: Option<String>,
+    /// All namespaces, as without -n
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+}
+
+impl Proxies {
+    /// Whether something of this namespace is meant.
+    pub(crate) fn meant(&self, namespace: &str) -> bool {
+        self.namespace.as_deref().is_none_or(|only| only == namespace)
+    }
 }
 
 impl Filter {
@@ -43,7 +67,7 @@ impl Filter {
 
 /// Asks once and prints.
 pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result<Outcome> {
-    let answer = inspect(mesh, tasks).await?.stat(args.filter.request(args.window)).await?;
+    let answer = inspect(mesh, &args.cluster, tasks).await?.stat(args.filter.request(args.window)).await?;
     match args.output {
         Format::Json => output::json(&traffic::json(&answer))?,
         Format::Table if answer.rows.is_empty() => {

@@ -4,21 +4,32 @@ use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::inspect::v1::{ObjectStatus, ProxySync, SyncResponse};
 use serde_json::{Value, json};
 
+use super::stat::Proxies;
 use super::{Outcome, inspect};
+use crate::cluster::ClusterArgs;
 use crate::output::table::{Align, Cell, Table};
 use crate::output::{self, Format, Paint, Tone};
 
 /// Arguments of `meshctl sync`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    only: Proxies,
     /// In which form
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 /// Asks once and prints; anything that is not in force is a finding.
 pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result<Outcome> {
-    let answer = inspect(mesh, tasks).await?.sync().await?;
+    let mut answer = inspect(mesh, &args.cluster, tasks).await?.sync().await?;
+    answer.proxies.retain(|proxy| args.only.meant(&proxy.namespace));
+    // `KIND NAMESPACE/NAME`; what is in no namespace concerns all.
+    let namespace =
+        |object: &ObjectStatus| Some(object.object.split_once(' ')?.1.split_once('/')?.0.to_owned());
+    answer.objects.retain(|object| namespace(object).is_none_or(|namespace| args.only.meant(&namespace)));
     match args.output {
         Format::Json => output::json(&json(&answer))?,
         Format::Table => output::print(&text(&answer, Paint::stdout())),

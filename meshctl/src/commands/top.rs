@@ -10,6 +10,7 @@ use mesh_proto::inspect::v1::StatResponse;
 use super::stat::Filter;
 use super::{Outcome, inspect, traffic};
 use crate::client::inspect::Inspect;
+use crate::cluster::ClusterArgs;
 use crate::output::{self, Format, Paint};
 
 mod screen;
@@ -28,6 +29,8 @@ pub(crate) struct Args {
     /// In which form; JSON is one document a line
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 /// Between two refreshes.
@@ -35,7 +38,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// Runs until the user leaves.
 pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result<Outcome> {
-    let inspect = inspect(mesh, tasks).await?;
+    let inspect = inspect(mesh, &args.cluster, tasks).await?;
     if args.once {
         print(&ask(&inspect, &args).await?, args.output)?;
         return Ok(Outcome::Fine);

@@ -4,6 +4,7 @@ use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::inspect::v1::TraceRequest;
 
 use super::{Outcome, inspect};
+use crate::cluster::ClusterArgs;
 use crate::output::{self, Format, Paint};
 
 pub(crate) mod tree;
@@ -27,6 +28,8 @@ pub(crate) struct Args {
     /// In which form; JSON is one document a line
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 /// Per cent as parts per million, exactly: four digits after the point are what there is.
@@ -43,13 +46,19 @@ fn parts_per_million(text: &str) -> Result<u32, String> {
 
 /// Runs until the user leaves or the number is reached.
 pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result<Outcome> {
-    let inspect = inspect(mesh, tasks).await?;
+    let inspect = inspect(mesh, &args.cluster, tasks).await?;
     let request = TraceRequest {
         sample_ppm: args.sample,
         limit: args.number,
         failed_only: args.failed,
         slower_than_ms: args.slower_than,
     };
+    if inspect.replicas() > 1 {
+        output::note(&format!(
+            "{} replicas of the controller: hops that proxies of different replicas report come as separate trees",
+            inspect.replicas()
+        ));
+    }
     let mut traces = inspect.trace(request).await?;
     let end = mesh_lifecycle::signal::shutdown();
     tokio::pin!(end);

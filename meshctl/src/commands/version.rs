@@ -5,6 +5,7 @@ use mesh_proto::inspect::v1::VersionResponse;
 use serde_json::json;
 
 use super::{Outcome, inspect};
+use crate::cluster::ClusterArgs;
 use crate::output::{self, Format};
 
 /// Arguments of `meshctl version`.
@@ -16,6 +17,8 @@ pub(crate) struct Args {
     /// In which form
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 const CLIENT: &str = env!("CARGO_PKG_VERSION");
@@ -25,7 +28,7 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
     let mut away = String::new();
     let mut answer = None;
     if !args.client {
-        match inspect(mesh, tasks).await {
+        match inspect(mesh, &args.cluster, tasks).await {
             Ok(inspect) => answer = Some(inspect.version().await?),
             Err(error) => away = format!("{error:#}"),
         }
