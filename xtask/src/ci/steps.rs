@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::cli::{HostileArgs, LabTestArgs, SoakArgs, SuitesArgs};
+use crate::cli::{ConformanceArgs, E2eArgs, HostileArgs, LabTestArgs, OnClusterArgs, SoakArgs, SuitesArgs};
 use crate::config::{Workspace, cargo};
 use crate::exec::Program;
-use crate::{cluster, e2e, generate, helm, lab, links, suites, tidy};
+use crate::{cluster, e2e, generate, helm, kubernetes, lab, links, suites, tidy};
 
 use super::plan::Step;
 use super::setup;
@@ -72,6 +72,18 @@ pub(super) const STEPS: &[Step<Workspace>] = &[
         run: cluster::smoke,
     },
     Step {
+        name: "e2e",
+        about: "a user's life with the mesh on a cluster, from install to uninstall",
+        needs: &["setup", "release"],
+        run: end_to_end,
+    },
+    Step {
+        name: "conformance",
+        about: "Gateway API's mesh tests, and our own for what they leave unchecked",
+        needs: &["setup", "release"],
+        run: conformance,
+    },
+    Step {
         name: "helm",
         about: "the chart's objects are those that Helm makes",
         needs: &["setup", "build"],
@@ -107,6 +119,28 @@ fn clippy(workspace: &Workspace) -> Result<bool> {
     let command =
         ["clippy", "--locked", "--workspace", "--all-targets", "--profile", "ci", "--", "-D", "warnings"];
     done(cargo_in(workspace, 20).args(command).run())
+}
+
+/// With images that are built in a fraction of the time, and so with less load: at full rate the machine itself would be measured.
+fn end_to_end(workspace: &Workspace) -> Result<bool> {
+    kubernetes::e2e(workspace, &E2eArgs { on: on_cluster(), rate: 100, only: Vec::new() })
+}
+
+/// The report that is kept is that of a run with released images.
+fn conformance(workspace: &Workspace) -> Result<bool> {
+    let report = Some(workspace.target.join("conformance-report.yaml"));
+    let args = ConformanceArgs { on: on_cluster(), profile: "all".to_owned(), only: Vec::new(), report };
+    kubernetes::conformance(workspace, &args)
+}
+
+fn on_cluster() -> OnClusterArgs {
+    OnClusterArgs {
+        backend: "node".to_owned(),
+        images: "ci".to_owned(),
+        keep: false,
+        output: "text".to_owned(),
+        meshctl: None,
+    }
 }
 
 fn workflows(workspace: &Workspace) -> Result<bool> {

@@ -101,7 +101,7 @@ kind: TrafficPolicy
 metadata: {name: retry, namespace: own-mesh}
 spec:
   targetRefs: [{group: '', kind: Service, name: echo}]
-  retry: {attempts: 8, retryOn: [GatewayError], backoff: {base: 10ms}}
+  retries: {attempts: 8, retryOn: [GatewayError], backoff: {base: 10ms}}
   retryBudget: {percent: 100, minPerSecond: 100}
 ";
 
