@@ -97,7 +97,7 @@ pub(crate) fn inject(args: &InjectArgs) -> anyhow::Result<Outcome> {
 
 /// Prints the files without sidecars and labels.
 pub(crate) fn uninject(args: &UninjectArgs) -> anyhow::Result<Outcome> {
-    each(&args.files, eject_one)
+    each(&args.files, |object, workload| Ok(eject_one(object, workload)))
 }
 
 fn settings(args: &InjectArgs) -> anyhow::Result<Settings> {
@@ -210,18 +210,18 @@ fn inject_one(
     })
 }
 
-fn eject_one(object: &Value, workload: workload::Workload) -> anyhow::Result<Done> {
+fn eject_one(object: &Value, workload: workload::Workload) -> Done {
     let Some(pod) = at(object, workload.template) else {
-        return Ok(Done::Left(format!("{} is missing", workload.template.join("."))));
+        return Done::Left(format!("{} is missing", workload.template.join(".")));
     };
-    Ok(match mesh_inject::eject(pod) {
+    match mesh_inject::eject(pod) {
         Ok(ejected) if ejected.patch.is_empty() => Done::Left("it has neither sidecar nor label".to_owned()),
         Ok(ejected) => Done::Changed(
             with(object, workload.template, ejected.pod),
             "sidecar and label are taken away".to_owned(),
         ),
         Err(reason) => Done::Refused(reason.to_string()),
-    })
+    }
 }
 
 /// The field of a map, which is made where it is missing or null.

@@ -94,7 +94,7 @@ impl State {
                 None => (404, missing()),
             },
             "PATCH" => {
-                let object = self.patched(path, serde_json::from_slice(body).unwrap());
+                let object = Self::patched(path, serde_json::from_slice(body).unwrap());
                 if !query.contains("dryRun") {
                     self.written.push(("PATCH".to_owned(), target.to_owned()));
                     self.objects.insert(path.to_owned(), object.clone());
@@ -128,7 +128,7 @@ impl State {
     }
 
     /// What controllers would make of it.
-    fn patched(&self, path: &str, mut object: Value) -> Value {
+    fn patched(path: &str, mut object: Value) -> Value {
         let metadata = object["metadata"].as_object_mut().unwrap();
         metadata.insert("generation".to_owned(), json!(1));
         if path.contains("customresourcedefinitions") {

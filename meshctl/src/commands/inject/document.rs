@@ -93,7 +93,7 @@ pub(super) fn join(documents: &[Document]) -> anyhow::Result<String> {
     let mut out = String::new();
     for document in documents {
         match &document.marker {
-            Some(rest) => out.push_str(&format!("---{rest}\n")),
+            Some(rest) => out.extend(["---", rest, "\n"]),
             None if out.is_empty() => {}
             None => out.push_str("---\n"),
         }

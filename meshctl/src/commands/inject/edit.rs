@@ -74,7 +74,8 @@ fn put(lines: &[&str], path: &[&str], value: &str) -> Option<String> {
             for (more, name) in path.iter().skip(depth).enumerate() {
                 let last = depth + more + 1 == path.len();
                 let text = if last { format!(" {value}") } else { String::new() };
-                new.push_str(&format!("{}{name}:{text}\n", " ".repeat(here.indent + 2 * more)));
+                let indent = " ".repeat(here.indent + 2 * more);
+                new.extend([indent.as_str(), name, ":", text.as_str(), "\n"]);
             }
             return Some(
                 lines

@@ -64,7 +64,7 @@ fn a_label_is_one_new_line_and_everything_else_stays() {
         labelled(&text),
         (text.clone(), vec!["left: it has the label amime.io/inject=enabled".to_owned()])
     );
-    assert_eq!(change(&text, eject_one).0, DEPLOYMENT);
+    assert_eq!(change(&text, |object, workload| Ok(eject_one(object, workload))).0, DEPLOYMENT);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn every_kind_has_its_template() {
             assert_eq!(text.matches("\"mesh-proxy\"").count(), 1, "{}", one.kind);
             let (again, said) = manual(&text);
             assert_eq!((again, said), (text.clone(), vec!["left: it has the sidecar already".to_owned()]));
-            let (gone, _) = change(&text, eject_one);
+            let (gone, _) = change(&text, |object, workload| Ok(eject_one(object, workload)));
             assert!(!gone.contains("mesh-proxy") && !gone.contains("amime"), "{gone}");
         }
     }
