@@ -1,4 +1,4 @@
-//! From a pod to its patch: what [`decide`](crate::decide) says, and what is written where. Safe to apply to its own result, as a
+//! From a pod to its patch: what [`decide`] says, and what is written where. Safe to apply to its own result, as a
 //! webhook is called again after others have changed the pod.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};

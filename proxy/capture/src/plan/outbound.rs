@@ -2,7 +2,7 @@
 //!
 //! The proxy may choose this very workload as the endpoint of a service that the application called. Then it connects to an address of
 //! its own, and the packet goes over the loopback device, where nothing is captured: it would reach the application, past the inbound
-//! listener. Where that is asked for ([`OwnCalls::Inbound`]), chain `own` brings it there. What the proxy forwards to its application
+//! listener. Where that is asked for (`OwnCalls::Inbound`), chain `own` brings it there. What the proxy forwards to its application
 //! goes the same way, and is told apart by its mark, its source address or a destination on the loopback network.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
