@@ -9,8 +9,8 @@ use mesh_lifecycle::log::Format as LogFormat;
 use mesh_lifecycle::tasks::Tasks;
 
 use crate::commands::{
-    Outcome, analyze, certs, cluster_check, demo, diff, error, explain, inject, install, local, run, stat,
-    sync, top, trace, uninstall, up, upgrade, version,
+    Outcome, analyze, bug_report, certs, cluster_check, demo, diff, error, explain, inject, install, local,
+    proxy, run, stat, sync, top, trace, uninstall, up, upgrade, version,
 };
 use crate::{output, parts};
 
@@ -76,6 +76,10 @@ enum Command {
     Inject(inject::InjectArgs),
     /// Take workloads in files out of the mesh
     Uninject(inject::UninjectArgs),
+    /// Look into one sidecar of a cluster: its configuration, endpoints, certificate and log
+    Proxy(proxy::Args),
+    /// Collect in a folder, without secrets, what is needed to find out what is wrong with the mesh in a cluster
+    BugReport(bug_report::Args),
     /// Explain a failure code of the mesh; without one, list all
     Error(error::Args),
     /// Show the versions of this program, the controller and the sidecars
@@ -157,6 +161,8 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Explain(args) => explain::run(&args, mesh),
         Command::Inject(args) => inject::inject(&args),
         Command::Uninject(args) => inject::uninject(&args),
+        Command::Proxy(args) => Box::pin(proxy::run(args)).await,
+        Command::BugReport(args) => Box::pin(bug_report::run(args, tasks)).await,
         Command::Error(args) => error::run(&args),
         Command::Version(args) => version::run(args, mesh, tasks).await,
         Command::Completions { shell } => {

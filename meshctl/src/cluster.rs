@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 mod api;
 mod inside;
+mod sidecar;
 
-pub(crate) use api::{Api, ApiError, Applied, Dry, has_kubeconfig};
+pub(crate) use api::{Api, ApiError, Applied, Dry, LogAsk, has_cluster, has_kubeconfig};
 pub(crate) use inside::{Inside, InsideError};
+pub(crate) use sidecar::{CONTAINER, Sidecar, Target};
 
 /// Which cluster, and where the mesh is in it.
 #[derive(Debug, Clone, clap::Args)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod analyze;
 mod ask;
+pub(crate) mod bug_report;
 pub(crate) mod certs;
 pub(crate) mod check;
 pub(crate) mod cluster_check;
@@ -13,6 +14,7 @@ mod foreground;
 pub(crate) mod inject;
 pub(crate) mod install;
 pub(crate) mod local;
+pub(crate) mod proxy;
 pub(crate) mod run;
 pub(crate) mod stat;
 pub(crate) mod sync;
@@ -28,7 +30,7 @@ use anyhow::Context;
 use mesh_lifecycle::tasks::Tasks;
 
 use crate::client::inspect::Inspect;
-use crate::cluster::{ClusterArgs, Inside, has_kubeconfig};
+use crate::cluster::{ClusterArgs, Inside, has_cluster, has_kubeconfig};
 use crate::local::state::{self, FindError};
 use crate::output;
 
@@ -44,7 +46,7 @@ pub(crate) enum Outcome {
 }
 
 /// The connection that all inspecting commands start with. A cluster that is named is meant; else the mesh on this machine; where
-/// none runs, the cluster of the kubeconfig, if there is one.
+/// none runs, the cluster of the kubeconfig, if there is one, or the one that this Pod runs in.
 async fn inspect(mesh: &str, cluster: &ClusterArgs, tasks: &Tasks) -> anyhow::Result<Inspect> {
     if cluster.is_named() {
         return inside(cluster, tasks).await;
@@ -58,9 +60,10 @@ async fn inspect(mesh: &str, cluster: &ClusterArgs, tasks: &Tasks) -> anyhow::Re
             }
             Ok(Inspect::connect(&state, tasks).await?)
         }
-        Err(away @ FindError::NotRunning(_)) if has_kubeconfig() => inside(cluster, tasks)
-            .await
-            .with_context(|| format!("{away}; so the cluster of the kubeconfig was asked")),
+        Err(away @ FindError::NotRunning(_)) if has_cluster() => {
+            let which = if has_kubeconfig() { "of the kubeconfig" } else { "that this Pod runs in" };
+            inside(cluster, tasks).await.with_context(|| format!("{away}; so the cluster {which} was asked"))
+        }
         Err(error) => Err(error.into()),
     }
 }

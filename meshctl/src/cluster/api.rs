@@ -219,6 +219,29 @@ impl Api {
         self.call(what, Method::POST, path, Some(object)).await
     }
 
+    /// What is at a path that no kind stands for, if it is there.
+    pub(crate) async fn read(&self, what: &str, path: &str) -> Result<Option<Value>, ApiError> {
+        found(self.call(what, Method::GET, path, None).await)
+    }
+
+    /// The namespace that the context names.
+    pub(crate) fn default_namespace(&self) -> &str {
+        self.client.default_namespace()
+    }
+
+    /// A part of a container's log that is bounded in bytes.
+    pub(crate) async fn log(&self, namespace: &str, pod: &str, ask: &LogAsk<'_>) -> Result<String, ApiError> {
+        let what = format!("the log of Pod {namespace}/{pod}, container {}", ask.container);
+        let unreachable = |what: String, text: String| ApiError::Unreachable { what, text };
+        let request = Request::get(ask.path(namespace, pod)).body(Vec::new());
+        let request = request.map_err(|error| unreachable(what.clone(), error.to_string()))?;
+        match tokio::time::timeout(DEADLINE, self.client.request_text(request)).await {
+            Err(_) => Err(ApiError::Slow { what }),
+            Ok(Ok(text)) => Ok(text),
+            Ok(Err(error)) => Err(refusal(what, &error)),
+        }
+    }
+
     /// The last lines of a container's log; of the run before, if there was one.
     pub(crate) async fn last_words(&self, namespace: &str, pod: &str) -> Option<String> {
         for previous in ["&previous=true", ""] {
@@ -252,11 +275,42 @@ impl Api {
         match tokio::time::timeout(DEADLINE, self.client.request::<Value>(request)).await {
             Err(_) => Err(ApiError::Slow { what }),
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(kube::Error::Api(status))) => {
-                Err(ApiError::Refused { what, code: status.code, message: status.message.clone() })
-            }
-            Ok(Err(error)) => Err(unreachable(what, causes(&error))),
+            Ok(Err(error)) => Err(refusal(what, &error)),
         }
+    }
+}
+
+/// What a call that failed says to users.
+pub(super) fn refusal(what: String, error: &kube::Error) -> ApiError {
+    match error {
+        kube::Error::Api(status) => {
+            ApiError::Refused { what, code: status.code, message: status.message.clone() }
+        }
+        error => ApiError::Unreachable { what, text: causes(error) },
+    }
+}
+
+/// Which part of a container's log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogAsk<'a> {
+    pub(crate) container: &'a str,
+    /// The last lines, not more.
+    pub(crate) tail: u32,
+    /// Not more than these, counted from the first line.
+    pub(crate) most_bytes: Option<usize>,
+    /// Of the run before.
+    pub(crate) previous: bool,
+    /// And what is written from now on.
+    pub(crate) follow: bool,
+}
+
+impl LogAsk<'_> {
+    pub(super) fn path(&self, namespace: &str, pod: &str) -> String {
+        let bound = self.most_bytes.map(|most| format!("&limitBytes={most}")).unwrap_or_default();
+        format!(
+            "/api/v1/namespaces/{namespace}/pods/{pod}/log?container={}&tailLines={}&previous={}&follow={}{bound}",
+            self.container, self.tail, self.previous, self.follow
+        )
     }
 }
 
@@ -285,6 +339,11 @@ pub(crate) async fn config(args: &ClusterArgs) -> Result<Config, ApiError> {
 /// Whether there is a kubeconfig that can be read.
 pub(crate) fn has_kubeconfig() -> bool {
     Kubeconfig::read().is_ok_and(|file| !file.contexts.is_empty())
+}
+
+/// Whether there is a cluster without a name: of a kubeconfig, or the one whose Pod this is.
+pub(crate) fn has_cluster() -> bool {
+    has_kubeconfig() || Config::incluster().is_ok()
 }
 
 /// Nothing is no error.

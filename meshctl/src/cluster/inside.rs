@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use futures_util::io::AsyncBufRead;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
 use kube::Client;
@@ -13,7 +14,7 @@ use kube::api::{Api, ListParams, PostParams};
 use mesh_identity::{Bytes, Opening, Tunnel};
 
 use super::ClusterArgs;
-use super::api::{ApiError, causes, config};
+use super::api::{ApiError, LogAsk, causes, config, refusal};
 
 /// The API server has this long for one answer.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -108,12 +109,30 @@ impl Inside {
             let (namespace, states) = (self.namespace.clone(), states.join(", "));
             return Err(InsideError::NotReady { app, namespace, states });
         }
-        Ok(ready.into_iter().map(|pod| self.port_of(&pod, port)).collect())
+        Ok(ready.into_iter().map(|pod| self.port_of(&self.namespace, &pod, port)).collect())
     }
 
-    fn port_of(&self, pod: &str, port: u16) -> PodPort {
-        let (client, namespace) = (self.client.clone(), self.namespace.clone());
+    /// A port of any Pod.
+    pub(crate) fn port_of(&self, namespace: &str, pod: &str, port: u16) -> PodPort {
+        let (client, namespace) = (self.client.clone(), namespace.to_owned());
         PodPort { client, namespace, pod: pod.to_owned(), port }
+    }
+
+    /// A container's log as a stream, which may be silent for long.
+    pub(crate) async fn log(
+        &self,
+        namespace: &str,
+        pod: &str,
+        ask: &LogAsk<'_>,
+    ) -> Result<impl AsyncBufRead + use<>, ApiError> {
+        let what = format!("the log of Pod {namespace}/{pod}, container {}", ask.container);
+        let request = http::Request::get(ask.path(namespace, pod)).body(Vec::new());
+        let request =
+            request.map_err(|error| ApiError::Unreachable { what: what.clone(), text: error.to_string() })?;
+        match tokio::time::timeout(DEADLINE, self.client.request_stream(request)).await {
+            Err(_) => Err(ApiError::Slow { what }),
+            Ok(answer) => answer.map_err(|error| refusal(what, &error)),
+        }
     }
 
     fn no_mesh(&self, missing: String) -> InsideError {
@@ -190,18 +209,26 @@ impl Tunnel for PodPort {
             let ports = [this.port];
             let opened = tokio::time::timeout(DEADLINE, pods.portforward(&this.pod, &ports)).await;
             let opened = opened.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer in time"))?;
-            let mut forwarder = opened.map_err(|error| io::Error::other(refused(&error)))?;
+            let mut forwarder = opened.map_err(|error| io::Error::other(refused(&error, &this.namespace)))?;
             let stream = forwarder.take_stream(this.port).ok_or(io::ErrorKind::NotConnected)?;
             Ok(Box::new(stream) as Bytes)
         })
     }
 }
 
-/// The API server's refusal to forward comes as a failed upgrade.
-fn refused(error: &kube::Error) -> String {
-    let text = causes(error);
-    if text.contains("403") {
-        return format!("you may not forward ports of Pods (pods/portforward): {text}");
+/// The API server's refusal to forward comes as its own words, or as a failed upgrade.
+fn refused(error: &kube::Error, namespace: &str) -> String {
+    let (forbidden, text) = match error {
+        kube::Error::Api(status) => (status.code == 403, status.message.clone()),
+        error => {
+            let text = causes(error);
+            (text.contains("403"), text)
+        }
+    };
+    if forbidden {
+        return format!(
+            "you may not forward ports of Pods: it takes the verbs create and get on pods/portforward in namespace {namespace} ({text})"
+        );
     }
     text
 }

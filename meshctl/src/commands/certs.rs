@@ -80,7 +80,8 @@ fn table(answer: &CertsResponse, now: u64) -> Table {
     table
 }
 
-fn json(answer: &CertsResponse) -> Value {
+/// The answer as `-o json` prints it.
+pub(super) fn json(answer: &CertsResponse) -> Value {
     let certificates = answer.certificates.iter().map(|certificate| {
         let state = certificate.state.clone().unwrap_or_default();
         json!({

@@ -89,6 +89,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Outcome> {
     Ok(if wrong { Outcome::Finding } else { Outcome::Fine })
 }
 
+/// What a check without options finds, as JSON.
+pub(crate) async fn report(api: &Api, namespace: &str) -> anyhow::Result<serde_json::Value> {
+    let state = Box::pin(collect::state(api, namespace, false)).await?;
+    let selection = Selection { before: false, members: true, only: Vec::new(), skip: Vec::new() };
+    Ok(check::run(&state, &selection).json())
+}
+
 fn tone(mark: &str) -> Tone {
     match mark {
         "√" => Tone::Good,

@@ -173,7 +173,8 @@ fn verdict(object: &ObjectStatus) -> (&'static str, Tone, String) {
     ("not in force", Tone::Bad, why.collect::<Vec<_>>().join("; "))
 }
 
-fn json(answer: &SyncResponse) -> Value {
+/// The answer as `-o json` prints it.
+pub(super) fn json(answer: &SyncResponse) -> Value {
     let proxies = answer.proxies.iter().map(|proxy| {
         let rejects = proxy
             .rejects
