@@ -35,6 +35,7 @@ const WEBHOOKS: [(&str, &str); 2] = [
     ("mutatingwebhookconfigurations", "amime-injector"),
     ("validatingwebhookconfigurations", "amime-validator"),
 ];
+const INIT_CONTAINER: &str = "mesh-init";
 const DUMPS: [&str; 4] = ["config", "endpoints", "certs", "dns"];
 /// Of one log.
 const MOST_LINES: u32 = 10_000;
@@ -251,9 +252,12 @@ impl Collector {
         let (namespace, name) = (text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
         output::note(&format!("sidecar of {namespace}/{name}"));
         let under = format!("sidecars/{namespace}/{name}");
-        let restarts = containers(&pod).into_iter().find(|(container, _)| container == CONTAINER);
-        let restarted = restarts.is_some_and(|(_, restarts)| restarts > 0);
-        self.log(&under, &pod, CONTAINER, restarted).await?;
+        // Ours alone: what applications log is theirs.
+        for (container, restarts) in containers(&pod) {
+            if container == CONTAINER || container == INIT_CONTAINER {
+                self.log(&under, &pod, &container, restarts > 0).await?;
+            }
+        }
         match Sidecar::of(self.inside.clone(), &pod) {
             Ok(sidecar) => {
                 for dump in DUMPS {
@@ -332,7 +336,7 @@ mod tests {
                 "containerStatuses": [{"name": "app", "restartCount": restarts}]}})
         };
         let mut pods =
-            vec![pod("b", "True", 0), pod("a", "True", 0), pod("again", "True", 3), pod("down", "False", 0)];
+            [pod("b", "True", 0), pod("a", "True", 0), pod("again", "True", 3), pod("down", "False", 0)];
         pods.sort_by_key(urgency);
         let names: Vec<_> = pods.iter().map(|pod| text(pod, "/metadata/name")).collect();
         assert_eq!(names, ["down", "again", "a", "b"]);

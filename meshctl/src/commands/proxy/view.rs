@@ -123,8 +123,9 @@ fn hosts(dump: &Value) -> Table {
     for host in list(dump, "hosts") {
         let kinds = [("service", "Service"), ("externalService", "ExternalService"), ("alias", "alias of")];
         let named = kinds.iter().map(|(key, word)| (word, text(host, key)));
-        let named = named.filter(|(_, name)| !name.is_empty()).map(|(word, name)| format!("{word} {name}"));
-        let is = named.last().unwrap_or_else(|| format!("endpoints {}", words(host, "endpoints")));
+        let mut named =
+            named.filter(|(_, name)| !name.is_empty()).map(|(word, name)| format!("{word} {name}"));
+        let is = named.next().unwrap_or_else(|| format!("endpoints {}", words(host, "endpoints")));
         table.row([text(host, "host").into(), is.into()]);
     }
     table
