@@ -22,11 +22,11 @@ use crate::cli::{GetArgs, LoadArgs};
 use crate::tally::Tally;
 
 /// For one request, with everything.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(30);
 /// Requests of one protocol without an answer; those beyond are late, and said to be.
 const IN_FLIGHT: usize = 512;
 /// For what is under way when the end comes: it is counted too.
-const WIND_UP: Duration = Duration::from_secs(12);
+const WIND_UP: Duration = Duration::from_secs(15);
 
 /// For `get --until-ready`, and between two of its questions.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -59,7 +59,7 @@ pub(crate) async fn get(args: &GetArgs, tasks: &Tasks) -> Result<String> {
     let client = Rc::new(http1::Client::new(&args.to, tasks));
     loop {
         let asked = tokio::time::timeout(DEADLINE, Rc::clone(&client).ask()).await;
-        match asked.context("no answer within 10 s").and_then(|answer| answer) {
+        match asked.context("no answer within 30 s").and_then(|answer| answer) {
             Ok(by) => return Ok(by),
             Err(error) if !args.until_ready || began.elapsed() > PATIENCE => return Err(error),
             Err(_) => tokio::time::sleep(AGAIN).await,
@@ -112,7 +112,7 @@ where
             change(&tallies, what, |tally| match outcome {
                 Ok(Ok(by)) => tally.ok(&by, began.elapsed()),
                 Ok(Err(error)) => tally.failed(format!("{error:#}")),
-                Err(_) => tally.failed("no answer within 10 s".to_owned()),
+                Err(_) => tally.failed("no answer within 30 s".to_owned()),
             });
             drop(ended);
         });

@@ -12,7 +12,7 @@ use super::world::{SHOP, World};
 
 const APPLICATION: &str = include_str!("../../assets/shop.yaml");
 /// For a client that has just started.
-const SETTLED: Duration = Duration::from_mins(1);
+const SETTLED: Duration = Duration::from_mins(2);
 /// How long load goes on where nothing else happens.
 const QUIET: Duration = Duration::from_secs(15);
 

@@ -10,7 +10,7 @@ use super::load;
 use super::world::{SHOP, World};
 
 /// For a change to be in force everywhere.
-const IN_FORCE: Duration = Duration::from_secs(30);
+const IN_FORCE: Duration = Duration::from_mins(1);
 const STRICT: &str = r"
 apiVersion: amime.io/v1alpha1
 kind: MeshConfig
