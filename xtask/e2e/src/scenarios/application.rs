@@ -55,7 +55,7 @@ pub(super) fn traffic(world: &mut World) -> Result<()> {
     let before = load::report(world)?;
     wait::under_load(QUIET);
     load::nothing_lost(&before, &load::report(world)?)?;
-    let stat = world.meshctl_json(&["stat", "-n", SHOP])?;
+    let stat = world.meshctl_json(&["stat", "-n", SHOP, "--window", "10"])?;
     let rows = stat.get("rows").and_then(Value::as_array).context("meshctl stat has no rows")?;
     let ours: Vec<&Value> = rows.iter().filter(|row| row.to_string().contains("server")).collect();
     ensure!(!ours.is_empty(), "meshctl stat shows no traffic to `server`: {stat}");
