@@ -141,3 +141,27 @@ fn an_upgrade_takes_away_what_the_values_no_longer_make() {
     assert!(!objects.iter().any(|path| path.contains("poddisruptionbudgets")), "{objects:#?}");
     assert!(objects.iter().any(|path| path.contains("deployments/mesh-controller")));
 }
+
+#[test]
+fn the_plugin_on_nodes_is_waited_for_and_told_to_go_before_it_goes() {
+    let user = User::new();
+    let refused = user.meshctl(&["install", "--set", "injection.capture=cni"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.errors.contains("set cni.enabled=true"), "{}", refused.errors);
+    let with_plugin = ["install", "--set", "injection.capture=cni", "--set", "cni.enabled=true"];
+    let ran = user.meshctl(&with_plugin);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.errors);
+    assert!(ran.out.contains("√ mesh-cni: 2 of 2 nodes ready"), "{}", ran.out);
+    for leave in [["install"].as_slice(), &["uninstall", "--yes", "--purge"]] {
+        assert_eq!(user.meshctl(&with_plugin).code, 0);
+        let ran = user.meshctl(leave);
+        assert_eq!(ran.code, 0, "{}{}", ran.out, ran.errors);
+        assert!(ran.out.contains("is told to take the plugin off its nodes"), "{}", ran.out);
+        let removed = user.server.written("DELETE");
+        let (set, namespace) = ("daemonsets/mesh-cni", "/namespaces/amime-cni");
+        let last = |part: &str| removed.iter().rposition(|path| path.ends_with(part)).unwrap();
+        assert!(last(set) < last(namespace), "{removed:#?}");
+        assert!(!user.server.objects().iter().any(|path| path.contains("amime-cni")));
+    }
+    assert_eq!(user.server.objects(), [""; 0]);
+}

@@ -7,9 +7,11 @@ use crate::object::ObjectRef;
 
 mod existing;
 mod inventory;
+mod plugin;
 
 pub use existing::{Existing, Gateway, Intent, gateway_plan, trust_domain_of, webhook_is_ready};
 pub use inventory::{Inventory, NAME as INVENTORY};
+pub use plugin::farewell;
 
 /// Who owns the fields that meshctl writes, and what the label of its objects says.
 pub const MANAGER: &str = "meshctl";

@@ -1,8 +1,8 @@
-//! Whether a Deployment has come up, and if not, why, in words that lead on. Pure: objects in, words out.
+//! Whether a Deployment or DaemonSet has come up, and if not, why, in words that lead on. Pure: objects in, words out.
 
 use serde_json::Value;
 
-/// How far a Deployment is.
+/// How far it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// Whether every wanted replica of the newest template is available and none of an older one is left.
@@ -33,7 +33,34 @@ pub fn deployment(deployment: &Value, pods: &[Value], warning: impl Fn(&str) -> 
     if ready {
         return Progress { ready, words: format!("{wanted} of {wanted} ready"), look_into: None };
     }
-    let head = format!("{available} of {wanted} ready");
+    waiting(deployment, format!("{available} of {wanted} ready"), pods, warning)
+}
+
+/// Judges a DaemonSet in the same way: every node that it is for counts.
+pub fn daemon_set(set: &Value, pods: &[Value], warning: impl Fn(&str) -> Option<String>) -> Progress {
+    let observed = set.pointer("/status/observedGeneration").and_then(Value::as_u64);
+    let seen = observed.is_some_and(|observed| observed >= number(set, "/metadata/generation"));
+    let status = |name: &str| number(set, &format!("/status/{name}"));
+    let wanted = status("desiredNumberScheduled");
+    let updated = status("updatedNumberScheduled");
+    let available = if seen { status("numberAvailable").min(updated) } else { 0 };
+    if seen && available >= wanted {
+        let words = format!("{wanted} of {wanted} nodes ready");
+        return Progress { ready: true, words, look_into: None };
+    }
+    // Before it is seen nobody has counted the nodes.
+    let head =
+        if seen { format!("{available} of {wanted} nodes ready") } else { "is being rolled out".to_owned() };
+    waiting(set, head, pods, warning)
+}
+
+/// What is not ready, with the first reason that leads on.
+fn waiting(
+    owner: &Value,
+    head: String,
+    pods: &[Value],
+    warning: impl Fn(&str) -> Option<String>,
+) -> Progress {
     let trouble = pods.iter().filter(|pod| pod.pointer("/metadata/deletionTimestamp").is_none());
     let trouble = trouble.filter(|pod| !is_ready(pod)).find_map(|pod| {
         let name = text(pod, "/metadata/name")?;
@@ -41,15 +68,15 @@ pub fn deployment(deployment: &Value, pods: &[Value], warning: impl Fn(&str) -> 
         Some((format!("{name}: {why}"), crashed.then(|| name.to_owned())))
     });
     let condition = || {
-        let conditions = deployment.pointer("/status/conditions").and_then(Value::as_array)?;
+        let conditions = owner.pointer("/status/conditions").and_then(Value::as_array)?;
         let failed = conditions
             .iter()
             .find(|c| text(c, "/type") == Some("ReplicaFailure") && text(c, "/status") == Some("True"))?;
         Some((text(failed, "/message")?.to_owned(), None))
     };
     match trouble.or_else(condition) {
-        Some((why, look_into)) => Progress { ready, words: format!("{head}; {why}"), look_into },
-        None => Progress { ready, words: head, look_into: None },
+        Some((why, look_into)) => Progress { ready: false, words: format!("{head}; {why}"), look_into },
+        None => Progress { ready: false, words: head, look_into: None },
     }
 }
 
@@ -143,6 +170,28 @@ mod tests {
             status[key] = json!(value);
             assert!(!with(&status, &[]).ready, "{key}");
         }
+    }
+
+    #[test]
+    fn a_daemon_set_is_ready_on_every_node_of_its_newest_template() {
+        let judged = |status: Value| {
+            daemon_set(&json!({"metadata": {"generation": 2}, "status": status}), &[], |_| None)
+        };
+        let all = json!({"observedGeneration": 2, "desiredNumberScheduled": 3, "updatedNumberScheduled": 3,
+            "numberAvailable": 3});
+        assert_eq!(judged(all.clone()).words, "3 of 3 nodes ready");
+        for (key, value, words) in [
+            ("observedGeneration", 1, "is being rolled out"),
+            ("updatedNumberScheduled", 1, "1 of 3 nodes ready"),
+            ("numberAvailable", 2, "2 of 3 nodes ready"),
+        ] {
+            let mut status = all.clone();
+            status[key] = json!(value);
+            let progress = judged(status);
+            assert_eq!((progress.ready, progress.words.as_str()), (false, words), "{key}");
+        }
+        assert!(!judged(json!({})).ready, "nothing was counted yet");
+        assert!(!daemon_set(&Value::Null, &[], |_| None).ready, "it is not there");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::Outcome;
 use crate::cluster::{Api, ClusterArgs, Dry};
 use crate::output;
 
+pub(crate) mod plugin;
 pub(crate) mod steps;
 pub(crate) mod wait;
 
@@ -118,7 +119,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Fine);
     }
     if args.wait.wait {
-        wait::until_ready(&api, &args.cluster.mesh_namespace, args.wait.timeout).await?;
+        wait::until_ready(&api, &plan, &args.cluster.mesh_namespace, args.wait.timeout).await?;
     }
     output::line(NEXT);
     Ok(Outcome::Fine)

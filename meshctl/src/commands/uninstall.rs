@@ -102,6 +102,9 @@ fn consequences(inventory: &Inventory, members: &[Value], purge: bool) -> Vec<St
 
 async fn remove(api: &Api, namespace: &str, inventory: &Inventory, purge: bool) -> anyhow::Result<()> {
     for object in install::removal_order(inventory, namespace) {
+        if object.kind == "DaemonSet" {
+            installing::plugin::dismiss(api, &object).await?;
+        }
         delete(api, &object).await?;
     }
     // Copies of the roots, which the controller made, and which nobody makes anew now.
@@ -126,8 +129,8 @@ async fn remove(api: &Api, namespace: &str, inventory: &Inventory, purge: bool) 
     }
     // The ConfigMap by which an interrupted removal could go on is the last but the namespace.
     delete(api, &ObjectRef::namespaced("v1", "ConfigMap", namespace, INVENTORY)).await?;
-    let own = inventory.objects.iter().find(|object| object.kind == "Namespace");
-    if let Some(own) = own {
+    let namespaces = inventory.objects.iter().rev().filter(|object| object.kind == "Namespace");
+    for own in namespaces {
         delete(api, own).await?;
         gone(api, own).await?;
     }

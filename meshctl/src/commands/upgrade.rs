@@ -78,7 +78,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Outcome> {
     steps.definitions(&plan, &gateway).await?;
     steps.objects(&plan, Some(&before), &gateway).await?;
     if args.wait.wait {
-        super::install::wait::until_ready(&api, namespace, args.wait.timeout).await?;
+        super::install::wait::until_ready(&api, &plan, namespace, args.wait.timeout).await?;
     }
     output::line(&format!(
         "\nThe control plane is {VERSION}. Sidecars of older versions go on; they become {VERSION} when their Pods are made anew:\n  \

@@ -106,7 +106,7 @@ impl State {
                 if known.is_some() {
                     self.written.push(("DELETE".to_owned(), target.to_owned()));
                 }
-                if path.contains("customresourcedefinitions") || !path.ends_with("/namespaces/amime-system") {
+                if path.contains("customresourcedefinitions") || !is_namespace(path) {
                     return known.map_or((404, missing()), |object| (200, object));
                 }
                 self.objects.retain(|other, _| !other.starts_with(&format!("{path}/")));
@@ -139,6 +139,10 @@ impl State {
             object["status"] = json!({"observedGeneration": 1, "replicas": wanted, "updatedReplicas": wanted,
                                       "availableReplicas": wanted});
         }
+        if path.contains("/daemonsets/") {
+            object["status"] = json!({"observedGeneration": 1, "desiredNumberScheduled": 2, "updatedNumberScheduled": 2,
+                                      "numberAvailable": 2});
+        }
         if path.contains("webhookconfigurations") {
             for webhook in object["webhooks"].as_array_mut().unwrap() {
                 webhook["clientConfig"]["caBundle"] = json!("Zm9v");
@@ -146,6 +150,10 @@ impl State {
         }
         object
     }
+}
+
+fn is_namespace(path: &str) -> bool {
+    path.strip_prefix("/api/v1/namespaces/").is_some_and(|rest| !rest.contains('/'))
 }
 
 fn missing() -> Value {

@@ -24,6 +24,7 @@ fn sets() -> Vec<Value> {
         include_str!("../../samples/ha.yaml"),
         include_str!("../../samples/everything.yaml"),
         include_str!("../../samples/settings.yaml"),
+        include_str!("../../samples/cni.yaml"),
     ];
     texts.iter().map(|text| serde_saphyr::from_str(text).unwrap()).collect()
 }
@@ -58,9 +59,44 @@ fn every_object_is_labelled_named_and_in_the_meshs_namespace() {
             assert_eq!(label("app.kubernetes.io/part-of").as_deref(), Some("amime"), "{shown}");
             assert_eq!(label("app.kubernetes.io/managed-by").as_deref(), Some("meshctl"), "{shown}");
             let namespace = document.object.pointer("/metadata/namespace").and_then(Value::as_str);
-            assert!(matches!(namespace, None | Some("amime-system")), "{shown}");
+            assert!(matches!(namespace, None | Some("amime-system" | "amime-cni")), "{shown}");
         }
     }
+}
+
+#[test]
+fn capture_by_the_node_needs_the_plugin_and_brings_it() {
+    let names = |over: Value| -> Vec<String> {
+        let documents = render(over).unwrap();
+        documents.iter().map(name).filter(|name| name.contains("cni")).collect()
+    };
+    let all = ["Namespace -/amime-cni", "ServiceAccount amime-cni/mesh-cni", "DaemonSet amime-cni/mesh-cni"];
+    assert_eq!(names(json!({"injection": {"capture": "cni"}, "cni": {"enabled": true}})), all);
+    assert_eq!(names(json!({"cni": {"enabled": true}})), all, "Pods may ask for it one by one");
+    assert_eq!(names(json!({"injection": {"capture": "cni"}, "cni": {"external": true}})), [""; 0]);
+    for (over, what) in [
+        (json!({"injection": {"capture": "cni"}}), "set cni.enabled=true"),
+        (json!({"cni": {"enabled": true, "external": true}}), "contradict each other"),
+    ] {
+        let error = render(over).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+}
+
+#[test]
+fn the_plugins_pods_are_root_without_what_root_may() {
+    let documents = render(json!({"cni": {"enabled": true}})).unwrap();
+    let daemon_set = documents.iter().find(|document| name(document).starts_with("DaemonSet")).unwrap();
+    let spec = daemon_set.object.pointer("/spec/template/spec").unwrap();
+    assert_eq!(spec.pointer("/automountServiceAccountToken"), Some(&json!(false)));
+    let security = spec.pointer("/containers/0/securityContext").unwrap();
+    assert_eq!(
+        security,
+        &json!({
+            "runAsUser": 0, "runAsGroup": 0, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
+        })
+    );
 }
 
 #[test]
@@ -123,7 +159,7 @@ fn the_charts_version_is_the_programs() {
 fn values_that_the_schema_refuses_are_named() {
     let error = render(json!({"controler": {}, "ca": {"replicas": 0}})).unwrap_err().to_string();
     assert!(error.contains("ca.replicas: must be at least 1"), "{error}");
-    assert!(error.contains("controler: there is no such value; there are ca, controller"), "{error}");
+    assert!(error.contains("controler: there is no such value; there are ca, cni, controller"), "{error}");
 }
 
 #[test]

@@ -61,8 +61,8 @@ pub(super) const CHECKS: &[Check] = &[
         title: "Pod Security lets Pods capture their traffic",
         meaning: "Init container mesh-init needs NET_ADMIN and NET_RAW, which Pod Security forbids in this namespace \
                   (baseline and restricted). Its Pods are refused.",
-        remedy: "Label the namespace pod-security.kubernetes.io/enforce=privileged, or let the CNI plugin capture (value \
-                 injection.capture=cni), which needs nothing of the Pod.",
+        remedy: "Label the namespace pod-security.kubernetes.io/enforce=privileged, or let the CNI plugin capture (values \
+                 injection.capture=cni and cni.enabled=true), which needs nothing of the Pod.",
         judge: pod_security,
     },
     Check {

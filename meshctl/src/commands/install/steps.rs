@@ -9,7 +9,7 @@ use mesh_operate::object::ObjectRef;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{VERSION, gateway_words};
+use super::{VERSION, gateway_words, plugin};
 use crate::cluster::{Api, Applied, Dry};
 use crate::output;
 
@@ -89,7 +89,10 @@ impl Steps<'_> {
         for document in &plan.objects {
             self.apply(&document.object).await?;
         }
-        for object in &leftovers {
+        for object in removal(&leftovers) {
+            if self.dry == Dry::No && object.kind == "DaemonSet" {
+                plugin::dismiss(self.api, object).await?;
+            }
             if self.dry == Dry::Yes || self.api.delete(object).await? {
                 tell(object, "removed");
             }
@@ -112,6 +115,13 @@ impl Steps<'_> {
         }
         Ok(())
     }
+}
+
+/// Namespaces go last: with them goes what is in them.
+fn removal(leftovers: &[ObjectRef]) -> impl Iterator<Item = &ObjectRef> {
+    let (namespaces, others): (Vec<_>, Vec<_>) =
+        leftovers.iter().partition(|object| object.kind == "Namespace");
+    others.into_iter().chain(namespaces)
 }
 
 fn tell(object: &ObjectRef, word: &str) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use mesh_operate::install::webhook_is_ready;
+use mesh_operate::install::{Plan, webhook_is_ready};
 use mesh_operate::object::{Kind, ObjectRef};
 use mesh_operate::readiness::{self, Progress};
 use serde_json::Value;
@@ -15,14 +15,25 @@ use crate::output;
 const PACE: Duration = Duration::from_secs(1);
 const PARTS: [&str; 2] = ["mesh-ca", "mesh-controller"];
 
-/// Waits for both Deployments and for the injector's webhook.
-pub(crate) async fn until_ready(api: &Api, namespace: &str, timeout: Duration) -> anyhow::Result<()> {
+/// Waits for both Deployments, for the plugin on nodes where it is installed, and for the injector's webhook.
+pub(crate) async fn until_ready(
+    api: &Api,
+    plan: &Plan,
+    namespace: &str,
+    timeout: Duration,
+) -> anyhow::Result<()> {
     let deadline = Instant::now() + timeout;
     output::line(&format!("\nWaiting until it is ready, at most {} s:", timeout.as_secs()));
-    for part in PARTS {
+    let refs = plan.refs();
+    let plugins = refs.iter().filter(|object| object.kind == "DaemonSet");
+    let plugins =
+        plugins.map(|set| ("DaemonSet", set.namespace.as_deref().unwrap_or_default(), set.name.as_str()));
+    for (kind, namespace, part) in
+        PARTS.map(|part| ("Deployment", namespace, part)).into_iter().chain(plugins)
+    {
         let mut last = String::new();
         loop {
-            let progress = progress(api, namespace, part).await?;
+            let progress = progress(api, kind, namespace, part).await?;
             if progress.words != last {
                 let mark = if progress.ready { "√" } else { "…" };
                 output::line(&format!("  {mark} {part}: {}", progress.words));
@@ -44,9 +55,10 @@ pub(crate) async fn until_ready(api: &Api, namespace: &str, timeout: Duration) -
     webhook(api, deadline).await
 }
 
-async fn progress(api: &Api, namespace: &str, part: &str) -> anyhow::Result<Progress> {
-    let name = ObjectRef::namespaced("apps/v1", "Deployment", namespace, part);
-    let deployment = api.get(&name).await?.unwrap_or_default();
+/// How far a Deployment or DaemonSet is.
+pub(crate) async fn progress(api: &Api, kind: &str, namespace: &str, part: &str) -> anyhow::Result<Progress> {
+    let name = ObjectRef::namespaced("apps/v1", kind, namespace, part);
+    let object = api.get(&name).await?.unwrap_or_default();
     let selector = format!("labelSelector=app.kubernetes.io%2Fname%3D{part}");
     let pods = api.list(&format!("/api/v1/namespaces/{namespace}/pods"), &selector).await?;
     let events = format!("/api/v1/namespaces/{namespace}/events");
@@ -57,7 +69,10 @@ async fn progress(api: &Api, namespace: &str, part: &str) -> anyhow::Result<Prog
         let newest = events.iter().rfind(about)?;
         newest.get("message").and_then(Value::as_str).map(ToOwned::to_owned)
     };
-    let mut progress = readiness::deployment(&deployment, &pods, warning);
+    let mut progress = match kind {
+        "DaemonSet" => readiness::daemon_set(&object, &pods, warning),
+        _ => readiness::deployment(&object, &pods, warning),
+    };
     if let Some(pod) = &progress.look_into
         && let Some(words) = api.last_words(namespace, pod).await
     {
