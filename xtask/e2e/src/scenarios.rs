@@ -48,6 +48,12 @@ const SCENARIOS: &[Scenario] = &[
         run: application::traffic,
     },
     Scenario {
+        name: "seen",
+        about: "top, trace, certs and proxy endpoints show the traffic, hop by hop, and who everybody is",
+        always: false,
+        run: application::seen,
+    },
+    Scenario {
         name: "init-container",
         about: "an init container of a pod has network, and reaches services of the mesh",
         always: false,
