@@ -9,7 +9,6 @@
 mod answer;
 mod clients;
 mod counters;
-mod exchange;
 mod forward;
 mod lookup;
 mod machine;

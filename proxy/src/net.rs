@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use mesh_lifecycle::bind::{self, BindError};
 use mesh_lifecycle::dial;
-use socket2::{SockRef, Socket};
-use tokio::net::{TcpStream, UdpSocket};
+use socket2::Socket;
+use tokio::net::TcpStream;
 
 use self::dialled::Dialled;
 
@@ -153,18 +153,6 @@ pub fn names(
     let Some(network) = network else { return bind::udp_and_tcp(address) };
     let gone = || BindError::new(address, io::Error::other("the thread in the namespace is gone"));
     network.within(move || bind::udp_and_tcp(address)).unwrap_or_else(|| Err(gone()))
-}
-
-/// A socket for datagrams to and from one peer, on a random port: the kernel drops what comes from anywhere else.
-pub async fn datagrams(peer: SocketAddr, mark: Option<u32>) -> io::Result<UdpSocket> {
-    let any: IpAddr =
-        if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).await?;
-    if let Some(mark) = mark {
-        SockRef::from(&socket).set_mark(mark)?;
-    }
-    socket.connect(peer).await?;
-    Ok(socket)
 }
 
 /// Whether this machine has a way to the address. Nothing is sent: the kernel looks for a route.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use mesh_dns::cache::{Ask, Kept};
 use mesh_dns::wire::{self, Query, rcode};
+use mesh_reach::exchange::{self, Asking, Received};
 use tokio::time::Instant;
 
 use super::counters::{From, Trouble};
-use super::exchange::Received;
 use super::{Dns, lock};
 
 /// For all resolvers together; programs give up after five seconds (resolv.conf(5)), so the last word comes before.
@@ -97,7 +97,9 @@ impl Dns {
                 if Instant::now() >= deadline {
                     return failure;
                 }
-                match self.ask(*resolver, asked, query, until).await {
+                let foreign = || shared.counters.trouble(Trouble::Spoofed);
+                let how = Asking { resolver: *resolver, mark: shared.mark, until, foreign: &foreign };
+                match exchange::ask(how, asked, query).await {
                     Ok((message, reply)) => {
                         lock(&shared.upstreams).succeeded(*resolver);
                         if reply.is_answer() {

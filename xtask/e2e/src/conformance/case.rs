@@ -101,3 +101,14 @@ impl Call {
         Step::Call(self)
     }
 }
+
+/// A condition of a route of the services' own namespace.
+pub(crate) fn condition(
+    kind: &'static str,
+    name: &'static str,
+    condition: &'static str,
+    status: &'static str,
+    reason: &'static str,
+) -> Step {
+    Step::Condition { kind, namespace: "own-mesh", name, condition, status, reason }
+}

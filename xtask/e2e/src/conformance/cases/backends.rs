@@ -2,7 +2,7 @@
 //! protocols that a port declares.
 
 use crate::conformance::case::Want::{Backend, Code, Saw};
-use crate::conformance::case::{Case, Step, call};
+use crate::conformance::case::{Case, Step, call, condition};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -14,9 +14,9 @@ pub(super) fn cases() -> Vec<Case> {
                 Step::Partly { call: call("http://echo/half", &[]), count: 200, code: "500", percent: 50 },
                 call("http://echo/missing", &[Code("500")]).step(),
                 call("http://echo/kind", &[Code("500")]).step(),
-                condition("half", "ResolvedRefs", "False", "BackendNotFound"),
-                condition("kind", "ResolvedRefs", "False", "InvalidKind"),
-                condition("half", "Accepted", "True", "Accepted"),
+                condition("HTTPRoute", "half", "ResolvedRefs", "False", "BackendNotFound"),
+                condition("HTTPRoute", "kind", "ResolvedRefs", "False", "InvalidKind"),
+                condition("HTTPRoute", "half", "Accepted", "True", "Accepted"),
             ],
         },
         Case {
@@ -24,10 +24,10 @@ pub(super) fn cases() -> Vec<Case> {
             about: "a route that is in force says so; one without its Service says so too",
             objects: STATUS,
             steps: vec![
-                condition("good", "Accepted", "True", "Accepted"),
-                condition("good", "ResolvedRefs", "True", "ResolvedRefs"),
-                condition("good", "Programmed", "True", "Programmed"),
-                condition("orphan", "Accepted", "False", "NoMatchingParent"),
+                condition("HTTPRoute", "good", "Accepted", "True", "Accepted"),
+                condition("HTTPRoute", "good", "ResolvedRefs", "True", "ResolvedRefs"),
+                condition("HTTPRoute", "good", "Programmed", "True", "Programmed"),
+                condition("HTTPRoute", "orphan", "Accepted", "False", "NoMatchingParent"),
             ],
         },
         Case {
@@ -85,15 +85,6 @@ pub(super) fn cases() -> Vec<Case> {
             ],
         },
     ]
-}
-
-fn condition(
-    name: &'static str,
-    condition: &'static str,
-    status: &'static str,
-    reason: &'static str,
-) -> Step {
-    Step::Condition { kind: "HTTPRoute", namespace: "own-mesh", name, condition, status, reason }
 }
 
 const INVALID: &str = r"

@@ -1,7 +1,7 @@
 //! GRPCRoute with a Service as parent: the suite has weights alone.
 
 use crate::conformance::case::Want::{Backend, Code, Fails, Got, Sent};
-use crate::conformance::case::{Case, Step, call};
+use crate::conformance::case::{Case, Step, call, condition};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -33,8 +33,8 @@ pub(super) fn cases() -> Vec<Case> {
             about: "a GRPCRoute says whether it is in force, and what it misses",
             objects: INVALID,
             steps: vec![
-                condition("invalid", "Accepted", "True", "Accepted"),
-                condition("invalid", "ResolvedRefs", "False", "BackendNotFound"),
+                condition("GRPCRoute", "invalid", "Accepted", "True", "Accepted"),
+                condition("GRPCRoute", "invalid", "ResolvedRefs", "False", "BackendNotFound"),
                 call("grpc://echo:7070", &[Fails("Unavailable")]).step(),
             ],
         },
@@ -50,15 +50,6 @@ pub(super) fn cases() -> Vec<Case> {
             }],
         },
     ]
-}
-
-fn condition(
-    name: &'static str,
-    condition: &'static str,
-    status: &'static str,
-    reason: &'static str,
-) -> Step {
-    Step::Condition { kind: "GRPCRoute", namespace: "own-mesh", name, condition, status, reason }
 }
 
 const MATCH: &str = r"

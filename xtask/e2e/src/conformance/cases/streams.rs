@@ -1,7 +1,7 @@
 //! TCPRoute and TLSRoute with a Service as parent: no profile of the suite has them for a mesh.
 
 use crate::conformance::case::Want::{Backend, Code};
-use crate::conformance::case::{Case, Step, call};
+use crate::conformance::case::{Case, Step, call, condition};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -49,16 +49,6 @@ pub(super) fn cases() -> Vec<Case> {
             steps: vec![condition("TCPRoute", "nowhere", "ResolvedRefs", "False", "BackendNotFound")],
         },
     ]
-}
-
-fn condition(
-    kind: &'static str,
-    name: &'static str,
-    condition: &'static str,
-    status: &'static str,
-    reason: &'static str,
-) -> Step {
-    Step::Condition { kind, namespace: "own-mesh", name, condition, status, reason }
 }
 
 const TCP: &str = r"
