@@ -135,8 +135,6 @@ enum Leaving {
 pub enum Ended {
     /// We ended it, for this reason.
     ByUs(Reason),
-    /// The peer did.
-    ByPeer(Reason),
     /// The stream of bytes ended or broke.
     Broken,
 }

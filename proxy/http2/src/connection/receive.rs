@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{Connection, Ended, LEAVING, Leaving, Role, THERE};
+use super::{Connection, LEAVING, Leaving, Role, THERE};
 use crate::block::{Block, Part, Problem};
 use crate::frame::{HEADER, Header, Kind, LARGEST_WINDOW, PAYLOAD, PREFACE, Reason, flag, number, unpadded};
 use crate::stream::{Gone, Side, Stream};
@@ -399,10 +399,9 @@ impl Connection {
         if header.stream != 0 {
             return Err(Reason::PROTOCOL_ERROR);
         }
-        let (Some(last), Some(code)) = (number(payload), payload.get(4..).and_then(<[u8]>::first_chunk))
-        else {
-            return Err(Reason::FRAME_SIZE_ERROR);
-        };
+        // Its reason changes nothing (section 7): what was asked is answered, and the peer closes. To close under it would reset
+        // what it still sends, and with that what it has not read.
+        let last = number(payload).filter(|_| payload.len() >= 8).ok_or(Reason::FRAME_SIZE_ERROR)?;
         let last = self.peer_leaves.map_or(last, |before| before.min(last));
         self.peer_leaves = Some(last);
         let ours = |id: u32| (id % 2 == 1) == (self.role == Role::Client);
@@ -417,10 +416,6 @@ impl Connection {
             self.settle(id);
         }
         self.wake_openers();
-        let reason = Reason(u32::from_be_bytes(*code));
-        if reason != Reason::NO_ERROR && self.streams.is_empty() {
-            self.end(Ended::ByPeer(reason));
-        }
         Ok(())
     }
 

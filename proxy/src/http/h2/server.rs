@@ -127,7 +127,6 @@ where
         Some(match ended {
             Ended::ByUs(Reason::ENHANCE_YOUR_CALM) => ServeEnd::Flooded,
             Ended::ByUs(reason) => ServeEnd::Protocol(Box::new(Violation(reason))),
-            Ended::ByPeer(_) => ServeEnd::Closed,
             Ended::Broken => match self.driver.link().error() {
                 Some(error) => ServeEnd::Broken(io::Error::new(error.kind(), error.to_string())),
                 None => ServeEnd::Closed,

@@ -257,6 +257,17 @@ fn what_was_on_its_way_when_we_ended_a_stream_is_passed_over_and_its_window_give
 }
 
 #[test]
+fn a_peer_that_says_goodbye_for_a_reason_nobody_knows_is_answered_until_it_closes() {
+    let mut server = greeted();
+    let goodbye = [[0, 0, 0, 0], [0, 0, 0, 0xff]].concat();
+    let bytes = [frame(GO_AWAY, 0, 0, &goodbye), frame(PING, 0, 0, b"stillon?")].concat();
+    assert_eq!(send(&mut server, &bytes), Ok(()));
+    assert_eq!(server.out().single().unwrap(), frame(PING, 1, 0, b"stillon?"));
+    assert_eq!(server.ended(), None);
+    assert!(!server.is_done());
+}
+
+#[test]
 fn pings_and_settings_are_answered() {
     let mut server = greeted();
     send(&mut server, &[frame(PING, 0, 0, b"12345678"), frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 9])].concat())
