@@ -1,8 +1,10 @@
 //! What a CA does as replicas in a cluster: the API server says who a token's holder is (`review`), a Secret keeps root and issuer
-//! (`store`), a ConfigMap tells members the root (`roots`). The arrow points down: `kubernetes → {review, store, roots} → api`. It must
+//! (`store`), another one the keys of tokens (`jwt_secret`), a ConfigMap tells members the root (`roots`). The arrow points down:
+//! `kubernetes → {review, store, jwt_secret, roots} → api`. It must
 //! not know how members connect.
 
 mod api;
+mod jwt_secret;
 mod review;
 mod roots;
 mod store;
@@ -20,6 +22,7 @@ use roots::Roots;
 use store::{Found, Store};
 
 pub use api::{ApiFailure, Cluster};
+pub(crate) use jwt_secret::{JwtSecret, SecretVersion};
 pub(crate) use review::Reviewer;
 pub use store::StoreError;
 

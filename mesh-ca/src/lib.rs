@@ -11,6 +11,7 @@ pub mod serve;
 
 mod authority;
 mod csr;
+mod jwt;
 mod kubernetes;
 mod metrics;
 mod oidc;

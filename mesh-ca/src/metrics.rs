@@ -67,6 +67,7 @@ struct Refused {
 /// Handles of the metrics; clones count into the same.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metrics {
+    jwts: Counter,
     issued: Family<Issued, Counter>,
     refused: Family<Refused, Counter>,
     reviews: Family<Reviewed, Counter>,
@@ -89,6 +90,7 @@ impl Metrics {
             "Certificates signed, by proof",
             self.issued.clone(),
         );
+        registry.register("mesh_ca_jwts_issued", "JWT-SVIDs signed for members", self.jwts.clone());
         registry.register("mesh_ca_requests_refused", "Requests refused, by reason", self.refused.clone());
     }
 
@@ -115,6 +117,10 @@ impl Metrics {
 
     pub(crate) fn issued(&self, kind: Kind) {
         self.issued.get_or_create(&Issued { kind: kind.label() }).inc();
+    }
+
+    pub(crate) fn jwt_issued(&self) {
+        self.jwts.inc();
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {

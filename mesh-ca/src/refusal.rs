@@ -5,6 +5,7 @@ use mesh_model::spiffe::SpiffeId;
 use tonic::{Code, Status};
 
 use crate::csr::InvalidCsr;
+use crate::jwt::JwtRefusal;
 
 /// A decision against a request. The text goes to the member.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,10 @@ pub(crate) enum Refusal {
     OwnName(SpiffeId),
     #[error(transparent)]
     Csr(#[from] InvalidCsr),
+    #[error("a token needs a client certificate, whose identity it gets")]
+    NoMember,
+    #[error(transparent)]
+    TokenSvid(#[from] JwtRefusal),
     #[error("{0}")]
     Argument(String),
     #[error("only the user that runs the CA may do this")]
@@ -52,11 +57,16 @@ impl Refusal {
             | Self::Jwt(_)
             | Self::Token(_)
             | Self::NoCertificate
+            | Self::NoMember
             | Self::CertificateExpired(_)
             | Self::NoCredential => Code::Unauthenticated,
             Self::NoOidc => Code::FailedPrecondition,
             Self::OtherName { .. } | Self::OwnName(_) | Self::NotTheOwner => Code::PermissionDenied,
-            Self::Csr(_) | Self::Argument(_) => Code::InvalidArgument,
+            Self::Csr(_)
+            | Self::Argument(_)
+            | Self::TokenSvid(JwtRefusal::NoAudience | JwtRefusal::Audiences) => Code::InvalidArgument,
+            Self::TokenSvid(JwtRefusal::NoKeys) => Code::Unavailable,
+            Self::TokenSvid(JwtRefusal::Keys(_)) => Code::Internal,
             Self::TooManyTokens(_) => Code::ResourceExhausted,
             Self::NoKeys(_) | Self::NoReview(_) => Code::Unavailable,
             Self::Internal(_) => Code::Internal,
@@ -74,6 +84,8 @@ impl Refusal {
             Self::NoCertificate => "no_certificate",
             Self::CertificateExpired(_) => "certificate_expired",
             Self::NoCredential => "no_credential",
+            Self::NoMember => "no_member",
+            Self::TokenSvid(_) => "jwt_svid",
             Self::OtherName { .. } => "other_name",
             Self::OwnName(_) => "own_name",
             Self::Csr(_) => "csr",

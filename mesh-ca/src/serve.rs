@@ -3,6 +3,7 @@
 
 mod admin;
 mod issue;
+mod published;
 pub(crate) mod socket;
 
 use std::io;
@@ -19,18 +20,21 @@ use mesh_proto::ca::v1::ca_admin_server::CaAdminServer;
 use mesh_proto::ca::v1::certificate_authority_server::CertificateAuthorityServer;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 
 use crate::authority::{Authority, AuthorityError, ROOT_CERT};
 use crate::config::{Config, MAX_TTL, MIN_TTL, State};
-use crate::kubernetes::{self, Keeper, Reviewer, StoreError};
+use crate::jwt::{JwtAuthority, JwtStore};
+use crate::kubernetes::{self, JwtSecret, Keeper, Reviewer, StoreError};
 use crate::metrics::{Metrics, Scraped};
 use crate::oidc::{self, InvalidJwks};
 use crate::own::{Own, OwnError};
 use crate::state::{Secrecy, StateDir, StateError, write_whole};
 use crate::tokens::JoinTokens;
 use issue::Jwts;
+use published::Published;
 use socket::SocketError;
 
 /// Largest message of a member: a request is about 4 KiB with a JWT.
@@ -81,7 +85,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let ready = Ready::new();
     let gate = ready.gate("certificate authority");
     let metrics = Metrics::default();
-    let (authority, tokens) = open_state(&config).await?;
+    let (authority, tokens, jwt_store) = open_state(&config).await?;
+    let tokens_of_members = Arc::new(JwtAuthority::new(jwt_store));
     let jwts = match (&config.state, &config.oidc) {
         (State::Cluster(cluster), _) => Jwts::Reviewed(Reviewer::new(cluster, metrics.clone())),
         (_, Some(issuer)) => Jwts::Oidc(oidc::Verifier::new(issuer)?),
@@ -97,10 +102,19 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let addr = listener.local_addr().map_err(StartError::Listener)?;
     let metrics_addr = metrics_listener.local_addr().map_err(StartError::Listener)?;
 
+    // The first members get the keys of tokens with their certificates, unless these cannot be had now.
+    if let Err(error) = tokens_of_members.look().await {
+        tracing::error!(reason = mesh_identity::reasons(&error), "no keys of tokens yet: none is signed");
+    }
+    // Nobody is federated with yet: the sender is gone, the value stays.
+    let federated = watch::channel(Arc::default()).1;
+    let published = Published { roots: authority.watch_bundle(), jwks: tokens_of_members.watch(), federated };
     let issue = issue::Issue {
         authority: Arc::clone(&authority),
         tokens: Arc::clone(&tokens),
         jwts,
+        tokens_of_members: Arc::clone(&tokens_of_members),
+        published,
         ttl: config.svid_ttl,
         metrics: metrics.clone(),
         tasks: tasks.clone(),
@@ -131,19 +145,21 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         }
     });
     own.keep(identity, &tasks);
+    tokens_of_members.keep(&tasks);
     gate.open();
     tracing::info!(%addr, metrics = %metrics_addr, trust_domain = %authority.trust_domain(), "serving certificates");
     let root_pem = authority.root_pem().to_owned();
     Ok(Running { addr, metrics_addr, admin_socket: config.admin_socket, root_pem, tasks, ready, ousted })
 }
 
-async fn open_state(config: &Config) -> Result<(Arc<Authority>, Arc<JoinTokens>), StartError> {
+async fn open_state(config: &Config) -> Result<(Arc<Authority>, Arc<JoinTokens>, JwtStore), StartError> {
     let limit = config.max_join_tokens;
     let (dir, tokens) = match &config.state {
         State::InMemory => (None, JoinTokens::in_memory(limit)),
         State::Cluster(cluster) => {
             let authority = kubernetes::open(cluster, &config.trust_domain).await?;
-            return Ok((Arc::new(authority), Arc::new(JoinTokens::in_memory(limit))));
+            let store = JwtStore::Cluster(Box::new(JwtSecret::new(cluster)));
+            return Ok((Arc::new(authority), Arc::new(JoinTokens::in_memory(limit)), store));
         }
         State::Dir(path) => {
             let dir = Arc::new(StateDir::open(path)?);
@@ -151,6 +167,7 @@ async fn open_state(config: &Config) -> Result<(Arc<Authority>, Arc<JoinTokens>)
             (Some(dir), tokens.map_err(StartError::Tokens)?)
         }
     };
+    let jwt_store = dir.as_ref().map_or_else(JwtStore::in_memory, |dir| JwtStore::Dir(Arc::clone(dir)));
     let authority = Authority::open(config.trust_domain.clone(), dir, unix_now())?;
     if let Some(path) = &config.root_file {
         let written = write_whole(path, authority.root_pem().as_bytes(), Secrecy::Public);
@@ -159,7 +176,7 @@ async fn open_state(config: &Config) -> Result<(Arc<Authority>, Arc<JoinTokens>)
     if let State::Dir(path) = &config.state {
         tracing::info!(root = %path.join(ROOT_CERT).display(), "members pin this root with --ca-roots");
     }
-    Ok((Arc::new(authority), Arc::new(tokens)))
+    Ok((Arc::new(authority), Arc::new(tokens), jwt_store))
 }
 
 fn serve_members(

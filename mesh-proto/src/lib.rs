@@ -70,3 +70,20 @@ pub mod inspect {
         include!("generated/mesh.inspect.v1.rs");
     }
 }
+
+/// The Workload API of SPIFFE, which has no package.
+pub mod spiffe {
+    /// As the standard names it.
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::pedantic,
+        clippy::allow_attributes_without_reason,
+        unused_qualifications,
+        unreachable_pub,
+        reason = "generated code; the .proto files carry the documentation"
+    )]
+    pub mod workload {
+        include!("generated/_.rs");
+    }
+}

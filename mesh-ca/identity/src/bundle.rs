@@ -1,6 +1,8 @@
-//! Whom to trust: the roots of a trust domain. It must not know where they came from.
+//! Whom to trust: the roots and token keys of our trust domain, and of those that it federates with. It must not know where they came
+//! from.
 
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use base64::Engine;
@@ -11,14 +13,19 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// The most roots a bundle may have: a rotation needs two, a federation a few.
 const MAX_ROOTS: usize = 16;
+/// The most trust domains that ours may federate with.
+pub const MAX_FEDERATED: usize = 64;
 
-/// The roots of one trust domain, at one generation.
+/// The roots of one trust domain, at one generation. Each root vouches for its own trust domain alone: who is verified says first
+/// which one that is, and only then which roots count.
 #[derive(Clone)]
 pub struct TrustBundle {
     trust_domain: TrustDomain,
     generation: u64,
     roots: Vec<CertificateDer<'static>>,
     anchors: Vec<TrustAnchor<'static>>,
+    jwt_keys: Arc<str>,
+    federated: Arc<[Self]>,
 }
 
 impl TrustBundle {
@@ -42,7 +49,25 @@ impl TrustBundle {
                 anchor.map(|anchor| anchor.to_owned()).map_err(|source| InvalidBundle::Root { index, source })
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { trust_domain, generation, roots, anchors })
+        Ok(Self { trust_domain, generation, roots, anchors, jwt_keys: "".into(), federated: Arc::default() })
+    }
+
+    /// The same with the keys of JWT-SVIDs, a JWKS (RFC 7517).
+    #[must_use]
+    pub fn with_jwt_keys(self, jwks: &str) -> Self {
+        Self { jwt_keys: jwks.into(), ..self }
+    }
+
+    /// The same with the bundles of other trust domains, each of which counts for its own members alone.
+    pub fn with_federated(self, bundles: Vec<Self>) -> Result<Self, InvalidBundle> {
+        if bundles.len() > MAX_FEDERATED {
+            return Err(InvalidBundle::TooManyFederated(bundles.len()));
+        }
+        let mut seen = std::collections::HashSet::from([&self.trust_domain]);
+        if let Some(twice) = bundles.iter().find(|bundle| !seen.insert(&bundle.trust_domain)) {
+            return Err(InvalidBundle::Twice(twice.trust_domain.clone()));
+        }
+        Ok(Self { federated: bundles.into(), ..self })
     }
 
     /// From certificates in PEM; the trust domain is the one that the first root names in its URI SAN (X.509-SVID
@@ -71,6 +96,35 @@ impl TrustBundle {
     /// The roots, DER.
     pub fn roots(&self) -> &[CertificateDer<'static>] {
         &self.roots
+    }
+
+    /// The keys of JWT-SVIDs of this trust domain, a JWKS; empty when there are none.
+    pub fn jwt_keys(&self) -> &str {
+        &self.jwt_keys
+    }
+
+    /// The other trust domains.
+    pub fn federated(&self) -> &[Self] {
+        &self.federated
+    }
+
+    /// The bundle that counts for members of `trust_domain`: this one, one of the federated, or none.
+    pub fn of(&self, trust_domain: &TrustDomain) -> Option<&Self> {
+        if self.trust_domain == *trust_domain {
+            return Some(self);
+        }
+        self.federated.iter().find(|bundle| bundle.trust_domain == *trust_domain)
+    }
+
+    /// Whether the other says nothing else.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let Self { trust_domain, generation, roots, anchors: _, jwt_keys, federated } = self;
+        *trust_domain == other.trust_domain
+            && *generation == other.generation
+            && *roots == other.roots
+            && *jwt_keys == other.jwt_keys
+            && federated.len() == other.federated.len()
+            && federated.iter().zip(other.federated.iter()).all(|(one, other)| one.says_the_same(other))
     }
 
     /// The roots, PEM.
@@ -103,6 +157,7 @@ impl fmt::Debug for TrustBundle {
             .field("trust_domain", &self.trust_domain)
             .field("generation", &self.generation)
             .field("roots", &self.fingerprints())
+            .field("federated", &self.federated)
             .finish_non_exhaustive()
     }
 }
@@ -136,6 +191,12 @@ pub enum InvalidBundle {
     /// More than a rotation can explain.
     #[error("the trust bundle has {0} roots, at most {MAX_ROOTS} are allowed")]
     TooMany(usize),
+    /// More than can be meant.
+    #[error("the trust bundle has {0} federated trust domains, at most {MAX_FEDERATED} are allowed")]
+    TooManyFederated(usize),
+    /// Two bundles for one trust domain, or one for our own: which one counts must not depend on the order.
+    #[error("trust domain `{0}` has two bundles")]
+    Twice(TrustDomain),
     /// Not a certificate that can be an anchor.
     #[error("root {index} of the trust bundle is not a usable certificate")]
     Root {

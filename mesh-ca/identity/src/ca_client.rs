@@ -1,6 +1,7 @@
 //! Calls of the CA: the door to `mesh.ca.v1`. It must not know when or why it is called.
 
 use std::error::Error as StdError;
+use std::future::Future;
 use std::time::Duration;
 
 use mesh_model::spiffe::TrustDomain;
@@ -8,7 +9,7 @@ use mesh_proto::ca::v1 as wire;
 use mesh_proto::ca::v1::certificate_authority_client::CertificateAuthorityClient;
 use rustls_pki_types::CertificateDer;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Response, Status};
 
 use crate::bundle::{InvalidBundle, TrustBundle};
 use crate::key::{KeyError, MemberKey};
@@ -39,8 +40,19 @@ pub(crate) async fn issue(
     ttl: Option<Duration>,
 ) -> Result<Issued, CallError> {
     let key = MemberKey::generate()?;
+    let (svid, bundle) = certify(channel, key.certificate_request()?, proof, ttl).await?;
+    Ok(Issued { key, svid, bundle })
+}
+
+/// Has a certificate request (DER) signed.
+pub(crate) async fn certify(
+    channel: Channel,
+    csr_der: Vec<u8>,
+    proof: Proof,
+    ttl: Option<Duration>,
+) -> Result<(Svid, TrustBundle), CallError> {
     let request = wire::IssueRequest {
-        csr_der: key.certificate_request()?,
+        csr_der,
         ttl_seconds: ttl.map_or(0, |ttl| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX)),
         credential: Some(match proof {
             Proof::JoinToken(token) => wire::issue_request::Credential::JoinToken(token),
@@ -48,14 +60,24 @@ pub(crate) async fn issue(
             Proof::Certificate => wire::issue_request::Credential::Renewal(wire::Renewal {}),
         }),
     };
-    let call = async { CertificateAuthorityClient::new(channel).issue(request).await };
-    let answer = match tokio::time::timeout(CALL_DEADLINE, call).await {
-        Ok(answered) => answered.map_err(|status| CallError::from_status(&status))?.into_inner(),
-        Err(_) => return Err(CallError::Unreachable("it did not answer in time".to_owned())),
-    };
+    let answer = answer(async { CertificateAuthorityClient::new(channel).issue(request).await }).await?;
     let chain = answer.chain_der.into_iter().map(CertificateDer::from).collect();
     let bundle = decode_bundle(answer.bundle.unwrap_or_default())?;
-    Ok(Issued { key, svid: Svid::from_chain(chain)?, bundle })
+    Ok((Svid::from_chain(chain)?, bundle))
+}
+
+/// Has a token signed for the identity of the channel: JWS in compact form, and when it ends (Unix seconds).
+pub(crate) async fn issue_jwt(channel: Channel, audience: Vec<String>) -> Result<(String, u64), CallError> {
+    let request = wire::IssueJwtRequest { audience, ttl_seconds: 0 };
+    let answer = answer(async { CertificateAuthorityClient::new(channel).issue_jwt(request).await }).await?;
+    Ok((answer.token, answer.expires))
+}
+
+async fn answer<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, CallError> {
+    match tokio::time::timeout(CALL_DEADLINE, call).await {
+        Ok(answered) => Ok(answered.map_err(|status| CallError::from_status(&status))?.into_inner()),
+        Err(_) => Err(CallError::Unreachable("it did not answer in time".to_owned())),
+    }
 }
 
 /// The bundles that the CA publishes, from the one in force on.
@@ -64,10 +86,7 @@ pub(crate) struct Bundles(tonic::Streaming<wire::TrustBundle>);
 pub(crate) async fn watch_bundle(channel: Channel) -> Result<Bundles, CallError> {
     let call =
         async { CertificateAuthorityClient::new(channel).watch_bundle(wire::WatchBundleRequest {}).await };
-    match tokio::time::timeout(CALL_DEADLINE, call).await {
-        Ok(answered) => Ok(Bundles(answered.map_err(|status| CallError::from_status(&status))?.into_inner())),
-        Err(_) => Err(CallError::Unreachable("it did not answer in time".to_owned())),
-    }
+    Ok(Bundles(answer(call).await?))
 }
 
 impl Bundles {
@@ -83,8 +102,29 @@ impl Bundles {
 
 fn decode_bundle(bundle: wire::TrustBundle) -> Result<TrustBundle, CallError> {
     let trust_domain = TrustDomain::new(&bundle.trust_domain).map_err(InvalidBundle::TrustDomain)?;
-    let roots = bundle.roots_der.into_iter().map(CertificateDer::from).collect();
-    Ok(TrustBundle::new(trust_domain, bundle.generation, roots)?)
+    let own = one_bundle(trust_domain, bundle.generation, bundle.roots_der, &bundle.jwt_keys)?;
+    // What is wrong with somebody else's bundle must not cost us our own: that trust domain alone is not known then.
+    let federated = bundle.federated.into_iter().filter_map(|foreign| {
+        let made = TrustDomain::new(&foreign.trust_domain)
+            .map_err(InvalidBundle::TrustDomain)
+            .and_then(|name| one_bundle(name, foreign.generation, foreign.roots_der, &foreign.jwt_keys));
+        made.inspect_err(|error| {
+            let name: String = foreign.trust_domain.chars().take(80).collect();
+            tracing::error!(trust_domain = name, %error, "a federated trust domain cannot be used");
+        })
+        .ok()
+    });
+    Ok(own.with_federated(federated.collect())?)
+}
+
+fn one_bundle(
+    trust_domain: TrustDomain,
+    generation: u64,
+    roots: Vec<Vec<u8>>,
+    jwt_keys: &str,
+) -> Result<TrustBundle, InvalidBundle> {
+    let roots = roots.into_iter().map(CertificateDer::from).collect();
+    Ok(TrustBundle::new(trust_domain, generation, roots)?.with_jwt_keys(jwt_keys))
 }
 
 /// Why the CA gave nothing.

@@ -138,7 +138,7 @@ impl Identity {
         if bundle.trust_domain() != now.trust_domain() {
             return BundleChange::OtherTrustDomain;
         }
-        if bundle.roots() == now.roots() && bundle.generation() == now.generation() {
+        if bundle.says_the_same(&now) {
             return BundleChange::Same;
         }
         self.shared.bundle.store(Arc::new(bundle));

@@ -5,8 +5,10 @@
 //! [`Identity::client_config`]), gRPC channels ([`channel`]) and accepted connections ([`incoming`]). The private
 //! key never leaves (INV-8). It must not know routes, configuration or who may call what.
 
+pub mod application;
 pub mod channel;
 pub mod incoming;
+pub mod jwt_svid;
 pub mod obtain;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -26,7 +28,7 @@ mod tls;
 mod verify;
 mod way;
 
-pub use bundle::{InvalidBundle, TrustBundle};
+pub use bundle::{InvalidBundle, MAX_FEDERATED, TrustBundle};
 pub use ca_client::reasons;
 pub use identity::{BundleChange, ExpectedServer, Identity, Renewals};
 pub use key::{KeyError, MemberKey};

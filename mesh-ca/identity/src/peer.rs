@@ -33,8 +33,23 @@ pub(crate) struct Leaf {
 pub(crate) fn read(leaf: &CertificateDer<'_>) -> Result<Leaf, PeerIdentityError> {
     let (_, cert) = X509Certificate::from_der(leaf).map_err(|_| PeerIdentityError::NotACertificate)?;
     let id = only_uri(&cert)?;
+    signs_nothing_but_handshakes(&cert)?;
     let not_after = u64::try_from(cert.validity().not_after.timestamp()).unwrap_or(0);
     Ok(Leaf { id, not_after })
+}
+
+/// X.509-SVID standard, sections 4.1, 4.3 and 5.2: a leaf is no authority, and its key usage is there, has `digitalSignature`, and has
+/// neither `keyCertSign` nor `cRLSign`.
+fn signs_nothing_but_handshakes(cert: &X509Certificate<'_>) -> Result<(), PeerIdentityError> {
+    let unreadable = |_| PeerIdentityError::NotACertificate;
+    let basic = cert.basic_constraints().map_err(unreadable)?;
+    let usage = cert.key_usage().map_err(unreadable)?;
+    let is_authority = basic.is_some_and(|basic| basic.value.ca);
+    let good = usage.is_some_and(|usage| {
+        let usage = usage.value;
+        usage.digital_signature() && !usage.key_cert_sign() && !usage.crl_sign()
+    });
+    if is_authority || !good { Err(PeerIdentityError::NotALeaf) } else { Ok(()) }
 }
 
 /// X.509-SVID standard, section 2: exactly one URI SAN, and that is the identity.
@@ -72,6 +87,11 @@ pub enum PeerIdentityError {
     /// More than one, so it is not an SVID.
     #[error("the peer's certificate has more than one URI SAN, an SVID has one")]
     ManyUris,
+    /// It could sign other certificates, or nothing at all.
+    #[error(
+        "the peer's certificate is no leaf of an SVID: it is an authority, or its key usage is not that of a signer of handshakes"
+    )]
+    NotALeaf,
     /// Not an id of the mesh.
     #[error("the peer's certificate names no identity of the mesh: {0}")]
     Invalid(#[from] InvalidSpiffeId),

@@ -148,7 +148,7 @@ async fn follow(
     }
 }
 
-async fn sleep_until(due: u64) {
+pub(crate) async fn sleep_until(due: u64) {
     loop {
         let left = due.saturating_sub(unix_now());
         if left == 0 {
@@ -160,13 +160,13 @@ async fn sleep_until(due: u64) {
 
 /// When to renew a certificate that was obtained at `now`: at half of what is left, a tenth of that earlier or later
 /// as `random` (0 to 1) says, so that members that started together do not renew together. Unix seconds.
-fn renew_at(now: u64, not_after: u64, random: f64) -> u64 {
+pub(crate) fn renew_at(now: u64, not_after: u64, random: f64) -> u64 {
     let left = Duration::from_secs(not_after.saturating_sub(now));
     now + left.mul_f64(0.45 + 0.1 * random.clamp(0.0, 1.0)).as_secs()
 }
 
 /// Least and most wait between attempts with `left` seconds to live: many attempts fit in what is left.
-fn waits(left: u64) -> (Duration, Duration) {
+pub(crate) fn waits(left: u64) -> (Duration, Duration) {
     let most = Duration::from_secs(left / 10).clamp(Duration::from_millis(500), Duration::from_mins(1));
     ((most / 10).max(Duration::from_millis(200)), most)
 }

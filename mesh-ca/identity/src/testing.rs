@@ -93,6 +93,25 @@ impl TestCa {
         uris: &[&str],
         end: SystemTime,
     ) -> rustls_pki_types::CertificateDer<'static> {
+        let params = Self::params(uris, end);
+        params.signed_by(key.pair(), &self.issuer).expect("a certificate").into()
+    }
+
+    /// A member's certificate that is not as it should be.
+    #[cfg(test)]
+    pub(crate) fn odd(
+        &self,
+        key: &MemberKey,
+        uri: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Svid {
+        let mut params = Self::params(&[uri], SystemTime::now() + HOUR);
+        change(&mut params);
+        let leaf = params.signed_by(key.pair(), &self.issuer).expect("a certificate").into();
+        Svid::from_chain(vec![leaf, self.issuer.der().clone()]).expect("a certificate with a name")
+    }
+
+    fn params(uris: &[&str], end: SystemTime) -> CertificateParams {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.subject_alt_names =
@@ -105,7 +124,7 @@ impl TestCa {
         let end = end.duration_since(UNIX_EPOCH).expect("an end after 1970");
         params.not_before = date_time_ymd(1970, 1, 1) + end.checked_sub(2 * HOUR).expect("an end after 1970");
         params.not_after = date_time_ymd(1970, 1, 1) + end;
-        params.signed_by(key.pair(), &self.issuer).expect("a certificate").into()
+        params
     }
 }
 

@@ -1,6 +1,8 @@
 //! Facts about identities, over real handshakes in memory.
 
+mod federation;
 mod handshakes;
+mod profile;
 mod sockets;
 
 use std::io;

@@ -27,6 +27,8 @@ pub enum ClientAuth {
     Required,
     /// It may come without; one that is shown must be valid.
     Optional,
+    /// The handshake fails without one, and members of federated trust domains are taken, too: what they may do is for policies.
+    Federated,
 }
 
 /// The provider with `X25519MLKEM768` first (feature `prefer-post-quantum`).

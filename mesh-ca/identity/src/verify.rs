@@ -62,16 +62,32 @@ fn path(
         .map(|_| ())
 }
 
-/// Path, SPIFFE id and trust domain of a peer.
+/// Whose members are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Admits {
+    /// Our own trust domain's.
+    Own,
+    /// Those of federated trust domains, too.
+    Federated,
+}
+
+/// Path, SPIFFE id and trust domain of a peer. The trust domain that it claims chooses the roots, so that a root vouches for no other
+/// (X.509-SVID standard, section 5.1).
 fn member(
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
     bundle: &TrustBundle,
-    usage: Usage,
+    (usage, admits): (Usage, Admits),
     now: UnixTime,
 ) -> Result<Leaf, Error> {
+    let peer = peer::read(leaf);
+    let foreign = match (&peer, admits) {
+        (Ok(peer), Admits::Federated) => bundle.of(peer.id.trust_domain()),
+        _ => None,
+    };
+    let bundle = foreign.unwrap_or(bundle);
     path(leaf, intermediates, bundle, usage, now).map_err(pki_error)?;
-    let peer = peer::read(leaf).map_err(identity_error)?;
+    let peer = peer.map_err(identity_error)?;
     if peer.id.trust_domain() != bundle.trust_domain() {
         let expected = bundle.trust_domain().clone();
         return Err(identity_error(PeerIdentityError::TrustDomain { id: peer.id, expected }));
@@ -114,7 +130,9 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let peer = member(end_entity, intermediates, &self.bundle.load(), Usage::Server, now)?;
+        // Who is expected says of which trust domain.
+        let wanted = (Usage::Server, Admits::Federated);
+        let peer = member(end_entity, intermediates, &self.bundle.load(), wanted, now)?;
         if !self.expected.contains(&peer.id) {
             let expected = self.expectation();
             return Err(identity_error(PeerIdentityError::Unexpected { id: peer.id, expected }));
@@ -162,7 +180,10 @@ impl ClientVerifier {
 
 impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
-        self.auth == ClientAuth::Required
+        match self.auth {
+            ClientAuth::Required | ClientAuth::Federated => true,
+            ClientAuth::Optional => false,
+        }
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -176,7 +197,12 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let peer = member(end_entity, intermediates, &self.bundle.load(), Usage::Client, now)?;
+        let admits = match self.auth {
+            ClientAuth::Federated => Admits::Federated,
+            ClientAuth::Required | ClientAuth::Optional => Admits::Own,
+        };
+        let wanted = (Usage::Client, admits);
+        let peer = member(end_entity, intermediates, &self.bundle.load(), wanted, now)?;
         self.limits.saw(peer.not_after);
         Ok(ClientCertVerified::assertion())
     }

@@ -11,6 +11,7 @@ use crate::config::{Config, State};
 use crate::serve::{Running, StartError, start};
 
 const SECRET: &str = "/api/v1/namespaces/amime-system/secrets/amime-ca-issuer";
+const JWTS: &str = "/api/v1/namespaces/amime-system/secrets/amime-ca-jwt";
 const ROOTS: &str = "/api/v1/namespaces/amime-system/configmaps/amime-ca-roots";
 const REVIEWS: &str = "POST /apis/authentication.k8s.io/v1/tokenreviews";
 const CART: &str = "system:serviceaccount:shop:cart";
@@ -218,4 +219,25 @@ async fn a_ca_that_may_not_read_its_secret_says_what_grants_it() {
     api.silence();
     let error = try_open(&Store::new(&cluster), &domain()).await.err().unwrap().to_string();
     assert!(error.contains("did not read Secret"), "{error}");
+}
+
+#[tokio::test]
+async fn replicas_share_the_keys_of_tokens_and_go_on_without_the_right_to_them() {
+    use crate::jwt::{JwtAuthority, JwtStore};
+    let (api, tasks) = (FakeApi::default(), Tasks::new());
+    let cluster = api.start(&tasks).await;
+    let [one, other] =
+        [(); 2].map(|()| JwtAuthority::new(JwtStore::Cluster(Box::new(JwtSecret::new(&cluster)))));
+    // At the same moment: one is first, and the other one takes its keys.
+    let (first, second) = tokio::join!(one.look(), other.look());
+    first.unwrap();
+    second.unwrap();
+    let published = |authority: &JwtAuthority| authority.watch().borrow().to_string();
+    assert_eq!(published(&one), published(&other));
+    assert!(api.object(JWTS).unwrap()["data"]["jwt-keys.json"].is_string());
+    // Certificates do not depend on it.
+    api.forbid(&format!("GET {JWTS}"));
+    let ca = replica(&cluster).await.unwrap();
+    api.token("good", Review::Of(CART, Some("cart-1")));
+    assert_eq!(ask(&ca, "good", &tasks).await.unwrap(), "spiffe://mesh.test/ns/shop/sa/cart");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_identity::incoming::PeerInfo;
-use mesh_identity::{TrustBundle, well_known};
+use mesh_identity::well_known;
 use mesh_lifecycle::Tasks;
 use mesh_model::spiffe::SpiffeId;
 use mesh_proto::ca::v1 as wire;
@@ -14,10 +14,12 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::published::Published;
 use super::unix_now;
 use crate::authority::{Authority, Signed};
 use crate::config::MIN_TTL;
 use crate::csr::Csr;
+use crate::jwt::JwtAuthority;
 use crate::kubernetes::Reviewer;
 use crate::metrics::{Kind, Metrics};
 use crate::oidc;
@@ -29,6 +31,8 @@ pub(super) struct Issue {
     pub(super) authority: Arc<Authority>,
     pub(super) tokens: Arc<JoinTokens>,
     pub(super) jwts: Jwts,
+    pub(super) tokens_of_members: Arc<JwtAuthority>,
+    pub(super) published: Published,
     pub(super) ttl: Duration,
     pub(super) metrics: Metrics,
     pub(super) tasks: Tasks,
@@ -69,7 +73,7 @@ impl CertificateAuthority for Issue {
                     id = %svid.spiffe_id, serial = svid.serial, not_after = svid.not_after, kind = kind.label(), from,
                     "certificate issued"
                 );
-                Ok(Response::new(encode(&signed, &self.authority.bundle())))
+                Ok(Response::new(encode(&signed, self.published.now())))
             }
             Err(refusal) => {
                 self.metrics.refused(refusal.label());
@@ -93,13 +97,13 @@ impl CertificateAuthority for Issue {
                 "the trust bundle is for members; come with a client certificate",
             ));
         }
-        let mut bundles = self.authority.watch_bundle();
+        let mut published = self.published.clone();
         let (out, stream) = mpsc::channel(1);
         let stop = self.tasks.token();
         // Ends with the stream, the connection or the CA; a slow member gets the last bundle, not each.
         self.tasks.spawn("bundle stream", async move {
             loop {
-                let bundle = encode_bundle(&bundles.borrow_and_update().clone());
+                let bundle = published.now_seen();
                 let sent = tokio::select! {
                     () = stop.cancelled() => return,
                     sent = out.send(Ok(bundle)) => sent,
@@ -110,11 +114,32 @@ impl CertificateAuthority for Issue {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = out.closed() => return,
-                    changed = bundles.changed() => if changed.is_err() { return },
+                    is_there = published.changed() => if !is_there { return },
                 }
             }
         });
         Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn issue_jwt(
+        &self,
+        request: Request<wire::IssueJwtRequest>,
+    ) -> Result<Response<wire::IssueJwtResponse>, Status> {
+        let peer = request.extensions().get::<PeerInfo>().cloned();
+        let request = request.into_inner();
+        let from = peer.as_ref().map(|peer| peer.addr.to_string());
+        match self.sign_jwt(&request, peer.as_ref()) {
+            Ok(answer) => {
+                self.metrics.jwt_issued();
+                tracing::info!(id = answer.spiffe_id, expires = answer.expires, from, "token issued");
+                Ok(Response::new(answer))
+            }
+            Err(refusal) => {
+                self.metrics.refused(refusal.label());
+                tracing::warn!(reason = %refusal, from, "token refused");
+                Err(refusal.into())
+            }
+        }
     }
 }
 
@@ -160,13 +185,7 @@ impl Issue {
                 Ok(Proven { id, claim: None })
             }
             Some(Credential::Renewal(wire::Renewal {})) => {
-                let peer = peer.ok_or(Refusal::NoCertificate)?;
-                let id = peer.spiffe_id.clone().ok_or(Refusal::NoCertificate)?;
-                // The handshake checked it, but the connection may be old.
-                if peer.not_after <= unix_now() {
-                    return Err(Refusal::CertificateExpired(id));
-                }
-                Ok(Proven { id, claim: None })
+                Ok(Proven { id: member(peer, Refusal::NoCertificate)?, claim: None })
             }
         }
     }
@@ -188,6 +207,17 @@ impl Issue {
         signed.map_err(|error| Refusal::Internal(error.to_string()))
     }
 
+    fn sign_jwt(
+        &self,
+        request: &wire::IssueJwtRequest,
+        peer: Option<&PeerInfo>,
+    ) -> Result<wire::IssueJwtResponse, Refusal> {
+        let id = member(peer, Refusal::NoMember)?;
+        let ttl = Duration::from_secs(request.ttl_seconds.into());
+        let signed = self.tokens_of_members.sign(&id, &request.audience, ttl, unix_now())?;
+        Ok(wire::IssueJwtResponse { token: signed.token, spiffe_id: id.to_string(), expires: signed.expires })
+    }
+
     fn kind(&self, credential: Option<&Credential>) -> Kind {
         match (credential, &self.jwts) {
             (Some(Credential::JoinToken(_)), _) => Kind::JoinToken,
@@ -199,21 +229,22 @@ impl Issue {
     }
 }
 
-fn encode(signed: &Signed, bundle: &TrustBundle) -> wire::IssueResponse {
+/// Who is at the other end; `without` is the refusal where nobody was proven.
+fn member(peer: Option<&PeerInfo>, without: Refusal) -> Result<SpiffeId, Refusal> {
+    let Some((peer, id)) = peer.and_then(|peer| Some((peer, peer.spiffe_id.clone()?))) else {
+        return Err(without);
+    };
+    // The handshake checked it, but the connection may be old.
+    if peer.not_after <= unix_now() { Err(Refusal::CertificateExpired(id)) } else { Ok(id) }
+}
+
+fn encode(signed: &Signed, bundle: wire::TrustBundle) -> wire::IssueResponse {
     let svid = &signed.svid;
     wire::IssueResponse {
         chain_der: svid.chain.iter().map(|cert| cert.to_vec()).collect(),
-        bundle: Some(encode_bundle(bundle)),
+        bundle: Some(bundle),
         spiffe_id: svid.spiffe_id.to_string(),
         not_before: svid.not_before,
         not_after: svid.not_after,
-    }
-}
-
-fn encode_bundle(bundle: &TrustBundle) -> wire::TrustBundle {
-    wire::TrustBundle {
-        trust_domain: bundle.trust_domain().to_string(),
-        roots_der: bundle.roots().iter().map(|root| root.to_vec()).collect(),
-        generation: bundle.generation(),
     }
 }

@@ -1,6 +1,7 @@
 //! Facts about a whole CA: real sockets, real members.
 
 mod answers;
+mod jwts;
 mod members;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

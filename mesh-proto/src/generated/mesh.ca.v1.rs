@@ -27,7 +27,7 @@ pub mod issue_request {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Renewal {}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct IssueResponse {
     /// Leaf first, then intermediates, each DER; the root is in the bundle.
     #[prost(bytes = "vec", repeated, tag = "1")]
@@ -45,7 +45,7 @@ pub struct IssueResponse {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchBundleRequest {}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TrustBundle {
     #[prost(string, tag = "1")]
     pub trust_domain: ::prost::alloc::string::String,
@@ -55,6 +55,47 @@ pub struct TrustBundle {
     /// Grows with every change.
     #[prost(uint64, tag = "3")]
     pub generation: u64,
+    /// The trust domains whose members are known here, too.
+    #[prost(message, repeated, tag = "4")]
+    pub federated: ::prost::alloc::vec::Vec<FederatedBundle>,
+    /// The keys of our JWT-SVIDs, a JWKS (RFC 7517); empty: none is signed.
+    #[prost(string, tag = "5")]
+    pub jwt_keys: ::prost::alloc::string::String,
+}
+/// Whom to trust for the identities of another trust domain, and for no others.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FederatedBundle {
+    #[prost(string, tag = "1")]
+    pub trust_domain: ::prost::alloc::string::String,
+    /// Roots, DER.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub roots_der: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// The keys of its JWT-SVIDs, a JWKS; empty: it has none.
+    #[prost(string, tag = "3")]
+    pub jwt_keys: ::prost::alloc::string::String,
+    /// Grows with every change of the bundle, as its owner counts (`spiffe_sequence`).
+    #[prost(uint64, tag = "4")]
+    pub generation: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IssueJwtRequest {
+    /// For whom the token is; at least one.
+    #[prost(string, repeated, tag = "1")]
+    pub audience: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Wanted lifetime in seconds; 0 takes the CA's default (5 minutes). The CA may give less, never more.
+    #[prost(uint32, tag = "2")]
+    pub ttl_seconds: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IssueJwtResponse {
+    /// JWS in compact form.
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub spiffe_id: ::prost::alloc::string::String,
+    /// Unix seconds.
+    #[prost(uint64, tag = "3")]
+    pub expires: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateJoinTokenRequest {
@@ -205,6 +246,31 @@ pub mod certificate_authority_client {
                 );
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Signs a JWT-SVID for the identity of the client certificate of this connection.
+        pub async fn issue_jwt(
+            &mut self,
+            request: impl tonic::IntoRequest<super::IssueJwtRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::IssueJwtResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.ca.v1.CertificateAuthority/IssueJwt",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mesh.ca.v1.CertificateAuthority", "IssueJwt"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -237,6 +303,14 @@ pub mod certificate_authority_server {
             request: tonic::Request<super::WatchBundleRequest>,
         ) -> std::result::Result<
             tonic::Response<Self::WatchBundleStream>,
+            tonic::Status,
+        >;
+        /// Signs a JWT-SVID for the identity of the client certificate of this connection.
+        async fn issue_jwt(
+            &self,
+            request: tonic::Request<super::IssueJwtRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::IssueJwtResponse>,
             tonic::Status,
         >;
     }
@@ -405,6 +479,52 @@ pub mod certificate_authority_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mesh.ca.v1.CertificateAuthority/IssueJwt" => {
+                    #[allow(non_camel_case_types)]
+                    struct IssueJwtSvc<T: CertificateAuthority>(pub Arc<T>);
+                    impl<
+                        T: CertificateAuthority,
+                    > tonic::server::UnaryService<super::IssueJwtRequest>
+                    for IssueJwtSvc<T> {
+                        type Response = super::IssueJwtResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::IssueJwtRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CertificateAuthority>::issue_jwt(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = IssueJwtSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

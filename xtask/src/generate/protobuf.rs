@@ -4,11 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-const PROTOS: [&str; 4] = [
+const PROTOS: [&str; 5] = [
     "mesh/ca/v1/ca.proto",
     "mesh/config/v1/config.proto",
     "mesh/report/v1/report.proto",
     "mesh/inspect/v1/inspect.proto",
+    "spiffe/workload/workload.proto",
 ];
 
 /// Writes one file a protobuf package into `out`.

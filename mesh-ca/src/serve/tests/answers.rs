@@ -10,17 +10,25 @@ use mesh_proto::ca::v1::issue_request::Credential;
 use tonic::{Code, Request};
 
 use super::super::issue::{Issue, Jwts};
+use super::super::published::Published;
 use super::super::{admin::Admin, unix_now};
 use super::*;
 use crate::authority::Authority;
+use crate::jwt::{JwtAuthority, JwtStore};
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::tokens::JoinTokens;
 
-fn service() -> Issue {
+pub(super) fn service() -> Issue {
     let domain = TrustDomain::new("mesh.test").unwrap();
+    let authority = Arc::new(Authority::open(domain, None, unix_now()).unwrap());
+    let tokens_of_members = Arc::new(JwtAuthority::new(JwtStore::in_memory()));
+    let federated = tokio::sync::watch::channel(Arc::default()).1;
+    let published = Published { roots: authority.watch_bundle(), jwks: tokens_of_members.watch(), federated };
     Issue {
-        authority: Arc::new(Authority::open(domain, None, unix_now()).unwrap()),
+        authority,
+        tokens_of_members,
+        published,
         tokens: Arc::new(JoinTokens::in_memory(10)),
         jwts: Jwts::None,
         ttl: Duration::from_mins(1),

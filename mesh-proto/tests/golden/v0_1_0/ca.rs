@@ -1,14 +1,28 @@
 //! Values of `mesh.ca.v1`.
 
 use mesh_proto::ca::v1::{
-    CreateJoinTokenRequest, CreateJoinTokenResponse, IssueRequest, IssueResponse, Renewal, TrustBundle,
-    WatchBundleRequest, issue_request::Credential,
+    CreateJoinTokenRequest, CreateJoinTokenResponse, FederatedBundle, IssueJwtRequest, IssueJwtResponse,
+    IssueRequest, IssueResponse, Renewal, TrustBundle, WatchBundleRequest, issue_request::Credential,
 };
 
 use super::{Case, case, text};
 
 fn bundle() -> TrustBundle {
-    TrustBundle { trust_domain: text("shop.example"), roots_der: vec![vec![1, 2], vec![3]], generation: 4 }
+    TrustBundle {
+        trust_domain: text("shop.example"),
+        roots_der: vec![vec![1, 2], vec![3]],
+        generation: 4,
+        ..TrustBundle::default()
+    }
+}
+
+fn federated() -> FederatedBundle {
+    FederatedBundle {
+        trust_domain: text("bank.example"),
+        roots_der: vec![vec![5], vec![6, 7]],
+        jwt_keys: text("{\"keys\":[]}"),
+        generation: 8,
+    }
 }
 
 pub(super) fn cases() -> Vec<Case> {
@@ -34,6 +48,23 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         case("mesh.ca.v1.WatchBundleRequest", WatchBundleRequest {}),
         case("mesh.ca.v1.TrustBundle", bundle()),
+        case(
+            "mesh.ca.v1.TrustBundle-federated",
+            TrustBundle { federated: vec![federated()], jwt_keys: text("{}"), ..bundle() },
+        ),
+        case("mesh.ca.v1.FederatedBundle", federated()),
+        case(
+            "mesh.ca.v1.IssueJwtRequest",
+            IssueJwtRequest { audience: vec![text("orders"), text("bank")], ttl_seconds: 60 },
+        ),
+        case(
+            "mesh.ca.v1.IssueJwtResponse",
+            IssueJwtResponse {
+                token: text("a.b.c"),
+                spiffe_id: text("spiffe://shop.example/ns/shop/sa/cart"),
+                expires: 1_700_000_300,
+            },
+        ),
         case(
             "mesh.ca.v1.CreateJoinTokenRequest",
             CreateJoinTokenRequest {
