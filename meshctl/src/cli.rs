@@ -147,7 +147,7 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Install(args) => install::run(*args).await,
         Command::Upgrade(args) => upgrade::run(*args).await,
         Command::Uninstall(args) => uninstall::run(args).await,
-        Command::Check(args) => Box::pin(cluster_check::run(*args)).await,
+        Command::Check(args) => Box::pin(cluster_check::run(*args, tasks)).await,
         Command::Analyze(args) => analyze::run(*args).await,
         Command::Diff(args) => diff::run(args).await,
         Command::Up => up::run(mesh, tasks).await,

@@ -11,11 +11,12 @@ mod facts;
 mod identity;
 mod injection;
 mod members;
+mod plugin;
 mod report;
 mod state;
 
 pub use report::{Line, Report};
-pub use state::{Access, DryRun, Proxy, State};
+pub use state::{Access, DryRun, Plugin, Proxies, Proxy, State};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,14 +1,23 @@
 //! `meshctl check`: what is wrong with the mesh in a cluster. It collects; `mesh-operate` judges. Neither the internet nor
 //! Prometheus is asked.
 
+use std::time::Duration;
+
 use anyhow::bail;
-use mesh_operate::check::{self, Selection};
+use mesh_lifecycle::tasks::Tasks;
+use mesh_operate::check::{self, Proxies, Proxy, Selection, State};
 
 use super::Outcome;
-use crate::cluster::{Api, ClusterArgs};
+use crate::client::inspect::Inspect;
+use crate::cluster::{Api, ClusterArgs, Inside};
 use crate::output::{self, Paint, Tone};
 
 mod collect;
+
+/// The controller has so long to say which proxies it knows.
+const CONTROLLER: Duration = Duration::from_secs(5);
+/// The check that needs its answer.
+const CONNECTED: &str = "AMC064";
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -57,7 +66,7 @@ enum Form {
     Junit,
 }
 
-pub(crate) async fn run(args: Args) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(args: Args, tasks: &Tasks) -> anyhow::Result<Outcome> {
     if args.list {
         for check in check::all() {
             output::line(&format!("{}  {}: {}", check.id, check.group, check.title));
@@ -74,7 +83,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Outcome> {
     let selection =
         Selection { before: args.pre, members: args.proxy, only: args.only.clone(), skip: args.skip.clone() };
     let api = Api::connect(&args.cluster).await?;
-    let state = Box::pin(collect::state(&api, &args.cluster.mesh_namespace, args.pre)).await?;
+    let state = Box::pin(collect::state(&api, &args.cluster.mesh_namespace, args.pre));
+    let named = args.only.iter().any(|id| id.eq_ignore_ascii_case(CONNECTED));
+    let proxies = async {
+        if !args.proxy && !named {
+            return Proxies::NotAsked;
+        }
+        match Inside::connect(&args.cluster).await {
+            Ok(inside) => proxies(&inside, tasks).await,
+            Err(error) => Proxies::Unanswered(error.to_string()),
+        }
+    };
+    let (state, proxies) = tokio::join!(state, Box::pin(proxies));
+    let state = State { proxies, ..state? };
     let report = check::run(&state, &selection);
     let paint = Paint::stdout();
     let mark = |mark: &'static str| paint.tone(tone(mark), mark);
@@ -89,11 +110,35 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Outcome> {
     Ok(if wrong { Outcome::Finding } else { Outcome::Fine })
 }
 
-/// What a check without options finds, as JSON.
-pub(crate) async fn report(api: &Api, namespace: &str) -> anyhow::Result<serde_json::Value> {
-    let state = Box::pin(collect::state(api, namespace, false)).await?;
+/// What a check of the mesh and its members finds, as JSON.
+pub(crate) async fn report(
+    api: &Api,
+    inside: &Inside,
+    namespace: &str,
+    tasks: &Tasks,
+) -> anyhow::Result<serde_json::Value> {
+    let state = Box::pin(collect::state(api, namespace, false));
+    let (state, proxies) = tokio::join!(state, Box::pin(proxies(inside, tasks)));
+    let state = State { proxies, ..state? };
     let selection = Selection { before: false, members: true, only: Vec::new(), skip: Vec::new() };
     Ok(check::run(&state, &selection).json())
+}
+
+/// Which proxies the controller's replicas are connected to. That they do not say is no error here: other checks name it.
+async fn proxies(inside: &Inside, tasks: &Tasks) -> Proxies {
+    let ask = async { Inspect::inside(inside, tasks).await?.sync().await };
+    match tokio::time::timeout(CONTROLLER, ask).await {
+        Err(_) => Proxies::Unanswered(format!("no answer within {} s", CONTROLLER.as_secs())),
+        Ok(Err(error)) => Proxies::Unanswered(format!("{:#}", anyhow::Error::from(error))),
+        Ok(Ok(answer)) => {
+            let connected = answer.proxies.into_iter().filter(|proxy| proxy.connected);
+            let shown = connected.map(|proxy| Proxy {
+                workload: format!("{}/{}", proxy.namespace, proxy.workload),
+                version: proxy.proxy_version,
+            });
+            Proxies::Connected(shown.collect())
+        }
+    }
 }
 
 fn tone(mark: &str) -> Tone {

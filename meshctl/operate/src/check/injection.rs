@@ -76,6 +76,17 @@ pub(super) const CHECKS: &[Check] = &[
                  memoryRequest and memoryLimit.",
         judge: room,
     },
+    Check {
+        id: "AMC056",
+        group: "Injection",
+        stage: Stage::Installed,
+        title: "the CNI plugin is ready where it captures",
+        meaning: "Pods with `capture: cni` get their rules from a plugin that DaemonSet amime-cni/mesh-cni puts on each node. \
+                  Where it is missing or not ready, such Pods do not start: their mesh-validate fails.",
+        remedy: "kubectl describe pods and kubectl logs in namespace amime-cni say why. If there is no DaemonSet: meshctl install \
+                 --set cni.enabled=true, or cni.external=true where somebody else installs the plugin.",
+        judge: super::plugin::ready,
+    },
 ];
 
 fn webhooks(state: &State) -> impl Iterator<Item = (&str, &Value)> {

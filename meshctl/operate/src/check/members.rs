@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::facts::{INJECT, annotation, full_name, label, list, name, namespace, some, text, version};
-use super::state::State;
+use super::state::{Proxies, State};
 use super::{Check, Stage, Verdict};
 
 /// Proxies so many minor versions behind are served.
@@ -39,9 +39,9 @@ pub(super) const CHECKS: &[Check] = &[
         stage: Stage::Members,
         title: "traffic is captured",
         meaning: "Init container mesh-init failed in these Pods: it could not write the rules that bring traffic to the \
-                  sidecar.",
+                  sidecar. Or mesh-validate did: the CNI plugin has not written them.",
         remedy: "kubectl logs POD -c mesh-init says why: a kernel without nftables (AMC004), or missing capabilities \
-                 (AMC054).",
+                 (AMC054). Of mesh-validate: look whether the plugin is ready on the node (AMC056), and delete the Pod.",
         judge: uncaptured,
     },
     Check {
@@ -122,14 +122,19 @@ fn failed(state: &State) -> Verdict {
 }
 
 fn uncaptured(state: &State) -> Verdict {
-    let failed = state.members.iter().filter(|pod| !is_over(pod)).filter(|pod| {
-        let Some(status) = status(pod, "mesh-init") else { return false };
+    let failed = |pod: &Value, container: &str| {
+        let Some(status) = status(pod, container) else { return false };
         ["/state/terminated/exitCode", "/lastState/terminated/exitCode"]
             .into_iter()
             .find_map(|path| status.pointer(path)?.as_i64())
             .is_some_and(|code| code != 0)
+    };
+    let pods = || state.members.iter().filter(|pod| !is_over(pod));
+    let found = ["mesh-init", "mesh-validate"].into_iter().flat_map(|container| {
+        let subjects = pods().filter(|pod| failed(pod, container)).map(full_name);
+        some(subjects.collect(), &format!("{container} failed"))
     });
-    Verdict::errors(some(failed.map(full_name).collect(), "mesh-init failed"))
+    Verdict::errors(found.collect())
 }
 
 fn skew(state: &State) -> Verdict {
@@ -144,7 +149,13 @@ fn skew(state: &State) -> Verdict {
 }
 
 fn disconnected(state: &State) -> Verdict {
-    let Some(proxies) = &state.proxies else { return Verdict::skipped("the controller could not be asked") };
+    let proxies = match &state.proxies {
+        Proxies::NotAsked => return Verdict::skipped("the controller was not asked"),
+        Proxies::Unanswered(why) => {
+            return Verdict::Skipped(format!("the controller could not be asked: {why}"));
+        }
+        Proxies::Connected(proxies) => proxies,
+    };
     let known: BTreeSet<&str> = proxies.iter().map(|proxy| proxy.workload.as_str()).collect();
     let running = state.members.iter().filter(|pod| {
         let started = status(pod, "mesh-proxy").and_then(|status| status.get("started")?.as_bool());

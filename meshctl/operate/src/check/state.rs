@@ -33,6 +33,29 @@ pub struct Proxy {
     pub version: String,
 }
 
+/// What the controller said of the proxies that are connected to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Proxies {
+    /// It was not asked.
+    #[default]
+    NotAsked,
+    /// It could not be asked, and why.
+    Unanswered(String),
+    /// These are connected.
+    Connected(Vec<Proxy>),
+}
+
+/// What is there of the CNI plugin.
+#[derive(Debug, Clone, Default)]
+pub struct Plugin {
+    /// Its DaemonSet, where the mesh brings it.
+    pub set: Option<Value>,
+    /// Its Pods.
+    pub pods: Vec<Value>,
+    /// Whether somebody else brings it (value `cni.external`); None where the values are not known.
+    pub external: Option<bool>,
+}
+
 /// A cluster at one moment. What is None could not be asked, or was not.
 #[derive(Debug, Clone, Default)]
 pub struct State {
@@ -93,5 +116,7 @@ pub struct State {
     /// Metadata of the Pods of namespaces that opted in.
     pub opted_in: Vec<Value>,
     /// Proxies that the controller knows.
-    pub proxies: Option<Vec<Proxy>>,
+    pub proxies: Proxies,
+    /// The CNI plugin.
+    pub plugin: Plugin,
 }

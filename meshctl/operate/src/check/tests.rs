@@ -131,7 +131,8 @@ fn healthy() -> State {
         injection: Some(json!({"data": {"values.yaml": values}})),
         members: vec![pod("shop", "web-1", json!({"amime.io/injected": "true"}))],
         opted_in: vec![pod("shop", "web-1", json!({"amime.io/injected": "true"}))],
-        proxies: Some(vec![Proxy { workload: text("shop/web-1"), version: text("0.1.0") }]),
+        proxies: Proxies::Connected(vec![Proxy { workload: text("shop/web-1"), version: text("0.1.0") }]),
+        plugin: Plugin { external: Some(false), ..Plugin::default() },
         ..State::default()
     }
 }
@@ -276,6 +277,19 @@ const BROKEN: &[Breakage] = &[
         "metadata": {"namespace": "shop", "name": "r"},
         "spec": {"limits": [{"type": "Container", "max": {"memory": "128Mi"}}]}})]
     }),
+    ("capture by a plugin that nobody installs", "AMC056", |s| {
+        s.injection = Some(json!({"data": {"values.yaml": "capture: cni\nmemoryLimit: 256Mi\n"}}));
+    }),
+    ("Pods that ask for a plugin that nobody installs", "AMC056", |s| capture_by_plugin(s)),
+    ("a node without the plugin", "AMC056", |s| {
+        install_plugin(s, "True");
+        s.nodes.push(json!({"metadata": {"name": "n2"}, "status": {
+            "conditions": [{"type": "Ready", "status": "True"}], "nodeInfo": {"kernelVersion": "6.18.1"}}}));
+    }),
+    ("a plugin that is not ready, with Pods", "AMC056", |s| {
+        install_plugin(s, "False");
+        capture_by_plugin(s);
+    }),
     ("a Pod without sidecar", "AMC060", |s| s.opted_in.push(pod("shop", "old-1", json!({})))),
     ("a failed sidecar", "AMC061", |s| {
         s.members[0]["status"]["initContainerStatuses"][1]["state"] =
@@ -284,16 +298,33 @@ const BROKEN: &[Breakage] = &[
     ("capture failed", "AMC062", |s| {
         s.members[0]["status"]["initContainerStatuses"][0]["state"]["terminated"]["exitCode"] = json!(1);
     }),
+    ("the plugin has not captured", "AMC062", |s| {
+        s.members[0]["status"]["initContainerStatuses"][0] = json!({"name": "mesh-validate",
+            "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 1}}});
+    }),
     ("an old sidecar", "AMC063", |s| {
         s.members[0]["metadata"]["annotations"]["amime.io/proxy-version"] = json!("1.0.0")
     }),
-    ("a sidecar that is not connected", "AMC064", |s| s.proxies = Some(Vec::new())),
+    ("a sidecar that is not connected", "AMC064", |s| s.proxies = Proxies::Connected(Vec::new())),
     ("a Pod on its node's network", "AMC065", |s| {
         let mut agent = pod("other", "agent-1", json!({"amime.io/inject": "enabled"}));
         agent["spec"]["hostNetwork"] = json!(true);
         s.opted_in.push(agent);
     }),
 ];
+
+/// A DaemonSet with one Pod on the first node.
+fn install_plugin(state: &mut State, ready: &str) {
+    let conditions = json!([{"type": "Ready", "status": ready}]);
+    state.plugin.set = Some(json!({"metadata": {"namespace": "amime-cni", "name": "mesh-cni"}}));
+    state.plugin.pods = vec![json!({"metadata": {"namespace": "amime-cni", "name": "mesh-cni-1"},
+        "spec": {"nodeName": "n1"}, "status": {"conditions": conditions}})];
+}
+
+fn capture_by_plugin(state: &mut State) {
+    state.members[0]["metadata"]["annotations"]["amime.io/cni"] = json!("--proxy-uid 1337");
+    state.members[0]["spec"]["nodeName"] = json!("n1");
+}
 
 fn break_webhooks(state: &mut State, pem: &str) {
     for (name, names) in [("amime-injector", ["a"]), ("amime-validator", ["b"])] {
@@ -314,6 +345,20 @@ fn every_breakage_is_named_by_its_check_and_by_no_other() {
     let covered: BTreeSet<&str> = BROKEN.iter().map(|(_, id, _)| *id).collect();
     let uncovered: Vec<&str> = all().map(|check| check.id).filter(|id| !covered.contains(id)).collect();
     assert_eq!(uncovered, [""; 0], "checks that nothing breaks");
+}
+
+#[test]
+fn a_plugin_that_is_ready_is_well_and_one_of_somebody_else_is_not_judged() {
+    let verdict = |change: fn(&mut State)| {
+        let mut state = healthy();
+        capture_by_plugin(&mut state);
+        change(&mut state);
+        let only = Selection { only: vec!["AMC056".to_owned()], ..everything() };
+        run(&state, &only).lines.remove(0).verdict
+    };
+    assert_eq!(verdict(|s| install_plugin(s, "True")), Verdict::Passed);
+    assert!(matches!(verdict(|s| s.plugin.external = Some(true)), Verdict::Skipped(_)));
+    assert!(matches!(verdict(|s| s.plugin.external = None), Verdict::Skipped(_)));
 }
 
 #[test]
@@ -346,7 +391,7 @@ fn before_an_installation_nothing_of_it_is_asked() {
 fn reports_for_people_and_machines() {
     let mut state = healthy();
     state.server = (1, 27);
-    state.proxies = None;
+    state.proxies = Proxies::Unanswered("no Pod of mesh-controller is ready".to_owned());
     let selection = Selection {
         only: vec!["AMC001".to_owned(), "AMC002".to_owned(), "AMC064".to_owned()],
         ..everything()

@@ -182,7 +182,8 @@ impl Collector {
     /// What `check`, `sync`, `certs`, `stat` and `version` say.
     pub(super) async fn judgements(&mut self, server: (u32, u32), tasks: &Tasks) -> anyhow::Result<()> {
         output::note("check, sync, certs, stat and version");
-        let report = Box::pin(cluster_check::report(&self.api, &self.mesh_namespace)).await;
+        let (api, inside) = (&self.api, &self.inside);
+        let report = Box::pin(cluster_check::report(api, inside, &self.mesh_namespace, tasks)).await;
         self.answer("check.json", report)?;
         let mut versions = json!({
             "client": env!("CARGO_PKG_VERSION"),

@@ -6,7 +6,7 @@ use std::future::Future;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
-use mesh_operate::check::{Access, DryRun, State};
+use mesh_operate::check::{Access, DryRun, Plugin, State};
 use mesh_operate::install::{self, INVENTORY, Inventory, Options};
 use mesh_operate::object::{Kind, ObjectRef};
 use serde_json::{Value, json};
@@ -113,6 +113,7 @@ struct Installation {
     injection: Option<Value>,
     quotas: Vec<Value>,
     limit_ranges: Vec<Value>,
+    plugin: Plugin,
 }
 
 impl Installation {
@@ -133,6 +134,7 @@ impl Installation {
         state.injection = self.injection;
         state.quotas = self.quotas;
         state.limit_ranges = self.limit_ranges;
+        state.plugin = self.plugin;
     }
 }
 
@@ -165,11 +167,20 @@ async fn installation(api: &Api, namespace: &str) -> Result<Installation, ApiErr
             optional(api.get_boxed(named("ConfigMap", INVENTORY))),
         )
     };
-    let (lists, single, webhooks, own_crds, dry_run) =
-        try_join!(Box::pin(lists), Box::pin(single), webhooks(api), own_crds(api), dry_run(api))?;
+    let (lists, single, webhooks, own_crds, dry_run, mut plugin) = try_join!(
+        Box::pin(lists),
+        Box::pin(single),
+        webhooks(api),
+        own_crds(api),
+        dry_run(api),
+        plugin(api)
+    )?;
     let (control_pods, warnings, slices, mesh_configs, roots, quotas, limit_ranges) = lists;
     let (injection, secret, lease, inventory) = single;
     let inventory = inventory.as_ref().and_then(|object| Inventory::read(object).ok());
+    plugin.external = inventory.as_ref().map(|inventory| {
+        inventory.given.pointer("/cni/external").and_then(Value::as_bool).unwrap_or_default()
+    });
     let (missing, roles) = match &inventory {
         Some(inventory) => try_join!(missing(api, inventory), roles(api, namespace, inventory))?,
         None => (Vec::new(), Vec::new()),
@@ -192,7 +203,16 @@ async fn installation(api: &Api, namespace: &str) -> Result<Installation, ApiErr
         injection,
         quotas,
         limit_ranges,
+        plugin,
     })
+}
+
+/// The CNI plugin's DaemonSet and its Pods, in their own namespace.
+async fn plugin(api: &Api) -> Result<Plugin, ApiError> {
+    let set = ObjectRef::namespaced("apps/v1", "DaemonSet", "amime-cni", "mesh-cni");
+    let pods = "/api/v1/namespaces/amime-cni/pods";
+    let (set, pods) = try_join!(optional(api.get_boxed(set)), optional(api.list(pods, "")))?;
+    Ok(Plugin { set, pods, external: None })
 }
 
 /// The certificate of a Secret, never its key.
