@@ -116,7 +116,9 @@ fn routes(admin: Admin) -> AdminState {
     let endpoints = discovery.clone();
     let draining = ready.clone();
     AdminState::new(ready, registry)
-        .route(Method::GET, "/config", move |_| json(&dump::config(&discovery.snapshot())))
+        .route(Method::GET, "/config", move |_| {
+            json(&dump::config(&discovery.snapshot(), discovery.saved_age()))
+        })
         .route(Method::GET, "/endpoints", move |_| json(&dump::endpoints(&endpoints.snapshot(), &standings)))
         .route(Method::GET, "/dns", move |_| json(&dump::dns(&dns.picture())))
         .route(Method::GET, "/certs", move |_| json(&dump::certificate(&identity)))

@@ -261,8 +261,12 @@ impl Root {
                 );
                 self.telemetry.hub.spawn_reports(reports, &self.tasks);
                 tracing::info!(controller = %control.controller, "waiting for configuration");
-                let client =
-                    ClientConfig { identity: identity.clone(), controller: control.controller, node };
+                let client = ClientConfig {
+                    identity: identity.clone(),
+                    controller: control.controller,
+                    node,
+                    keep: self.config.keep.clone(),
+                };
                 xds::spawn(client, gate, &self.tasks)
             }
         }

@@ -20,7 +20,7 @@ use mesh_reach::HostPort;
 use self::init::OwnCallsTo;
 use crate::app::{self, Running, Source, StartError};
 use crate::config::{
-    self, Capture, Config, Control, Dns, InboundListener, Network, Original, OutboundListener,
+    self, Capture, Config, Control, Dns, InboundListener, Keep, Network, Original, OutboundListener,
 };
 use crate::net;
 use crate::probes::{InvalidProbes, Probes};
@@ -119,6 +119,13 @@ pub struct Sidecar {
     /// PEM file of the public certificates by which hosts outside the mesh are known [default: the system's]
     #[arg(long, value_name = "FILE")]
     outside_roots: Option<PathBuf>,
+    /// Folder for this proxy alone, where the last accepted configuration is kept: a restart serves from it while the controller is
+    /// away. Keys are never in it
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Older than this, what is kept is not served from
+    #[arg(long, value_name = "HOURS", default_value_t = 24, requires = "state_dir", value_parser = clap::value_parser!(u16).range(1..=720))]
+    state_hours: u16,
     /// Worker threads
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
@@ -244,6 +251,9 @@ impl Sidecar {
             network_of: self.network_of,
             outside_roots: self.outside_roots.map_or(defaults.outside_roots, |file| vec![file]),
             dns,
+            keep: self
+                .state_dir
+                .map(|dir| Keep { dir, expires: Duration::from_hours(self.state_hours.into()) }),
             workers: usize::from(self.workers),
             drain: Duration::from_secs(self.drain_seconds),
             ..defaults

@@ -53,6 +53,8 @@ pub struct Config {
     pub outside_roots: Vec<PathBuf>,
     /// Names, for the application and for this proxy's own dialling.
     pub dns: Dns,
+    /// Where the last accepted configuration is kept for a restart without a controller; None: nowhere.
+    pub keep: Option<Keep>,
     /// Worker threads, at least 1.
     pub workers: usize,
     /// How long connections may take to end after SIGTERM.
@@ -83,6 +85,7 @@ impl Config {
             network_of: None,
             outside_roots: PUBLIC_ROOTS.iter().map(PathBuf::from).collect(),
             dns: Dns::default(),
+            keep: None,
             workers: 1,
             drain: Duration::from_secs(10),
             timeouts: Timeouts::default(),
@@ -119,6 +122,15 @@ pub fn join_token() -> Option<String> {
 pub fn probes() -> (Option<String>, Option<IpAddr>) {
     let text = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
     (text("MESH_PROBES"), text("POD_IP").and_then(|address| address.parse().ok()))
+}
+
+/// Where the last accepted configuration is kept, and for how long it counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keep {
+    /// The folder, for this proxy alone.
+    pub dir: PathBuf,
+    /// A state older than this is not served from. 24 h: longer than a controller is away, shorter than addresses of endpoints last.
+    pub expires: Duration,
 }
 
 /// A mesh port and the application behind it.

@@ -7,10 +7,12 @@
 
 mod addresses;
 mod force;
+mod saved;
 mod snapshot;
 mod standings;
 mod store;
 
+pub use saved::{MAX_BYTES, Unsaved, Unusable};
 pub use snapshot::{Destination, KnownAddress, KnownHost, Lookup, LookupAddress, LookupHost, Snapshot};
 pub use standings::{Noted, Page, Standings};
 pub use store::{Applied, Store};

@@ -7,6 +7,8 @@
 mod client;
 mod discovery;
 mod fixed;
+mod keep;
+mod keeper;
 mod session;
 mod status;
 mod usage;

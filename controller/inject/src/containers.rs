@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction,
-    KeyToPath, ObjectFieldSelector, Probe, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
-    SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
+    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
+    EnvVarSource, HTTPGetAction, KeyToPath, ObjectFieldSelector, Probe, ProjectedVolumeSource,
+    ResourceRequirements, SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume,
+    VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Amount;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -19,6 +20,10 @@ use crate::{INIT_CONTAINER, PROXY_CONTAINER, PROXY_UID, VALIDATE_CONTAINER};
 pub(crate) const TOKEN_VOLUME: &str = "amime-token";
 /// The volume with the roots of the mesh.
 pub(crate) const ROOTS_VOLUME: &str = "amime-roots";
+/// The volume where the sidecar keeps its configuration for a restart.
+pub(crate) const STATE_VOLUME: &str = "amime-state";
+/// The largest state twice, as it is replaced whole, and room to spare.
+const STATE_SIZE: &str = "32Mi";
 /// Whom the token is for.
 const AUDIENCE: &str = "mesh-ca";
 /// The kubelet renews the token long before.
@@ -29,6 +34,7 @@ const ROOTS_CONFIG_MAP: &str = "amime-ca-roots";
 const VALIDATE_UID: i64 = 65532;
 const TOKEN_FOLDER: &str = "/var/run/secrets/amime";
 const ROOTS_FOLDER: &str = "/var/run/amime/roots";
+const STATE_FOLDER: &str = "/var/run/amime/state";
 
 /// Whether an init container is one of ours.
 pub(crate) fn is_ours(container: &Container) -> bool {
@@ -66,7 +72,11 @@ pub(crate) fn proxy(sidecar: &Sidecar, settings: &Settings, table: &Table) -> Co
         // Nothing after it starts before it serves. Ten minutes: an authority that is away is waited for, not restarted against.
         startup_probe: Some(ready(1, 600)),
         readiness_probe: Some(ready(5, 3)),
-        volume_mounts: Some(vec![mount(TOKEN_VOLUME, TOKEN_FOLDER), mount(ROOTS_VOLUME, ROOTS_FOLDER)]),
+        volume_mounts: Some(vec![
+            mount(TOKEN_VOLUME, TOKEN_FOLDER),
+            mount(ROOTS_VOLUME, ROOTS_FOLDER),
+            VolumeMount { read_only: None, ..mount(STATE_VOLUME, STATE_FOLDER) },
+        ]),
         ..Container::default()
     }
 }
@@ -91,6 +101,7 @@ fn proxy_args(sidecar: &Sidecar, settings: &Settings) -> Vec<String> {
         flag("workers", &sidecar.workers);
     }
     flag("drain-seconds", &sidecar.drain_seconds);
+    flag("state-dir", &STATE_FOLDER);
     args
 }
 
@@ -195,6 +206,15 @@ pub(crate) fn volumes() -> Vec<Volume> {
                 items: Some(vec![roots]),
                 default_mode: Some(0o644),
                 optional: Some(false),
+            }),
+            ..Volume::default()
+        },
+        // In memory: nothing of it is left on the node, and no node keeps a Pod for its sake, as autoscalers do for folders on disk.
+        Volume {
+            name: STATE_VOLUME.to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource {
+                medium: Some("Memory".to_owned()),
+                size_limit: Some(Amount(STATE_SIZE.to_owned())),
             }),
             ..Volume::default()
         },

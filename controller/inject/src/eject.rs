@@ -45,7 +45,7 @@ pub fn eject(pod: &Value) -> Result<Injected, Reason> {
     elements(&mut editor, "initContainers", |index| {
         spec.init_containers.iter().flatten().nth(index).is_some_and(containers::is_ours)
     });
-    let names = [containers::TOKEN_VOLUME, containers::ROOTS_VOLUME];
+    let names = [containers::TOKEN_VOLUME, containers::ROOTS_VOLUME, containers::STATE_VOLUME];
     elements(&mut editor, "volumes", |index| {
         spec.volumes.iter().flatten().nth(index).is_some_and(|volume| names.contains(&volume.name.as_str()))
     });

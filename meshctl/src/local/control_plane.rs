@@ -247,6 +247,7 @@ fn arguments<const N: usize>(command: &[&str], options: [(&str, OsString); N]) -
 fn clear_leftovers(paths: &MeshPaths) {
     std::fs::remove_file(paths.state()).ok();
     std::fs::remove_file(paths.ca_socket()).ok();
+    std::fs::remove_dir_all(paths.sidecars()).ok();
     for folder in [paths.logs(), paths.members(), paths.tokens()] {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             std::fs::remove_file(entry.path()).ok();

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::network;
@@ -101,8 +102,10 @@ impl Member {
             socket: mesh.ca.admin_socket.clone(),
             file: paths.tokens().join(&name),
         };
-        let launch =
-            Launch { args: self.arguments(mesh, &token), log: paths.logs().join(format!("{name}.log")) };
+        let launch = Launch {
+            args: self.arguments(mesh, &token, paths.sidecars().join(&name)),
+            log: paths.logs().join(format!("{name}.log")),
+        };
         let grace = self.drain + Duration::from_secs(2);
         ChildSpec {
             name,
@@ -114,7 +117,7 @@ impl Member {
         }
     }
 
-    fn arguments(&self, mesh: &MeshState, token: &TokenFor) -> Vec<OsString> {
+    fn arguments(&self, mesh: &MeshState, token: &TokenFor, kept: PathBuf) -> Vec<OsString> {
         let mut args: Vec<OsString> = vec!["__proxy".into(), "sidecar".into()];
         let mut option = |name: &str, value: OsString| args.extend([name.into(), value]);
         option("--namespace", (&self.namespace).into());
@@ -146,6 +149,7 @@ impl Member {
         }
         option("--admin", self.at(ADMIN_PORT).to_string().into());
         option("--metrics", self.metrics().to_string().into());
+        option("--state-dir", kept.into());
         option("--drain-seconds", self.drain.as_secs().to_string().into());
         args
     }

@@ -109,6 +109,11 @@ impl MeshPaths {
         self.dir.join("members")
     }
 
+    /// One folder a sidecar, with what it knew last.
+    pub(crate) fn sidecars(&self) -> PathBuf {
+        self.dir.join("sidecars")
+    }
+
     /// One-time join tokens on their way to a process.
     pub(crate) fn tokens(&self) -> PathBuf {
         self.dir.join("tokens")

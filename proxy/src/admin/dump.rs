@@ -2,6 +2,7 @@
 //! shown is written down here. It must not know where a dump goes, and shows no key.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mesh_identity::Identity;
 use mesh_model::address::{Address, Meaning};
@@ -22,7 +23,7 @@ use crate::dns::Picture;
 use crate::state::{Destination, Snapshot, Standings};
 
 /// Everything in force, except endpoints.
-pub(super) fn config(snapshot: &Snapshot) -> Value {
+pub(super) fn config(snapshot: &Snapshot, saved_age: Option<Duration>) -> Value {
     let mut destinations: Vec<_> = snapshot.destinations().collect();
     destinations.sort_by_key(|(name, _)| (*name).clone());
     let mut unknown: Vec<_> = snapshot.unknown().map(ToString::to_string).collect();
@@ -35,6 +36,8 @@ pub(super) fn config(snapshot: &Snapshot) -> Value {
     strangers.sort();
     json!({
         "revision": snapshot.revision(),
+        // The controller is away, and has been since this proxy began.
+        "savedStateAgeSeconds": saved_age.map(|age| age.as_secs()),
         "mesh": snapshot.settings().map(|settings| mesh(settings)),
         "destinations": destinations.into_iter().map(|(_, d)| destination(snapshot, d)).collect::<Vec<_>>(),
         "unknown": unknown,
@@ -167,8 +170,7 @@ fn route(route: &Route) -> Value {
 }
 
 fn rule(rule: &Rule) -> Value {
-    let ms =
-        |limit: Option<std::time::Duration>| limit.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+    let ms = |limit: Option<Duration>| limit.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
     json!({
         "name": rule.name,
         "matches": rule.matches.iter().map(one_match).collect::<Vec<_>>(),

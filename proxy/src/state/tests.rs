@@ -1,8 +1,9 @@
 //! The store as tables of updates and what is in force after them.
 
-mod addresses;
+pub(crate) mod addresses;
 mod order;
 mod policies;
+mod saved;
 mod streams;
 
 use std::sync::Arc;

@@ -14,9 +14,11 @@ use mesh_reach::HostPort;
 use tokio::sync::{mpsc, watch};
 
 use super::discovery::{Discovery, Wish};
+use super::keeper::{Keeper, at};
 use super::session::Ended;
 use super::status::{Connection, Status};
 use super::usage::Usage;
+use crate::config::Keep;
 use crate::state::{Applied, Snapshot, Store};
 
 /// Whom to ask, and as whom.
@@ -28,6 +30,8 @@ pub struct ClientConfig {
     pub controller: HostPort,
     /// Which proxy this is.
     pub node: ProxyId,
+    /// Where the last accepted state is kept for a restart, if it is.
+    pub keep: Option<Keep>,
 }
 
 impl fmt::Debug for ClientConfig {
@@ -56,6 +60,12 @@ pub(super) struct Tuning {
     pub(super) unused: Duration,
     /// Longest wait between two attempts to reach the controller.
     pub(super) max_backoff: Duration,
+    /// The controller has so long before the saved state is served from.
+    pub(super) patience: Duration,
+    /// Changes of so long are saved together.
+    pub(super) settle: Duration,
+    /// Between two times of saving.
+    pub(super) spacing: Duration,
 }
 
 impl Default for Tuning {
@@ -68,6 +78,9 @@ impl Default for Tuning {
             sweep: Duration::from_mins(1),
             unused: Duration::from_mins(15),
             max_backoff: Duration::from_secs(5),
+            patience: Duration::from_secs(2),
+            settle: Duration::from_secs(1),
+            spacing: Duration::from_secs(5),
         }
     }
 }
@@ -85,9 +98,11 @@ pub(super) fn spawn_tuned(config: ClientConfig, gate: Gate, tasks: &Tasks, tunin
     let (sender, requests) = mpsc::channel(tuning.queue);
     let status = Arc::<Status>::default();
     let discovery = Discovery::new(receiver, sender, Arc::clone(&status));
+    let keeper = config.keep.as_ref().map(|keep| Keeper::new(keep, Arc::clone(&status), tasks));
     let client = Client {
         config,
         tuning,
+        keeper,
         store,
         usage: Usage::default(),
         sought_usage: Usage::default(),
@@ -105,7 +120,7 @@ pub(super) fn spawn_tuned(config: ClientConfig, gate: Gate, tasks: &Tasks, tunin
 
 /// What was last said about the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reach {
+pub(super) enum Reach {
     /// Nothing.
     NotYet,
     /// There is a stream.
@@ -117,6 +132,7 @@ enum Reach {
 pub(super) struct Client {
     pub(super) config: ClientConfig,
     pub(super) tuning: Tuning,
+    pub(super) keeper: Option<Keeper>,
     pub(super) store: Store,
     usage: Usage<ServiceName>,
     sought_usage: Usage<Sought>,
@@ -127,7 +143,7 @@ pub(super) struct Client {
     pub(super) requests: mpsc::Receiver<Wish>,
     pub(super) status: Arc<Status>,
     gate: Option<Gate>,
-    reach: Reach,
+    pub(super) reach: Reach,
 }
 
 impl Client {
@@ -136,6 +152,7 @@ impl Client {
         let server = ExpectedServer::Exactly(well_known::controller(&trust_domain));
         let channel = channel::connect(&self.config.identity, self.config.controller.clone(), server);
         let mut backoff = Backoff::new(MIN_BACKOFF, self.tuning.max_backoff);
+        self.restore().await;
         loop {
             let ended = tokio::select! {
                 () = token.cancelled() => return,
@@ -155,10 +172,12 @@ impl Client {
     pub(super) async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
-            // Both arms may be dropped: `recv` loses nothing, and `work` is kept.
+            let save = at(self.next_save());
+            // All arms may be dropped: `recv` loses nothing, `work` is kept, and the time is looked at anew.
             tokio::select! {
                 biased;
                 done = &mut work => return done,
+                () = save => self.save_if_due(),
                 Some(wish) = self.requests.recv() => self.wish(&wish),
             }
         }
@@ -207,7 +226,16 @@ impl Client {
         let snapshot = Arc::clone(self.store.seek(sought));
         self.sought_usage.used(sought, Instant::now());
         self.status.sought(self.store.sought_count());
-        self.snapshots.send_replace(snapshot);
+        self.show(snapshot);
+    }
+
+    /// All that is wanted counts as used just now, after a restart.
+    pub(super) fn used_again(&mut self) {
+        let now = Instant::now();
+        self.store.destinations().for_each(|service| self.usage.used(service, now));
+        self.store.sought().for_each(|sought| self.sought_usage.used(sought, now));
+        self.status.destinations(self.store.wanted());
+        self.status.sought(self.store.sought_count());
     }
 
     fn forget_sought(&mut self, sought: &Sought) {
@@ -215,7 +243,7 @@ impl Client {
         self.sought_usage.forget(sought);
         self.unseek.push(sought.clone());
         self.status.sought(self.store.sought_count());
-        self.snapshots.send_replace(snapshot);
+        self.show(snapshot);
     }
 
     fn forget(&mut self, service: &ServiceName) {
@@ -223,7 +251,21 @@ impl Client {
         self.usage.forget(service);
         self.unsubscribe.push(service.clone());
         self.status.destinations(self.store.wanted());
-        self.snapshots.send_replace(snapshot);
+        self.show(snapshot);
+    }
+
+    /// Gives a picture to the workers, unless it is of a saved state that does not count yet.
+    pub(super) fn show(&self, snapshot: Arc<Snapshot>) {
+        if self.keeper.as_ref().is_none_or(|keeper| !keeper.is_held_back()) {
+            self.snapshots.send_replace(snapshot);
+        }
+    }
+
+    /// There is a configuration.
+    pub(super) fn open(&mut self) {
+        if let Some(gate) = self.gate.take() {
+            gate.open();
+        }
     }
 
     /// Gives up what the workload no longer uses.
@@ -238,6 +280,7 @@ impl Client {
             tracing::debug!(%sought, "unused, no longer asked about");
             self.forget_sought(&sought);
         }
+        self.renew();
     }
 
     /// Applies an update and shows the result to the workers.
@@ -252,10 +295,9 @@ impl Client {
         self.status.rejected(applied.rejects.len());
         // What the workload serves is wanted without being asked for.
         self.status.destinations(self.store.wanted());
-        self.snapshots.send_replace(Arc::clone(&applied.snapshot));
-        if let Some(gate) = self.gate.take() {
-            gate.open();
-        }
+        self.accepted();
+        self.show(Arc::clone(&applied.snapshot));
+        self.open();
         applied
     }
 

@@ -150,6 +150,11 @@ impl Discovery {
         self.status.refusals()
     }
 
+    /// How old the saved state is that is served from because the controller is away; None: the controller has spoken.
+    pub fn saved_age(&self) -> Option<Duration> {
+        self.status.saved_age()
+    }
+
     /// Registers the families about the configuration itself.
     pub fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(Collected(Arc::clone(&self.status))));

@@ -17,6 +17,7 @@ use tonic::Streaming;
 use tonic::transport::Channel;
 
 use super::client::Client;
+use super::keeper::at;
 
 /// Messages to the controller that wait to be written.
 const OUTBOUND_QUEUE: usize = 16;
@@ -96,6 +97,7 @@ impl Client {
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.subscribe(&mut outbound).await?;
+            let save = at(self.next_save());
             // Every arm may be dropped: `message` and `recv` lose nothing, and the timers go on.
             tokio::select! {
                 message = inbound.message() => {
@@ -112,6 +114,7 @@ impl Client {
                     }
                 }
                 _ = sweep.tick() => self.sweep(),
+                () = save => self.save_if_due(),
                 () = &mut dead => return Err(Ended::Silence(silence)),
             }
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
@@ -21,6 +21,10 @@ pub(super) struct Status {
     destinations_refused: AtomicU64,
     sought: AtomicU64,
     sought_refused: AtomicU64,
+    /// As of when the saved state holds that is served from, Unix milliseconds; 0: none is.
+    saved_as_of_ms: AtomicU64,
+    saved_ignored: AtomicU64,
+    saved_failed: AtomicU64,
 }
 
 impl Default for Status {
@@ -34,6 +38,9 @@ impl Default for Status {
             destinations_refused: AtomicU64::new(0),
             sought: AtomicU64::new(0),
             sought_refused: AtomicU64::new(0),
+            saved_as_of_ms: AtomicU64::new(0),
+            saved_ignored: AtomicU64::new(0),
+            saved_failed: AtomicU64::new(0),
         }
     }
 }
@@ -70,6 +77,33 @@ impl Status {
 
     pub(super) fn sought_refused(&self) {
         self.sought_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// From now on the saved state of then is served from; None: what the controller says.
+    pub(super) fn saved(&self, as_of_ms: Option<u64>) {
+        self.saved_as_of_ms.store(as_of_ms.unwrap_or_default(), Ordering::Relaxed);
+        if let Some(as_of_ms) = as_of_ms {
+            self.fresh_ms.store(as_of_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// How old the saved state is that is served from.
+    pub(super) fn saved_age(&self) -> Option<Duration> {
+        let as_of_ms = self.saved_as_of_ms.load(Ordering::Relaxed);
+        (as_of_ms != 0).then(|| Duration::from_millis(now_ms().saturating_sub(as_of_ms)))
+    }
+
+    pub(super) fn saved_ignored(&self) {
+        self.saved_ignored.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn saved_failed(&self) {
+        self.saved_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// As of when this proxy is known to have all there is, Unix milliseconds.
+    pub(super) fn fresh_as_of_ms(&self) -> u64 {
+        self.fresh_ms.load(Ordering::Relaxed)
     }
 
     pub(super) fn refusals(&self) -> u64 {
@@ -114,6 +148,9 @@ impl Collector for Collected {
         gauge("mesh_config_destinations", help, status.destinations.load(Ordering::Relaxed) as f64)?;
         let help = "Addresses and hosts that this proxy asks about";
         gauge("mesh_config_sought", help, status.sought.load(Ordering::Relaxed) as f64)?;
+        let help = "Age of the saved state that this proxy serves from, since its controller is away; 0 when it is not";
+        let age = status.saved_age().unwrap_or_default().as_secs_f64();
+        gauge("mesh_config_saved_state_age_seconds", help, age)?;
         let mut counter = |name: &str, help: &str, value: &AtomicU64| {
             encoder
                 .encode_descriptor(name, help, None, MetricType::Counter)?
@@ -125,6 +162,10 @@ impl Collector for Collected {
         let help = "Requests for a destination beyond the bound on destinations";
         counter("mesh_config_destinations_refused", help, &status.destinations_refused)?;
         let help = "Questions about an address or a host beyond the bound on them";
-        counter("mesh_config_sought_refused", help, &status.sought_refused)
+        counter("mesh_config_sought_refused", help, &status.sought_refused)?;
+        let help = "Saved states that were not used: damaged, too old, or of another version";
+        counter("mesh_config_saved_state_ignored", help, &status.saved_ignored)?;
+        let help = "Times that the configuration could not be saved for a restart";
+        counter("mesh_config_saved_state_failures", help, &status.saved_failed)
     }
 }

@@ -3,6 +3,7 @@
 mod addresses;
 pub(crate) mod controller;
 mod hosts;
+mod saved;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use prometheus_client::registry::Registry;
 use self::controller::{Controller, DEADLINE};
 use super::client::{Tuning, spawn_tuned};
 use super::*;
+use crate::config::Keep;
 use crate::state::tests::{bad, endpoints, mesh, name, on_service, own, policy, route, service, update};
 use crate::state::{Lookup, Snapshot};
 
@@ -28,7 +30,7 @@ const MOMENT: Duration = Duration::from_millis(50);
 struct Proxy {
     discovery: Discovery,
     ready: Ready,
-    _tasks: Tasks,
+    tasks: Tasks,
 }
 
 fn proxy(ca: &TestCa, controller: SocketAddr) -> Proxy {
@@ -36,12 +38,17 @@ fn proxy(ca: &TestCa, controller: SocketAddr) -> Proxy {
 }
 
 fn tuned(ca: &TestCa, controller: SocketAddr, tuning: Tuning) -> Proxy {
+    keeping(ca, controller, tuning, None)
+}
+
+fn keeping(ca: &TestCa, controller: SocketAddr, tuning: Tuning, keep: Option<Keep>) -> Proxy {
     let node =
         ProxyId { namespace: "shop".to_owned(), workload: "front".to_owned(), instance: "1".to_owned() };
-    let config = ClientConfig { identity: ca.identity("shop", "front"), controller: controller.into(), node };
+    let config =
+        ClientConfig { identity: ca.identity("shop", "front"), controller: controller.into(), node, keep };
     let (tasks, ready) = (Tasks::new(), Ready::new());
     let discovery = spawn_tuned(config, ready.gate("configuration"), &tasks, tuning);
-    Proxy { discovery, ready, _tasks: tasks }
+    Proxy { discovery, ready, tasks }
 }
 
 impl Proxy {

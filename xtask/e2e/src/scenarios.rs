@@ -92,7 +92,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "control-plane-restarts",
-        about: "controller and authority restart under load, and no request is lost",
+        about: "controller and authority restart under load, and no request is lost; a sidecar restarts without a controller, and goes on",
         always: false,
         run: rollout::restarts,
     },

@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Print what a `load` beside this process has counted so far.
     Report(ReportArgs),
+    /// Tell the sidecar beside this process to end, as its admin port lets everybody in the pod.
+    EndSidecar(EndSidecarArgs),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +60,12 @@ pub(crate) struct LoadArgs {
 pub(crate) struct ReportArgs {
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9900")]
     pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EndSidecarArgs {
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:15000")]
+    pub(crate) admin: SocketAddr,
 }
 
 #[derive(Debug, Args)]

@@ -40,6 +40,7 @@ fn run(cli: &Cli) -> Result<()> {
                 let by = Box::pin(load::get(args, &tasks)).await?;
                 writeln!(std::io::stdout(), "{by}").context("print who answered")
             }
+            Command::EndSidecar(args) => exec::end_sidecar(args.admin).await,
             Command::Report(args) => {
                 let report = exec::get(args.listen).await?;
                 writeln!(std::io::stdout(), "{report}").context("print the report")

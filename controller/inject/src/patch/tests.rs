@@ -318,7 +318,7 @@ fn annotations_are_in_force() {
         words(&init["args"]),
         "init --proxy-uid 1337 --exclude-inbound-port 22,9000-9010 --exclude-outbound-cidr 169.254.169.254"
     );
-    assert!(words(&proxy["args"]).ends_with("--workers 2 --drain-seconds 3"));
+    assert!(words(&proxy["args"]).contains(" --workers 2 --drain-seconds 3 "));
     assert_eq!(proxy["image"], "hub/p:9");
     assert_eq!(proxy["resources"]["limits"]["cpu"], "2");
     assert_eq!(after["metadata"]["annotations"]["amime.io/proxy-version"], "9");

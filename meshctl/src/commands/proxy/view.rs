@@ -11,6 +11,14 @@ use crate::output::{Paint, Tone};
 /// `GET /config`: everything in force but endpoints.
 pub(super) fn config(name: &str, dump: &Value, paint: Paint) -> String {
     let mut out = format!("{name}: revision {}\n", text(dump, "revision"));
+    if let Some(age) = dump.get("savedStateAgeSeconds").and_then(Value::as_u64) {
+        let line = format!(
+            "serving from the saved state of {} ago: the controller has not answered since the sidecar began",
+            span(age)
+        );
+        out.push_str(&paint.tone(Tone::Warning, &line));
+        out.push('\n');
+    }
     if let Some(mesh) = dump.get("mesh").filter(|mesh| mesh.is_object()) {
         // Writing to a string cannot fail.
         writeln!(

@@ -103,7 +103,7 @@ pub(super) fn on_demand(world: &mut World) -> Result<()> {
 }
 
 /// The sum of a metric over the pods that a selector selects, through the API server.
-fn sum<'a>(
+pub(super) fn sum<'a>(
     world: &'a World,
     namespace: &'a str,
     port: u16,
