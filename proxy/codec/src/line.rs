@@ -88,7 +88,7 @@ impl Lines<'_> {
         while to > from && matches!(self.buf.get(to - 1), Some(b' ' | b'\t')) {
             to -= 1;
         }
-        Ok(Line::Field(Field { name: Span::new(start, colon), value: Span::new(from, to) }))
+        Ok(Line::Field(Field { name: Span::new(start, colon), value: Span::new(from, to), is_secret: false }))
     }
 
     /// All fields up to the empty line, at most `most` (beyond it the reason is `too_many`); those of which `take` says that they are forwarded are kept.

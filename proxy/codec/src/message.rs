@@ -82,6 +82,8 @@ pub struct Field {
     pub name: Span,
     /// Visible bytes, spaces, tabs and obs-text (RFC 9110 section 5.5).
     pub value: Span,
+    /// Its sender asks that no compression table on its way keeps it (RFC 7541 section 6.2.3). HTTP/1 has no way to say so.
+    pub is_secret: bool,
 }
 
 /// The sender's version. Others are refused.

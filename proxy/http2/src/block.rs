@@ -5,6 +5,8 @@
 
 use mesh_http1::{Field, Span, fields};
 
+use crate::hpack::Indexing;
+
 /// What a block may have; more of it is [`Problem::TooLarge`].
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -79,7 +81,7 @@ impl Block {
 
     /// Takes a field in.
     #[inline]
-    pub(crate) fn take(&mut self, name: &[u8], value: &[u8], bounds: Bounds) {
+    pub(crate) fn take(&mut self, name: &[u8], value: &[u8], indexing: Indexing, bounds: Bounds) {
         self.size += name.len() + value.len() + 32;
         self.count += 1;
         if self.size > bounds.bytes || self.count > bounds.fields {
@@ -88,7 +90,7 @@ impl Block {
         }
         let sound = match name.first() {
             Some(b':') => self.pseudo(name, value),
-            _ => self.field(name, value),
+            _ => self.field(name, value, indexing == Indexing::Never),
         };
         if !sound {
             self.problem = Some(Problem::Malformed);
@@ -124,7 +126,7 @@ impl Block {
     }
 
     /// Whether the field may be there. Values are judged by whoever judges those of HTTP/1.
-    fn field(&mut self, name: &[u8], value: &[u8]) -> bool {
+    fn field(&mut self, name: &[u8], value: &[u8], is_secret: bool) -> bool {
         if !fields::is_name(name) || name.iter().any(u8::is_ascii_uppercase) {
             return false;
         }
@@ -142,7 +144,7 @@ impl Block {
         }
         let name = self.write(name);
         let value = self.write(value);
-        self.fields.push(Field { name, value });
+        self.fields.push(Field { name, value, is_secret });
         true
     }
 
@@ -155,7 +157,7 @@ impl Block {
     pub fn request<'a>(fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>, bounds: Bounds) -> Self {
         let mut block = Self::default();
         for (name, value) in fields {
-            block.take(name, value, bounds);
+            block.take(name, value, Indexing::Free, bounds);
         }
         block.finish(Part::Request);
         block
@@ -221,7 +223,7 @@ mod tests {
     fn judged(part: Part, fields: &[(&str, &str)]) -> Block {
         let mut block = Block::default();
         for (name, value) in fields {
-            block.take(name.as_bytes(), value.as_bytes(), BOUNDS);
+            block.take(name.as_bytes(), value.as_bytes(), Indexing::Free, BOUNDS);
         }
         block.finish(part);
         block

@@ -82,6 +82,19 @@ impl Headers {
         self.lines.iter().map(|line| (line.name.of(&self.bytes), line.value.of(&self.bytes)))
     }
 
+    /// Writes all fields in order into a block of HTTP/2, each as its sender asked for, except those that `is_left_out` names.
+    #[inline]
+    pub(super) fn put(&self, fields: &mut mesh_http2::Fields<'_>, is_left_out: impl Fn(&[u8]) -> bool) {
+        for line in &self.lines {
+            let (name, value) = (line.name.of(&self.bytes), line.value.of(&self.bytes));
+            match line.is_secret {
+                _ if is_left_out(name) => {}
+                true => fields.put_secret(name, value),
+                false => fields.put(name, value),
+            }
+        }
+    }
+
     /// Whether there is such a field.
     pub fn contains(&self, name: &str) -> bool {
         self.get(name).is_some()
@@ -138,7 +151,7 @@ impl Headers {
     fn push(&mut self, name: &str, value: &[u8]) {
         let name = self.write(name.as_bytes());
         let value = self.write(value);
-        self.lines.push(Field { name, value });
+        self.lines.push(Field { name, value, is_secret: false });
     }
 
     fn write(&mut self, bytes: &[u8]) -> Span {

@@ -40,7 +40,7 @@ pub struct Stream {
 /// What rustls asks for at once.
 const SMALL_READ: usize = 4096;
 /// What is read for it instead, where much comes.
-const READ_AHEAD: usize = 64 * 1024;
+const READ_AHEAD: usize = 256 * 1024;
 
 /// A peer that does not answer is given up after about two minutes: one that vanished is found, one that is silent is left alone.
 /// No `TCP_USER_TIMEOUT`: it would also end connections to peers that are there and do not read for a while.

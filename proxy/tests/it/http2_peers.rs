@@ -156,6 +156,36 @@ async fn a_stream_that_the_client_resets_cancels_its_request_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_field_that_no_table_may_keep_is_passed_on_so() {
+    let mut mesh = Mesh::new();
+    let (kept, mut keeps) = mpsc::channel(1);
+    let app = peer(&mesh.tasks, move |mut stream| {
+        let kept = kept.clone();
+        async move {
+            // Empty settings; the rest is read as bytes.
+            stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+            let never_indexed = b"\x10\x06x-mine\x05value";
+            let mut came = vec![];
+            while !came.windows(never_indexed.len()).any(|part| part == never_indexed) {
+                if stream.read_buf(&mut came).await.unwrap_or_default() == 0 {
+                    return;
+                }
+            }
+            let _ = kept.send(()).await;
+        }
+    })
+    .await;
+    let (sidecar, _server) = mesh.pair(app, Some(Protocol::Http2));
+    let mut sender = client(&mesh.tasks, sidecar.outbound()).await;
+    let mut request = post("/");
+    let mut value = http::HeaderValue::from_static("value");
+    value.set_sensitive(true);
+    request.headers_mut().insert("x-mine", value);
+    let (_answer, _) = sender.send_request(request, true).unwrap();
+    soon(keeps.recv()).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_http1_refuses_is_refused_in_http2_too() {
     let mut mesh = Mesh::new();
     let app = echo(&mesh.tasks).await;

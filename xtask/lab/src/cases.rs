@@ -22,17 +22,24 @@ pub(crate) struct Case {
     /// After that its lab is ended.
     pub(crate) limit: Duration,
     pub(crate) run: fn(&Tools) -> Result<()>,
+    /// Takes so long that it runs only when its name is given.
+    pub(crate) when_named: bool,
 }
 
 const USUAL: Duration = Duration::from_secs(90);
 const LONG: Duration = Duration::from_mins(4);
+const LONGEST: Duration = Duration::from_mins(20);
 
 const fn case(name: &'static str, about: &'static str, run: fn(&Tools) -> Result<()>) -> Case {
-    Case { name, about, limit: USUAL, run }
+    Case { name, about, limit: USUAL, run, when_named: false }
 }
 
 const fn long(name: &'static str, about: &'static str, run: fn(&Tools) -> Result<()>) -> Case {
-    Case { name, about, limit: LONG, run }
+    Case { name, about, limit: LONG, run, when_named: false }
+}
+
+const fn when_named(name: &'static str, about: &'static str, run: fn(&Tools) -> Result<()>) -> Case {
+    Case { name, about, limit: LONGEST, run, when_named: true }
 }
 
 pub(crate) const CASES: &[Case] = &[
@@ -51,9 +58,10 @@ pub(crate) const CASES: &[Case] = &[
     case("ssh", "OpenSSH, whose server speaks first", shell::ssh),
     // Streams.
     long("stream-1g", "1 GB both ways through two sidecars, SHA-256 compared", streams::one_gigabyte),
-    long("stream-narrow", "a stream through 200 Mbit/s, in slices of odd sizes", streams::narrow),
-    long("stream-lossy", "a stream with 5 % of the packets lost", streams::lossy),
-    long("stream-small-packets", "a stream with an MTU of 600", streams::small_packets),
+    long("stream-narrow", "1 GB through 2 Gbit/s, in slices of odd sizes", streams::narrow),
+    long("stream-lossy", "50 MB with 5 % of the packets lost", streams::lossy),
+    when_named("stream-lossy-1g", "1 GB with 5 % of the packets lost", streams::lossy_gigabyte),
+    long("stream-small-packets", "1 GB with an MTU of 600", streams::small_packets),
     // Families.
     case("ipv4-only", "a network without IPv6", http::ipv4_only),
     case("ipv6-only", "a network without IPv4", http::ipv6_only),

@@ -27,8 +27,10 @@ impl Shape {
         }
         if let Some(megabits) = self.megabits {
             let rate = format!("{megabits}mbit");
+            // The kernel fills the bucket a few hundred times a second: it holds what one filling lets through.
+            let burst = format!("{}kb", (megabits / 2).max(128));
             let words = ["tc", "qdisc", "replace", "dev", name, "root", "tbf", "rate", &rate];
-            run(namespace, words.into_iter().chain(["burst", "128kb", "latency", "100ms"]))?;
+            run(namespace, words.into_iter().chain(["burst", &burst, "latency", "100ms"]))?;
         }
         if let Some(percent) = self.loss_percent {
             namespace.inside(|| link::segments(index, 1))?;

@@ -219,7 +219,9 @@ impl Connection {
         };
         let mut block = Block::over((self.config.vectors)());
         self.decoder
-            .decode(bytes, &mut |name: &[u8], value: &[u8]| block.take(name, value, bounds))
+            .decode(bytes, &mut |name: &[u8], value: &[u8], indexing| {
+                block.take(name, value, indexing, bounds)
+            })
             .map_err(|_| Reason::COMPRESSION_ERROR)?;
         block.finish(part);
         if flags & DEPENDS_ON_ITSELF != 0 {

@@ -26,6 +26,11 @@ impl Fields<'_> {
         self.encoder.field(name, value, self.out);
     }
 
+    /// One field that must enter no table on its way, as it came (RFC 7541 section 6.2.3).
+    pub fn put_secret(&mut self, name: &[u8], value: &[u8]) {
+        self.encoder.secret(name, value, self.out);
+    }
+
     /// One field whose value is a number.
     pub fn put_number(&mut self, name: &[u8], value: u64) {
         let (mut digits, mut at, mut rest) = ([0; 20], 20, value);

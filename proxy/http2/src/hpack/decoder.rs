@@ -39,18 +39,11 @@ impl Decoder {
         self.owed = self.table.limit() > self.advertised;
     }
 
-    /// Reads one whole header block; every field in order goes to the sink, whose slices live only during the call. An error is a
+    /// Reads one whole header block; every field in order goes to the sink, whose slices live only during the call, with whether it may
+    /// enter tables on its way ([`super::Encoder::secret`] writes one that may not). An error is a
     /// connection error `COMPRESSION_ERROR`. The sink cannot fail: the caller remembers what it does not like, since the table must go
     /// on in step.
     pub fn decode<S>(&mut self, block: &[u8], sink: &mut S) -> Result<(), Malformed>
-    where
-        S: FnMut(&[u8], &[u8]) + ?Sized,
-    {
-        self.decode_marked(block, &mut |name: &[u8], value: &[u8], _: Indexing| sink(name, value))
-    }
-
-    /// As [`Self::decode`], telling also which fields must enter no table on their way, which is what [`super::Encoder::secret`] writes.
-    pub fn decode_marked<S>(&mut self, block: &[u8], sink: &mut S) -> Result<(), Malformed>
     where
         S: FnMut(&[u8], &[u8], Indexing) + ?Sized,
     {

@@ -24,7 +24,7 @@ fn hex(text: &str) -> Vec<u8> {
 
 fn read(decoder: &mut Decoder, block: &[u8]) -> Result<Pairs, Malformed> {
     let mut pairs = Pairs::new();
-    decoder.decode(block, &mut |name: &[u8], value: &[u8]| pairs.push((name.to_vec(), value.to_vec())))?;
+    decoder.decode(block, &mut |name: &[u8], value: &[u8], _| pairs.push((name.to_vec(), value.to_vec())))?;
     Ok(pairs)
 }
 
@@ -52,8 +52,8 @@ fn each_malformation_has_a_label_of_its_own_and_says_where_the_rule_stands() {
 #[test]
 fn a_sink_may_be_a_trait_object() {
     let mut count = 0;
-    let mut sink = |_: &[u8], _: &[u8]| count += 1;
-    let sink: &mut dyn FnMut(&[u8], &[u8]) = &mut sink;
+    let mut sink = |_: &[u8], _: &[u8], _: Indexing| count += 1;
+    let sink: &mut dyn FnMut(&[u8], &[u8], Indexing) = &mut sink;
     Decoder::new(4096).decode(&[0x82, 0x84], sink).unwrap();
     assert_eq!(count, 2);
 }
@@ -70,7 +70,7 @@ fn a_secret_is_marked_and_written_so_again() {
     let mut decoder = Decoder::new(4096);
     let mut marks = Vec::new();
     decoder
-        .decode_marked(&block, &mut |name: &[u8], _: &[u8], indexing| {
+        .decode(&block, &mut |name: &[u8], _: &[u8], indexing| {
             marks.push((String::from_utf8(name.to_vec()).unwrap(), indexing));
         })
         .unwrap();

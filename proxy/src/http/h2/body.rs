@@ -112,7 +112,7 @@ impl Source for PeerBody {
 pub(in crate::http) fn inform(respond: &Respond, status: StatusCode, headers: &Headers) {
     let sent = respond.send_block(More::Follows, |fields| {
         fields.put(b":status", status.as_str().as_bytes());
-        headers.raw().for_each(|(name, value)| fields.put(name, value));
+        headers.put(fields, |_| false);
     });
     if let Err(gone) = sent {
         tracing::debug!(?gone, %status, "an interim answer was not sent");
@@ -195,7 +195,7 @@ impl Sending {
                     self.consumed = true;
                     self.done = true;
                     let sent = self.stream.send_block(More::Nothing, |fields| {
-                        trailers.raw().for_each(|(name, value)| fields.put(name, value));
+                        trailers.put(fields, |_| false);
                     });
                     if sent.is_err() {
                         return self.deaf();

@@ -54,11 +54,7 @@ impl RequestHead {
         fields.put(b":scheme", scheme.as_bytes());
         fields.put(b":authority", self.authority.as_bytes());
         fields.put(b":path", self.target.as_str().as_bytes());
-        for (name, value) in self.headers.raw() {
-            if length.is_none() || !name.eq_ignore_ascii_case(b"content-length") {
-                fields.put(name, value);
-            }
-        }
+        self.headers.put(fields, |name| length.is_some() && name.eq_ignore_ascii_case(b"content-length"));
         if let Some(length) = length {
             fields.put_number(b"content-length", length);
         }

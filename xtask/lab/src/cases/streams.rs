@@ -15,6 +15,7 @@ use crate::tools::Tools;
 
 const PORT: u16 = 9000;
 const MEGABYTE: u64 = 1_000_000;
+const GIGABYTE: u64 = 1000 * MEGABYTE;
 /// A prime: blocks never fall on the edges of buffers, packets or records.
 const BLOCK: usize = 65_537;
 /// The longest piece of a stream that is sent in slices.
@@ -28,20 +29,24 @@ enum Cut {
 }
 
 pub(super) fn one_gigabyte(tools: &Tools) -> Result<()> {
-    both_ways(tools, 1000 * MEGABYTE, Cut::Blocks, Shape::default())
+    both_ways(tools, GIGABYTE, Cut::Blocks, Shape::default())
 }
 
 pub(super) fn narrow(tools: &Tools) -> Result<()> {
-    both_ways(tools, 100 * MEGABYTE, Cut::Slices, Shape { megabits: Some(200), ..Shape::default() })
+    both_ways(tools, GIGABYTE, Cut::Slices, Shape { megabits: Some(2000), ..Shape::default() })
 }
 
 pub(super) fn lossy(tools: &Tools) -> Result<()> {
-    both_ways(tools, 20 * MEGABYTE, Cut::Slices, Shape { loss_percent: Some(5), ..Shape::default() })
+    both_ways(tools, 50 * MEGABYTE, Cut::Slices, Shape { loss_percent: Some(5), ..Shape::default() })
+}
+
+pub(super) fn lossy_gigabyte(tools: &Tools) -> Result<()> {
+    both_ways(tools, GIGABYTE, Cut::Slices, Shape { loss_percent: Some(5), ..Shape::default() })
 }
 
 pub(super) fn small_packets(tools: &Tools) -> Result<()> {
     let shape = Shape { mtu: Some(600), ..Shape::default() };
-    both_ways(tools, 100 * MEGABYTE, Cut::Blocks, shape)
+    both_ways(tools, GIGABYTE, Cut::Blocks, shape)
 }
 
 /// The server hashes what comes until its end and then sends as much itself; each side's hash is compared with the other's.

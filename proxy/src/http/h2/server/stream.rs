@@ -87,11 +87,9 @@ fn connect(response: Response, change: Change, stream: Handle) {
     const OF_HTTP1: [&str; 4] = ["upgrade", "connection", "sec-websocket-accept", "content-length"];
     let sent = stream.send_block(More::Follows, |fields| {
         fields.put(b":status", b"200");
-        for (name, value) in response.headers.raw() {
-            if !OF_HTTP1.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes())) {
-                fields.put(name, value);
-            }
-        }
+        response
+            .headers
+            .put(fields, |name| OF_HTTP1.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes())));
     });
     match sent {
         // Nobody takes it if the handler changed its mind; then the stream just ends.
@@ -134,13 +132,10 @@ async fn answer(response: Response, is_head: bool, stream: Handle, stall: Durati
 /// The head of an answer.
 fn write(fields: &mut Fields<'_>, status: StatusCode, headers: &Headers, length: Option<u64>) {
     fields.put(b":status", status.as_str().as_bytes());
-    for (name, value) in headers.raw() {
-        let ours = name.eq_ignore_ascii_case(b"upgrade")
-            || (length.is_some() && name.eq_ignore_ascii_case(b"content-length"));
-        if !ours {
-            fields.put(name, value);
-        }
-    }
+    headers.put(fields, |name| {
+        name.eq_ignore_ascii_case(b"upgrade")
+            || (length.is_some() && name.eq_ignore_ascii_case(b"content-length"))
+    });
     if let Some(length) = length {
         fields.put_number(b"content-length", length);
     }
