@@ -2,10 +2,12 @@
 //! result. It must not know streams, files or the wire.
 //!
 //! [`settings`] fills in the MeshConfig's defaults, [`services`] and [`endpoints`] follow selectors and slices, [`routes`]
-//! resolves parents and backends, [`streams`] those of connections, [`policies`] attaches policies and settles their conflicts, [`own`] turns endpoints round: what
+//! resolves parents and backends, [`streams`] those of connections, [`policies`] attaches policies and settles their conflicts,
+//! [`affinity`] adds what Services say themselves, [`own`] turns endpoints round: what
 //! each workload serves, and [`addresses`] finds what each IP address is, [`names`] what host names are.
 
 pub mod addresses;
+pub mod affinity;
 pub mod endpoints;
 pub mod names;
 pub mod own;
@@ -94,7 +96,9 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
     let names = Arc::new(names);
     let routes = routes::compile(index, &services, &mut reports);
     let streams = streams::compile(index, &services, &routes, &mut reports);
-    let policies = policies::compile(index, &services, &mut reports);
+    let mut policies = policies::compile(index, &services, &mut reports);
+    policies.extend(affinity::compile(index, &services));
+    policies.sort_by(|one, other| one.name.cmp(&other.name));
     for (key, entry) in index.namespaces.store.iter() {
         reports.object(key, &entry.origin, None);
     }

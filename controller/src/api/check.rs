@@ -2,6 +2,7 @@
 
 use mesh_model::name::Name;
 use mesh_model::spiffe::TrustDomain;
+use mesh_model::traffic::SERVICE_PREFIX;
 
 use super::lower::{self, Findings, LoweredRule};
 use super::{Fault, Object, ObjectKey, Scope};
@@ -45,8 +46,8 @@ pub fn check(key: &ObjectKey, object: &Object) -> Vec<Fault> {
             }
         }
         Object::TrafficPolicy(policy) => {
-            let prefix = lower::backend_policy::PREFIX;
-            if key.name.starts_with(prefix) {
+            let taken = [lower::backend_policy::PREFIX, SERVICE_PREFIX];
+            if let Some(prefix) = taken.into_iter().find(|prefix| key.name.starts_with(prefix)) {
                 let message =
                     format!("begins with `{prefix}`, which the mesh needs itself; choose another one");
                 findings.fault("metadata.name", message);

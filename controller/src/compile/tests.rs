@@ -154,3 +154,30 @@ fn settings_of_one_policy_never_come_from_another_one() {
     assert_eq!(compiled.policies.len(), 1);
     assert!(compiled.policies[0].settings.retries.is_none());
 }
+
+#[test]
+fn a_service_with_client_ip_affinity_is_balanced_by_source_address_unless_a_policy_says_otherwise() {
+    use mesh_model::traffic::{Algorithm, HashKey, effective};
+    let with = |affinity: &str, policy: &str| {
+        let web = WEB
+            .replace("TARGET", "80")
+            .replace("spec: {selector", &format!("spec: {{sessionAffinity: {affinity}, selector"));
+        let compiled = compiled(&format!("{web}{policy}"));
+        let service = compiled.services.keys().next().unwrap().clone();
+        effective::backend_policy(&compiled.policies, &service, 80).balancing
+    };
+    let by_source =
+        |algorithm: &Algorithm| matches!(algorithm, Algorithm::RingHash { key: HashKey::SourceAddress, .. });
+    let found = with("ClientIP", "");
+    assert!(by_source(&found.value.algorithm), "{found:?}");
+    assert_eq!(found.origin.to_string(), "service/shop/web spec.sessionAffinity");
+    assert!(!by_source(&with("None", "").value.algorithm));
+    let policy = |settings: &str| {
+        format!(
+            "---\napiVersion: amime.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: web, namespace: shop}}\nspec: {{targetRefs: [{{kind: Service, name: web}}], {settings}}}\n"
+        )
+    };
+    let found = with("ClientIP", &policy("loadBalancer: {type: RoundRobin}"));
+    assert_eq!(found.value.algorithm, Algorithm::RoundRobin);
+    assert!(by_source(&with("ClientIP", &policy("timeouts: {request: 3s}")).value.algorithm));
+}

@@ -58,7 +58,24 @@ pub struct TrafficPolicy {
 /// TrafficPolicy of the same name.
 pub const BACKEND_POLICY_PREFIX: &str = "xbackendtrafficpolicy.";
 
+/// What the name of a policy begins with that stands for what a Service itself says (`sessionAffinity`): it is below every policy that
+/// users wrote.
+pub const SERVICE_PREFIX: &str = "service.";
+
 impl TrafficPolicy {
+    /// Whether it stands for what a Service itself says.
+    pub fn is_of_service(&self) -> bool {
+        self.name.name().starts_with(SERVICE_PREFIX)
+    }
+
+    /// The object that users wrote, as resources are named.
+    fn object(&self) -> String {
+        match self.name.name().strip_prefix(SERVICE_PREFIX) {
+            Some(service) => format!("service/{}/{service}", self.name.namespace()),
+            None => self.resource_name(),
+        }
+    }
+
     /// The name of its resource: `trafficpolicy/NS/NAME`.
     pub fn resource_name(&self) -> String {
         resource_name(&self.name)
@@ -67,6 +84,7 @@ impl TrafficPolicy {
     /// Where the object says what TrafficPolicy says in this field of its spec.
     fn field(&self, field: &str) -> String {
         let field = match field {
+            "loadBalancer" if self.is_of_service() => "sessionAffinity",
             "retryBudget" if self.name.name().starts_with(BACKEND_POLICY_PREFIX) => "retryConstraint",
             field => field,
         };

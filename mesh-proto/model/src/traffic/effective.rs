@@ -2,7 +2,7 @@
 //! objects are written.
 //!
 //! The most specific one that says anything about a field wins it: the rule's own fields, a policy on the named rule, on the
-//! route, on the port of the service, on the service, the default. Of two policies on one target only the winner of
+//! route, on the port of the service, on the service, the Service itself (`sessionAffinity`), the default. Of two policies on one target only the winner of
 //! [`winner`] counts there; the other one says nothing, not even about fields that the winner leaves open.
 //!
 //! Source: GEP-713 (conflict resolution: the oldest, then the first by name), GEP-1731, GEP-1619.
@@ -225,12 +225,12 @@ pub fn winner<'a>(
 ) -> Option<&'a Arc<TrafficPolicy>> {
     policies
         .iter()
-        .filter(|policy| policy.targets.contains(target))
+        .filter(|policy| policy.targets.contains(target) && !policy.is_of_service())
         .min_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)))
 }
 
 /// The policies that count for a request or a backend, the most specific first.
-struct Levels<'a>([Option<&'a TrafficPolicy>; 4]);
+struct Levels<'a>([Option<&'a TrafficPolicy>; 5]);
 
 impl<'a> Levels<'a> {
     fn of(
@@ -245,10 +245,17 @@ impl<'a> Levels<'a> {
                 winner(policies, &PolicyTarget::Route { route: route.id.clone(), rule })
             })
         };
-        let service = |port| winner(policies, &PolicyTarget::Service { service: service.clone(), port });
+        let on = |port| PolicyTarget::Service { service: service.clone(), port };
+        let itself =
+            policies.iter().find(|policy| policy.is_of_service() && policy.targets.contains(&on(None)));
         let named = chosen.and_then(|(_, rule)| rule.name.as_deref());
-        let levels =
-            [named.and_then(|name| route(Some(name))), route(None), service(Some(port)), service(None)];
+        let levels = [
+            named.and_then(|name| route(Some(name))),
+            route(None),
+            winner(policies, &on(Some(port))),
+            winner(policies, &on(None)),
+            itself,
+        ];
         Self(levels.map(|policy| policy.map(Arc::as_ref)))
     }
 
@@ -270,7 +277,7 @@ impl<'a> Levels<'a> {
         let (policy, value) =
             self.0.iter().flatten().find_map(|policy| Some((policy, of(&policy.settings).clone()?)))?;
         let field = policy.field(field(&value));
-        Some(Sourced { value, origin: Origin::Object { object: policy.resource_name(), field } })
+        Some(Sourced { value, origin: Origin::Object { object: policy.object(), field } })
     }
 }
 

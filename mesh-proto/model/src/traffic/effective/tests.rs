@@ -7,7 +7,7 @@ use super::*;
 use crate::name::Name;
 use crate::route::{RouteKind, Timeouts};
 use crate::sample::{cart, http, route, rule};
-use crate::traffic::{Ppm, SessionKind};
+use crate::traffic::{Algorithm, HashKey, Ppm, SessionKind};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -318,4 +318,27 @@ fn the_field_is_named_as_the_gateway_api_has_it_where_that_was_written() {
     assert_eq!(found("p"), "trafficpolicy/shop/p spec.retryBudget");
     let other = "trafficpolicy/shop/xbackendtrafficpolicy.p spec.retryConstraint";
     assert_eq!(found("xbackendtrafficpolicy.p"), other);
+}
+
+#[test]
+fn what_a_service_says_itself_is_below_every_policy_on_it() {
+    let by_source = Balancing {
+        algorithm: Algorithm::RingHash { key: HashKey::SourceAddress, ring_size: 1024, bounded_load: None },
+        ..Balancing::default()
+    };
+    let own = TrafficSettings { balancing: Some(by_source.clone()), ..TrafficSettings::default() };
+    // Were it a user's, it would count: it is the oldest and the first by name.
+    let itself = policy("service.cart", on_service(None), own);
+    let other = policy("z", on_service(None), request_timeout(3));
+    let all = [Arc::clone(&itself), Arc::clone(&other)];
+    let found = backend_policy(&all, &cart(), 80);
+    assert_eq!(found.balancing.value, by_source);
+    assert_eq!(found.balancing.origin.to_string(), "service/shop/cart spec.sessionAffinity");
+    assert_eq!(winner(&all, &on_service(None)), Some(&other));
+    let random = Balancing { algorithm: Algorithm::Random, ..Balancing::default() };
+    let said = TrafficSettings { balancing: Some(random.clone()), ..TrafficSettings::default() };
+    for target in [on_service(None), on_service(Some(80))] {
+        let found = backend_policy(&[Arc::clone(&itself), policy("z", target, said.clone())], &cart(), 80);
+        assert_eq!(found.balancing.value, random);
+    }
 }
