@@ -116,7 +116,8 @@ pub struct Sidecar {
     /// The application runs in the network namespace of this process: listen for it there and connect to it there
     #[arg(long, value_name = "PID")]
     network_of: Option<u32>,
-    /// PEM file of the public certificates by which hosts outside the mesh are known [default: the system's]
+    /// PEM file of the public certificates by which hosts outside the mesh are known [default: the system's, else those that came with
+    /// this program]
     #[arg(long, value_name = "FILE")]
     outside_roots: Option<PathBuf>,
     /// Folder for this proxy alone, where the last accepted configuration is kept: a restart serves from it while the controller is
@@ -249,7 +250,7 @@ impl Sidecar {
             metrics: self.metrics,
             probes: probes()?,
             network_of: self.network_of,
-            outside_roots: self.outside_roots.map_or(defaults.outside_roots, |file| vec![file]),
+            outside_roots: self.outside_roots,
             dns,
             keep: self
                 .state_dir

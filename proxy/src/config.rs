@@ -48,9 +48,9 @@ pub struct Config {
     pub probes: Probes,
     /// A process in whose network namespace the application runs, when it is not ours.
     pub network_of: Option<u32>,
-    /// Files of the public certificates by which hosts outside the mesh are known, where an object asks for TLS to them; the first
-    /// that is there counts.
-    pub outside_roots: Vec<PathBuf>,
+    /// File of the public certificates by which hosts outside the mesh are known, where an object asks for TLS to them; None: the first
+    /// of [`PUBLIC_ROOTS`] that is there, else those that this program brings.
+    pub outside_roots: Option<PathBuf>,
     /// Names, for the application and for this proxy's own dialling.
     pub dns: Dns,
     /// Where the last accepted configuration is kept for a restart without a controller; None: nowhere.
@@ -83,7 +83,7 @@ impl Config {
             metrics: None,
             probes: Probes::default(),
             network_of: None,
-            outside_roots: PUBLIC_ROOTS.iter().map(PathBuf::from).collect(),
+            outside_roots: None,
             dns: Dns::default(),
             keep: None,
             workers: 1,

@@ -103,8 +103,8 @@ pub struct Clients {
 const CONFIGS: usize = 1024;
 
 impl Clients {
-    /// With the identity to show to members; `roots` are the files of public certificates, of which the first that is there counts.
-    pub fn new(identity: Identity, roots: Vec<PathBuf>) -> Self {
+    /// With the identity to show to members; `roots` is the file of public certificates; None: the system's, or those built in.
+    pub fn new(identity: Identity, roots: Option<PathBuf>) -> Self {
         Self { identity, configs: RefCell::default(), outsiders: Outsiders::new(roots) }
     }
 

@@ -18,6 +18,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use tokio_rustls::TlsConnector;
 
 use super::{Alpn, ClientFailure};
+use crate::config::PUBLIC_ROOTS;
 use crate::net::Stream;
 
 /// A host that TLS is begun to.
@@ -49,14 +50,16 @@ type Configs = HashMap<(Option<Arc<str>>, Alpn), Arc<ClientConfig>>;
 
 /// Begins TLS to hosts outside.
 pub(super) struct Outsiders {
-    /// Where the public certificates may be; the first file that is there counts.
-    roots: Vec<PathBuf>,
+    /// Where the public certificates are; None: where systems have them, else built in.
+    roots: Option<PathBuf>,
+    /// Where systems have them; the first file that is there counts.
+    system: &'static [&'static str],
     configs: RefCell<Configs>,
 }
 
 impl Outsiders {
-    pub(super) fn new(roots: Vec<PathBuf>) -> Self {
-        Self { roots, configs: RefCell::default() }
+    pub(super) fn new(roots: Option<PathBuf>) -> Self {
+        Self { roots, system: &PUBLIC_ROOTS, configs: RefCell::default() }
     }
 
     pub(super) async fn connect(
@@ -118,16 +121,20 @@ impl Outsiders {
             Some(_) => {}
             None => {
                 // A file of some 200 KB, read once by each worker that needs it.
-                let found = self.roots.iter().find_map(|path| Some((path, fs::read(path).ok()?)));
-                let Some((path, pem)) = found else {
-                    let tried: Vec<_> = self.roots.iter().map(|path| path.display().to_string()).collect();
-                    return Err(format!(
-                        "there is no file of public certificates (looked for {}); name one with --outside-roots, or give caCertificates",
-                        tried.join(", ")
-                    ));
+                let found = match &self.roots {
+                    Some(path) => Some((path.clone(), fs::read(path))),
+                    None => self.system.iter().find_map(|path| Some((path.into(), Ok(fs::read(path).ok()?)))),
                 };
-                if add(&pem) == 0 {
-                    return Err(format!("{} holds no certificate that can be read", path.display()));
+                match found {
+                    Some((path, Err(error))) => {
+                        return Err(format!("{} (--outside-roots) cannot be read: {error}", path.display()));
+                    }
+                    Some((path, Ok(pem))) if add(&pem) == 0 => {
+                        return Err(format!("{} holds no certificate that can be read", path.display()));
+                    }
+                    Some(_) => {}
+                    // An image from scratch has no such file.
+                    None => store.roots.extend_from_slice(webpki_roots::TLS_SERVER_ROOTS),
                 }
             }
         }
@@ -141,5 +148,42 @@ const fn offered(alpn: Alpn) -> &'static [&'static [u8]] {
         Alpn::Http1 | Alpn::Http1Shared => &[b"http/1.1"],
         Alpn::Http2 => &[b"h2", b"http/1.1"],
         Alpn::Tcp => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outsiders(roots: Option<PathBuf>, system: &'static [&'static str]) -> Outsiders {
+        Outsiders { roots, system, configs: RefCell::default() }
+    }
+
+    #[test]
+    fn a_system_without_public_roots_has_those_of_this_program() {
+        let store = outsiders(None, &["/nonexistent/a.crt", "/nonexistent/b.crt"]).anchors(None).unwrap();
+        assert_eq!(store.roots, webpki_roots::TLS_SERVER_ROOTS);
+        assert!(store.len() > 50);
+    }
+
+    #[test]
+    fn a_file_that_is_named_counts_and_nothing_stands_in_for_it() {
+        let place = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = place.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let root = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
+        let anchors = |path| outsiders(Some(path), &[]).anchors(None);
+        assert_eq!(anchors(file("one.pem", &root)).unwrap().len(), 1);
+        assert!(anchors(file("none.pem", "nothing")).unwrap_err().contains("holds no certificate"));
+        let why = anchors("/nonexistent".into()).unwrap_err();
+        assert!(why.starts_with("/nonexistent (--outside-roots) cannot be read"), "{why}");
+        // An object's own count alone.
+        assert_eq!(outsiders(None, &[]).anchors(Some(&root)).unwrap().len(), 1);
+        assert!(outsiders(None, &[]).anchors(Some("nothing")).is_err());
     }
 }

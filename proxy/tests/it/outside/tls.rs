@@ -166,11 +166,11 @@ async fn who_does_not_prove_to_be_the_host_gets_nothing() {
     external(&mut mesh, "plain.example", plain, None, by(world.pem()));
     let empty = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned();
     external(&mut mesh, "empty.example", at, None, by(empty));
-    let client = mesh.client_with(&[], |config| config.outside_roots = vec!["/nonexistent".into()]);
+    let client = mesh.client_with(&[], |config| config.outside_roots = Some("/nonexistent".into()));
     let rows = [
         ("wrong.example", "did not prove to be wrong.example"),
         ("stranger.example", "did not prove to be stranger.example"),
-        ("public.example", "name one with --outside-roots, or give caCertificates"),
+        ("public.example", "/nonexistent (--outside-roots) cannot be read"),
         ("plain.example", "TLS handshake"),
         ("empty.example", "caCertificates holds no certificate that can be read"),
     ];
