@@ -71,14 +71,14 @@ enum Command {
     /// Show whether every sidecar and every object is up to date; exit code 1 if not
     Sync(sync::Args),
     /// Show what the mesh would do with a request, and which object and field says so
-    Explain(explain::Args),
+    Explain(Box<explain::Args>),
     /// Put workloads in files into the mesh, for `kubectl apply`
     Inject(inject::InjectArgs),
     /// Take workloads in files out of the mesh
     Uninject(inject::UninjectArgs),
     /// Look into one sidecar of a cluster: its configuration, endpoints, certificate and log
     Proxy(proxy::Args),
-    /// Collect in a folder, without secrets, what is needed to find out what is wrong with the mesh in a cluster
+    /// Collect in an archive, without secrets, what is needed to find out what is wrong with the mesh in a cluster
     BugReport(bug_report::Args),
     /// Explain a failure code of the mesh; without one, list all
     Error(error::Args),
@@ -158,7 +158,7 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Trace(args) => trace::run(args, mesh, tasks).await,
         Command::Certs(args) => certs::run(args, mesh, tasks).await,
         Command::Sync(args) => sync::run(args, mesh, tasks).await,
-        Command::Explain(args) => explain::run(&args, mesh),
+        Command::Explain(args) => Box::pin(explain::run(&args, mesh)).await,
         Command::Inject(args) => inject::inject(&args),
         Command::Uninject(args) => inject::uninject(&args),
         Command::Proxy(args) => Box::pin(proxy::run(args)).await,

@@ -18,7 +18,7 @@ use crate::output::{self, Paint, Tone};
 
 mod live;
 
-pub(crate) use live::{cluster_files, files_of, objects};
+pub(crate) use live::{LEFT_OUT, cluster_files, files_of, objects};
 
 /// Where an object says which codes are not to be told of it.
 const SUPPRESS: &str = "amime.io/analyze-suppress";
@@ -112,7 +112,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Outcome> {
     let places: Vec<Place> = args.files.iter().map(|path| Place::parse(path)).collect();
     let found = if places.is_empty() || args.live {
         let api = Api::connect(&args.cluster).await?;
-        findings(&objects(cluster_files(&api).await?, &places)?)
+        findings(&objects(cluster_files(&api, LEFT_OUT).await?, &places)?)
     } else {
         findings(&Objects::load(&places)?)
     };
@@ -129,7 +129,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Outcome> {
 
 /// What this version of the controller would say about a cluster's objects.
 pub(crate) async fn of_cluster(api: &Api) -> anyhow::Result<Vec<Finding>> {
-    Ok(findings(&objects(cluster_files(api).await?, &[])?))
+    Ok(findings(&objects(cluster_files(api, LEFT_OUT).await?, &[])?))
 }
 
 /// Everything that reading and compiling have to say, but what objects keep back.

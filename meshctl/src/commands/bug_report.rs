@@ -1,5 +1,5 @@
-//! `meshctl bug-report`: a folder with what somebody needs who is to find out what is wrong with a mesh in a cluster. What cannot be had is
-//! left out, and said. It must not know how secrets are taken out; `folder` writes nothing without.
+//! `meshctl bug-report`: an archive with what somebody needs who is to find out what is wrong with a mesh in a cluster. What cannot be had is
+//! left out, and said. It must not know how secrets are taken out; `report` writes nothing without.
 
 use std::path::PathBuf;
 
@@ -11,16 +11,19 @@ use crate::cluster::{Api, ClusterArgs, Inside};
 use crate::output;
 
 mod collect;
-mod folder;
 mod redact;
+mod report;
 
-use folder::Folder;
+use report::Report;
 
 /// Arguments of `meshctl bug-report`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// The folder to make [default: amime-bug-report-TIME]
+    /// The archive to make [default: amime-bug-report-TIME.tar.gz]
+    #[arg(long, value_name = "FILE", conflicts_with = "dir")]
+    file: Option<PathBuf>,
+    /// Make this folder, and no archive
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Only sidecars of this namespace
@@ -35,31 +38,37 @@ pub(crate) struct Args {
 
 const HELP: &str = "\
 Keys, tokens, passwords, values of the environment and contents of Secrets are removed before
-anything is written. Nothing is sent anywhere. Look through the folder before you give it to others.
+anything is written. Nothing is sent anywhere. Look through it before you give it to others.
 
-Example:
-  meshctl bug-report --dir report && tar czf report.tar.gz report";
+Examples:
+  meshctl bug-report
+  meshctl bug-report --dir report -n shop";
 
-/// Collects; only a folder that cannot be written is an error, or a cluster that cannot be had.
+/// Collects; only a report that cannot be written is an error, or a cluster that cannot be had.
 pub(crate) async fn run(args: Args, tasks: &Tasks) -> anyhow::Result<Outcome> {
     let api = Api::connect(&args.cluster).await?;
     let server = api.version().await?;
     let inside = Inside::connect(&args.cluster).await?;
-    let name = || PathBuf::from(Timestamp::now().strftime("amime-bug-report-%Y%m%dT%H%M%SZ").to_string());
-    let dir = args.dir.unwrap_or_else(name);
-    let folder = Folder::create(&dir)?;
+    let name = Timestamp::now().strftime("amime-bug-report-%Y%m%dT%H%M%SZ").to_string();
+    let (report, path) = match (args.dir, args.file) {
+        (Some(dir), _) => (Report::folder(&dir)?, dir),
+        (None, file) => {
+            let file = file.unwrap_or_else(|| PathBuf::from(format!("{name}.tar.gz")));
+            (Report::archive(&file, &name)?, file)
+        }
+    };
     let mesh_namespace = args.cluster.mesh_namespace.clone();
-    let mut collector = collect::Collector { api, inside, mesh_namespace, folder };
+    let mut collector = collect::Collector { api, inside, mesh_namespace, report };
     collector.installation().await?;
     Box::pin(collector.judgements(server, tasks)).await?;
     Box::pin(collector.sidecars(args.namespace.as_deref(), args.sidecars)).await?;
-    let left_out = collector.folder.close()?;
+    let left_out = collector.report.close()?;
     if !left_out.is_empty() {
         output::note("left out:");
         for line in &left_out {
             output::note(&format!("  {line}"));
         }
     }
-    output::line(&dir.display().to_string());
+    output::line(&path.display().to_string());
     Ok(Outcome::Fine)
 }

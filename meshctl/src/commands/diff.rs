@@ -11,7 +11,7 @@ use mesh_model::stream::StreamRoute;
 use mesh_model::traffic::TrafficPolicy;
 
 use super::Outcome;
-use super::analyze::{cluster_files, files_of, findings, objects};
+use super::analyze::{LEFT_OUT, cluster_files, files_of, findings, objects};
 use super::explain::objects::{Objects, Place};
 use crate::cluster::{Api, ClusterArgs};
 use crate::output;
@@ -33,7 +33,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Outcome> {
     let places: Vec<Place> = args.files.iter().map(|path| Place::parse(path)).collect();
     let (before, after) = if args.from.is_empty() {
         let api = Api::connect(&args.cluster).await?;
-        let files = cluster_files(&api).await?;
+        let files = cluster_files(&api, LEFT_OUT).await?;
         (objects(files.clone(), &[])?, objects(files, &places)?)
     } else {
         let from: Vec<Place> = args.from.iter().map(|path| Place::parse(path)).collect();

@@ -3,11 +3,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::builder::NonEmptyStringValueParser;
 use mesh_model::failure::Failure;
 
-use super::Outcome;
+use super::{Outcome, analyze};
+use crate::cluster::{Api, ClusterArgs, has_cluster};
 use crate::local::state::{self, FindError};
 use crate::output::{self, Format, Paint};
 
@@ -51,17 +52,21 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WORKLOAD|NS")]
     from: Option<String>,
     /// Objects: a folder, a file, or `-` for standard input; may be given several times. Without it, those of the mesh that runs on
-    /// this machine
+    /// this machine, or of the cluster
     #[arg(short = 'f', long = "filename", value_name = "FOLDER|FILE|-")]
     files: Vec<PathBuf>,
     /// In which form
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 const HELP: &str = "\
 Nothing is sent and nothing has to run: the objects are compiled as the controller does it,
-and the request is decided as the proxy does it.
+and the request is decided as the proxy does it. With --context or --kubeconfig they are read
+from the cluster, and those of -f count in place of their namesakes there: what would happen
+were they applied.
 
 Examples:
   meshctl explain http://reviews.shop/ -f objects/
@@ -70,12 +75,13 @@ Examples:
   meshctl explain tcp://10.96.0.7:5432 -f objects/
   meshctl explain tls://db.shop:443 --sni eu.db.example -f objects/
   cat routes/*.yaml services.yaml | meshctl explain http://web.shop/ -f -
+  meshctl explain http://reviews.shop/ --context staging -f new-route.yaml
 
 Exit codes: 0 the request reaches a backend or is answered as objects say; 1 the mesh itself
 would fail it, or an object concerned is not in force; 2 there is no answer.";
 
 /// Prints what becomes of the request.
-pub(crate) fn run(args: &Args, mesh: &str) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(args: &Args, mesh: &str) -> anyhow::Result<Outcome> {
     let (method, url) = match args.request.as_slice() {
         [method, url] => (Some(method.as_str()), url.as_str()),
         [url] => (None, url.as_str()),
@@ -85,7 +91,7 @@ pub(crate) fn run(args: &Args, mesh: &str) -> anyhow::Result<Outcome> {
         if method.is_some() || !args.headers.is_empty() {
             return Err(InvalidConnection::Request.into());
         }
-        return explain_connection(args, mesh, &connection?);
+        return explain_connection(args, mesh, &connection?).await;
     }
     if args.sni.is_some() {
         return Err(InvalidConnection::NotTls.into());
@@ -95,7 +101,7 @@ pub(crate) fn run(args: &Args, mesh: &str) -> anyhow::Result<Outcome> {
         Err(InvalidQuestion::Refused(refusal)) => return refused(&refusal.to_string(), args.output),
         Err(error) => return Err(error.into()),
     };
-    let objects = Objects::load(&places(&args.files, mesh)?)?;
+    let objects = load(args, mesh).await?;
     let caller =
         Caller::find(&objects.index, args.namespace.as_deref(), args.from.as_deref(), &objects.from)?;
     let answer = Answer::find(&objects, &question, &caller);
@@ -107,8 +113,8 @@ pub(crate) fn run(args: &Args, mesh: &str) -> anyhow::Result<Outcome> {
 }
 
 /// Prints what becomes of a connection.
-fn explain_connection(args: &Args, mesh: &str, connection: &Connection) -> anyhow::Result<Outcome> {
-    let objects = Objects::load(&places(&args.files, mesh)?)?;
+async fn explain_connection(args: &Args, mesh: &str, connection: &Connection) -> anyhow::Result<Outcome> {
+    let objects = load(args, mesh).await?;
     let caller =
         Caller::find(&objects.index, args.namespace.as_deref(), args.from.as_deref(), &objects.from)?;
     let answer = connection::Answer::find(&objects, connection, &caller);
@@ -129,19 +135,33 @@ fn refused(why: &str, format: Format) -> anyhow::Result<Outcome> {
     Ok(Outcome::Finding)
 }
 
-/// What the user named, else the folder of the running mesh.
-fn places(files: &[PathBuf], mesh: &str) -> anyhow::Result<Vec<Place>> {
-    if !files.is_empty() {
-        return Ok(files.iter().map(|file| Place::parse(file)).collect());
+/// The objects that are meant: those of a cluster that is named, with files in place of their namesakes; else those of files; else of the
+/// mesh on this machine; where none runs, of the cluster that there is.
+async fn load(args: &Args, mesh: &str) -> anyhow::Result<Objects> {
+    let places: Vec<Place> = args.files.iter().map(|file| Place::parse(file)).collect();
+    if args.cluster.is_named() {
+        return of_cluster(args, &places).await;
+    }
+    if !places.is_empty() {
+        return Ok(Objects::load(&places)?);
     }
     match state::find(mesh) {
-        Ok(state) => Ok(vec![Place::Path(state.objects)]),
+        Ok(state) => Ok(Objects::load(&[Place::Path(state.objects)])?),
+        Err(away @ FindError::NotRunning(_)) if has_cluster() => {
+            of_cluster(args, &places).await.with_context(|| format!("{away}; so the cluster was asked"))
+        }
         Err(FindError::NotRunning(mesh)) => bail!(
             "no objects to explain with: no mesh named `{mesh}` runs on this machine; \
-             name a folder or a file with -f, or `-f -` for standard input"
+             name a folder or a file with -f, `-f -` for standard input, or a cluster with --context"
         ),
         Err(error) => Err(error.into()),
     }
+}
+
+/// With Pods: who calls and who answers is among them.
+async fn of_cluster(args: &Args, places: &[Place]) -> anyhow::Result<Objects> {
+    let api = Api::connect(&args.cluster).await?;
+    Ok(analyze::objects(analyze::cluster_files(&api, &[]).await?, places)?)
 }
 
 #[cfg(test)]

@@ -156,11 +156,14 @@ const TLS_FAILED: Facts = Facts {
     http: 503,
     grpc: grpc::UNAVAILABLE,
     meaning: "the TLS handshake with the endpoint failed, or it did not show the expected identity",
-    cause: "Both sides must show a certificate of the mesh, and the endpoint the identity that the \
+    cause: "In the mesh both sides must show a certificate of it, and the endpoint the identity that the \
         controller says it has. Usual reasons: the endpoint's proxy is not running and something else \
-        listens there, clocks differ, a certificate ended, or the trust domains differ.",
-    remedy: "`meshctl certs` shows certificates and their ends on both sides; the proxy's log at level \
-        debug names what did not fit.",
+        listens there, clocks differ, a certificate ended, or the trust domains differ. A host of an \
+        ExternalService with TLS must show a certificate for its name that leads to `tls.caCertificates` \
+        or to a public authority.",
+    remedy: "The answer and the proxy's log name what did not fit. In the mesh `meshctl certs` shows \
+        certificates and their ends on both sides. For a host outside: its own name in `tls.sni`, its \
+        authority in `tls.caCertificates`, or the file of `--outside-roots`.",
 };
 
 const UPSTREAM_RESET: Facts = Facts {

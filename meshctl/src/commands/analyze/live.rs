@@ -15,13 +15,13 @@ use crate::commands::explain::objects::{LoadError, Objects, Place};
 pub(crate) type Files = BTreeMap<Arc<str>, Vec<u8>>;
 
 /// Kinds that are many and say nothing about routes and policies.
-const LEFT_OUT: [Kind; 1] = [Kind::Pod];
+pub(crate) const LEFT_OUT: &[Kind] = &[Kind::Pod];
 
-/// Reads every object of the kinds that the controller follows.
-pub(crate) async fn cluster_files(api: &Api) -> anyhow::Result<Files> {
+/// Reads every object of the kinds that the controller follows, but for those that are left out.
+pub(crate) async fn cluster_files(api: &Api, left_out: &[Kind]) -> anyhow::Result<Files> {
     let mut files = Files::new();
     for (kind, api_version, name) in Kind::ALL {
-        if LEFT_OUT.contains(&kind) {
+        if left_out.contains(&kind) {
             continue;
         }
         let place = resource(kind);

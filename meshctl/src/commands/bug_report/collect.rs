@@ -8,7 +8,7 @@ use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::inspect::v1::StatRequest;
 use serde_json::{Value, json};
 
-use super::folder::Folder;
+use super::report::Report;
 use crate::client::inspect::Inspect;
 use crate::cluster::{Api, ApiError, CONTAINER, Inside, LogAsk, Sidecar};
 use crate::commands::{certs, cluster_check, sync, traffic};
@@ -46,7 +46,7 @@ pub(super) struct Collector {
     pub(super) api: Api,
     pub(super) inside: Inside,
     pub(super) mesh_namespace: String,
-    pub(super) folder: Folder,
+    pub(super) report: Report,
 }
 
 impl Collector {
@@ -83,9 +83,9 @@ impl Collector {
 
     fn objects(&mut self, name: &str, found: Result<Vec<Value>, ApiError>) -> anyhow::Result<()> {
         match found {
-            Ok(objects) => self.folder.yaml(name, objects),
+            Ok(objects) => self.report.yaml(name, objects),
             Err(error) => {
-                self.folder.leave_out(name, error);
+                self.report.leave_out(name, error);
                 Ok(())
             }
         }
@@ -97,7 +97,7 @@ impl Collector {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(()),
             Err(error) => {
-                self.folder.leave_out(group, error);
+                self.report.leave_out(group, error);
                 return Ok(());
             }
         };
@@ -106,7 +106,7 @@ impl Collector {
             let kinds = match self.api.read(&version, &format!("/apis/{version}")).await {
                 Ok(kinds) => kinds.unwrap_or_default(),
                 Err(error) => {
-                    self.folder.leave_out(&version, error);
+                    self.report.leave_out(&version, error);
                     continue;
                 }
             };
@@ -129,10 +129,10 @@ impl Collector {
                     json!({ "name": node.pointer("/metadata/name"), "info": node.pointer("/status/nodeInfo"), "conditions": conditions })
                 });
                 let shown = shown.collect();
-                self.folder.json("nodes.json", shown)
+                self.report.json("nodes.json", shown)
             }
             Err(error) => {
-                self.folder.leave_out("nodes.json", error);
+                self.report.leave_out("nodes.json", error);
                 Ok(())
             }
         }
@@ -147,10 +147,10 @@ impl Collector {
                 for secret in &secrets {
                     writeln!(lines, "{}", text(secret, "/metadata/name")).ok();
                 }
-                self.folder.text(&name, &lines)
+                self.report.text(&name, &lines)
             }
             Err(error) => {
-                self.folder.leave_out(&name, error);
+                self.report.leave_out(&name, error);
                 Ok(())
             }
         }
@@ -172,8 +172,8 @@ impl Collector {
             let ask = LogAsk { container, tail, most_bytes, previous, follow: false };
             let name = format!("{under}/{pod}-{container}{}.log", if previous { "-previous" } else { "" });
             match self.api.log(&namespace, &pod, &ask).await {
-                Ok(log) => self.folder.text(&name, &log)?,
-                Err(error) => self.folder.leave_out(&name, error),
+                Ok(log) => self.report.text(&name, &log)?,
+                Err(error) => self.report.leave_out(&name, error),
             }
         }
         Ok(())
@@ -207,17 +207,17 @@ impl Collector {
             }
             Err(error) => {
                 let error = anyhow::Error::from(error);
-                self.folder.leave_out("sync.json, certs.json, stat.json", format_args!("{error:#}"));
+                self.report.leave_out("sync.json, certs.json, stat.json", format_args!("{error:#}"));
             }
         }
-        self.folder.json("versions.json", versions)
+        self.report.json("versions.json", versions)
     }
 
     fn answer<E: Into<anyhow::Error>>(&mut self, name: &str, answer: Result<Value, E>) -> anyhow::Result<()> {
         match answer {
-            Ok(value) => self.folder.json(name, value),
+            Ok(value) => self.report.json(name, value),
             Err(error) => {
-                self.folder.leave_out(name, format_args!("{:#}", error.into()));
+                self.report.leave_out(name, format_args!("{:#}", error.into()));
                 Ok(())
             }
         }
@@ -232,7 +232,7 @@ impl Collector {
         let mut pods = match self.api.list(&path, "labelSelector=amime.io%2Finjected%3Dtrue").await {
             Ok(pods) => pods,
             Err(error) => {
-                self.folder.leave_out("sidecars", error);
+                self.report.leave_out("sidecars", error);
                 return Ok(());
             }
         };
@@ -240,7 +240,7 @@ impl Collector {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         if pods.len() > most {
             let why = format!("{} of {}; --sidecars COUNT takes more", pods.len() - most, pods.len());
-            self.folder.leave_out("sidecars", why);
+            self.report.leave_out("sidecars", why);
             pods.truncate(most);
         }
         for pod in pods {
@@ -263,18 +263,18 @@ impl Collector {
             Ok(sidecar) => {
                 for dump in DUMPS {
                     match sidecar.get(&format!("/{dump}")).await {
-                        Ok(value) => self.folder.json(&format!("{under}/{dump}.json"), value)?,
+                        Ok(value) => self.report.json(&format!("{under}/{dump}.json"), value)?,
                         Err(error) => {
                             // The others would wait as long and find the same.
-                            self.folder.leave_out(&format!("{under}/{dump}.json and what follows"), error);
+                            self.report.leave_out(&format!("{under}/{dump}.json and what follows"), error);
                             break;
                         }
                     }
                 }
             }
-            Err(error) => self.folder.leave_out(&format!("{under}/*.json"), error),
+            Err(error) => self.report.leave_out(&format!("{under}/*.json"), error),
         }
-        self.folder.yaml(&format!("{under}/pod.yaml"), vec![typed(pod, "/api/v1", "Pod")])
+        self.report.yaml(&format!("{under}/pod.yaml"), vec![typed(pod, "/api/v1", "Pod")])
     }
 }
 

@@ -1,5 +1,5 @@
-//! The folder of a report. Everything is written here, and nothing without being redacted; files and the whole are bounded, and what
-//! was left out is remembered with the reason.
+//! What a report is written into: an archive, or a folder. Everything is written here, and nothing without being redacted; files and the
+//! whole are bounded, and what was left out is remembered with the reason.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -7,7 +7,10 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use super::redact::Redactor;
 
@@ -15,20 +18,47 @@ const MOST_OF_A_FILE: usize = 8 << 20;
 const MOST_OF_ALL: usize = 256 << 20;
 
 /// What a report is written into.
-pub(super) struct Folder {
-    root: PathBuf,
+pub(super) struct Report {
+    place: Place,
     redactor: Redactor,
     room: usize,
     left_out: Vec<String>,
 }
 
-impl Folder {
-    /// Makes it, for nobody else to read; one that is there already is not touched.
-    pub(super) fn create(root: &Path) -> anyhow::Result<Self> {
+enum Place {
+    Folder(PathBuf),
+    Archive(Box<Archive>),
+}
+
+/// Beside its place until it is whole.
+struct Archive {
+    builder: tar::Builder<GzEncoder<NamedTempFile>>,
+    /// The folder that it unpacks to.
+    name: String,
+    path: PathBuf,
+}
+
+impl Report {
+    /// In a folder that is made for nobody else to read; one that is there already is not touched.
+    pub(super) fn folder(root: &Path) -> anyhow::Result<Self> {
         let made = DirBuilder::new().mode(0o700).create(root);
         made.with_context(|| format!("cannot make the folder {} for the report", root.display()))?;
-        let redactor = Redactor::new()?;
-        Ok(Self { root: root.to_owned(), redactor, room: MOST_OF_ALL, left_out: Vec::new() })
+        Self::at(Place::Folder(root.to_owned()))
+    }
+
+    /// In an archive that unpacks to a folder of that name, for nobody else to read; one that is there already is not touched.
+    pub(super) fn archive(path: &Path, name: &str) -> anyhow::Result<Self> {
+        let cannot = || format!("cannot make the archive {} for the report", path.display());
+        anyhow::ensure!(!path.exists(), "{}: it is there already", cannot());
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = NamedTempFile::new_in(folder).with_context(cannot)?;
+        let builder = tar::Builder::new(GzEncoder::new(file, Compression::default()));
+        let (name, path) = (name.to_owned(), path.to_owned());
+        Self::at(Place::Archive(Box::new(Archive { builder, name, path })))
+    }
+
+    fn at(place: Place) -> anyhow::Result<Self> {
+        Ok(Self { place, redactor: Redactor::new()?, room: MOST_OF_ALL, left_out: Vec::new() })
     }
 
     /// What is not in the report, and why.
@@ -74,16 +104,11 @@ impl Folder {
             self.leave_out(name, format_args!("{} bytes at its end, for its size", text.len() - kept.len()));
         }
         self.room -= kept.len();
-        let path = self.root.join(name);
-        self.put(&path, kept).with_context(|| format!("cannot write {}", path.display()))
-    }
-
-    fn put(&self, path: &Path, text: &str) -> io::Result<()> {
-        if let Some(parent) = path.parent().filter(|parent| *parent != self.root) {
-            DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(text.as_bytes())
+        let put = match &mut self.place {
+            Place::Folder(root) => put(root, name, kept),
+            Place::Archive(archive) => archive.put(name, kept),
+        };
+        put.with_context(|| format!("cannot write {name} of the report"))
     }
 
     /// Writes the page for whoever gets the report; what was left out.
@@ -97,7 +122,36 @@ impl Folder {
             page.extend(self.left_out.iter().flat_map(|line| ["  ", line, "\n"]));
         }
         self.write("README.txt", &page)?;
+        if let Place::Archive(archive) = self.place {
+            archive.finish()?;
+        }
         Ok(self.left_out)
+    }
+}
+
+fn put(root: &Path, name: &str, text: &str) -> io::Result<()> {
+    let path = root.join(name);
+    if let Some(parent) = path.parent().filter(|parent| *parent != root) {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+impl Archive {
+    fn put(&mut self, name: &str, text: &str) -> io::Result<()> {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o600);
+        let path = format!("{}/{name}", self.name);
+        self.builder.append_data(&mut header, path, text.as_bytes())
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        let cannot = || format!("cannot finish the archive {}", self.path.display());
+        let file = self.builder.into_inner().and_then(GzEncoder::finish).with_context(cannot)?;
+        file.as_file().sync_all().with_context(cannot)?;
+        file.persist_noclobber(&self.path).with_context(cannot).map(drop)
     }
 }
 
@@ -114,13 +168,13 @@ mod tests {
     fn nothing_is_written_as_it_came_and_for_nobody_else() {
         let place = tempfile::tempdir().unwrap();
         let root = place.path().join("report");
-        let mut folder = Folder::create(&root).unwrap();
-        folder.text("logs/a.log", "password=x\n").unwrap();
-        folder.json("a.json", json!({"token": "x"})).unwrap();
-        folder.yaml("objects/a.yaml", vec![json!({"kind": "Secret", "data": {"a": "x"}})]).unwrap();
-        folder.yaml("objects/none.yaml", Vec::new()).unwrap();
-        folder.leave_out("b", "Bearer abcdefghijkl was refused");
-        assert_eq!(folder.close().unwrap(), ["b: Bearer <removed> was refused"]);
+        let mut report = Report::folder(&root).unwrap();
+        report.text("logs/a.log", "password=x\n").unwrap();
+        report.json("a.json", json!({"token": "x"})).unwrap();
+        report.yaml("objects/a.yaml", vec![json!({"kind": "Secret", "data": {"a": "x"}})]).unwrap();
+        report.yaml("objects/none.yaml", Vec::new()).unwrap();
+        report.leave_out("b", "Bearer abcdefghijkl was refused");
+        assert_eq!(report.close().unwrap(), ["b: Bearer <removed> was refused"]);
         let read = |name: &str| fs::read_to_string(root.join(name)).unwrap();
         assert_eq!(read("logs/a.log"), "password=<removed>\n");
         assert!(!read("a.json").contains("\"x\"") && !read("objects/a.yaml").contains("a: x"));
@@ -128,6 +182,32 @@ mod tests {
         assert!(!root.join("objects/none.yaml").exists());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&root), mode(&root.join("a.json"))), (0o700, 0o600));
-        assert!(Folder::create(&root).is_err(), "a folder that is there is not touched");
+        assert!(Report::folder(&root).is_err(), "a folder that is there is not touched");
+    }
+
+    #[test]
+    fn an_archive_unpacks_to_one_folder_and_appears_when_it_is_whole() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("report.tar.gz");
+        let mut report = Report::archive(&path, "amime-1").unwrap();
+        let long = format!("sidecars/{}/pod.yaml", "n".repeat(150));
+        report.text("logs/a.log", "password=x\n").unwrap();
+        report.text(&long, "b").unwrap();
+        assert!(!path.exists());
+        report.close().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "nothing else stays");
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(fs::File::open(&path).unwrap()));
+        let mut found = Vec::new();
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let mut text = String::new();
+            io::Read::read_to_string(&mut entry, &mut text).unwrap();
+            found.push((entry.path().unwrap().display().to_string(), text));
+        }
+        let names: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["amime-1/logs/a.log", &format!("amime-1/{long}"), "amime-1/README.txt"]);
+        assert_eq!(found[0].1, "password=<removed>\n");
+        assert!(Report::archive(&path, "amime-1").is_err(), "an archive that is there is not touched");
     }
 }
