@@ -220,7 +220,7 @@ impl Connection {
         let mut block = Block::over((self.config.vectors)());
         self.decoder
             .decode(bytes, &mut |name: &[u8], value: &[u8], indexing| {
-                block.take(name, value, indexing, bounds)
+                block.take(name, value, indexing, bounds);
             })
             .map_err(|_| Reason::COMPRESSION_ERROR)?;
         block.finish(part);

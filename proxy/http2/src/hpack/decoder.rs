@@ -45,7 +45,7 @@ impl Decoder {
     /// on in step.
     pub fn decode<S>(&mut self, block: &[u8], sink: &mut S) -> Result<(), Malformed>
     where
-        S: FnMut(&[u8], &[u8], Indexing) + ?Sized,
+        S: FnMut(&[u8], &[u8], Indexing),
     {
         let mut reader = Reader::new(block);
         self.size_updates(&mut reader)?;
@@ -106,7 +106,7 @@ impl Decoder {
         sink: &mut S,
     ) -> Result<(), Malformed>
     where
-        S: FnMut(&[u8], &[u8], Indexing) + ?Sized,
+        S: FnMut(&[u8], &[u8], Indexing),
     {
         let indexing = if keep == Keep::Secret { Indexing::Never } else { Indexing::Free };
         if let Some(entry) = index.checked_sub(statics::LEN + 1) {

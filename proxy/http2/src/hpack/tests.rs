@@ -50,15 +50,6 @@ fn each_malformation_has_a_label_of_its_own_and_says_where_the_rule_stands() {
 }
 
 #[test]
-fn a_sink_may_be_a_trait_object() {
-    let mut count = 0;
-    let mut sink = |_: &[u8], _: &[u8], _: Indexing| count += 1;
-    let sink: &mut dyn FnMut(&[u8], &[u8], Indexing) = &mut sink;
-    Decoder::new(4096).decode(&[0x82, 0x84], sink).unwrap();
-    assert_eq!(count, 2);
-}
-
-#[test]
 fn a_secret_is_marked_and_written_so_again() {
     let mut encoder = Encoder::new();
     let mut block = Vec::new();
