@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mesh_proto::ca::v1::CreateJoinTokenRequest;
 use mesh_proto::ca::v1::ca_admin_client::CaAdminClient;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
 /// The CA answers from memory or one file.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -19,16 +19,7 @@ pub async fn create_join_token(
     service_account: &str,
     ttl: Option<Duration>,
 ) -> Result<String, AdminError> {
-    let unreachable = |error: tonic::transport::Error| {
-        let mut cause: &dyn StdError = &error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        AdminError::Unreachable { socket: socket.to_owned(), reason: cause.to_string() }
-    };
-    let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display())).map_err(unreachable)?;
-    let channel =
-        endpoint.connect_timeout(DEADLINE).timeout(DEADLINE).connect().await.map_err(unreachable)?;
+    let channel = admin_channel(socket).await?;
     let request = CreateJoinTokenRequest {
         namespace: namespace.to_owned(),
         service_account: service_account.to_owned(),
@@ -41,6 +32,19 @@ pub async fn create_join_token(
         reason: status.message().to_owned(),
     };
     Ok(answer.map_err(refused)?.into_inner().token)
+}
+
+/// A channel to the CA behind `socket`, for the user that runs it.
+pub async fn admin_channel(socket: &Path) -> Result<Channel, AdminError> {
+    let unreachable = |error: tonic::transport::Error| {
+        let mut cause: &dyn StdError = &error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        AdminError::Unreachable { socket: socket.to_owned(), reason: cause.to_string() }
+    };
+    let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display())).map_err(unreachable)?;
+    endpoint.connect_timeout(DEADLINE).timeout(DEADLINE).connect().await.map_err(unreachable)
 }
 
 /// Why there is no token.

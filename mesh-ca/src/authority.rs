@@ -1,6 +1,8 @@
-//! Root and issuer, and what they sign. It must not know who asks or why: it gets a key, an identity and a lifetime.
+//! What signs now, and whom members trust now. It must not know who asks or why: it gets a key, an identity and a lifetime; nor where keys
+//! are kept, or when they change: it is given a vault and takes it over whole.
 
-mod keys;
+mod key;
+mod mint;
 mod template;
 mod validate;
 
@@ -10,23 +12,19 @@ use std::time::Duration;
 
 use mesh_identity::{InvalidBundle, InvalidSvid, Svid, TrustBundle};
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
-use rcgen::{CertificateParams, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
+use rcgen::Issuer;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio::sync::watch;
 
 use crate::csr::Csr;
-use crate::state::{Secrecy, StateDir, StateError};
-use template::{DAY, Serial};
+use crate::rotation::{Due, Point};
+use crate::vault::{BadKeys, Slot, Vault};
+use template::Serial;
 
-pub use keys::BadKeys;
-pub(crate) use keys::Keys;
-
-const ROOT_KEY: &str = "root.key";
-/// The file that members pin.
-pub(crate) const ROOT_CERT: &str = "root.pem";
-/// Key and certificate in one file, so that they are replaced together.
-const ISSUER: &str = "issuer.pem";
+pub(crate) use key::{Key, KeyStore};
+pub(crate) use mint::{Lives, Mint};
+pub(crate) use validate::{Span, roots_of};
 
 /// A certificate that was signed and validated.
 #[derive(Debug)]
@@ -34,54 +32,48 @@ pub(crate) struct Signed {
     pub(crate) svid: Svid,
 }
 
-/// The keys of the mesh.
+/// What is in force.
 pub(crate) struct Authority {
     trust_domain: TrustDomain,
-    root: Signer,
-    issuer: RwLock<Arc<Signer>>,
-    /// `None`: in memory, or in a store that somebody else keeps.
-    dir: Option<Arc<StateDir>>,
-    /// Whether other replicas sign with the same keys: then an issuer is not made here alone.
-    is_shared: bool,
-    /// Watched by every member; a rotation will send to it.
+    keys: KeyStore,
+    force: RwLock<Arc<Force>>,
+    /// Watched by every member.
     bundle: watch::Sender<Arc<TrustBundle>>,
+}
+
+/// One vault, ready to sign.
+struct Force {
+    issuer: Signer,
+    /// Of the root that signed the issuer.
+    root: Span,
+    signing_roots: Vec<CertificateDer<'static>>,
+    bundle_pem: String,
+    point: Point,
 }
 
 /// A key with its certificate.
 struct Signer {
-    issuer: Issuer<'static, KeyPair>,
-    cert: CertificateDer<'static>,
+    issuer: Issuer<'static, Key>,
+    /// Its certificate, then those between it and the root.
+    chain: Vec<CertificateDer<'static>>,
     pem: String,
-    not_after: u64,
+    span: Span,
 }
 
 impl Authority {
-    /// Reads root and issuer from `dir`, or makes them. An issuer that is past two thirds of its life is replaced.
-    pub(crate) fn open(
+    /// With keys that are kept. Nothing is made up for what is broken: whoever finds it must repair it.
+    pub(crate) fn new(
         trust_domain: TrustDomain,
-        dir: Option<Arc<StateDir>>,
+        keys: KeyStore,
+        vault: &Vault,
         now: u64,
-    ) -> Result<Self, AuthorityError> {
-        let root = match dir.as_deref() {
-            Some(dir) => match load_root(dir, &trust_domain)? {
-                Some(root) => root,
-                None => store_root(dir, &trust_domain, now)?,
-            },
-            None => new_root(&trust_domain, now)?.0,
-        };
-        if root.not_after <= now {
-            return Err(AuthorityError::RootExpired(root.not_after));
+    ) -> Result<Self, BadKeys> {
+        let (force, bundle) = Force::of(&trust_domain, &keys, vault)?;
+        if force.root.end <= now {
+            return Err(BadKeys::Expired(force.root.end));
         }
-        let loaded = dir.as_deref().map(|dir| load_issuer(dir, &root, now)).transpose()?.flatten();
-        let issuer = match loaded {
-            Some(issuer) => issuer,
-            None => new_issuer(&trust_domain, &root, dir.as_deref(), now)?,
-        };
-        // Generation 1 for the first root; rotation will count on.
-        let bundle = TrustBundle::new(trust_domain.clone(), 1, vec![root.cert.clone()])?;
         let bundle = watch::Sender::new(Arc::new(bundle));
-        let issuer = RwLock::new(Arc::new(issuer));
-        Ok(Self { trust_domain, root, issuer, dir, is_shared: false, bundle })
+        Ok(Self { trust_domain, keys, force: RwLock::new(Arc::new(force)), bundle })
     }
 
     pub(crate) fn trust_domain(&self) -> &TrustDomain {
@@ -97,32 +89,66 @@ impl Authority {
         self.bundle.subscribe()
     }
 
-    pub(crate) fn root_pem(&self) -> &str {
-        &self.root.pem
+    /// What members pin.
+    pub(crate) fn bundle_pem(&self) -> String {
+        self.force().bundle_pem.clone()
     }
 
-    /// Unix seconds.
-    pub(crate) fn root_not_after(&self) -> u64 {
-        self.root.not_after
+    /// How far what is in force is.
+    pub(crate) fn point(&self) -> Point {
+        self.force().point
     }
 
-    /// Unix seconds.
-    pub(crate) fn issuer_not_after(&self) -> u64 {
-        self.issuer().not_after
+    pub(crate) fn root_span(&self) -> Span {
+        self.force().root
     }
 
-    /// Replaces the issuer when it is time. Members need not be told: each chain brings its issuer.
-    pub(crate) fn renew_issuer(&self, now: u64) -> Result<(), AuthorityError> {
-        if self.is_shared || !self.issuer_is_due(now) {
-            return Ok(());
+    pub(crate) fn issuer_span(&self) -> Span {
+        self.force().issuer.span
+    }
+
+    /// When both are old enough to be replaced.
+    pub(crate) fn due(&self) -> Due {
+        let force = self.force();
+        Due { root: force.root.part(4, 5), issuer: force.issuer.span.part(2, 3) }
+    }
+
+    /// The roots that sign now, among those of the bundle.
+    pub(crate) fn signing_roots(&self) -> Vec<CertificateDer<'static>> {
+        self.force().signing_roots.clone()
+    }
+
+    /// Whether a vault is of this mesh and not behind what is in force: it shares a root with it.
+    pub(crate) fn can_follow(&self, vault: &Vault) -> bool {
+        let held = self.bundle();
+        let shares = |root: &CertificateDer<'_>| held.roots().iter().any(|known| known == root);
+        vault.rotation.point() >= self.point()
+            && roots_of(&vault.bundle()).is_ok_and(|roots| roots.iter().any(shares))
+    }
+
+    /// Takes a vault over. Says whether anything changed. The bundle is in force before the issuer is.
+    pub(crate) fn adopt(&self, vault: &Vault) -> Result<bool, BadKeys> {
+        let held = self.force();
+        let is_same = held.point == vault.rotation.point()
+            && held.issuer.pem == vault.current.issuer
+            && held.bundle_pem == vault.bundle();
+        if is_same {
+            return Ok(false);
         }
-        let issuer = new_issuer(&self.trust_domain, &self.root, self.dir.as_deref(), now)?;
-        tracing::info!(not_after = issuer.not_after, "new issuer");
-        *self.issuer.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(issuer);
-        Ok(())
+        let (force, bundle) = Force::of(&self.trust_domain, &self.keys, vault)?;
+        self.bundle.send_if_modified(|held| {
+            let is_new = held.generation() != bundle.generation() || held.roots() != bundle.roots();
+            if is_new {
+                *held = Arc::new(bundle);
+            }
+            is_new
+        });
+        *self.force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(force);
+        Ok(true)
     }
 
-    /// Signs a certificate for the key of `csr`, reads it back, and hands it out only if it is what was meant (INV-9).
+    /// Signs a certificate for the key of `csr`, reads it back, and hands it out only if it is what was meant (INV-9). It never
+    /// outlives its issuer.
     pub(crate) fn sign(
         &self,
         csr: &Csr,
@@ -130,19 +156,20 @@ impl Authority {
         ttl: Duration,
         now: u64,
     ) -> Result<Signed, AuthorityError> {
-        let issuer = self.issuer();
+        let force = self.force();
         let serial = Serial::random().ok_or(AuthorityError::Randomness)?;
-        let wanted =
-            template::Leaf { id, serial, now, not_after: (now + ttl.as_secs()).min(issuer.not_after) };
+        let end = force.issuer.span.end.min(force.root.end);
+        let wanted = template::Leaf { id, serial, now, not_after: (now + ttl.as_secs()).min(end) };
         let params = wanted.params()?;
-        let cert = params.signed_by(&csr.key, &issuer.issuer)?;
-        let svid = Svid::from_chain(vec![cert.der().clone(), issuer.cert.clone()])?;
+        let cert = params.signed_by(&csr.key, &force.issuer.issuer)?;
+        let chain = std::iter::once(cert.der().clone()).chain(force.issuer.chain.iter().cloned()).collect();
+        let svid = Svid::from_chain(chain)?;
         validate::leaf(&svid, &wanted, &csr.key_der, &self.bundle())?;
         Ok(Signed { svid })
     }
 
-    fn issuer(&self) -> Arc<Signer> {
-        Arc::clone(&self.issuer.read().unwrap_or_else(PoisonError::into_inner))
+    fn force(&self) -> Arc<Force> {
+        Arc::clone(&self.force.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -153,125 +180,65 @@ impl fmt::Debug for Authority {
     }
 }
 
-fn issuer_is_due(not_after: u64, now: u64) -> bool {
-    now + template::ISSUER_LIFE / 3 >= not_after
-}
-
-/// The root's key is P-384: it lives for ten years and signs once a year.
-fn new_root(trust_domain: &TrustDomain, now: u64) -> Result<(Signer, String), AuthorityError> {
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?;
-    let (key_pem, params) = (key.serialize_pem(), template::root(trust_domain, now)?);
-    let cert = params.self_signed(&key)?;
-    Ok((Signer::new(params, key, cert.der().clone(), cert.pem()), key_pem))
-}
-
-fn store_root(dir: &StateDir, trust_domain: &TrustDomain, now: u64) -> Result<Signer, AuthorityError> {
-    let (root, key) = new_root(trust_domain, now)?;
-    // The key first: a root without its certificate was never published and may be replaced.
-    dir.write(ROOT_KEY, &key, Secrecy::Secret)?;
-    dir.write(ROOT_CERT, &root.pem, Secrecy::Public)?;
-    tracing::info!(%trust_domain, state = %dir.path().display(), "new root");
-    Ok(root)
-}
-
-fn load_root(dir: &StateDir, trust_domain: &TrustDomain) -> Result<Option<Signer>, AuthorityError> {
-    let Some(pem) = dir.read(ROOT_CERT)? else { return Ok(None) };
-    let broken =
-        |why: String| AuthorityError::Broken { file: dir.path().join(ROOT_CERT).display().to_string(), why };
-    let key = dir.read(ROOT_KEY)?.ok_or_else(|| broken(format!("its key {ROOT_KEY} is missing")))?;
-    let root = Signer::from_pem(&pem, &key).map_err(broken)?;
-    let bundle = TrustBundle::from_pem(pem.as_bytes(), None)?;
-    if bundle.trust_domain() != trust_domain {
-        let (found, wanted) = (bundle.trust_domain().clone(), trust_domain.clone());
-        return Err(AuthorityError::TrustDomain { found, wanted });
-    }
-    Ok(Some(root))
-}
-
-fn new_issuer(
-    trust_domain: &TrustDomain,
-    root: &Signer,
-    dir: Option<&StateDir>,
-    now: u64,
-) -> Result<Signer, AuthorityError> {
-    let pem = new_issuer_pem(trust_domain, root, now)?;
-    if let Some(dir) = dir {
-        dir.write(ISSUER, &pem, Secrecy::Secret)?;
-    }
-    Signer::from_pem(&pem, &pem).map_err(|_| AuthorityError::Validation("a new issuer cannot be read back"))
-}
-
-/// Key and certificate of a new issuer, in one text.
-fn new_issuer_pem(trust_domain: &TrustDomain, root: &Signer, now: u64) -> Result<String, AuthorityError> {
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let cert = template::issuer(trust_domain, now, root.not_after)?.signed_by(&key, &root.issuer)?;
-    Ok(format!("{}{}", key.serialize_pem(), cert.pem()))
-}
-
-/// `None` when there is none that can still be used: then a new one does no harm.
-fn load_issuer(dir: &StateDir, root: &Signer, now: u64) -> Result<Option<Signer>, AuthorityError> {
-    let Some(pem) = dir.read(ISSUER)? else { return Ok(None) };
-    let issuer = match Signer::from_pem(&pem, &pem) {
-        Ok(issuer) => issuer,
-        Err(why) => {
-            tracing::warn!(why, "{ISSUER} cannot be used, making a new issuer");
-            return Ok(None);
+impl Force {
+    fn of(
+        trust_domain: &TrustDomain,
+        keys: &KeyStore,
+        vault: &Vault,
+    ) -> Result<(Self, TrustBundle), BadKeys> {
+        let bad = |error: InvalidBundle| BadKeys::Root(error.to_string());
+        let (issuer, root) = checked(trust_domain, keys, &vault.current)?;
+        if let Some(next) = &vault.next {
+            // What cannot be used must not be published.
+            checked(trust_domain, keys, next)?;
         }
-    };
-    let of_root = validate::issued_by(&issuer.cert, &root.cert);
-    Ok(Some(issuer).filter(|issuer| of_root && !issuer_is_due(issuer.not_after, now)))
+        let bundle_pem = vault.bundle();
+        let mut roots: Vec<CertificateDer<'static>> = Vec::new();
+        for one in roots_of(&bundle_pem).map_err(BadKeys::Root)? {
+            if !roots.contains(&one) {
+                roots.push(one);
+            }
+        }
+        let bundle = TrustBundle::new(trust_domain.clone(), vault.rotation.generation, roots).map_err(bad)?;
+        let signing_roots = roots_of(&vault.current.roots).map_err(BadKeys::Root)?;
+        Ok((Self { issuer, root, signing_roots, bundle_pem, point: vault.rotation.point() }, bundle))
+    }
+}
+
+/// The issuer of a slot, and the span of the root that it leads to.
+fn checked(trust_domain: &TrustDomain, keys: &KeyStore, slot: &Slot) -> Result<(Signer, Span), BadKeys> {
+    let roots = roots_of(&slot.roots).map_err(BadKeys::Root)?;
+    if let Some(found) = validate::trust_domain_of(&roots).filter(|found| found != trust_domain) {
+        return Err(BadKeys::TrustDomain { found, wanted: trust_domain.clone() });
+    }
+    if let Some(key) = &slot.root_key {
+        // Only whether it is there and the root's own: it is used when an issuer is made.
+        let first = roots.first().ok_or_else(|| BadKeys::Root("there is no certificate in it".to_owned()))?;
+        keys.open_for(key, first).map_err(BadKeys::Root)?;
+    }
+    let issuer = Signer::read(&slot.issuer, keys).map_err(BadKeys::Issuer)?;
+    let not_signed = || BadKeys::Issuer("it is not signed by the root".to_owned());
+    let root = validate::leads_to(&issuer.chain, &roots).ok_or_else(not_signed)?;
+    Ok((issuer, root))
 }
 
 impl Signer {
-    fn new(params: CertificateParams, key: KeyPair, cert: CertificateDer<'static>, pem: String) -> Self {
-        let not_after = u64::try_from(params.not_after.unix_timestamp()).unwrap_or(0);
-        Self { issuer: Issuer::new(params, key), cert, pem, not_after }
-    }
-
-    fn from_pem(pem: &str, key: &str) -> Result<Self, String> {
-        let cert =
-            CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| "there is no certificate in it")?;
-        let key = rustls_pki_types::PrivateKeyDer::from_pem_slice(key.as_bytes())
-            .map_err(|_| "there is no key for it")?;
-        let key = KeyPair::try_from(&key).map_err(|_| "its key cannot be used")?;
-        let (public, not_after) = validate::key_and_end(&cert).ok_or("it cannot be read")?;
-        if public != rcgen::PublicKeyData::subject_public_key_info(&key) {
-            return Err("its key is another one's".to_owned());
-        }
-        let issuer = Issuer::from_ca_cert_der(&cert, key).map_err(|_| "it cannot sign")?;
-        Ok(Self { issuer, cert, pem: pem.to_owned(), not_after })
+    /// From one text: key, certificate, and what is between it and the root.
+    fn read(pem: &str, keys: &KeyStore) -> Result<Self, String> {
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(|_| "it is not PEM".to_owned())?;
+        let cert = chain.first().ok_or("there is no certificate in it")?;
+        let key = keys.open_for(pem, cert)?;
+        let span = Span::of(cert).ok_or("it cannot be read")?;
+        let issuer = Issuer::from_ca_cert_der(cert, key).map_err(|_| "it cannot sign")?;
+        Ok(Self { issuer, chain, pem: pem.to_owned(), span })
     }
 }
 
-/// Why the authority cannot be opened or cannot sign.
+/// Why the authority cannot make keys or cannot sign.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
-    /// The state directory.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// A file in it.
-    #[error(
-        "`{file}` cannot be used: {why}; restore it from a backup, or remove the state directory to begin with a new root"
-    )]
-    Broken {
-        /// Its path.
-        file: String,
-        /// What is wrong.
-        why: String,
-    },
-    /// It belongs to another mesh.
-    #[error(
-        "the state directory is of trust domain `{found}`, not `{wanted}`; choose another with --state-dir"
-    )]
-    TrustDomain {
-        /// What the root says.
-        found: TrustDomain,
-        /// What was configured.
-        wanted: TrustDomain,
-    },
-    /// Too late.
-    #[error("the root expired at Unix second {0}; remove the state directory to begin with a new root")]
-    RootExpired(u64),
     /// The operating system gives none.
     #[error("no randomness for a serial number")]
     Randomness,
@@ -284,12 +251,13 @@ pub enum AuthorityError {
     /// What was signed is not what was meant; it was not handed out.
     #[error("a certificate that was signed is not what was meant: {0}")]
     Validation(&'static str),
-    /// The root cannot be an anchor.
-    #[error("the root cannot be trusted by anybody")]
-    Bundle(#[from] InvalidBundle),
+    /// A key cannot be made or used.
+    #[error("a key of the authority cannot be used: {0}")]
+    Key(String),
+    /// What is kept cannot sign an issuer.
+    #[error("the root of this mesh is not this authority's own, it cannot make an issuer of it")]
+    NotOurRoot,
 }
-
-const _: () = assert!(template::ISSUER_LIFE > DAY, "an issuer outlives every certificate it signs");
 
 #[cfg(test)]
 mod tests;

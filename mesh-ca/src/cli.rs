@@ -1,6 +1,7 @@
 //! The command line of the CA, the only reader of its arguments. `meshctl` runs it too, under a hidden subcommand.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,7 +15,8 @@ use mesh_model::duration::{self, InvalidDuration};
 use mesh_model::spiffe::{InvalidSpiffeId, TrustDomain};
 
 use crate::admin_client::create_join_token;
-use crate::config::{Cluster, Config, Oidc, State};
+use crate::audit::{self, Beginnings};
+use crate::config::{AuditTo, Cluster, Config, Oidc, State};
 use crate::serve;
 
 /// Running requests have this long at the end.
@@ -34,9 +36,29 @@ enum Command {
     Serve(Box<Serve>),
     /// Print a one-time token with which one workload may ask for its first certificate.
     Token(Token),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(Audit),
+}
+
+#[derive(Debug, Subcommand)]
+enum Audit {
+    /// Follow the chain of an audit log: exit code 0 if no line was changed, taken out or put in.
+    Verify(Verify),
 }
 
 #[derive(Debug, Args)]
+struct Verify {
+    /// The log; if it was turned over, all its files, the oldest first.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The lines were collected from the standard output of several processes, each with a chain of its own.
+    #[arg(long)]
+    many: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct Serve {
     /// Where members ask for certificates.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:15012")]
@@ -62,9 +84,21 @@ struct Serve {
     /// Keep everything in memory: each start is a new root.
     #[arg(long)]
     in_memory: bool,
-    /// Also write the root certificate to this file.
+    /// Also write the roots to this file.
     #[arg(long, value_name = "FILE")]
     root_file: Option<PathBuf>,
+    /// Lifetime of an issuer; it is replaced after two thirds of it.
+    #[arg(long, value_name = "DURATION", default_value = "8760h", value_parser = parse_duration)]
+    issuer_ttl: Duration,
+    /// Lifetime of a root; it is replaced, with overlap, after four fifths of it.
+    #[arg(long, value_name = "DURATION", default_value = "87648h", value_parser = parse_duration)]
+    root_ttl: Duration,
+    /// Write a line for each decision to this file, `-` for standard output; by default audit.log in the state directory.
+    #[arg(long, value_name = "FILE")]
+    audit_log: Option<PathBuf>,
+    /// Sign although the clock is behind a certificate that was signed before: the clock is right now.
+    #[arg(long)]
+    accept_clock: bool,
     /// Trust domain of every identity.
     #[arg(long, value_name = "NAME", value_parser = trust_domain)]
     trust_domain: TrustDomain,
@@ -143,7 +177,29 @@ fn work(cli: Cli) -> anyhow::Result<()> {
             let token = runtime.block_on(token)?;
             writeln!(std::io::stdout(), "{token}").context("cannot print the token")
         }
+        Command::Audit(Audit::Verify(options)) => verify(&options),
     }
+}
+
+/// Says what the chain holds, or where it breaks.
+fn verify(options: &Verify) -> anyhow::Result<()> {
+    let mut lines: Vec<std::io::Result<String>> = Vec::new();
+    for path in &options.files {
+        let file = File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        lines.extend(BufReader::new(file).lines());
+    }
+    let beginnings = if options.many { Beginnings::Many } else { Beginnings::One };
+    let verified = audit::verify(lines.into_iter(), beginnings).context("the audit log does not hold")?;
+    writeln!(
+        std::io::stdout(),
+        "decisions {} to {}: {} issued, {} refused, none changed or missing\nhash of the last one: {}",
+        verified.first,
+        verified.last,
+        verified.issued,
+        verified.refused,
+        verified.hash
+    )
+    .context("cannot print the result")
 }
 
 async fn daemon(config: Config) -> anyhow::Result<()> {
@@ -182,6 +238,14 @@ impl Serve {
             oidc,
             max_join_tokens: self.max_join_tokens,
             root_file: self.root_file,
+            root_life: self.root_ttl,
+            issuer_life: self.issuer_ttl,
+            audit: match self.audit_log {
+                None => AuditTo::State,
+                Some(path) if path.as_os_str() == "-" => AuditTo::Stdout,
+                Some(path) => AuditTo::File(path),
+            },
+            accepts_clock: self.accept_clock,
             ..Config::new(self.trust_domain, state, self.admin_socket)
         })
     }
@@ -199,5 +263,6 @@ async fn cluster() -> anyhow::Result<Cluster> {
         );
     }
     let client = kube::Client::try_from(config).context("the API server cannot be talked to")?;
-    Ok(Cluster { client, namespace })
+    let replica = std::env::var("POD_NAME").unwrap_or_else(|_| format!("process-{}", std::process::id()));
+    Ok(Cluster { client, namespace, replica })
 }

@@ -15,6 +15,13 @@ pub const MAX_TTL: Duration = Duration::from_hours(24);
 /// Lifetime of a certificate unless configured.
 pub const DEFAULT_TTL: Duration = Duration::from_hours(1);
 
+/// Lifetime of a root unless configured: about ten years.
+pub const DEFAULT_ROOT_LIFE: Duration = Duration::from_hours(3652 * 24);
+/// Lifetime of an issuer unless configured: a year.
+pub const DEFAULT_ISSUER_LIFE: Duration = Duration::from_hours(365 * 24);
+/// An issuer lives as many certificates one after the other at least: what it signs in its last third ends before it does.
+pub const ISSUER_PER_SVID: u32 = 4;
+
 /// Everything that a CA is told.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -36,8 +43,27 @@ pub struct Config {
     pub max_join_tokens: usize,
     /// Most connections at once.
     pub max_connections: usize,
-    /// Also write the root certificate to this file, for members that pin it.
+    /// Also write the roots to this file, for members that pin them.
     pub root_file: Option<PathBuf>,
+    /// How long a root of this CA's own lives. It is replaced after four fifths of it.
+    pub root_life: Duration,
+    /// How long an issuer lives. It is replaced after two thirds of it.
+    pub issuer_life: Duration,
+    /// Where each decision is written down.
+    pub audit: AuditTo,
+    /// Sign although the clock is behind a certificate that was signed before: the clock is right now.
+    pub accepts_clock: bool,
+}
+
+/// Where the audit log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditTo {
+    /// `audit.log` in the state directory; for a CA without one, nowhere.
+    State,
+    /// This file.
+    File(PathBuf),
+    /// Standard output.
+    Stdout,
 }
 
 /// Where the CA keeps what must survive it.
@@ -78,6 +104,10 @@ impl Config {
             max_join_tokens: 1000,
             max_connections: 4096,
             root_file: None,
+            root_life: DEFAULT_ROOT_LIFE,
+            issuer_life: DEFAULT_ISSUER_LIFE,
+            audit: AuditTo::State,
+            accepts_clock: false,
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Reads a certificate request: its key, and the names that it asks for. It must not know who asks.
 
+use aws_lc_rs::digest;
 use rcgen::SubjectPublicKeyInfo;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension};
+
+use crate::audit::hex;
 
 /// Largest request; ours have about 200 bytes.
 const MAX_BYTES: usize = 16 * 1024;
@@ -19,6 +22,11 @@ pub(crate) struct Csr {
 }
 
 impl Csr {
+    /// SHA-256 of the key, hexadecimal.
+    pub(crate) fn key_sha256(&self) -> String {
+        hex(digest::digest(&digest::SHA256, &self.key_der).as_ref())
+    }
+
     /// Parses PKCS #10 (RFC 2986) and verifies the signature: who asks has the key.
     pub(crate) fn parse(der: &[u8]) -> Result<Self, InvalidCsr> {
         if der.len() > MAX_BYTES {
@@ -33,6 +41,9 @@ impl Csr {
             return Err(InvalidCsr::Key);
         }
         request.verify_signature().map_err(|_| InvalidCsr::Signature)?;
+        if let Some(what) = request.requested_extensions().into_iter().flatten().find_map(beyond) {
+            return Err(InvalidCsr::Extension(what));
+        }
         let names =
             request.requested_extensions().into_iter().flatten().filter_map(|extension| match extension {
                 ParsedExtension::SubjectAlternativeName(san) => Some(&san.general_names),
@@ -54,6 +65,28 @@ fn allowed(info: &x509_parser::x509::SubjectPublicKeyInfo<'_>) -> bool {
         "1.3.101.112" => true,
         _ => false,
     }
+}
+
+/// What an extension asks for that no member gets. What a member gets anyway may be asked for, and changes nothing.
+fn beyond(extension: &ParsedExtension<'_>) -> Option<String> {
+    let asked = match extension {
+        ParsedExtension::SubjectAlternativeName(_) | ParsedExtension::SubjectKeyIdentifier(_) => return None,
+        ParsedExtension::BasicConstraints(basic) => basic.ca.then_some("to be an authority"),
+        ParsedExtension::KeyUsage(usage) => {
+            (usage.key_cert_sign() || usage.crl_sign()).then_some("to sign certificates")
+        }
+        ParsedExtension::ExtendedKeyUsage(usage) => {
+            let other = usage.any
+                || usage.code_signing
+                || usage.email_protection
+                || usage.time_stamping
+                || usage.ocsp_signing
+                || !usage.other.is_empty();
+            other.then_some("for usages beside those of TLS")
+        }
+        _ => Some("for an extension that no member has"),
+    };
+    asked.map(str::to_owned)
 }
 
 fn name(name: &GeneralName<'_>) -> String {
@@ -78,6 +111,9 @@ pub enum InvalidCsr {
     /// A kind of key that the mesh does not use.
     #[error("the key of the certificate request is not ECDSA P-256, ECDSA P-384 or Ed25519")]
     Key,
+    /// More than a member gets.
+    #[error("the certificate request asks {0}")]
+    Extension(String),
     /// Who asks does not prove to have the key.
     #[error("the signature of the certificate request is not by its own key")]
     Signature,

@@ -12,7 +12,7 @@ use mesh_lifecycle::Tasks;
 use mesh_model::spiffe::SpiffeId;
 use tokio::sync::watch;
 
-use crate::serve::unix_now;
+use crate::clock::unix_now;
 use keys::{JwtKeys, KeyTrouble};
 pub(crate) use store::JwtStore;
 pub(crate) use store::JwtStoreError;

@@ -5,27 +5,41 @@
 //! the request. It must not know routes, services or who may call whom.
 
 pub mod admin_client;
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod serve;
 
 mod authority;
+mod clock;
 mod csr;
 mod jwt;
+mod keeper;
 mod kubernetes;
+mod limits;
+mod live;
+mod members;
 mod metrics;
 mod oidc;
 mod own;
 mod refusal;
+mod rotation;
 mod state;
+mod store;
 mod tokens;
+mod upstream;
+mod vault;
 
-pub use authority::{AuthorityError, BadKeys};
-pub use config::{Config, Oidc, State};
+pub use authority::AuthorityError;
+pub use config::{AuditTo, Config, Oidc, State};
 pub use csr::InvalidCsr;
-pub use kubernetes::{ApiFailure, Cluster, StoreError};
+pub use keeper::OpenError;
+pub use kubernetes::{ApiFailure, Cluster};
 pub use oidc::InvalidJwks;
 pub use own::OwnError;
 pub use serve::socket::SocketError;
 pub use serve::{Running, StartError, start};
 pub use state::StateError;
+pub use store::StoreError;
+pub use upstream::UpstreamError;
+pub use vault::BadKeys;

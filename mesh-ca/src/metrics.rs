@@ -11,6 +11,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
+use crate::live::Seen;
+use crate::rotation::Step;
 use crate::tokens::JoinTokens;
 
 /// By what an identity was proven.
@@ -60,6 +62,11 @@ struct Issued {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AtStep {
+    step: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Refused {
     reason: &'static str,
 }
@@ -75,6 +82,14 @@ pub(crate) struct Metrics {
     root_expiry: Gauge<u64, AtomicU64>,
     issuer_expiry: Gauge<u64, AtomicU64>,
     own_expiry: Gauge<u64, AtomicU64>,
+    step: Family<AtStep, Gauge<u64, AtomicU64>>,
+    step_since: Gauge<u64, AtomicU64>,
+    generation: Gauge<u64, AtomicU64>,
+    members: Gauge<u64, AtomicU64>,
+    members_in_step: Gauge<u64, AtomicU64>,
+    keeper_failures: Counter,
+    untracked: Counter,
+    audit_failures: Counter,
 }
 
 impl Metrics {
@@ -92,6 +107,56 @@ impl Metrics {
         );
         registry.register("mesh_ca_jwts_issued", "JWT-SVIDs signed for members", self.jwts.clone());
         registry.register("mesh_ca_requests_refused", "Requests refused, by reason", self.refused.clone());
+        self.register_rotation(registry);
+    }
+
+    fn register_rotation(&self, registry: &mut Registry) {
+        registry.register(
+            "mesh_ca_rotation_step",
+            "1 for the step that the rotation is at",
+            self.step.clone(),
+        );
+        let help = "When the step began";
+        registry.register("mesh_ca_rotation_step_since_timestamp_seconds", help, self.step_since.clone());
+        let help = "Generation of the trust bundle";
+        registry.register("mesh_ca_bundle_generation", help, self.generation.clone());
+        let help = "Members with a living certificate";
+        registry.register("mesh_ca_members", help, self.members.clone());
+        let help = "Members that trust the bundle of now";
+        registry.register("mesh_ca_members_in_step", help, self.members_in_step.clone());
+        let help = "Looks at the kept keys, or steps of a rotation, that failed";
+        registry.register("mesh_ca_rotation_failures", help, self.keeper_failures.clone());
+        let help = "Certificates of members for whom the table had no place";
+        registry.register("mesh_ca_members_untracked", help, self.untracked.clone());
+        let help = "Decisions that could not be written to the audit log";
+        registry.register("mesh_ca_audit_failures", help, self.audit_failures.clone());
+    }
+
+    /// What the keeper saw.
+    pub(crate) fn rotation(&self, seen: &Seen, now: u64) {
+        let rotation = &seen.rotation;
+        for step in [Step::Steady, Step::RootPrepared, Step::RootPublished, Step::IssuerMoved] {
+            let gauge = self.step.get_or_create(&AtStep { step: step.label() });
+            gauge.set(u64::from(step == rotation.step));
+        }
+        self.step_since.set(rotation.since);
+        self.generation.set(rotation.generation);
+        let (all, in_step) = seen.counts(rotation.point(), now);
+        self.members.set(all);
+        self.members_in_step.set(in_step);
+    }
+
+    pub(crate) fn keeper_failed(&self) {
+        self.in_sync.set(0);
+        self.keeper_failures.inc();
+    }
+
+    pub(crate) fn untracked(&self) {
+        self.untracked.inc();
+    }
+
+    pub(crate) fn audit_failed(&self) {
+        self.audit_failures.inc();
     }
 
     /// What a CA in a cluster counts beyond that.

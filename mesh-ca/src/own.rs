@@ -7,12 +7,11 @@ use mesh_identity::{Identity, InvalidSvid, KeyError, MemberKey, Svid, TrustBundl
 use mesh_lifecycle::Tasks;
 
 use crate::authority::{Authority, AuthorityError};
+use crate::clock::unix_now;
 use crate::csr::{Csr, InvalidCsr};
 use crate::metrics::{Kind, Metrics};
-use crate::serve::unix_now;
 
-/// A sleep is cut in pieces so long, because a suspended machine does not count its time; the issuer is looked at as
-/// often.
+/// A sleep is cut in pieces so long, because a suspended machine does not count its time.
 const NAP: Duration = Duration::from_mins(1);
 /// Wait after a failure.
 const RETRY: Duration = Duration::from_secs(5);
@@ -33,7 +32,7 @@ impl Own {
         Ok(identity)
     }
 
-    /// Renews it at half of its life, and the issuer when it is due.
+    /// Renews it at half of its life, and follows the bundle: members come with certificates of the newest root.
     pub(crate) fn keep(self, identity: Identity, tasks: &Tasks) {
         let stop = tasks.token();
         tasks.spawn("own certificate", async move {
@@ -45,18 +44,25 @@ impl Own {
     }
 
     async fn renew_for_ever(self, identity: Identity) {
+        let mut bundles = self.authority.watch_bundle();
         loop {
             let half = identity.svid().remaining(unix_now()) / 2;
-            tokio::time::sleep(half.clamp(Duration::from_secs(1), NAP)).await;
-            if let Err(error) = self.turn(&identity) {
-                tracing::error!(%error, "the CA cannot renew its own certificate or issuer");
-                tokio::time::sleep(RETRY).await;
+            let wait = match self.turn(&identity) {
+                Ok(()) => half.clamp(Duration::from_secs(1), NAP),
+                Err(error) => {
+                    tracing::error!(%error, "the CA cannot renew its own certificate");
+                    RETRY
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                changed = bundles.changed() => if changed.is_err() { return },
             }
         }
     }
 
     fn turn(&self, identity: &Identity) -> Result<(), OwnError> {
-        self.authority.renew_issuer(unix_now())?;
+        identity.set_bundle(TrustBundle::clone(&self.authority.bundle()));
         if identity.svid().remaining(unix_now()) <= self.ttl / 2 {
             let (key, svid, bundle) = self.certify()?;
             identity.renew(key, svid, bundle)?;
@@ -77,8 +83,8 @@ impl Own {
     fn tell(&self, identity: &Identity) {
         let authority = &self.authority;
         self.metrics.expiries(
-            authority.root_not_after(),
-            authority.issuer_not_after(),
+            authority.root_span().end,
+            authority.issuer_span().end,
             identity.svid().not_after,
         );
     }

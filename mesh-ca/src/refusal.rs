@@ -1,11 +1,16 @@
 //! Why a request gets nothing: one closed list, one place that says which gRPC status and which metric label each
 //! is. It must not know how a reason was found.
 
+use std::time::Duration;
+
 use mesh_model::spiffe::SpiffeId;
 use tonic::{Code, Status};
 
 use crate::csr::InvalidCsr;
 use crate::jwt::JwtRefusal;
+
+/// In how many milliseconds to ask again (gRPC A6, client retries).
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// A decision against a request. The text goes to the member.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +50,25 @@ pub(crate) enum Refusal {
     TooManyTokens(usize),
     #[error("the keys of the OIDC issuer cannot be had: {0}")]
     NoKeys(String),
+    #[error("{who} asks too often; ask again in {} ms", retry.as_millis())]
+    TooSoon {
+        who: String,
+        retry: Duration,
+        /// Whether it is worth a line of the audit log.
+        is_news: bool,
+    },
+    #[error(
+        "the key of the certificate request is that of another identity; make a new one for each identity"
+    )]
+    ReusedKey,
+    #[error(
+        "the clock of the CA is {behind} s behind a certificate that it signed; set it right, or start the CA with --accept-clock if it is"
+    )]
+    Clock { behind: u64 },
+    #[error("the CA has not seen the state of its keys for {0} s, they may be out of date")]
+    OutOfSync(u64),
+    #[error("the CA cannot write its audit log, so it issues nothing")]
+    NoAudit(String),
     /// The text is for the log alone.
     #[error("the CA cannot do this now, see its log")]
     Internal(String),
@@ -64,11 +88,16 @@ impl Refusal {
             Self::OtherName { .. } | Self::OwnName(_) | Self::NotTheOwner => Code::PermissionDenied,
             Self::Csr(_)
             | Self::Argument(_)
+            | Self::ReusedKey
             | Self::TokenSvid(JwtRefusal::NoAudience | JwtRefusal::Audiences) => Code::InvalidArgument,
-            Self::TokenSvid(JwtRefusal::NoKeys) => Code::Unavailable,
             Self::TokenSvid(JwtRefusal::Keys(_)) => Code::Internal,
-            Self::TooManyTokens(_) => Code::ResourceExhausted,
-            Self::NoKeys(_) | Self::NoReview(_) => Code::Unavailable,
+            Self::TooManyTokens(_) | Self::TooSoon { .. } => Code::ResourceExhausted,
+            Self::NoKeys(_)
+            | Self::NoReview(_)
+            | Self::Clock { .. }
+            | Self::OutOfSync(_)
+            | Self::NoAudit(_)
+            | Self::TokenSvid(JwtRefusal::NoKeys) => Code::Unavailable,
             Self::Internal(_) => Code::Internal,
         }
     }
@@ -93,6 +122,11 @@ impl Refusal {
             Self::NotTheOwner => "not_the_owner",
             Self::TooManyTokens(_) => "too_many_tokens",
             Self::NoKeys(_) => "no_keys",
+            Self::TooSoon { .. } => "too_soon",
+            Self::ReusedKey => "reused_key",
+            Self::Clock { .. } => "clock",
+            Self::OutOfSync(_) => "out_of_sync",
+            Self::NoAudit(_) => "no_audit",
             Self::Internal(_) => "internal",
         }
     }
@@ -100,7 +134,7 @@ impl Refusal {
     /// What the log says beyond the text for the member.
     pub(crate) fn detail(&self) -> &str {
         match self {
-            Self::Internal(detail) => detail,
+            Self::Internal(detail) | Self::NoAudit(detail) => detail,
             _ => "",
         }
     }
@@ -108,6 +142,12 @@ impl Refusal {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
-        Self::new(refusal.code(), refusal.to_string())
+        let mut status = Self::new(refusal.code(), refusal.to_string());
+        if let Refusal::TooSoon { retry, .. } = &refusal
+            && let Ok(millis) = retry.as_millis().to_string().parse()
+        {
+            status.metadata_mut().insert(PUSHBACK, millis);
+        }
+        status
     }
 }

@@ -2,21 +2,24 @@
 //! and in `admin` (Unix socket).
 
 mod admin;
+mod gate;
 mod issue;
 mod published;
+mod rotation;
 pub(crate) mod socket;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use mesh_identity::{ClientAuth, Identity, incoming};
 use mesh_lifecycle::admin::{self as http_admin, AdminState};
 use mesh_lifecycle::bind::{self, BindError, ReusePort};
 use mesh_lifecycle::{CancellationToken, Ready, Shutdown, Tasks};
 use mesh_proto::ca::v1::ca_admin_server::CaAdminServer;
+use mesh_proto::ca::v1::ca_rotation_server::CaRotationServer;
 use mesh_proto::ca::v1::certificate_authority_server::CertificateAuthorityServer;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, UnixListener};
@@ -24,15 +27,19 @@ use tokio::sync::watch;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 
-use crate::authority::{Authority, AuthorityError, ROOT_CERT};
-use crate::config::{Config, MAX_TTL, MIN_TTL, State};
+use crate::audit::{Audit, AuditError};
+use crate::authority::{Authority, KeyStore, Lives, Mint};
+use crate::config::{AuditTo, Config, ISSUER_PER_SVID, MAX_TTL, MIN_TTL, State};
 use crate::jwt::{JwtAuthority, JwtStore};
-use crate::kubernetes::{self, JwtSecret, Keeper, Reviewer, StoreError};
+use crate::keeper::{Keeper, OpenError, Parts};
+use crate::kubernetes::{JwtSecret, Reviewer, Shared};
 use crate::metrics::{Metrics, Scraped};
 use crate::oidc::{self, InvalidJwks};
 use crate::own::{Own, OwnError};
-use crate::state::{Secrecy, StateDir, StateError, write_whole};
+use crate::state::{StateDir, StateError};
+use crate::store::{Local, ROOTS, Store, StoreError};
 use crate::tokens::JoinTokens;
+use crate::upstream::Upstream;
 use issue::Jwts;
 use published::Published;
 use socket::SocketError;
@@ -43,6 +50,12 @@ const MAX_MESSAGE: usize = 64 * 1024;
 const MAX_STREAMS: u32 = 16;
 /// A peer that is gone is noticed after interval and timeout.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// The API server is waited for at the start as long; then this process ends, and is started again.
+const START: Duration = Duration::from_mins(1);
+/// Between attempts.
+const RETRY: Duration = Duration::from_secs(5);
+/// The audit log in a state directory.
+const AUDIT: &str = "audit.log";
 
 /// A CA at work.
 #[derive(Debug)]
@@ -78,18 +91,20 @@ impl Running {
 
 /// Starts a CA on the current runtime; it serves when this returns.
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    if !(MIN_TTL..=MAX_TTL).contains(&config.svid_ttl) {
-        return Err(StartError::Ttl(config.svid_ttl));
-    }
+    check(&config)?;
     let tasks = Tasks::new();
     let ready = Ready::new();
     let gate = ready.gate("certificate authority");
     let metrics = Metrics::default();
-    let (authority, tokens, jwt_store) = open_state(&config).await?;
-    let tokens_of_members = Arc::new(JwtAuthority::new(jwt_store));
+    let kept = open_state(&config)?;
+    let upstream = Upstream::Own;
+    let described = upstream.describe();
+    let keeper = open_keys(&config, Arc::clone(&kept.store), upstream, metrics.clone()).await?;
+    let (authority, live) = (Arc::clone(keeper.authority()), Arc::clone(keeper.live()));
+    let tokens_of_members = Arc::new(JwtAuthority::new(kept.jwts));
     let jwts = match (&config.state, &config.oidc) {
-        (State::Cluster(cluster), _) => Jwts::Reviewed(Reviewer::new(cluster, metrics.clone())),
-        (_, Some(issuer)) => Jwts::Oidc(oidc::Verifier::new(issuer)?),
+        (State::Cluster(cluster), _) => Jwts::Reviewed(Box::new(Reviewer::new(cluster, metrics.clone()))),
+        (_, Some(issuer)) => Jwts::Oidc(Box::new(oidc::Verifier::new(issuer)?)),
         (_, None) => Jwts::None,
     };
     let own = Own { authority: Arc::clone(&authority), ttl: config.svid_ttl, metrics: metrics.clone() };
@@ -102,41 +117,45 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let addr = listener.local_addr().map_err(StartError::Listener)?;
     let metrics_addr = metrics_listener.local_addr().map_err(StartError::Listener)?;
 
-    // The first members get the keys of tokens with their certificates, unless these cannot be had now.
-    if let Err(error) = tokens_of_members.look().await {
-        tracing::error!(reason = mesh_identity::reasons(&error), "no keys of tokens yet: none is signed");
-    }
-    // Nobody is federated with yet: the sender is gone, the value stays.
-    let federated = watch::channel(Arc::default()).1;
-    let published = Published { roots: authority.watch_bundle(), jwks: tokens_of_members.watch(), federated };
+    let published = published(&authority, &tokens_of_members).await;
+    let rotations = rotation::Rotations {
+        authority: Arc::clone(&authority),
+        store: kept.store,
+        live: Arc::clone(&live),
+        upstream: described,
+        due: Authority::due,
+    };
     let issue = issue::Issue {
         authority: Arc::clone(&authority),
-        tokens: Arc::clone(&tokens),
+        tokens: Arc::clone(&kept.tokens),
         jwts,
         tokens_of_members: Arc::clone(&tokens_of_members),
         published,
         ttl: config.svid_ttl,
+        live,
+        gate: gate::Gate::new(),
+        audit: Arc::new(kept.audit),
         metrics: metrics.clone(),
         tasks: tasks.clone(),
     };
     let listener = TcpListener::from_std(listener).map_err(StartError::Listener)?;
-    let accepted = serve_members(listener, &identity, issue, &config, &tasks);
+    let accepted = serve_members(listener, &identity, issue, rotations.clone(), &config, &tasks);
     let admin = admin::Admin {
         trust_domain: authority.trust_domain().clone(),
-        tokens: Arc::clone(&tokens),
+        tokens: Arc::clone(&kept.tokens),
         metrics: metrics.clone(),
     };
     if let Some(listener) = admin_listener {
-        serve_admin(listener, admin, &tasks);
+        serve_admin(listener, admin, rotations, &tasks);
     }
     let mut registry = Registry::default();
     metrics.register(&mut registry);
-    let ousted = CancellationToken::new();
-    if let State::Cluster(cluster) = &config.state {
+    if let State::Cluster(_) = &config.state {
         metrics.register_cluster(&mut registry);
-        Keeper::new(cluster, Arc::clone(&authority), metrics.clone()).keep(&tasks, ousted.clone());
     }
-    registry.register_collector(Box::new(Scraped { connections: accepted, tokens }));
+    let ousted = CancellationToken::new();
+    keeper.keep(&tasks, ousted.clone());
+    registry.register_collector(Box::new(Scraped { connections: accepted, tokens: kept.tokens }));
     let state = AdminState::new(ready.clone(), Arc::new(registry));
     let set = tasks.clone();
     tasks.spawn("metrics", async move {
@@ -148,41 +167,121 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     tokens_of_members.keep(&tasks);
     gate.open();
     tracing::info!(%addr, metrics = %metrics_addr, trust_domain = %authority.trust_domain(), "serving certificates");
-    let root_pem = authority.root_pem().to_owned();
+    let root_pem = authority.bundle_pem();
     Ok(Running { addr, metrics_addr, admin_socket: config.admin_socket, root_pem, tasks, ready, ousted })
 }
 
-async fn open_state(config: &Config) -> Result<(Arc<Authority>, Arc<JoinTokens>, JwtStore), StartError> {
+/// What members are told to trust.
+async fn published(authority: &Authority, tokens: &JwtAuthority) -> Published {
+    // The first members get the keys of tokens with their certificates, unless these cannot be had now.
+    if let Err(error) = tokens.look().await {
+        tracing::error!(reason = mesh_identity::reasons(&error), "no keys of tokens yet: none is signed");
+    }
+    // Nobody is federated with yet: the sender is gone, the value stays.
+    let federated = watch::channel(Arc::default()).1;
+    Published { roots: authority.watch_bundle(), jwks: tokens.watch(), federated }
+}
+
+fn check(config: &Config) -> Result<(), StartError> {
+    if !(MIN_TTL..=MAX_TTL).contains(&config.svid_ttl) {
+        return Err(StartError::Ttl(config.svid_ttl));
+    }
+    let least = config.svid_ttl * ISSUER_PER_SVID;
+    if config.issuer_life < least {
+        return Err(StartError::IssuerLife { asked: config.issuer_life, least });
+    }
+    if config.root_life < config.issuer_life * ISSUER_PER_SVID {
+        let least = config.issuer_life * ISSUER_PER_SVID;
+        return Err(StartError::RootLife { asked: config.root_life, least });
+    }
+    Ok(())
+}
+
+/// What must survive this process.
+struct Kept {
+    store: Arc<Store>,
+    tokens: Arc<JoinTokens>,
+    jwts: JwtStore,
+    audit: Audit,
+}
+
+fn open_state(config: &Config) -> Result<Kept, StartError> {
     let limit = config.max_join_tokens;
-    let (dir, tokens) = match &config.state {
-        State::InMemory => (None, JoinTokens::in_memory(limit)),
-        State::Cluster(cluster) => {
-            let authority = kubernetes::open(cluster, &config.trust_domain).await?;
-            let store = JwtStore::Cluster(Box::new(JwtSecret::new(cluster)));
-            return Ok((Arc::new(authority), Arc::new(JoinTokens::in_memory(limit)), store));
-        }
-        State::Dir(path) => {
-            let dir = Arc::new(StateDir::open(path)?);
-            let tokens = JoinTokens::in_dir(dir.subdir("tokens")?, limit);
-            (Some(dir), tokens.map_err(StartError::Tokens)?)
-        }
+    let dir = match &config.state {
+        State::Dir(path) => Some(Arc::new(StateDir::open(path)?)),
+        State::InMemory | State::Cluster(_) => None,
     };
-    let jwt_store = dir.as_ref().map_or_else(JwtStore::in_memory, |dir| JwtStore::Dir(Arc::clone(dir)));
-    let authority = Authority::open(config.trust_domain.clone(), dir, unix_now())?;
-    if let Some(path) = &config.root_file {
-        let written = write_whole(path, authority.root_pem().as_bytes(), Secrecy::Public);
-        written.map_err(|source| StateError::Io { what: "write", path: path.clone(), source })?;
-    }
+    let tokens = match dir.as_deref() {
+        Some(dir) => JoinTokens::in_dir(dir.subdir("tokens")?, limit).map_err(StartError::Tokens)?,
+        None => JoinTokens::in_memory(limit),
+    };
+    let audit = match (&config.audit, dir.as_deref()) {
+        (AuditTo::File(path), _) => Audit::file(path)?,
+        (AuditTo::Stdout, _) => Audit::stdout(),
+        (AuditTo::State, Some(dir)) => Audit::file(&dir.path().join(AUDIT))?,
+        (AuditTo::State, None) => Audit::nowhere(),
+    };
+    let jwts = match (&config.state, &dir) {
+        (State::Cluster(cluster), _) => JwtStore::Cluster(Box::new(JwtSecret::new(cluster))),
+        (_, Some(dir)) => JwtStore::Dir(Arc::clone(dir)),
+        (_, None) => JwtStore::in_memory(),
+    };
+    let store = match &config.state {
+        State::Cluster(cluster) => Store::Cluster(Box::new(Shared::new(cluster))),
+        State::Dir(_) | State::InMemory => Store::Local(Local::open(dir, config.root_file.clone())?),
+    };
+    Ok(Kept { store: Arc::new(store), tokens: Arc::new(tokens), jwts, audit })
+}
+
+/// The keys: those that are kept, or new ones. In a cluster the API server is waited for.
+async fn open_keys(
+    config: &Config,
+    store: Arc<Store>,
+    upstream: Upstream,
+    metrics: Metrics,
+) -> Result<Keeper, StartError> {
+    let replica = match &config.state {
+        State::Cluster(cluster) => cluster.replica.clone(),
+        State::Dir(_) | State::InMemory => "this".to_owned(),
+    };
+    let lives = Lives { root: config.root_life, issuer: config.issuer_life };
+    let parts = Parts {
+        store,
+        upstream: Arc::new(upstream),
+        mint: Mint { trust_domain: config.trust_domain.clone(), keys: KeyStore::Text, lives },
+        replica,
+        leaf_life: config.svid_ttl.as_secs(),
+        metrics,
+        accepts_clock: config.accepts_clock,
+    };
+    let until = tokio::time::Instant::now() + START;
+    let mut said = None;
+    let keeper = loop {
+        let reason = match Keeper::open(&parts).await {
+            Ok(keeper) => break keeper,
+            // Even a right that is missing may come: roles are often created a moment after what they are for.
+            Err(OpenError::Store(StoreError::Api(failure))) if tokio::time::Instant::now() < until => {
+                failure.to_string()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if said.as_ref() != Some(&reason) {
+            tracing::warn!(reason, "the API server gives no keys yet, trying again");
+            said = Some(reason);
+        }
+        tokio::time::sleep(RETRY).await;
+    };
     if let State::Dir(path) = &config.state {
-        tracing::info!(root = %path.join(ROOT_CERT).display(), "members pin this root with --ca-roots");
+        tracing::info!(roots = %path.join(ROOTS).display(), "members pin these roots with --ca-roots");
     }
-    Ok((Arc::new(authority), Arc::new(tokens), jwt_store))
+    Ok(keeper)
 }
 
 fn serve_members(
     listener: TcpListener,
     identity: &Identity,
     issue: issue::Issue,
+    rotations: rotation::Rotations,
     config: &Config,
     tasks: &Tasks,
 ) -> Arc<incoming::IncomingCounters> {
@@ -192,12 +291,14 @@ fn serve_members(
     let counters = accepted.counters();
     let stop = tasks.token();
     let service = CertificateAuthorityServer::new(issue).max_decoding_message_size(MAX_MESSAGE);
+    let rotations = CaRotationServer::new(rotations).max_decoding_message_size(MAX_MESSAGE);
     tasks.spawn("serve members", async move {
         let served = Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
             .http2_keepalive_interval(Some(KEEP_ALIVE))
             .http2_keepalive_timeout(Some(KEEP_ALIVE))
             .add_service(service)
+            .add_service(rotations)
             .serve_with_incoming_shutdown(accepted, stop.cancelled())
             .await;
         if let Err(error) = served {
@@ -207,24 +308,21 @@ fn serve_members(
     counters
 }
 
-fn serve_admin(listener: UnixListener, admin: admin::Admin, tasks: &Tasks) {
+fn serve_admin(listener: UnixListener, admin: admin::Admin, rotations: rotation::Rotations, tasks: &Tasks) {
     let stop = tasks.token();
     let service = CaAdminServer::new(admin).max_decoding_message_size(MAX_MESSAGE);
+    let rotations = CaRotationServer::new(rotations).max_decoding_message_size(MAX_MESSAGE);
     tasks.spawn("serve admin", async move {
         let served = Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
             .add_service(service)
+            .add_service(rotations)
             .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled())
             .await;
         if let Err(error) = served {
             tracing::error!(%error, "the administrator is not served any more");
         }
     });
-}
-
-/// Now, in Unix seconds.
-pub(crate) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Why a CA does not start.
@@ -236,12 +334,37 @@ pub enum StartError {
     /// The state directory.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The keys in the cluster.
+    /// Lifetime too short.
+    #[error(
+        "an issuer cannot live {}; with this --svid-ttl choose {} at least with --issuer-ttl",
+        mesh_model::duration::format(*asked), mesh_model::duration::format(*least)
+    )]
+    IssuerLife {
+        /// As configured.
+        asked: Duration,
+        /// As it must be.
+        least: Duration,
+    },
+    /// Lifetime too short.
+    #[error(
+        "a root cannot live {}; with this --issuer-ttl choose {} at least with --root-ttl",
+        mesh_model::duration::format(*asked), mesh_model::duration::format(*least)
+    )]
+    RootLife {
+        /// As configured.
+        asked: Duration,
+        /// As it must be.
+        least: Duration,
+    },
+    /// Where keys are kept.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Root or issuer.
     #[error(transparent)]
-    Authority(#[from] AuthorityError),
+    Open(#[from] OpenError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The tokens in the state directory.
     #[error("the join tokens in the state directory cannot be read")]
     Tokens(#[source] io::Error),

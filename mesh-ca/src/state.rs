@@ -67,6 +67,17 @@ impl StateDir {
         }
     }
 
+    /// Removes a file, if it is there.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), StateError> {
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StateError::Io { what: "remove", path, source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes a file whole or not at all.
     pub(crate) fn write(&self, name: &str, text: &str, secrecy: Secrecy) -> Result<(), StateError> {
         let path = self.path.join(name);

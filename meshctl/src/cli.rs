@@ -66,7 +66,7 @@ enum Command {
     Stat(stat::Args),
     /// Show requests as trees across services, as they happen
     Trace(trace::Args),
-    /// Show the certificates of all sidecars
+    /// Show the certificates of all sidecars; rotate what signs them
     Certs(certs::Args),
     /// Show whether every sidecar and every object is up to date; exit code 1 if not
     Sync(sync::Args),

@@ -7,7 +7,7 @@ mod inside;
 mod sidecar;
 
 pub(crate) use api::{Api, ApiError, Applied, Dry, LogAsk, has_cluster, has_kubeconfig};
-pub(crate) use inside::{Inside, InsideError};
+pub(crate) use inside::{Inside, InsideError, PodPort};
 pub(crate) use sidecar::{CONTAINER, Sidecar, Target};
 
 /// Which cluster, and where the mesh is in it.

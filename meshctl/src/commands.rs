@@ -29,9 +29,10 @@ pub(crate) mod version;
 use anyhow::Context;
 use mesh_lifecycle::tasks::Tasks;
 
+use crate::client::authority::AuthorityClient;
 use crate::client::inspect::Inspect;
 use crate::cluster::{ClusterArgs, Inside, has_cluster, has_kubeconfig};
-use crate::local::state::{self, FindError};
+use crate::local::state::{self, FindError, MeshState};
 use crate::output;
 
 /// How a command ended.
@@ -45,11 +46,16 @@ pub(crate) enum Outcome {
     Code(u8),
 }
 
-/// The connection that all inspecting commands start with. A cluster that is named is meant; else the mesh on this machine; where
-/// none runs, the cluster of the kubeconfig, if there is one, or the one that this Pod runs in.
-async fn inspect(mesh: &str, cluster: &ClusterArgs, tasks: &Tasks) -> anyhow::Result<Inspect> {
+/// Which mesh is meant. A cluster that is named; else the mesh on this machine; where none runs, the cluster of the kubeconfig, if there is
+/// one, or the one that this Pod runs in.
+enum Meant {
+    Here(MeshState),
+    Inside(Inside),
+}
+
+async fn meant(mesh: &str, cluster: &ClusterArgs) -> anyhow::Result<Meant> {
     if cluster.is_named() {
-        return inside(cluster, tasks).await;
+        return Ok(Meant::Inside(Inside::connect(cluster).await?));
     }
     match state::find(mesh) {
         Ok(state) => {
@@ -58,16 +64,29 @@ async fn inspect(mesh: &str, cluster: &ClusterArgs, tasks: &Tasks) -> anyhow::Re
                     "this is the mesh `{mesh}` on this machine; for the one in a cluster give --context"
                 ));
             }
-            Ok(Inspect::connect(&state, tasks).await?)
+            Ok(Meant::Here(state))
         }
         Err(away @ FindError::NotRunning(_)) if has_cluster() => {
             let which = if has_kubeconfig() { "of the kubeconfig" } else { "that this Pod runs in" };
-            inside(cluster, tasks).await.with_context(|| format!("{away}; so the cluster {which} was asked"))
+            let asked = || format!("{away}; so the cluster {which} was asked");
+            Ok(Meant::Inside(Inside::connect(cluster).await.with_context(asked)?))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-async fn inside(cluster: &ClusterArgs, tasks: &Tasks) -> anyhow::Result<Inspect> {
-    Ok(Box::pin(Inspect::inside(&Inside::connect(cluster).await?, tasks)).await?)
+/// The connection that all inspecting commands start with.
+async fn inspect(mesh: &str, cluster: &ClusterArgs, tasks: &Tasks) -> anyhow::Result<Inspect> {
+    match meant(mesh, cluster).await? {
+        Meant::Here(state) => Ok(Inspect::connect(&state, tasks).await?),
+        Meant::Inside(inside) => Ok(Box::pin(Inspect::inside(&inside, tasks)).await?),
+    }
+}
+
+/// The certificate authority of that mesh.
+async fn authority(mesh: &str, cluster: &ClusterArgs, tasks: &Tasks) -> anyhow::Result<AuthorityClient> {
+    match meant(mesh, cluster).await? {
+        Meant::Here(state) => Ok(AuthorityClient::local(&state.ca.admin_socket).await?),
+        Meant::Inside(inside) => Ok(Box::pin(AuthorityClient::inside(&inside, tasks)).await?),
+    }
 }

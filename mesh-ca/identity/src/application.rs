@@ -8,7 +8,7 @@ use mesh_lifecycle::{Backoff, Tasks};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
 use tokio::sync::watch;
 
-use crate::ca_client::{self, CallError, Proof};
+use crate::ca_client::{self, CallError, Proof, Wanted};
 use crate::channel;
 use crate::identity::{ExpectedServer, Identity};
 use crate::peer::unix_now;
@@ -74,7 +74,10 @@ impl Issuer {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         let csr = params.serialize_request(&key).map_err(made)?.der().to_vec();
-        let (svid, bundle) = ca_client::certify(self.channel(), csr, Proof::Certificate, None).await?;
+        // It is one more certificate of this process, which is who says what it trusts.
+        let (instance, generation) = (self.identity.instance(), self.identity.bundle().generation());
+        let wanted = Wanted { ttl: None, instance, generation };
+        let (svid, bundle) = ca_client::certify(self.channel(), csr, Proof::Certificate, wanted).await?;
         let own = self.identity.svid();
         if svid.spiffe_id != own.spiffe_id {
             return Err(AskError::OtherIdentity(svid.spiffe_id.to_string()));

@@ -83,6 +83,16 @@ impl TrustBundle {
         Self::new(trust_domain, 0, roots)
     }
 
+    /// These roots and those of another bundle of the same trust domain; `None` if it is of another, or they are too many.
+    pub(crate) fn with(&self, other: &Self) -> Option<Self> {
+        if self.trust_domain != other.trust_domain {
+            return None;
+        }
+        let mut roots = self.roots.clone();
+        roots.extend(other.roots.iter().filter(|root| !self.roots.contains(root)).cloned());
+        Self::new(self.trust_domain.clone(), self.generation, roots).ok()
+    }
+
     /// The trust domain that the roots speak for.
     pub fn trust_domain(&self) -> &TrustDomain {
         &self.trust_domain
@@ -129,16 +139,7 @@ impl TrustBundle {
 
     /// The roots, PEM.
     pub fn to_pem(&self) -> String {
-        let mut pem = String::new();
-        for root in &self.roots {
-            pem.push_str("-----BEGIN CERTIFICATE-----\n");
-            for line in base64::engine::general_purpose::STANDARD.encode(root).as_bytes().chunks(64) {
-                pem.extend(line.iter().copied().map(char::from));
-                pem.push('\n');
-            }
-            pem.push_str("-----END CERTIFICATE-----\n");
-        }
-        pem
+        self.roots.iter().map(|root| pem_of(root)).collect()
     }
 
     /// SHA-256 of each root in hexadecimal.
@@ -149,6 +150,17 @@ impl TrustBundle {
     pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.anchors
     }
+}
+
+/// A certificate in PEM.
+pub fn pem_of(cert: &CertificateDer<'_>) -> String {
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in base64::engine::general_purpose::STANDARD.encode(cert).as_bytes().chunks(64) {
+        pem.extend(line.iter().copied().map(char::from));
+        pem.push('\n');
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
 }
 
 impl fmt::Debug for TrustBundle {

@@ -33,14 +33,19 @@ pub(crate) struct Issued {
     pub(crate) bundle: TrustBundle,
 }
 
+/// What is asked for beside the proof.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) instance: &'a str,
+    /// Of the bundle in force, 0 without one.
+    pub(crate) generation: u64,
+}
+
 /// Makes a key and has it certified.
-pub(crate) async fn issue(
-    channel: Channel,
-    proof: Proof,
-    ttl: Option<Duration>,
-) -> Result<Issued, CallError> {
+pub(crate) async fn issue(channel: Channel, proof: Proof, wanted: Wanted<'_>) -> Result<Issued, CallError> {
     let key = MemberKey::generate()?;
-    let (svid, bundle) = certify(channel, key.certificate_request()?, proof, ttl).await?;
+    let (svid, bundle) = certify(channel, key.certificate_request()?, proof, wanted).await?;
     Ok(Issued { key, svid, bundle })
 }
 
@@ -49,11 +54,13 @@ pub(crate) async fn certify(
     channel: Channel,
     csr_der: Vec<u8>,
     proof: Proof,
-    ttl: Option<Duration>,
+    wanted: Wanted<'_>,
 ) -> Result<(Svid, TrustBundle), CallError> {
     let request = wire::IssueRequest {
         csr_der,
-        ttl_seconds: ttl.map_or(0, |ttl| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX)),
+        ttl_seconds: wanted.ttl.map_or(0, |ttl| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX)),
+        instance: wanted.instance.to_owned(),
+        generation: wanted.generation,
         credential: Some(match proof {
             Proof::JoinToken(token) => wire::issue_request::Credential::JoinToken(token),
             Proof::Jwt(jwt) => wire::issue_request::Credential::OidcJwt(jwt),
@@ -87,6 +94,13 @@ pub(crate) async fn watch_bundle(channel: Channel) -> Result<Bundles, CallError>
     let call =
         async { CertificateAuthorityClient::new(channel).watch_bundle(wire::WatchBundleRequest {}).await };
     Ok(Bundles(answer(call).await?))
+}
+
+/// Says that the bundle of this generation is in force here.
+pub(crate) async fn acknowledge(channel: Channel, instance: &str, generation: u64) -> Result<(), CallError> {
+    let request = wire::AckBundleRequest { instance: instance.to_owned(), generation };
+    let call = async { CertificateAuthorityClient::new(channel).ack_bundle(request).await };
+    answer(call).await.map(|_| ())
 }
 
 impl Bundles {

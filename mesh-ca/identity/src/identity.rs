@@ -21,6 +21,8 @@ use crate::tls::{self, ClientAuth};
 pub struct Identity {
     shared: Arc<Shared>,
     mark: Option<u32>,
+    /// Which process of the identity this is.
+    instance: Arc<str>,
 }
 
 /// Who a server has to be for a handshake with it to succeed.
@@ -65,12 +67,21 @@ impl Identity {
             ok: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         };
-        Self { shared: Arc::new(shared), mark: None }
+        Self { shared: Arc::new(shared), mark: None, instance: "".into() }
     }
 
     /// The same, whose channels use sockets with this `SO_MARK`.
     pub(crate) fn marked(self, mark: Option<u32>) -> Self {
         Self { mark, ..self }
+    }
+
+    /// The same, as this process.
+    pub(crate) fn of_instance(self, instance: &str) -> Self {
+        Self { instance: instance.into(), ..self }
+    }
+
+    pub(crate) fn instance(&self) -> &str {
+        &self.instance
     }
 
     pub(crate) fn mark(&self) -> Option<u32> {
@@ -116,8 +127,11 @@ impl Identity {
         Arc::new(tls::client_config(&self.shared, expected.ids(), alpn))
     }
 
-    /// Puts a renewed certificate in force, with the bundle that came with it.
+    /// Puts a renewed certificate in force, with the bundle that came with it unless a newer one is in force.
     pub fn renew(&self, key: MemberKey, svid: Svid, bundle: TrustBundle) -> Result<(), InvalidSvid> {
+        let now = self.shared.bundle.load_full();
+        let is_older = bundle.generation() < now.generation() && bundle.trust_domain() == now.trust_domain();
+        let bundle = if is_older { TrustBundle::clone(&now) } else { bundle };
         let held = Held::from(key.certified(svid, &bundle)?);
         // The bundle first: peers that already trust a new root may show certificates of it at once.
         self.set_bundle(bundle);
@@ -132,7 +146,8 @@ impl Identity {
         self.shared.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Puts a bundle in force, unless it is what there is. One of another trust domain is refused.
+    /// Puts a bundle in force, unless it is what there is, or older: of several authorities one may lag behind. One of another
+    /// trust domain is refused.
     pub fn set_bundle(&self, bundle: TrustBundle) -> BundleChange {
         let now = self.shared.bundle.load_full();
         if bundle.trust_domain() != now.trust_domain() {
@@ -140,6 +155,9 @@ impl Identity {
         }
         if bundle.says_the_same(&now) {
             return BundleChange::Same;
+        }
+        if bundle.generation() < now.generation() {
+            return BundleChange::Older;
         }
         self.shared.bundle.store(Arc::new(bundle));
         self.shared.changed.send_modify(|count| *count += 1);
@@ -154,6 +172,8 @@ pub enum BundleChange {
     New,
     /// It was in force already.
     Same,
+    /// It is not in force: a newer one is.
+    Older,
     /// It is not in force.
     OtherTrustDomain,
 }

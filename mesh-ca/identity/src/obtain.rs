@@ -12,7 +12,7 @@ use mesh_model::spiffe::SpiffeId;
 use tonic::Code;
 
 use crate::bundle::{InvalidBundle, TrustBundle};
-use crate::ca_client::{self, CallError, Issued, Proof};
+use crate::ca_client::{self, CallError, Issued, Proof, Wanted};
 use crate::channel::{H2, dial};
 use crate::identity::Identity;
 use crate::renewal;
@@ -45,6 +45,8 @@ pub struct ObtainConfig {
     pub mark: Option<u32>,
     /// How long files that are not there yet are waited for: whoever starts this process may still be writing them.
     pub patience: Duration,
+    /// Which process of its identity this is, for the CA that waits for each of them: 1 to 64 letters, digits, `.`, `_` or `-`.
+    pub instance: String,
 }
 
 impl ObtainConfig {
@@ -58,8 +60,22 @@ impl ObtainConfig {
             ttl: None,
             mark: None,
             patience: Duration::ZERO,
+            instance: instance(),
         }
     }
+}
+
+/// The machine's name, which a pod has from its own, and random letters: a process that starts again is another one.
+fn instance() -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String = host
+        .trim()
+        .chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() || ".-_".contains(letter) { letter } else { '-' })
+        .take(50)
+        .collect();
+    let random: String = std::iter::repeat_with(fastrand::lowercase).take(8).collect();
+    if host.is_empty() { random } else { format!("{host}.{random}") }
 }
 
 /// What proves to the CA who this is.
@@ -126,7 +142,7 @@ pub async fn obtain(cfg: ObtainConfig, tasks: &Tasks) -> Result<Identity, Obtain
     let mut backoff = Backoff::new(WAIT.0, WAIT.1);
     let mut said = None;
     let issued = loop {
-        let reason = match attest.issue().await {
+        let reason = match attest.issue(None).await {
             Ok(issued) => break issued,
             Err(AttestError::Unreachable(reason)) => reason,
             Err(AttestError::Final(error)) => return Err(error),
@@ -142,7 +158,7 @@ pub async fn obtain(cfg: ObtainConfig, tasks: &Tasks) -> Result<Identity, Obtain
         }
     };
     let identity = Identity::new(issued.key, issued.svid, issued.bundle).map_err(ObtainError::Answer)?;
-    let identity = identity.marked(attest.cfg.mark);
+    let identity = identity.marked(attest.cfg.mark).of_instance(&attest.cfg.instance);
     let svid = identity.svid();
     tracing::info!(id = %svid.spiffe_id, serial = svid.serial, not_after = svid.not_after, "certificate obtained");
     renewal::spawn(&identity, attest, tasks);
@@ -213,10 +229,13 @@ pub(crate) enum AttestError {
 }
 
 impl Attest {
-    /// One attempt.
-    pub(crate) async fn issue(&self) -> Result<Issued, AttestError> {
+    /// One attempt, trusting what the file says now and `known`: the CA's root may have been rotated since this process read the
+    /// one, and since it was last told of the other.
+    pub(crate) async fn issue(&self, known: Option<&TrustBundle>) -> Result<Issued, AttestError> {
         let proof = self.cfg.credential.proof().map_err(AttestError::Final)?;
-        let config = bootstrap_config(self.pinned.clone(), self.ca_id.clone(), H2);
+        let pinned = roots(&self.cfg.ca_roots).unwrap_or_else(|_| self.pinned.clone());
+        let trusted = known.and_then(|known| known.with(&pinned)).unwrap_or(pinned);
+        let config = bootstrap_config(trusted, self.ca_id.clone(), H2);
         let channel = dial(self.cfg.ca.clone(), self.cfg.mark, Arc::new(config));
         let refused = |code, message| ObtainError::Refused {
             ca: self.cfg.ca.to_string(),
@@ -224,7 +243,8 @@ impl Attest {
             code,
             message,
         };
-        ca_client::issue(channel, proof, self.cfg.ttl).await.map_err(|error| match error {
+        let wanted = Wanted { ttl: self.cfg.ttl, instance: &self.cfg.instance, generation: 0 };
+        ca_client::issue(channel, proof, wanted).await.map_err(|error| match error {
             CallError::Unreachable(reason) => AttestError::Unreachable(reason),
             CallError::Refused { code, message } => AttestError::Final(refused(code, message)),
             CallError::Svid(error) => AttestError::Final(ObtainError::Answer(error)),

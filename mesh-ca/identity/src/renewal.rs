@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_lifecycle::{Backoff, Tasks};
+use tonic::Code;
 
-use crate::ca_client::{self, CallError, Proof};
+use crate::ca_client::{self, CallError, Proof, Wanted};
 use crate::channel;
 use crate::identity::{BundleChange, ExpectedServer, Identity};
 use crate::obtain::{Attest, AttestError};
@@ -85,9 +86,14 @@ async fn renew(identity: &Identity, attest: &Attest) -> Result<(), String> {
         // A new connection each time: the CA must see the certificate of now.
         let expected = ExpectedServer::Exactly(attest.ca_id.clone());
         let channel = channel::connect(identity, attest.cfg.ca.clone(), expected);
-        ca_client::issue(channel, Proof::Certificate, attest.cfg.ttl).await.map_err(|error| text(&error))?
+        let wanted = Wanted {
+            ttl: attest.cfg.ttl,
+            instance: &attest.cfg.instance,
+            generation: identity.bundle().generation(),
+        };
+        ca_client::issue(channel, Proof::Certificate, wanted).await.map_err(|error| text(&error))?
     } else {
-        attest.issue().await.map_err(|error| match error {
+        attest.issue(Some(&identity.bundle())).await.map_err(|error| match error {
             AttestError::Unreachable(reason) => reason,
             AttestError::Final(error) => ca_client::reasons(&error),
         })?
@@ -110,7 +116,7 @@ async fn follow_for_ever(identity: Identity, attest: Arc<Attest>) {
     loop {
         let expected = ExpectedServer::Exactly(attest.ca_id.clone());
         let channel = channel::connect(&identity, attest.cfg.ca.clone(), expected);
-        if let Err(error) = follow(&identity, channel, &mut backoff).await {
+        if let Err(error) = follow(&identity, &attest.cfg.instance, channel, &mut backoff).await {
             tracing::debug!(reason = text(&error), "trust bundle not followed for now, trying again");
         }
         tokio::time::sleep(backoff.next()).await;
@@ -119,10 +125,11 @@ async fn follow_for_ever(identity: Identity, attest: Arc<Attest>) {
 
 async fn follow(
     identity: &Identity,
+    instance: &str,
     channel: tonic::transport::Channel,
     backoff: &mut Backoff,
 ) -> Result<(), CallError> {
-    let mut bundles = ca_client::watch_bundle(channel).await?;
+    let mut bundles = ca_client::watch_bundle(channel.clone()).await?;
     loop {
         let bundle = match bundles.next().await {
             Ok(bundle) => bundle,
@@ -140,10 +147,19 @@ async fn follow(
         let generation = bundle.generation();
         match identity.set_bundle(bundle) {
             BundleChange::New => tracing::info!(generation, "new trust bundle in force"),
-            BundleChange::Same => {}
+            BundleChange::Same | BundleChange::Older => {}
             BundleChange::OtherTrustDomain => {
                 tracing::error!("the CA sent a trust bundle of another trust domain");
+                continue;
             }
+        }
+        // Only now: what is said is true of every handshake from here on.
+        let in_force = identity.bundle().generation();
+        match ca_client::acknowledge(channel.clone(), instance, in_force).await {
+            Ok(()) => {}
+            // One that does not know this call rotates nothing that waits for it.
+            Err(CallError::Refused { code: Code::Unimplemented, .. }) => {}
+            Err(error) => return Err(error),
         }
     }
 }

@@ -12,12 +12,6 @@ use rcgen::{
     KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
 };
 
-/// Seconds of a day.
-pub(super) const DAY: u64 = 86_400;
-/// Seconds that a root lives: about ten years.
-const ROOT_LIFE: u64 = 3652 * DAY;
-/// Seconds that an issuer lives: about a year.
-pub(super) const ISSUER_LIFE: u64 = 365 * DAY;
 /// Certificates begin so many seconds ago, for members whose clock is behind.
 pub(super) const BACKDATE: u64 = 30;
 
@@ -74,10 +68,14 @@ impl Leaf<'_> {
 }
 
 /// The root: it signs issuers.
-pub(super) fn root(trust_domain: &TrustDomain, now: u64) -> Result<CertificateParams, rcgen::Error> {
+pub(super) fn root(
+    trust_domain: &TrustDomain,
+    now: u64,
+    life: u64,
+) -> Result<CertificateParams, rcgen::Error> {
     let mut params = authority(trust_domain, "root")?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
-    span(&mut params, now.saturating_sub(BACKDATE), now + ROOT_LIFE);
+    span(&mut params, now.saturating_sub(BACKDATE), now + life);
     Ok(params)
 }
 
@@ -85,12 +83,13 @@ pub(super) fn root(trust_domain: &TrustDomain, now: u64) -> Result<CertificatePa
 pub(super) fn issuer(
     trust_domain: &TrustDomain,
     now: u64,
+    life: u64,
     root_end: u64,
 ) -> Result<CertificateParams, rcgen::Error> {
     let mut params = authority(trust_domain, "issuer")?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.use_authority_key_identifier_extension = true;
-    span(&mut params, now.saturating_sub(BACKDATE), (now + ISSUER_LIFE).min(root_end));
+    span(&mut params, now.saturating_sub(BACKDATE), (now + life).min(root_end));
     Ok(params)
 }
 

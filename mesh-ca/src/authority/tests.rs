@@ -1,24 +1,28 @@
 //! Facts about the authority and what it signs.
 
 use super::*;
+use crate::rotation::{Act, Step};
 use mesh_identity::MemberKey;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 const NOW: u64 = 1_800_000_000;
 const TTL: Duration = Duration::from_mins(1);
+const DAY: u64 = 86_400;
 
 fn domain() -> TrustDomain {
     TrustDomain::new("mesh.test").unwrap()
 }
 
-fn in_memory() -> Authority {
-    Authority::open(domain(), None, NOW).unwrap()
+fn mint() -> Mint {
+    let lives = Lives { root: Duration::from_hours(87_600), issuer: Duration::from_hours(8760) };
+    Mint { trust_domain: domain(), keys: KeyStore::Text, lives }
 }
 
-fn in_dir(path: &Path, now: u64) -> Result<Authority, AuthorityError> {
-    Authority::open(domain(), Some(Arc::new(StateDir::open(path).unwrap())), now)
+fn vault() -> Vault {
+    Vault::begin(mint().root(NOW).unwrap(), 60, NOW)
+}
+
+fn authority(vault: &Vault) -> Result<Authority, BadKeys> {
+    Authority::new(domain(), KeyStore::Text, vault, NOW)
 }
 
 fn csr() -> Csr {
@@ -31,7 +35,7 @@ fn cart() -> SpiffeId {
 
 #[test]
 fn a_member_gets_an_svid_of_the_template() {
-    let signed = in_memory().sign(&csr(), &cart(), TTL, NOW).unwrap().svid;
+    let signed = authority(&vault()).unwrap().sign(&csr(), &cart(), TTL, NOW).unwrap().svid;
     assert_eq!(signed.spiffe_id, cart());
     assert_eq!((signed.not_before, signed.not_after), (NOW - 30, NOW + 60));
     assert_eq!(signed.chain.len(), 2);
@@ -39,91 +43,100 @@ fn a_member_gets_an_svid_of_the_template() {
 
 #[test]
 fn serial_numbers_are_random_and_long() {
-    let authority = in_memory();
+    let authority = authority(&vault()).unwrap();
     let serials: std::collections::HashSet<_> =
         (0..20).map(|_| authority.sign(&csr(), &cart(), TTL, NOW).unwrap().svid.serial).collect();
     assert_eq!(serials.len(), 20);
     assert!(serials.iter().all(|serial| serial.len() > 16), "{serials:?}");
+    // The generator itself, as often as a large mesh asks in a day.
+    let serials: std::collections::HashSet<_> =
+        (0..1_000_000).map(|_| Serial::random().unwrap().significant().to_vec()).collect();
+    assert_eq!(serials.len(), 1_000_000);
 }
 
 #[test]
-fn a_restart_keeps_root_and_issuer() {
-    let temp = tempfile::tempdir().unwrap();
-    let first = in_dir(temp.path(), NOW).unwrap();
-    let (root, issuer) = (first.root_pem().to_owned(), first.issuer().pem.clone());
-    drop(first);
-    let second = in_dir(temp.path(), NOW + 60).unwrap();
-    assert_eq!(second.root_pem(), root);
-    assert!(second.issuer().pem.contains(&issuer));
-    second.sign(&csr(), &cart(), TTL, NOW + 60).unwrap();
+fn a_certificate_never_outlives_its_issuer_and_nothing_is_signed_after_that() {
+    let mint = Mint { lives: Lives { issuer: Duration::from_secs(90), ..mint().lives }, ..mint() };
+    let vault = Vault::begin(mint.root(NOW).unwrap(), 60, NOW);
+    let authority = authority(&vault).unwrap();
+    let end = |now: u64| authority.sign(&csr(), &cart(), TTL, now).map(|signed| signed.svid.not_after);
+    assert_eq!(end(NOW).unwrap(), NOW + 60);
+    assert_eq!(end(NOW + 50).unwrap(), NOW + 90, "the issuer's end");
+    assert!(matches!(end(NOW + 90), Err(AuthorityError::Validation("it has no lifetime"))));
 }
 
 #[test]
-fn key_files_are_for_this_user_alone() {
-    let temp = tempfile::tempdir().unwrap();
-    drop(in_dir(temp.path(), NOW).unwrap());
-    let mode = |name: &str| fs::metadata(temp.path().join(name)).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(ROOT_KEY), mode(ISSUER), mode(".")), (0o600, 0o600, 0o700));
+fn root_and_issuer_are_due_in_time() {
+    let due = authority(&vault()).unwrap().due();
+    assert!(due.issuer > NOW + 240 * DAY && due.issuer < NOW + 250 * DAY);
+    assert!(due.root > NOW + 2900 * DAY && due.root < NOW + 2930 * DAY);
 }
 
 #[test]
-fn an_interrupted_first_start_begins_anew() {
-    let temp = tempfile::tempdir().unwrap();
-    drop(in_dir(temp.path(), NOW).unwrap());
-    // Killed after the key and before the certificate.
-    fs::remove_file(temp.path().join(ROOT_CERT)).unwrap();
-    let authority = in_dir(temp.path(), NOW).unwrap();
+fn a_vault_is_taken_over_whole_and_the_bundle_grows_before_the_issuer_moves() {
+    let first = vault();
+    let authority = authority(&first).unwrap();
+    let mut bundles = authority.watch_bundle();
+    let prepared = first.after(Act::Prepare, Some(mint().root(NOW).unwrap()), 60, NOW);
+    assert!(authority.can_follow(&prepared) && authority.adopt(&prepared).unwrap());
+    assert!(!bundles.has_changed().unwrap(), "nobody learns of a root that is only prepared");
+    let issuer =
+        |authority: &Authority| authority.sign(&csr(), &cart(), TTL, NOW).unwrap().svid.chain[1].clone();
+    let old = issuer(&authority);
+    let published = prepared.after(Act::Publish, None, 60, NOW);
+    assert!(authority.adopt(&published).unwrap());
+    assert_eq!((bundles.borrow_and_update().roots().len(), authority.bundle().generation()), (2, 2));
+    assert_eq!(issuer(&authority), old);
+    let moved = published.after(Act::Move, None, 60, NOW);
+    assert!(authority.adopt(&moved).unwrap());
+    assert_ne!(issuer(&authority), old);
+    assert!(!bundles.has_changed().unwrap());
+    let dropped = moved.after(Act::Drop, None, 60, NOW);
+    assert!(authority.adopt(&dropped).unwrap());
+    assert_eq!((authority.bundle().roots().len(), authority.point()), (1, (3, Step::Steady)));
+    assert!(!authority.adopt(&dropped).unwrap(), "nothing is new");
+    assert!(!authority.can_follow(&first), "it would be a step back");
+    assert!(!authority.can_follow(&vault()), "another mesh's");
+}
+
+#[test]
+fn another_issuer_of_the_same_root_changes_no_bundle() {
+    let first = vault();
+    let authority = authority(&first).unwrap();
+    let bundles = authority.watch_bundle();
+    let next = first.after(Act::RenewIssuer, Some(mint().issuer(&first.current, NOW).unwrap()), 60, NOW);
+    assert!(authority.adopt(&next).unwrap());
+    assert!(!bundles.has_changed().unwrap());
     authority.sign(&csr(), &cart(), TTL, NOW).unwrap();
 }
 
 #[test]
-fn an_issuer_is_replaced_in_time_and_when_it_is_broken() {
-    let temp = tempfile::tempdir().unwrap();
-    let authority = in_dir(temp.path(), NOW).unwrap();
-    let (root, old) = (authority.root_pem().to_owned(), authority.issuer_not_after());
-    authority.renew_issuer(NOW + 100 * DAY).unwrap();
-    assert_eq!(authority.issuer_not_after(), old);
-    authority.renew_issuer(NOW + 300 * DAY).unwrap();
-    assert!(authority.issuer_not_after() > old);
-    drop(authority);
-    fs::write(temp.path().join(ISSUER), "half").unwrap();
-    let authority = in_dir(temp.path(), NOW).unwrap();
-    assert_eq!(authority.root_pem(), root);
-    authority.sign(&csr(), &cart(), TTL, NOW).unwrap();
-}
-
-#[test]
-fn a_root_without_its_key_is_an_error_that_says_what_to_do() {
-    let temp = tempfile::tempdir().unwrap();
-    drop(in_dir(temp.path(), NOW).unwrap());
-    fs::remove_file(temp.path().join(ROOT_KEY)).unwrap();
-    let text = in_dir(temp.path(), NOW).unwrap_err().to_string();
-    assert!(
-        text.contains("its key root.key is missing") && text.contains("restore it from a backup"),
-        "{text}"
-    );
-}
-
-#[test]
-fn the_state_of_another_trust_domain_is_refused() {
-    let temp = tempfile::tempdir().unwrap();
-    drop(in_dir(temp.path(), NOW).unwrap());
-    let other = TrustDomain::new("other.test").unwrap();
-    let error =
-        Authority::open(other, Some(Arc::new(StateDir::open(temp.path()).unwrap())), NOW).unwrap_err();
-    assert!(matches!(error, AuthorityError::TrustDomain { .. }), "{error}");
-}
-
-#[test]
-fn an_expired_root_is_refused_at_start() {
-    let temp = tempfile::tempdir().unwrap();
-    drop(in_dir(temp.path(), NOW).unwrap());
-    assert!(matches!(in_dir(temp.path(), NOW + 4000 * DAY), Err(AuthorityError::RootExpired(_))));
+fn keys_that_do_not_fit_together_are_refused() {
+    let (good, other) = (vault(), vault());
+    let says = |vault: Vault| authority(&vault).unwrap_err().to_string();
+    let mut vault = good.clone();
+    vault.current.root_key.clone_from(&other.current.root_key);
+    assert!(says(vault).contains("its key is another one's"));
+    let mut vault = good.clone();
+    vault.current.issuer.clone_from(&other.current.issuer);
+    assert!(says(vault).contains("not signed by the root"));
+    let mut vault = good.clone();
+    vault.current.issuer = "half".to_owned();
+    assert!(says(vault).contains("the issuer cannot be used"));
+    let wrong = TrustDomain::new("other.test").unwrap();
+    let error = Authority::new(wrong, KeyStore::Text, &good, NOW).unwrap_err();
+    assert!(matches!(error, BadKeys::TrustDomain { .. }), "{error}");
+    let error = Authority::new(domain(), KeyStore::Text, &good, NOW + 4000 * DAY).unwrap_err();
+    assert!(matches!(error, BadKeys::Expired(_)), "{error}");
+    // What comes next is looked at before it is published.
+    let mut vault = good.after(Act::Prepare, Some(other.current), 60, NOW);
+    vault.next.as_mut().unwrap().issuer.clone_from(&good.current.issuer);
+    assert!(says(vault).contains("not signed by the root"));
 }
 
 #[test]
 fn what_is_not_as_meant_is_not_handed_out() {
-    let authority = in_memory();
+    let authority = authority(&vault()).unwrap();
     let csr = csr();
     let svid = authority.sign(&csr, &cart(), TTL, NOW).unwrap().svid;
     let id = SpiffeId::new(domain(), "shop", "orders").unwrap();

@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use mesh_identity::{Svid, TrustBundle};
+use mesh_model::spiffe::TrustDomain;
+use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -83,15 +85,60 @@ fn verify(
     if verified { Ok(()) } else { Err("it does not lead to the root") }
 }
 
-/// Public key (SubjectPublicKeyInfo) and end (Unix seconds) of a certificate.
-pub(super) fn key_and_end(cert: &CertificateDer<'_>) -> Option<(Vec<u8>, u64)> {
+/// From when until when a certificate is valid, Unix seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) begin: u64,
+    pub(crate) end: u64,
+}
+
+impl Span {
+    /// `None` if it is no certificate.
+    pub(crate) fn of(cert: &CertificateDer<'_>) -> Option<Self> {
+        let (_, cert) = X509Certificate::from_der(cert).ok()?;
+        let begin = u64::try_from(cert.validity().not_before.timestamp()).ok()?;
+        Some(Self { begin, end: u64::try_from(cert.validity().not_after.timestamp()).ok()? })
+    }
+
+    /// The moment when `parts` of `of` are over.
+    pub(crate) fn part(self, parts: u64, of: u64) -> u64 {
+        self.begin + self.end.saturating_sub(self.begin) / of * parts
+    }
+}
+
+/// The certificates in a PEM text.
+pub(crate) fn roots_of(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let roots: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|_| "it is not PEM".to_owned())?;
+    if roots.is_empty() { Err("there is no certificate in it".to_owned()) } else { Ok(roots) }
+}
+
+/// The trust domain that the first root names, if it names one.
+pub(super) fn trust_domain_of(roots: &[CertificateDer<'_>]) -> Option<TrustDomain> {
+    let (_, root) = X509Certificate::from_der(roots.first()?).ok()?;
+    let san = root.subject_alternative_name().ok()??;
+    san.value.general_names.iter().find_map(|name| match name {
+        GeneralName::URI(uri) => TrustDomain::new(uri.strip_prefix("spiffe://")?).ok(),
+        _ => None,
+    })
+}
+
+/// The span of the root at which `chain` ends: each certificate is signed by the next one, the last by a root.
+pub(super) fn leads_to(chain: &[CertificateDer<'_>], roots: &[CertificateDer<'_>]) -> Option<Span> {
+    let linked = chain.windows(2).all(|pair| matches!(pair, [one, next] if issued_by(one, next)));
+    let last = chain.last().filter(|_| linked)?;
+    roots.iter().find(|root| issued_by(last, root)).and_then(Span::of)
+}
+
+/// Public key (SubjectPublicKeyInfo) of a certificate.
+pub(super) fn public_key(cert: &CertificateDer<'_>) -> Option<Vec<u8>> {
     let (_, cert) = X509Certificate::from_der(cert).ok()?;
-    let end = u64::try_from(cert.validity().not_after.timestamp()).ok()?;
-    Some((cert.public_key().raw.to_vec(), end))
+    Some(cert.public_key().raw.to_vec())
 }
 
 /// Whether the key of `root` signed `cert`.
-pub(super) fn issued_by(cert: &CertificateDer<'_>, root: &CertificateDer<'_>) -> bool {
+fn issued_by(cert: &CertificateDer<'_>, root: &CertificateDer<'_>) -> bool {
     let (Ok((_, cert)), Ok((_, root))) = (X509Certificate::from_der(cert), X509Certificate::from_der(root))
     else {
         return false;

@@ -1,8 +1,11 @@
 //! The API server as far as the CA asks it: who it is, how long it may take, what its errors mean. It must not know what is asked.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
+
+use kube::api::ObjectMeta;
 
 /// The API server has this long for an answer, connecting included.
 pub(super) const DEADLINE: Duration = Duration::from_secs(5);
@@ -14,6 +17,8 @@ pub struct Cluster {
     pub client: kube::Client,
     /// The namespace of the mesh's own parts.
     pub namespace: String,
+    /// The name of this replica among those that share the keys: that of its pod.
+    pub replica: String,
 }
 
 impl fmt::Debug for Cluster {
@@ -67,4 +72,16 @@ pub(super) async fn ask<T>(
         Ok(Err(error)) => Err(ApiFailure::Failed { what: what(), why: mesh_identity::reasons(&error) }),
         Err(_) => Err(ApiFailure::Late(what())),
     }
+}
+
+/// The name and whose it is.
+pub(super) fn labelled(name: &str) -> ObjectMeta {
+    let labels: BTreeMap<_, _> = [
+        ("app.kubernetes.io/name", "mesh-ca"),
+        ("app.kubernetes.io/part-of", "amime"),
+        ("app.kubernetes.io/managed-by", "mesh-ca"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into();
+    ObjectMeta { name: Some(name.to_owned()), labels: Some(labels), ..ObjectMeta::default() }
 }

@@ -1,12 +1,12 @@
-//! The ConfigMap that tells members which root to trust. All replicas write the same, so that it does not matter which one does. It
+//! The ConfigMap that tells members which roots to trust. All replicas write the same, so that it does not matter which one does. It
 //! must not know keys.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, ObjectMeta, PostParams};
+use kube::api::{Api, PostParams};
 
-use super::api::{ApiFailure, Cluster, ask};
+use super::api::{ApiFailure, Cluster, ask, labelled};
 
 /// Its name.
 const NAME: &str = "amime-ca-roots";
@@ -30,16 +30,7 @@ impl Roots {
         let params = PostParams::default();
         let written = match found {
             None => {
-                let labels = [
-                    ("app.kubernetes.io/name", "mesh-ca"),
-                    ("app.kubernetes.io/part-of", "amime"),
-                    ("app.kubernetes.io/managed-by", "mesh-ca"),
-                ];
-                let metadata = ObjectMeta {
-                    name: Some(NAME.to_owned()),
-                    labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
-                    ..ObjectMeta::default()
-                };
+                let metadata = labelled(NAME);
                 let data = Some(BTreeMap::from([(KEY.to_owned(), pem.to_owned())]));
                 let map = ConfigMap { metadata, data, ..ConfigMap::default() };
                 let call = self.api.create(&params, &map);
@@ -57,7 +48,7 @@ impl Roots {
         };
         match written {
             Ok(_) => {
-                tracing::info!(object = self.name, "root published");
+                tracing::info!(object = self.name, "roots published");
                 Ok(())
             }
             // Another replica wrote it; the next look sees whether that is the same.

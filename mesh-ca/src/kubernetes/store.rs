@@ -1,143 +1,132 @@
-//! The Secret that keeps root and issuer for all replicas. Every write says what it replaces, so that of two replicas one is first and
-//! the other one reads. It must not know what keys are good for.
-
-use std::collections::BTreeMap;
+//! What replicas share: a Secret with the vault, and a ConfigMap in which each of them tells what it knows of members. Every write says
+//! what it replaces, so that of two replicas one is first and the other one reads. It must not know what keys are good for.
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ObjectMeta, PostParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::{Api, PostParams};
 
-use super::api::{ApiFailure, Cluster, ask};
-use crate::authority::{AuthorityError, BadKeys, Keys};
+use super::api::{ApiFailure, Cluster, ask, labelled};
+use super::roots::Roots;
+use crate::members::View;
+use crate::store::{Found, Held, StoreError, Version};
+use crate::vault::{self, BadKeys, Vault};
 
-/// Its name.
+/// The Secret.
 const NAME: &str = "amime-ca-issuer";
-/// Its keys, called as the files of a state directory.
-const ROOT_CERT: &str = "root.pem";
-const ROOT_KEY: &str = "root.key";
-const ISSUER: &str = "issuer.pem";
+/// The ConfigMap.
+const MEMBERS: &str = "amime-ca-members";
+/// Others write their views at the same time, but not for long.
+const ATTEMPTS: usize = 8;
+const OTHERWISE: &str =
+    "delete it and restart mesh-ca, which makes a new root, and then restart every workload";
 
-pub(super) struct Store {
-    api: Api<Secret>,
-    name: String,
+pub(crate) struct Shared {
+    secrets: Api<Secret>,
+    members: Api<ConfigMap>,
+    roots: Roots,
+    place: String,
 }
 
-/// What there is.
-pub(super) enum Found {
-    /// No such Secret.
-    Nothing,
-    /// One without any of the keys: somebody made room.
-    Empty(Box<Secret>),
-    Keys(Held),
-}
-
-/// Keys, and the object that they are in.
-pub(super) struct Held {
-    pub(super) keys: Keys,
-    secret: Box<Secret>,
-}
-
-/// Why the CA has no keys.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The API server.
-    #[error(transparent)]
-    Api(#[from] ApiFailure),
-    /// What is in the Secret.
-    #[error(
-        "{secret} cannot be used; restore it from a backup. Only if it is lost: delete it and restart mesh-ca, which makes a new root, and then restart every workload"
-    )]
-    Broken {
-        /// Which Secret.
-        secret: String,
-        /// What is wrong.
-        #[source]
-        why: BadKeys,
-    },
-    /// No keys could be made.
-    #[error(transparent)]
-    Authority(#[from] AuthorityError),
-}
-
-impl Store {
-    pub(super) fn new(cluster: &Cluster) -> Self {
-        let name = format!("Secret {}/{NAME}", cluster.namespace);
-        Self { api: Api::namespaced(cluster.client.clone(), &cluster.namespace), name }
+impl Shared {
+    pub(crate) fn new(cluster: &Cluster) -> Self {
+        let (client, namespace) = (&cluster.client, &cluster.namespace);
+        Self {
+            secrets: Api::namespaced(client.clone(), namespace),
+            members: Api::namespaced(client.clone(), namespace),
+            roots: Roots::new(cluster),
+            place: format!("Secret {namespace}/{NAME}"),
+        }
     }
 
     /// For people.
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    pub(crate) fn place(&self) -> &str {
+        &self.place
     }
 
-    pub(super) fn broken(&self, why: BadKeys) -> StoreError {
-        StoreError::Broken { secret: self.name.clone(), why }
+    pub(crate) fn broken(&self, why: BadKeys) -> StoreError {
+        StoreError::Broken { place: self.place.clone(), otherwise: OTHERWISE, why }
     }
 
-    pub(super) async fn read(&self) -> Result<Found, StoreError> {
-        let found = ask(|| format!("read {}", self.name), self.api.get_opt(NAME)).await?;
-        let Some(secret) = found.map(Box::new) else { return Ok(Found::Nothing) };
-        let text = |key: &str| {
-            let bytes = &secret.data.as_ref()?.get(key)?.0;
-            Some(String::from_utf8_lossy(bytes).into_owned()).filter(|text| !text.trim().is_empty())
-        };
-        let missing = |key: &str| format!("key `{key}` is missing");
-        let keys = match (text(ROOT_CERT), text(ROOT_KEY), text(ISSUER)) {
-            (None, None, None) => return Ok(Found::Empty(secret)),
-            (Some(root_cert), Some(root_key), Some(issuer)) => Keys { root_cert, root_key, issuer },
-            (None, ..) => return Err(self.broken(BadKeys::Root(missing(ROOT_CERT)))),
-            (_, None, _) => return Err(self.broken(BadKeys::Root(missing(ROOT_KEY)))),
-            (.., None) => return Err(self.broken(BadKeys::Issuer(missing(ISSUER)))),
-        };
-        Ok(Found::Keys(Held { keys, secret }))
+    pub(crate) async fn read(&self, leaf_life: u64, now: u64) -> Result<Found, StoreError> {
+        let found = ask(|| format!("read {}", self.place), self.secrets.get_opt(NAME)).await?;
+        let Some(secret) = found.map(Box::new) else { return Ok(Found::Nothing(Version::Object(None))) };
+        let text = |bytes: &ByteString| String::from_utf8_lossy(&bytes.0).into_owned();
+        let entries = secret.data.iter().flatten().map(|(name, bytes)| (name.clone(), text(bytes))).collect();
+        let vault = Vault::from_entries(&entries, leaf_life, now).map_err(|why| self.broken(why))?;
+        let version = Version::Object(Some(secret));
+        Ok(match vault {
+            Some(vault) => Found::Held(Held { vault, version }),
+            None => Found::Nothing(version),
+        })
     }
 
-    /// Puts the first keys there. False: somebody else did.
-    pub(super) async fn begin(&self, found: &Found, keys: &Keys) -> Result<bool, StoreError> {
+    /// Other keys of the Secret, and its labels, stay. False: it is not as it was read.
+    pub(crate) async fn write(&self, object: Option<&Secret>, vault: &Vault) -> Result<bool, StoreError> {
         let params = PostParams::default();
-        let written = if let Found::Empty(secret) = found {
-            let secret = Secret { data: Some(data(keys)), ..(**secret).clone() };
-            let call = self.api.replace(NAME, &params, &secret);
-            ask(|| format!("update {}", self.name), call).await
+        let mut secret = match object {
+            Some(object) => object.clone(),
+            None => Secret { metadata: labelled(NAME), ..Secret::default() },
+        };
+        let data = secret.data.get_or_insert_default();
+        data.retain(|name, _| !vault::NAMES.contains(&name.as_str()));
+        let entries = vault.entries().into_iter();
+        data.extend(entries.map(|(name, text)| (name, ByteString(text.into_bytes()))));
+        let written = if object.is_some() {
+            let call = self.secrets.replace(NAME, &params, &secret);
+            ask(|| format!("update {}", self.place), call).await
         } else {
-            let labels = [
-                ("app.kubernetes.io/name", "mesh-ca"),
-                ("app.kubernetes.io/part-of", "amime"),
-                ("app.kubernetes.io/managed-by", "mesh-ca"),
-            ];
-            let metadata = ObjectMeta {
-                name: Some(NAME.to_owned()),
-                labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
-                ..ObjectMeta::default()
-            };
-            let secret = Secret { metadata, data: Some(data(keys)), ..Secret::default() };
-            let call = self.api.create(&params, &secret);
-            ask(|| format!("create {}", self.name), call).await
+            let call = self.secrets.create(&params, &secret);
+            ask(|| format!("create {}", self.place), call).await
         };
-        won(written)
+        match written {
+            Ok(_) => Ok(true),
+            Err(ApiFailure::Conflict { .. }) => Ok(false),
+            Err(failure) => Err(failure.into()),
+        }
     }
 
-    /// Puts another issuer there. False: the Secret is not as it was read.
-    pub(super) async fn replace_issuer(&self, held: &Held, issuer: &str) -> Result<bool, StoreError> {
-        let keys = Keys { issuer: issuer.to_owned(), ..held.keys.clone() };
-        let mut secret = (*held.secret).clone();
-        secret.data.get_or_insert_default().extend(data(&keys));
+    pub(crate) async fn publish(&self, bundle: &str) -> Result<(), StoreError> {
+        Ok(self.roots.publish(bundle).await?)
+    }
+
+    pub(crate) async fn views(&self) -> Result<Vec<View>, StoreError> {
+        let found = ask(|| format!("read ConfigMap {MEMBERS}"), self.members.get_opt(MEMBERS)).await?;
+        Ok(found.map(|map| views_of(&map)).unwrap_or_default())
+    }
+
+    pub(crate) async fn share(&self, view: &View, leaf_life: u64, now: u64) -> Result<Vec<View>, StoreError> {
+        let text = serde_json::to_string(view).map_err(|error| StoreError::Views(error.to_string()))?;
         let params = PostParams::default();
-        let call = self.api.replace(NAME, &params, &secret);
-        won(ask(|| format!("update {}", self.name), call).await)
+        for _ in 0..ATTEMPTS {
+            let found = ask(|| format!("read ConfigMap {MEMBERS}"), self.members.get_opt(MEMBERS)).await?;
+            let is_new = found.is_none();
+            let mut map =
+                found.unwrap_or_else(|| ConfigMap { metadata: labelled(MEMBERS), ..ConfigMap::default() });
+            let mut views = views_of(&map);
+            views.retain(|other| other.replica != view.replica && !other.is_over(leaf_life, now));
+            views.push(view.clone());
+            let data = map.data.get_or_insert_default();
+            data.insert(view.replica.clone(), text.clone());
+            // Also what cannot be read: nobody can do anything with it.
+            data.retain(|replica, _| views.iter().any(|view| view.replica == *replica));
+            let written = if is_new {
+                let call = self.members.create(&params, &map);
+                ask(|| format!("create ConfigMap {MEMBERS}"), call).await
+            } else {
+                let call = self.members.replace(MEMBERS, &params, &map);
+                ask(|| format!("update ConfigMap {MEMBERS}"), call).await
+            };
+            match written {
+                Ok(_) => return Ok(views),
+                Err(ApiFailure::Conflict { .. }) => {}
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        Err(StoreError::Views(format!("ConfigMap {MEMBERS} changed {ATTEMPTS} times meanwhile")))
     }
 }
 
-fn won(written: Result<Secret, ApiFailure>) -> Result<bool, StoreError> {
-    match written {
-        Ok(_) => Ok(true),
-        Err(ApiFailure::Conflict { .. }) => Ok(false),
-        Err(failure) => Err(failure.into()),
-    }
-}
-
-fn data(keys: &Keys) -> BTreeMap<String, ByteString> {
-    [(ROOT_CERT, &keys.root_cert), (ROOT_KEY, &keys.root_key), (ISSUER, &keys.issuer)]
-        .map(|(key, text)| (key.to_owned(), ByteString(text.clone().into_bytes())))
-        .into()
+/// A view that cannot be read is dropped: knowing less waits longer at most when its replica writes a new one, which it does within seconds.
+fn views_of(map: &ConfigMap) -> Vec<View> {
+    map.data.iter().flatten().filter_map(|(_, text)| serde_json::from_str(text).ok()).collect()
 }

@@ -61,7 +61,7 @@ impl FakeApi {
         let mut config = kube::Config::new(url);
         config.default_retry = false;
         let client = kube::Client::try_from(config).unwrap();
-        Cluster { client, namespace: "amime-system".to_owned() }
+        Cluster { client, namespace: "amime-system".to_owned(), replica: "mesh-ca-0".to_owned() }
     }
 
     async fn serve(self, stream: TcpStream) {

@@ -1,18 +1,31 @@
 //! Facts about a CA in a cluster, against an API server that the test plays.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_identity::{Credential, ObtainConfig, ObtainError, obtain};
+use mesh_lifecycle::{CancellationToken, Tasks};
+use mesh_model::spiffe::TrustDomain;
 use serde_json::json;
 
+use super::roots::Roots;
 use super::testing::{FakeApi, Review};
 use super::*;
+use crate::authority::{KeyStore, Lives, Mint};
+use crate::clock::unix_now;
 use crate::config::{Config, State};
+use crate::keeper::{self, Keeper, OpenError, Parts};
+use crate::members::Issuance;
+use crate::metrics::Metrics;
+use crate::rotation::{Asked, Step};
 use crate::serve::{Running, StartError, start};
+use crate::store::Store;
+use crate::upstream::Upstream;
 
 const SECRET: &str = "/api/v1/namespaces/amime-system/secrets/amime-ca-issuer";
 const JWTS: &str = "/api/v1/namespaces/amime-system/secrets/amime-ca-jwt";
 const ROOTS: &str = "/api/v1/namespaces/amime-system/configmaps/amime-ca-roots";
+const MEMBERS: &str = "/api/v1/namespaces/amime-system/configmaps/amime-ca-members";
 const REVIEWS: &str = "POST /apis/authentication.k8s.io/v1/tokenreviews";
 const CART: &str = "system:serviceaccount:shop:cart";
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -23,6 +36,27 @@ fn domain() -> TrustDomain {
 
 async fn replica(cluster: &Cluster) -> Result<Running, StartError> {
     Box::pin(start(Config::new(domain(), State::Cluster(cluster.clone()), None))).await
+}
+
+fn parts(cluster: &Cluster, replica: &str, trust_domain: TrustDomain) -> Parts {
+    let lives = Lives { root: Duration::from_hours(87_600), issuer: Duration::from_hours(8760) };
+    Parts {
+        store: Arc::new(Store::Cluster(Box::new(Shared::new(cluster)))),
+        upstream: Arc::new(Upstream::Own),
+        mint: Mint { trust_domain, keys: KeyStore::Text, lives },
+        replica: replica.to_owned(),
+        leaf_life: 60,
+        metrics: Metrics::default(),
+        accepts_clock: false,
+    }
+}
+
+async fn open_as(cluster: &Cluster, replica: &str) -> Result<Keeper, OpenError> {
+    Keeper::open(&parts(cluster, replica, domain())).await
+}
+
+async fn open(cluster: &Cluster, domain: &TrustDomain) -> Result<Keeper, OpenError> {
+    Keeper::open(&parts(cluster, "mesh-ca-0", domain.clone())).await
 }
 
 async fn until(what: impl Fn() -> bool) {
@@ -96,14 +130,18 @@ async fn a_review_without_answer_ends_and_says_so() {
 async fn replicas_that_start_together_share_one_root() {
     let (api, tasks) = (FakeApi::default(), Tasks::new());
     let cluster = api.start(&tasks).await;
-    let open = || open(&cluster, &TRUST);
-    static TRUST: std::sync::LazyLock<TrustDomain> = std::sync::LazyLock::new(domain);
-    let all = tokio::join!(open(), open(), open(), open());
+    let all = tokio::join!(
+        open_as(&cluster, "a"),
+        open_as(&cluster, "b"),
+        open_as(&cluster, "c"),
+        open_as(&cluster, "d")
+    );
     let all = [all.0.unwrap(), all.1.unwrap(), all.2.unwrap(), all.3.unwrap()];
     for one in &all {
-        assert_eq!((one.root_pem(), &one.keys().issuer), (all[0].root_pem(), &all[0].keys().issuer));
+        assert!(one.vault() == all[0].vault());
     }
     assert!(api.asked("POST /api/v1/namespaces/amime-system/secrets") >= 1);
+    assert_eq!(api.object(MEMBERS).unwrap()["data"].as_object().unwrap().len(), 4);
 }
 
 #[tokio::test]
@@ -119,9 +157,10 @@ async fn the_root_is_published_and_kept_true() {
     Roots::new(&cluster).publish(&ca.root_pem).await.unwrap();
     assert!(is_true());
     assert_eq!(api.object(ROOTS).unwrap()["data"]["other"], "stays");
-    let writes = api.asked("PUT");
+    let put = format!("PUT {ROOTS}");
+    let writes = api.asked(&put);
     Roots::new(&cluster).publish(&ca.root_pem).await.unwrap();
-    assert_eq!(api.asked("PUT"), writes, "nothing is written when nothing changes");
+    assert_eq!(api.asked(&put), writes, "nothing is written when nothing changes");
 }
 
 #[tokio::test]
@@ -136,7 +175,7 @@ async fn a_secret_that_was_made_empty_is_filled_and_its_labels_stay() {
     open(&cluster, &domain()).await.unwrap();
     let secret = api.object(SECRET).unwrap();
     assert_eq!(secret["metadata"]["labels"]["a"], "b");
-    assert_eq!(secret["data"].as_object().unwrap().len(), 3);
+    assert_eq!(secret["data"].as_object().unwrap().len(), 4);
 }
 
 #[tokio::test]
@@ -154,6 +193,7 @@ async fn a_secret_that_is_broken_is_never_replaced() {
         ("root.pem", json!(null), "key `root.pem` is missing"),
         ("issuer.pem", json!("bm9uc2Vuc2U="), "the issuer cannot be used"),
         ("issuer.pem", theirs["data"]["issuer.pem"].clone(), "not signed by the root"),
+        ("rotation.json", json!("bm9uc2Vuc2U="), "the state of the rotation cannot be used"),
     ] {
         let mut broken = good.clone();
         broken["data"][key] = value;
@@ -171,32 +211,29 @@ async fn a_secret_that_is_broken_is_never_replaced() {
     assert!(mesh_identity::reasons(&error).contains("but this CA is of `other.test`"), "{error}");
 }
 
-fn keeper(cluster: &Cluster, authority: Authority) -> Keeper {
-    Keeper::new(cluster, Arc::new(authority), Metrics::default())
-}
-
 #[tokio::test]
 async fn an_issuer_that_another_replica_made_is_taken_over() {
     let (api, tasks) = (FakeApi::default(), Tasks::new());
     let cluster = api.start(&tasks).await;
-    let (one, two) = (open(&cluster, &domain()).await.unwrap(), open(&cluster, &domain()).await.unwrap());
-    let next = one.next_issuer(unix_now() + 100).unwrap();
-    let Found::Keys(held) = Store::new(&cluster).read().await.unwrap() else { panic!("no keys") };
-    assert!(Store::new(&cluster).replace_issuer(&held, &next).await.unwrap());
-    assert!(!Store::new(&cluster).replace_issuer(&held, &next).await.unwrap(), "it is not as it was read");
-    let keeper = keeper(&cluster, two);
-    assert!(keeper.keys().await.is_ok());
-    assert_eq!(keeper.authority.keys().issuer, next);
+    let (mut one, mut two) =
+        (open_as(&cluster, "one").await.unwrap(), open_as(&cluster, "two").await.unwrap());
+    let before = one.vault().clone();
+    keeper::ask(&Store::Cluster(Box::new(Shared::new(&cluster))), one.live(), Asked::Issuer).await.unwrap();
+    one.turn().await.unwrap();
+    assert!(one.vault().current != before.current);
+    two.turn().await.unwrap();
+    assert!(two.vault() == one.vault());
+    assert_eq!(two.authority().point(), (1, Step::Steady));
 }
 
 #[tokio::test]
 async fn a_secret_that_was_removed_comes_back_and_another_root_ends_the_replica() {
     let (api, tasks) = (FakeApi::default(), Tasks::new());
     let cluster = api.start(&tasks).await;
-    let keeper = keeper(&cluster, open(&cluster, &domain()).await.unwrap());
+    let mut keeper = open(&cluster, &domain()).await.unwrap();
     let before = api.object(SECRET).unwrap();
     api.remove(SECRET);
-    assert!(keeper.keys().await.is_ok());
+    keeper.turn().await.unwrap();
     assert_eq!(api.object(SECRET).unwrap()["data"], before["data"]);
     // Another mesh's keys in its place.
     api.remove(SECRET);
@@ -206,18 +243,52 @@ async fn a_secret_that_was_removed_comes_back_and_another_root_ends_the_replica(
     tokio::time::timeout(DEADLINE, ousted.cancelled()).await.unwrap();
 }
 
+/// T50, the part of the authority: what members say at one replica counts at the other, and whoever is left goes on.
+#[tokio::test]
+async fn a_rotation_goes_on_when_the_replica_that_began_it_is_gone() {
+    let (api, tasks) = (FakeApi::default(), Tasks::new());
+    let cluster = api.start(&tasks).await;
+    let (mut one, mut two) =
+        (open_as(&cluster, "one").await.unwrap(), open_as(&cluster, "two").await.unwrap());
+    let now = unix_now();
+    let it = Issuance { id: "cart", instance: "a", not_after: now + 60, generation: 0 };
+    one.live().members().issued(it, true, 1, now);
+    keeper::ask(&Store::Cluster(Box::new(Shared::new(&cluster))), one.live(), Asked::Root).await.unwrap();
+    one.turn().await.unwrap();
+    let waiting = one.live().seen().unwrap().waiting.unwrap();
+    assert_eq!(waiting.replicas, ["two"], "it does not know of the new root yet");
+    two.turn().await.unwrap();
+    assert_eq!(two.authority().point(), (2, Step::RootPublished), "one has not said that it is as far");
+    assert!(api.object(ROOTS).unwrap()["data"]["roots.pem"].as_str().unwrap().matches("BEGIN").count() == 2);
+    // The member speaks to the other replica than the one that signed for it, and the first one is gone.
+    two.live().members().acknowledged(Issuance { generation: 2, ..it }, 2, now);
+    one.turn().await.unwrap();
+    drop(one);
+    two.turn().await.unwrap();
+    assert_eq!(two.authority().point(), (2, Step::IssuerMoved));
+    let waiting = two.live().seen().unwrap().waiting.unwrap();
+    assert_eq!(waiting.replicas, ["one"], "until it is silent for so long that it cannot sign any more");
+    // It comes back under its name and takes over where things are.
+    let mut one = open_as(&cluster, "one").await.unwrap();
+    assert_eq!(one.authority().point(), (2, Step::IssuerMoved));
+    one.turn().await.unwrap();
+    two.turn().await.unwrap();
+    let waiting = two.live().seen().unwrap().waiting.unwrap();
+    assert!(waiting.replicas.is_empty() && waiting.until.unwrap() <= now + 60 + 60, "{waiting:?}");
+}
+
 #[tokio::test]
 async fn a_ca_that_may_not_read_its_secret_says_what_grants_it() {
     let (api, tasks) = (FakeApi::default(), Tasks::new());
     let cluster = api.start(&tasks).await;
     api.forbid("GET /api/v1/namespaces/amime-system/secrets");
-    let error = try_open(&Store::new(&cluster), &domain()).await.err().unwrap().to_string();
+    let error = open(&cluster, &domain()).await.err().unwrap().to_string();
     assert!(
         error.contains("read Secret amime-system/amime-ca-issuer") && error.contains("Role `mesh-ca`"),
         "{error}"
     );
     api.silence();
-    let error = try_open(&Store::new(&cluster), &domain()).await.err().unwrap().to_string();
+    let error = open(&cluster, &domain()).await.err().unwrap().to_string();
     assert!(error.contains("did not read Secret"), "{error}");
 }
 

@@ -10,7 +10,7 @@ use mesh_proto::ca::v1::ca_admin_server::CaAdmin;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status};
 
-use super::unix_now;
+use crate::clock::unix_now;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::tokens::{Grant, JoinTokens};
@@ -25,6 +25,11 @@ pub(super) struct Admin {
     pub(super) trust_domain: TrustDomain,
     pub(super) tokens: Arc<JoinTokens>,
     pub(super) metrics: Metrics,
+}
+
+/// The user that runs the CA, and root.
+pub(super) fn is_owner(uid: Option<u32>) -> bool {
+    uid == Some(rustix::process::geteuid().as_raw()) || uid == Some(0)
 }
 
 #[tonic::async_trait]
@@ -62,8 +67,7 @@ impl Admin {
         wanted: &wire::CreateJoinTokenRequest,
         uid: Option<u32>,
     ) -> Result<(String, SpiffeId, u64), Refusal> {
-        let own = rustix::process::geteuid();
-        if uid != Some(own.as_raw()) && uid != Some(0) {
+        if !is_owner(uid) {
             return Err(Refusal::NotTheOwner);
         }
         let id = SpiffeId::new(self.trust_domain.clone(), &wanted.namespace, &wanted.service_account)

@@ -14,13 +14,17 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::gate::Gate;
 use super::published::Published;
-use super::unix_now;
+use crate::audit::{Audit, Decision};
 use crate::authority::{Authority, Signed};
+use crate::clock::unix_now;
 use crate::config::MIN_TTL;
 use crate::csr::Csr;
 use crate::jwt::JwtAuthority;
 use crate::kubernetes::Reviewer;
+use crate::live::Live;
+use crate::members::Issuance;
 use crate::metrics::{Kind, Metrics};
 use crate::oidc;
 use crate::refusal::Refusal;
@@ -34,6 +38,9 @@ pub(super) struct Issue {
     pub(super) tokens_of_members: Arc<JwtAuthority>,
     pub(super) published: Published,
     pub(super) ttl: Duration,
+    pub(super) live: Arc<Live>,
+    pub(super) gate: Gate,
+    pub(super) audit: Arc<Audit>,
     pub(super) metrics: Metrics,
     pub(super) tasks: Tasks,
 }
@@ -44,9 +51,9 @@ pub(super) enum Jwts {
     /// Nobody: none is accepted.
     None,
     /// This CA, by the keys of their issuer.
-    Oidc(oidc::Verifier),
+    Oidc(Box<oidc::Verifier>),
     /// The API server.
-    Reviewed(Reviewer),
+    Reviewed(Box<Reviewer>),
 }
 
 /// Who was proven, and what to do once the certificate is signed.
@@ -54,6 +61,16 @@ struct Proven {
     id: SpiffeId,
     claim: Option<Claim>,
 }
+
+/// What was found out about a request before it was decided.
+#[derive(Default)]
+struct Known {
+    id: Option<SpiffeId>,
+    key: Option<String>,
+}
+
+/// Longest name of a process.
+const MAX_INSTANCE: usize = 64;
 
 #[tonic::async_trait]
 impl CertificateAuthority for Issue {
@@ -64,8 +81,10 @@ impl CertificateAuthority for Issue {
         let peer = request.extensions().get::<PeerInfo>().cloned();
         let request = request.into_inner();
         let kind = self.kind(request.credential.as_ref());
+        let mut known = Known::default();
+        let decided = self.decide(&request, peer.as_ref(), &mut known).await;
         let from = peer.as_ref().map(|peer| peer.addr.to_string());
-        match self.decide(&request, peer.as_ref()).await {
+        match self.write_down(decided, &request, peer.as_ref(), kind, known) {
             Ok(signed) => {
                 let svid = &signed.svid;
                 self.metrics.issued(kind);
@@ -73,6 +92,7 @@ impl CertificateAuthority for Issue {
                     id = %svid.spiffe_id, serial = svid.serial, not_after = svid.not_after, kind = kind.label(), from,
                     "certificate issued"
                 );
+                // Read last: who has no entry in the table of a step gets the bundle of that step.
                 Ok(Response::new(encode(&signed, self.published.now())))
             }
             Err(refusal) => {
@@ -83,6 +103,27 @@ impl CertificateAuthority for Issue {
                 Err(refusal.into())
             }
         }
+    }
+
+    async fn ack_bundle(
+        &self,
+        request: Request<wire::AckBundleRequest>,
+    ) -> Result<Response<wire::AckBundleResponse>, Status> {
+        let peer = request.extensions().get::<PeerInfo>().cloned();
+        let request = request.into_inner();
+        let Some((peer, id)) = peer.as_ref().and_then(|peer| Some((peer, peer.spiffe_id.as_ref()?))) else {
+            return Err(Status::unauthenticated(
+                "only a member can say what it trusts; come with a client certificate",
+            ));
+        };
+        self.gate.call(peer.addr.ip())?;
+        let instance = instance(&request.instance)?;
+        let (id, now) = (id.to_string(), unix_now());
+        let it = Issuance { id: &id, instance, not_after: peer.not_after, generation: request.generation };
+        if !self.live.members().acknowledged(it, self.authority.bundle().generation(), now) {
+            self.metrics.untracked();
+        }
+        Ok(Response::new(wire::AckBundleResponse {}))
     }
 
     type WatchBundleStream = ReceiverStream<Result<wire::TrustBundle, Status>>;
@@ -128,6 +169,9 @@ impl CertificateAuthority for Issue {
         let peer = request.extensions().get::<PeerInfo>().cloned();
         let request = request.into_inner();
         let from = peer.as_ref().map(|peer| peer.addr.to_string());
+        if let Some(peer) = &peer {
+            self.gate.call(peer.addr.ip())?;
+        }
         match self.sign_jwt(&request, peer.as_ref()) {
             Ok(answer) => {
                 self.metrics.jwt_issued();
@@ -145,17 +189,101 @@ impl CertificateAuthority for Issue {
 
 impl Issue {
     /// One request: what it asks is read first, so that a bad one does not cost a token.
-    async fn decide(&self, request: &wire::IssueRequest, peer: Option<&PeerInfo>) -> Result<Signed, Refusal> {
+    async fn decide(
+        &self,
+        request: &wire::IssueRequest,
+        peer: Option<&PeerInfo>,
+        known: &mut Known,
+    ) -> Result<(Signed, Option<Claim>), Refusal> {
+        let place = peer.map(|peer| peer.addr.ip());
+        if let Some(place) = place {
+            self.gate.call(place)?;
+        }
+        instance(&request.instance)?;
         let csr = Csr::parse(&request.csr_der)?;
+        known.key = Some(csr.key_sha256());
         let proven = self.prove(request.credential.as_ref(), peer).await?;
-        let signed = self.sign(&csr, &proven.id, request.ttl_seconds);
-        if let Some(claim) = &proven.claim {
-            match &signed {
-                Ok(_) => self.tokens.used(claim),
-                Err(_) => self.tokens.give_back(claim),
+        known.id = Some(proven.id.clone());
+        let signed = match place.map_or(Ok(()), |place| self.gate.identity(&proven.id, place)) {
+            Ok(()) => self.sign(&csr, &proven.id, request.ttl_seconds),
+            Err(refusal) => Err(refusal),
+        };
+        match (signed, proven.claim) {
+            (Ok(signed), claim) => Ok((signed, claim)),
+            (Err(refusal), claim) => {
+                self.give_back(claim.as_ref());
+                Err(refusal)
             }
         }
-        signed
+    }
+
+    fn give_back(&self, claim: Option<&Claim>) {
+        if let Some(claim) = claim {
+            self.tokens.give_back(claim);
+        }
+    }
+
+    /// Writes the decision down. A certificate whose line cannot be written is not handed out; then nothing else of it stays.
+    fn write_down(
+        &self,
+        decided: Result<(Signed, Option<Claim>), Refusal>,
+        request: &wire::IssueRequest,
+        peer: Option<&PeerInfo>,
+        kind: Kind,
+        known: Known,
+    ) -> Result<Signed, Refusal> {
+        let quiet = matches!(&decided, Err(Refusal::TooSoon { is_news: false, .. }));
+        let svid = decided.as_ref().ok().map(|(signed, _)| &signed.svid);
+        let line = Decision {
+            time: unix_now(),
+            decision: if svid.is_some() { "issued" } else { "refused" },
+            kind: kind.label(),
+            spiffe_id: known.id.as_ref().map(SpiffeId::to_string),
+            instance: instance(&request.instance).unwrap_or_default(),
+            caller: peer.map(|peer| peer.addr.to_string()),
+            caller_id: peer.and_then(|peer| peer.spiffe_id.as_ref()).map(SpiffeId::to_string),
+            serial: svid.map(|svid| svid.serial.as_str()),
+            key_sha256: known.key,
+            not_after: svid.map(|svid| svid.not_after),
+            reason: decided.as_ref().err().map(ToString::to_string),
+        };
+        let written = if quiet { Ok(()) } else { self.audit.write(&line) };
+        if written.is_err() {
+            self.metrics.audit_failed();
+        }
+        match (decided, written) {
+            (Ok((signed, claim)), Ok(())) => {
+                if let Some(claim) = &claim {
+                    self.tokens.used(claim);
+                }
+                self.remember(&signed, request, kind);
+                Ok(signed)
+            }
+            (Ok((_, claim)), Err(error)) => {
+                self.give_back(claim.as_ref());
+                Err(Refusal::NoAudit(error.to_string()))
+            }
+            (Err(refusal), Ok(())) => Err(refusal),
+            (Err(refusal), Err(error)) => {
+                tracing::error!(%error, "a refusal cannot be written to the audit log");
+                Err(refusal)
+            }
+        }
+    }
+
+    /// A rotation waits for whoever has a certificate.
+    fn remember(&self, signed: &Signed, request: &wire::IssueRequest, kind: Kind) {
+        let id = signed.svid.spiffe_id.to_string();
+        let it = Issuance {
+            id: &id,
+            instance: &request.instance,
+            not_after: signed.svid.not_after,
+            generation: request.generation,
+        };
+        let bundle = self.authority.bundle().generation();
+        if !self.live.members().issued(it, kind != Kind::Renewal, bundle, unix_now()) {
+            self.metrics.untracked();
+        }
     }
 
     async fn prove(
@@ -203,8 +331,11 @@ impl Issue {
             0 => self.ttl,
             seconds => Duration::from_secs(seconds.into()).clamp(MIN_TTL, self.ttl),
         };
-        let signed = self.authority.sign(csr, id, ttl, unix_now());
-        signed.map_err(|error| Refusal::Internal(error.to_string()))
+        let now = unix_now();
+        self.live.may_sign(now)?;
+        self.gate.key(&csr.key_der, id)?;
+        let signed = self.authority.sign(csr, id, ttl, now);
+        signed.map_err(|error| Refusal::Internal(mesh_identity::reasons(&error)))
     }
 
     fn sign_jwt(
@@ -247,4 +378,15 @@ fn encode(signed: &Signed, bundle: wire::TrustBundle) -> wire::IssueResponse {
         not_before: svid.not_before,
         not_after: svid.not_after,
     }
+}
+
+/// The name of a process, as the member chose it.
+fn instance(text: &str) -> Result<&str, Refusal> {
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    if text.len() <= MAX_INSTANCE && text.bytes().all(is_fine) {
+        return Ok(text);
+    }
+    Err(Refusal::Argument(format!(
+        "instance: it has at most {MAX_INSTANCE} letters, digits, `.`, `_` or `-`"
+    )))
 }

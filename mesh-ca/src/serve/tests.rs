@@ -1,5 +1,6 @@
 //! Facts about a whole CA: real sockets, real members.
 
+mod abuse;
 mod answers;
 mod jwts;
 mod members;

@@ -7,6 +7,12 @@ pub struct IssueRequest {
     /// Wanted lifetime in seconds; 0 takes the CA's default. The CA may give less, never more.
     #[prost(uint32, tag = "5")]
     pub ttl_seconds: u32,
+    /// Which process of this identity it is: 1 to 64 letters, digits, `.`, `_` or `-`, chosen by the process at its start.
+    #[prost(string, tag = "6")]
+    pub instance: ::prost::alloc::string::String,
+    /// The generation of the bundle that it trusts; 0 before it has one.
+    #[prost(uint64, tag = "7")]
+    pub generation: u64,
     #[prost(oneof = "issue_request::Credential", tags = "2, 3, 4")]
     pub credential: ::core::option::Option<issue_request::Credential>,
 }
@@ -115,6 +121,199 @@ pub struct CreateJoinTokenResponse {
     /// Unix seconds.
     #[prost(uint64, tag = "2")]
     pub expires: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AckBundleRequest {
+    /// As in `IssueRequest`.
+    #[prost(string, tag = "1")]
+    pub instance: ::prost::alloc::string::String,
+    /// Of the bundle that is in force.
+    #[prost(uint64, tag = "2")]
+    pub generation: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AckBundleResponse {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotationStatusRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotateRequest {
+    #[prost(enumeration = "rotate_request::What", tag = "1")]
+    pub what: i32,
+}
+/// Nested message and enum types in `RotateRequest`.
+pub mod rotate_request {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum What {
+        Unspecified = 0,
+        /// A new root, in four steps.
+        Root = 1,
+        /// A new issuer of the same root, at once.
+        Issuer = 2,
+    }
+    impl What {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "WHAT_UNSPECIFIED",
+                Self::Root => "ROOT",
+                Self::Issuer => "ISSUER",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "WHAT_UNSPECIFIED" => Some(Self::Unspecified),
+                "ROOT" => Some(Self::Root),
+                "ISSUER" => Some(Self::Issuer),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RotationStatus {
+    #[prost(string, tag = "1")]
+    pub trust_domain: ::prost::alloc::string::String,
+    #[prost(enumeration = "rotation_status::Step", tag = "2")]
+    pub step: i32,
+    /// When the step began, Unix seconds.
+    #[prost(uint64, tag = "3")]
+    pub since: u64,
+    /// Of the bundle.
+    #[prost(uint64, tag = "4")]
+    pub generation: u64,
+    #[prost(message, repeated, tag = "5")]
+    pub roots: ::prost::alloc::vec::Vec<RootStatus>,
+    /// End of the issuer, Unix seconds.
+    #[prost(uint64, tag = "6")]
+    pub issuer_not_after: u64,
+    /// When root and issuer are rotated by themselves, Unix seconds.
+    #[prost(uint64, tag = "7")]
+    pub root_due: u64,
+    #[prost(uint64, tag = "8")]
+    pub issuer_due: u64,
+    #[prost(message, optional, tag = "9")]
+    pub waiting: ::core::option::Option<Waiting>,
+    /// Living certificates that this authority knows of, and how many of their holders trust the bundle of now.
+    #[prost(uint64, tag = "10")]
+    pub members: u64,
+    #[prost(uint64, tag = "11")]
+    pub members_in_step: u64,
+    /// What has been asked for and has not begun.
+    #[prost(enumeration = "rotate_request::What", tag = "12")]
+    pub asked: i32,
+    /// Where issuers come from, for people.
+    #[prost(string, tag = "13")]
+    pub upstream: ::prost::alloc::string::String,
+    /// Why the last attempt at the next step failed, if it did.
+    #[prost(string, tag = "14")]
+    pub trouble: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `RotationStatus`.
+pub mod rotation_status {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Step {
+        Unspecified = 0,
+        /// One root, nothing is under way.
+        Steady = 1,
+        /// The next root is made and kept; nobody knows of it.
+        RootPrepared = 2,
+        /// The next root is in the bundle; it waits until everybody trusts it.
+        RootPublished = 3,
+        /// The next root signs; the old one goes when the last certificate of it has ended.
+        IssuerMoved = 4,
+    }
+    impl Step {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STEP_UNSPECIFIED",
+                Self::Steady => "STEADY",
+                Self::RootPrepared => "ROOT_PREPARED",
+                Self::RootPublished => "ROOT_PUBLISHED",
+                Self::IssuerMoved => "ISSUER_MOVED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STEP_UNSPECIFIED" => Some(Self::Unspecified),
+                "STEADY" => Some(Self::Steady),
+                "ROOT_PREPARED" => Some(Self::RootPrepared),
+                "ROOT_PUBLISHED" => Some(Self::RootPublished),
+                "ISSUER_MOVED" => Some(Self::IssuerMoved),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RootStatus {
+    /// SHA-256 of the certificate, hexadecimal.
+    #[prost(string, tag = "1")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Unix seconds.
+    #[prost(uint64, tag = "2")]
+    pub not_after: u64,
+    /// Whether it signs issuers now.
+    #[prost(bool, tag = "3")]
+    pub signs: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Waiting {
+    /// The first of those that are waited for.
+    #[prost(message, repeated, tag = "1")]
+    pub first: ::prost::alloc::vec::Vec<WaitingMember>,
+    /// How many there are.
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+    /// When it is over at the latest, Unix seconds: certificates end.
+    #[prost(uint64, tag = "3")]
+    pub until: u64,
+    /// What is waited for, as a sentence; empty if nothing is.
+    #[prost(string, tag = "4")]
+    pub why: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WaitingMember {
+    #[prost(string, tag = "1")]
+    pub spiffe_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub instance: ::prost::alloc::string::String,
+    /// End of its certificate, Unix seconds.
+    #[prost(uint64, tag = "3")]
+    pub not_after: u64,
+    /// The generation that it trusts; 0 if it has not said.
+    #[prost(uint64, tag = "4")]
+    pub generation: u64,
 }
 /// Generated client implementations.
 pub mod certificate_authority_client {
@@ -271,6 +470,32 @@ pub mod certificate_authority_client {
                 .insert(GrpcMethod::new("mesh.ca.v1.CertificateAuthority", "IssueJwt"));
             self.inner.unary(req, path, codec).await
         }
+        /// Says that this process trusts the roots of a bundle from now on. A root is put to use when everybody who has a
+        /// certificate has said so.
+        pub async fn ack_bundle(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AckBundleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AckBundleResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.ca.v1.CertificateAuthority/AckBundle",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mesh.ca.v1.CertificateAuthority", "AckBundle"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -311,6 +536,15 @@ pub mod certificate_authority_server {
             request: tonic::Request<super::IssueJwtRequest>,
         ) -> std::result::Result<
             tonic::Response<super::IssueJwtResponse>,
+            tonic::Status,
+        >;
+        /// Says that this process trusts the roots of a bundle from now on. A root is put to use when everybody who has a
+        /// certificate has said so.
+        async fn ack_bundle(
+            &self,
+            request: tonic::Request<super::AckBundleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AckBundleResponse>,
             tonic::Status,
         >;
     }
@@ -514,6 +748,52 @@ pub mod certificate_authority_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = IssueJwtSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mesh.ca.v1.CertificateAuthority/AckBundle" => {
+                    #[allow(non_camel_case_types)]
+                    struct AckBundleSvc<T: CertificateAuthority>(pub Arc<T>);
+                    impl<
+                        T: CertificateAuthority,
+                    > tonic::server::UnaryService<super::AckBundleRequest>
+                    for AckBundleSvc<T> {
+                        type Response = super::AckBundleResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AckBundleRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CertificateAuthority>::ack_bundle(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AckBundleSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -858,6 +1138,362 @@ pub mod ca_admin_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "mesh.ca.v1.CaAdmin";
     impl<T> tonic::server::NamedService for CaAdminServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod ca_rotation_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// How roots and issuers change. Served on the administrator's socket, and to `meshctl` and the controller over mTLS.
+    #[derive(Debug, Clone)]
+    pub struct CaRotationClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> CaRotationClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> CaRotationClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            CaRotationClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Where the rotation is, and for whom it waits.
+        pub async fn status(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RotationStatusRequest>,
+        ) -> std::result::Result<tonic::Response<super::RotationStatus>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.ca.v1.CaRotation/Status",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mesh.ca.v1.CaRotation", "Status"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Asks for a new root or issuer. The change itself takes as long as it takes; `Status` tells.
+        pub async fn rotate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RotateRequest>,
+        ) -> std::result::Result<tonic::Response<super::RotationStatus>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.ca.v1.CaRotation/Rotate",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mesh.ca.v1.CaRotation", "Rotate"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod ca_rotation_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with CaRotationServer.
+    #[async_trait]
+    pub trait CaRotation: std::marker::Send + std::marker::Sync + 'static {
+        /// Where the rotation is, and for whom it waits.
+        async fn status(
+            &self,
+            request: tonic::Request<super::RotationStatusRequest>,
+        ) -> std::result::Result<tonic::Response<super::RotationStatus>, tonic::Status>;
+        /// Asks for a new root or issuer. The change itself takes as long as it takes; `Status` tells.
+        async fn rotate(
+            &self,
+            request: tonic::Request<super::RotateRequest>,
+        ) -> std::result::Result<tonic::Response<super::RotationStatus>, tonic::Status>;
+    }
+    /// How roots and issuers change. Served on the administrator's socket, and to `meshctl` and the controller over mTLS.
+    #[derive(Debug)]
+    pub struct CaRotationServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> CaRotationServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for CaRotationServer<T>
+    where
+        T: CaRotation,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/mesh.ca.v1.CaRotation/Status" => {
+                    #[allow(non_camel_case_types)]
+                    struct StatusSvc<T: CaRotation>(pub Arc<T>);
+                    impl<
+                        T: CaRotation,
+                    > tonic::server::UnaryService<super::RotationStatusRequest>
+                    for StatusSvc<T> {
+                        type Response = super::RotationStatus;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RotationStatusRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CaRotation>::status(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mesh.ca.v1.CaRotation/Rotate" => {
+                    #[allow(non_camel_case_types)]
+                    struct RotateSvc<T: CaRotation>(pub Arc<T>);
+                    impl<T: CaRotation> tonic::server::UnaryService<super::RotateRequest>
+                    for RotateSvc<T> {
+                        type Response = super::RotationStatus;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RotateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CaRotation>::rotate(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RotateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for CaRotationServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "mesh.ca.v1.CaRotation";
+    impl<T> tonic::server::NamedService for CaRotationServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -22,11 +22,13 @@ use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
 
 use super::merge;
-use crate::cluster::{Inside, InsideError};
+use crate::cluster::{Inside, InsideError, PodPort};
 use crate::local::control_plane::SYSTEM_NAMESPACE;
 use crate::local::state::MeshState;
 
 const DEADLINE: Duration = Duration::from_secs(10);
+/// Of our own certificate.
+const LIFETIME: Duration = Duration::from_mins(2);
 const SERVICE_ACCOUNT: &str = "meshctl";
 /// Where Pods listen.
 const CA_PORT: u16 = 15012;
@@ -85,33 +87,10 @@ impl Inspect {
 
     /// The mesh in a cluster: the API server gives a token for the account `meshctl`, and carries the connections.
     pub(crate) async fn inside(cluster: &Inside, tasks: &Tasks) -> Result<Self, InspectError> {
-        let roots = cluster.roots().await?;
-        let bundle = TrustBundle::from_pem(roots.as_bytes(), None).map_err(InspectError::Roots)?;
-        let mut file = tempfile::NamedTempFile::new().map_err(InspectError::File)?;
-        std::io::Write::write_all(&mut file, roots.as_bytes()).map_err(InspectError::File)?;
-        let (token, authorities) = (cluster.token().await?, cluster.pods("mesh-ca", CA_PORT).await?);
-        let mut last = None;
-        for ca in authorities {
-            let way = Way::Through(Arc::new(ca));
-            let credential = Credential::Jwt(token.clone());
-            let config = ObtainConfig::new(way, file.path().to_owned(), credential);
-            let identity = match identity(config, tasks).await {
-                Ok(identity) => identity,
-                // A replica that does not answer is not all of them.
-                Err(error @ InspectError::NoIdentity { .. }) => {
-                    last = Some(error);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let controllers = cluster.pods("mesh-controller", CONTROLLER_PORT).await?.into_iter();
-            let replica = |pod| {
-                let way = Way::Through(Arc::new(pod));
-                Replica::new(&identity, bundle.trust_domain(), way, CLUSTER_LOG)
-            };
-            return Ok(Self { replicas: controllers.map(replica).collect() });
-        }
-        Err(last.unwrap_or(InspectError::NoIdentity { ca: "no Pod".to_owned() }))
+        let (identity, domain, _) = enter(cluster, tasks).await?;
+        let controllers = cluster.pods("mesh-controller", CONTROLLER_PORT).await?.into_iter();
+        let replica = |pod| Replica::new(&identity, &domain, Way::Through(Arc::new(pod)), CLUSTER_LOG);
+        Ok(Self { replicas: controllers.map(replica).collect() })
     }
 
     /// How many replicas are asked.
@@ -169,9 +148,36 @@ impl Inspect {
     }
 }
 
+/// An identity of the mesh in a cluster, its trust domain, and the authority that gave it.
+pub(super) async fn enter(
+    cluster: &Inside,
+    tasks: &Tasks,
+) -> Result<(Identity, TrustDomain, PodPort), InspectError> {
+    let roots = cluster.roots().await?;
+    let bundle = TrustBundle::from_pem(roots.as_bytes(), None).map_err(InspectError::Roots)?;
+    let mut file = tempfile::NamedTempFile::new().map_err(InspectError::File)?;
+    std::io::Write::write_all(&mut file, roots.as_bytes()).map_err(InspectError::File)?;
+    let (token, authorities) = (cluster.token().await?, cluster.pods("mesh-ca", CA_PORT).await?);
+    let mut last = None;
+    for ca in authorities {
+        let way = Way::Through(Arc::new(ca.clone()));
+        let credential = Credential::Jwt(token.clone());
+        let config = ObtainConfig::new(way, file.path().to_owned(), credential);
+        match identity(config, tasks).await {
+            Ok(identity) => return Ok((identity, bundle.trust_domain().clone(), ca)),
+            // A replica that does not answer is not all of them.
+            Err(error @ InspectError::NoIdentity { .. }) => last = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap_or(InspectError::NoIdentity { ca: "no Pod".to_owned() }))
+}
+
 /// An identity that lives as long as this process.
 async fn identity(config: ObtainConfig, tasks: &Tasks) -> Result<Identity, InspectError> {
     let ca = config.ca.to_string();
+    // It is renewed while this runs, and a rotation of roots does not wait long for it afterwards.
+    let config = ObtainConfig { ttl: Some(LIFETIME), ..config };
     let identity = tokio::time::timeout(DEADLINE, Box::pin(obtain(config, tasks))).await;
     identity.map_err(|_| InspectError::NoIdentity { ca })?.map_err(InspectError::Identity)
 }
@@ -217,6 +223,6 @@ impl Replica {
     }
 }
 
-fn reason(status: &Status) -> String {
+pub(super) fn reason(status: &Status) -> String {
     format!("{} ({:?})", mesh_identity::reasons(status), status.code())
 }

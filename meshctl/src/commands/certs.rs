@@ -1,4 +1,7 @@
-//! `meshctl certs`: the certificate of every sidecar, until when it is good, and how its renewals went.
+//! `meshctl certs`: the certificate of every sidecar, until when it is good, and how its renewals went; below it, the rotation of what signs
+//! them.
+
+mod rotation;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,7 +18,10 @@ use crate::output::{self, Format, Paint, Tone};
 
 /// Arguments of `meshctl certs`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    rotation: Option<rotation::Rotation>,
     #[command(flatten)]
     proxies: Proxies,
     /// In which form
@@ -27,6 +33,9 @@ pub(crate) struct Args {
 
 /// Asks once and prints; a certificate that is no longer good is a finding.
 pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result<Outcome> {
+    if let Some(rotation) = args.rotation {
+        return rotation::run(rotation, mesh, tasks).await;
+    }
     let mut answer = inspect(mesh, &args.cluster, tasks).await?.certs().await?;
     answer.certificates.retain(|certificate| args.proxies.meant(&certificate.namespace));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

@@ -9,19 +9,33 @@ use mesh_proto::ca::v1::certificate_authority_server::CertificateAuthority as _;
 use mesh_proto::ca::v1::issue_request::Credential;
 use tonic::{Code, Request};
 
+use super::super::admin::Admin;
+use super::super::gate::Gate;
 use super::super::issue::{Issue, Jwts};
 use super::super::published::Published;
-use super::super::{admin::Admin, unix_now};
 use super::*;
-use crate::authority::Authority;
+use crate::audit::Audit;
+use crate::authority::{Authority, KeyStore, Lives, Mint};
+use crate::clock::unix_now;
 use crate::jwt::{JwtAuthority, JwtStore};
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::tokens::JoinTokens;
+use crate::vault::Vault;
 
 pub(super) fn service() -> Issue {
-    let domain = TrustDomain::new("mesh.test").unwrap();
-    let authority = Arc::new(Authority::open(domain, None, unix_now()).unwrap());
+    with_audit(Audit::nowhere())
+}
+
+pub(super) fn with_audit(audit: Audit) -> Issue {
+    let trust_domain = TrustDomain::new("mesh.test").unwrap();
+    let lives = Lives { root: Duration::from_hours(87_600), issuer: Duration::from_hours(8760) };
+    let mint = Mint { trust_domain: trust_domain.clone(), keys: KeyStore::Text, lives };
+    let vault = Vault::begin(mint.root(unix_now()).unwrap(), 60, unix_now());
+    let live = Live::new(60, 0);
+    live.synced(unix_now(), 60);
+    let authority = Arc::new(Authority::new(trust_domain, KeyStore::Text, &vault, unix_now()).unwrap());
     let tokens_of_members = Arc::new(JwtAuthority::new(JwtStore::in_memory()));
     let federated = tokio::sync::watch::channel(Arc::default()).1;
     let published = Published { roots: authority.watch_bundle(), jwks: tokens_of_members.watch(), federated };
@@ -29,6 +43,9 @@ pub(super) fn service() -> Issue {
         authority,
         tokens_of_members,
         published,
+        live: Arc::new(live),
+        gate: Gate::new(),
+        audit: Arc::new(audit),
         tokens: Arc::new(JoinTokens::in_memory(10)),
         jwts: Jwts::None,
         ttl: Duration::from_mins(1),
@@ -39,7 +56,7 @@ pub(super) fn service() -> Issue {
 
 fn request(credential: Option<Credential>) -> Request<wire::IssueRequest> {
     let csr_der = MemberKey::generate().unwrap().certificate_request().unwrap();
-    Request::new(wire::IssueRequest { csr_der, credential, ttl_seconds: 0 })
+    Request::new(wire::IssueRequest { csr_der, credential, ttl_seconds: 0, ..wire::IssueRequest::default() })
 }
 
 fn from_peer(id: Option<SpiffeId>, not_after: u64) -> Request<wire::IssueRequest> {

@@ -8,9 +8,9 @@ use mesh_proto::ca::v1 as wire;
 use mesh_proto::ca::v1::certificate_authority_server::CertificateAuthority as _;
 use tonic::{Code, Request};
 
-use super::super::unix_now;
 use super::answers::service;
 use super::*;
+use crate::clock::unix_now;
 
 #[tokio::test]
 async fn a_member_gets_tokens_and_a_certificate_for_its_application() {

@@ -50,8 +50,12 @@ async fn a_csr_that_asks_for_another_name_is_refused_and_costs_no_token() {
         wire::issue_request::Credential::JoinToken(token.clone()),
         wire::issue_request::Credential::Renewal(wire::Renewal {}),
     ] {
-        let request =
-            wire::IssueRequest { csr_der: csr_der.clone(), credential: Some(credential), ttl_seconds: 0 };
+        let request = wire::IssueRequest {
+            csr_der: csr_der.clone(),
+            credential: Some(credential),
+            ttl_seconds: 0,
+            ..wire::IssueRequest::default()
+        };
         let status = CertificateAuthorityClient::new(channel.clone()).issue(request).await.unwrap_err();
         assert_eq!(status.code(), Code::PermissionDenied);
         let text =
