@@ -30,6 +30,8 @@ pub(crate) fn e2e(workspace: &Workspace, args: &E2eArgs) -> Result<bool> {
     if args.on.keep {
         words.push("--keep".into());
     }
+    let chart = workspace.root.join("deploy/chart");
+    words.extend(["--helm".into(), text(&suites::helm(workspace)?)?, "--chart".into(), text(&chart)?]);
     parts.with_cluster("e2e", &args.on, &[], &words)
 }
 

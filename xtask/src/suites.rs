@@ -15,7 +15,7 @@ use crate::exec::Program;
 use crate::screen;
 
 pub(crate) use self::tools::{
-    actionlint, conformance_echo, conformance_suite, go_problem, helm_program, lab_program,
+    actionlint, conformance_echo, conformance_suite, go_problem, helm, helm_program, lab_program,
 };
 
 const BUILD: Duration = Duration::from_mins(20);

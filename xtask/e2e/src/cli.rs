@@ -36,6 +36,12 @@ pub(crate) struct UserArgs {
     /// Their tag.
     #[arg(long, value_name = "TAG")]
     pub(crate) image_tag: Option<String>,
+    /// The helm to use, for the scenario of that name; without it that one is not run.
+    #[arg(long, value_name = "FILE", requires = "chart")]
+    pub(crate) helm: Option<PathBuf>,
+    /// The chart that it installs.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) chart: Option<PathBuf>,
     /// Run these only, and what they need; may be repeated.
     #[arg(long = "only", value_name = "NAME")]
     pub(crate) only: Vec<String>,

@@ -36,6 +36,12 @@ const SCENARIOS: &[Scenario] = &[
         run: life::install,
     },
     Scenario {
+        name: "options",
+        about: "the API server takes every object that values turn on: policies, autoscaler, monitors, rules, dashboards, CNI",
+        always: false,
+        run: life::options,
+    },
+    Scenario {
         name: "inject",
         about: "pods of a labelled namespace get a sidecar, and are ready with their probes",
         always: true,
@@ -108,6 +114,12 @@ const SCENARIOS: &[Scenario] = &[
         always: false,
         run: life::uninstall,
     },
+    Scenario {
+        name: "helm",
+        about: "helm install makes the same mesh, and helm uninstall leaves what Helm leaves by its rules",
+        always: false,
+        run: life::helm,
+    },
 ];
 
 /// Names them.
@@ -139,7 +151,7 @@ pub(crate) fn run(args: &ScenariosArgs) -> Result<bool> {
         {
             continue;
         }
-        if args.user.keep && scenario.name == "uninstall" {
+        if args.user.keep && matches!(scenario.name, "uninstall" | "helm") {
             continue;
         }
         screen::line(&format!("runs     {}: {}", scenario.name, scenario.about));

@@ -46,6 +46,11 @@ pub(crate) fn helm_program(workspace: &Workspace) -> Result<PathBuf> {
     built_in(workspace, "xtask/helm", "helm-render", ".")
 }
 
+/// Helm, the program.
+pub(crate) fn helm(workspace: &Workspace) -> Result<PathBuf> {
+    built_in(workspace, "xtask/helm", "helm", "helm.sh/helm/v3/cmd/helm")
+}
+
 /// Why Go programs cannot be built here, if so. Debian's Go is too old, and a toolchain is nothing that we install by ourselves.
 pub(crate) fn go_problem() -> Option<String> {
     let (major, minor) = GO;

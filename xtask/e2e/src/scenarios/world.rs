@@ -21,6 +21,8 @@ pub(super) struct World {
     /// `--image-hub` and `--image-tag`, as far as they are given.
     pub(super) images: Vec<String>,
     pub(super) rate: u32,
+    /// Helm and the chart, where they are given.
+    pub(super) helm: Option<(PathBuf, PathBuf)>,
     /// What was on the cluster before the mesh.
     pub(super) before: Vec<String>,
 }
@@ -35,7 +37,14 @@ impl World {
         }
         let kubectl = Kubectl::new(args.kubectl.clone());
         kubectl.run(&["version"]).context("the cluster does not answer; is KUBECONFIG set?")?;
-        Ok(Self { kubectl, meshctl: args.meshctl.clone(), images, rate, before: Vec::new() })
+        Ok(Self {
+            kubectl,
+            meshctl: args.meshctl.clone(),
+            images,
+            rate,
+            helm: args.helm.clone().zip(args.chart.clone()),
+            before: Vec::new(),
+        })
     }
 
     /// Runs meshctl; an exit code that is not wanted is an error with what it printed.
