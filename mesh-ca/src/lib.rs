@@ -37,7 +37,6 @@ pub use keeper::OpenError;
 pub use kubernetes::{ApiFailure, Cluster};
 pub use oidc::InvalidJwks;
 pub use own::OwnError;
-pub use serve::socket::SocketError;
 pub use serve::{Running, StartError, start};
 pub use state::StateError;
 pub use store::StoreError;

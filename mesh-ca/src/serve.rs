@@ -6,7 +6,6 @@ mod gate;
 mod issue;
 mod published;
 mod rotation;
-pub(crate) mod socket;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +16,7 @@ use std::time::Duration;
 use mesh_identity::{ClientAuth, Identity, incoming};
 use mesh_lifecycle::admin::{self as http_admin, AdminState};
 use mesh_lifecycle::bind::{self, BindError, ReusePort};
+use mesh_lifecycle::unix::{self, Access, SocketError};
 use mesh_lifecycle::{CancellationToken, Ready, Shutdown, Tasks};
 use mesh_proto::ca::v1::ca_admin_server::CaAdminServer;
 use mesh_proto::ca::v1::ca_rotation_server::CaRotationServer;
@@ -42,7 +42,6 @@ use crate::tokens::JoinTokens;
 use crate::upstream::Upstream;
 use issue::Jwts;
 use published::Published;
-use socket::SocketError;
 
 /// Largest message of a member: a request is about 4 KiB with a JWT.
 const MAX_MESSAGE: usize = 64 * 1024;
@@ -113,7 +112,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let listener = bind::tcp(config.listen, ReusePort::No)?;
     let metrics_listener =
         bind::tcp(config.metrics, ReusePort::No).map_err(|error| error.with_option("--metrics"))?;
-    let admin_listener = config.admin_socket.as_deref().map(socket::bind).transpose()?;
+    let admin_listener = config.admin_socket.as_deref();
+    let admin_listener =
+        admin_listener.map(|path| unix::bind(path, Access::Owner, "--admin-socket")).transpose()?;
     let addr = listener.local_addr().map_err(StartError::Listener)?;
     let metrics_addr = metrics_listener.local_addr().map_err(StartError::Listener)?;
 

@@ -25,6 +25,7 @@ use crate::dns::Dns;
 use crate::probes::{self, Probes};
 use crate::state::Standings;
 use crate::telemetry::Hub;
+use crate::workload_api::WorkloadApi;
 use crate::xds::Discovery;
 
 /// Why the admin port is not open.
@@ -66,11 +67,19 @@ impl fmt::Debug for Admin {
 }
 
 /// All families of this proxy.
-pub fn registry(hub: &Hub, discovery: &Discovery, identity: &Identity, dns: &Dns) -> Arc<Registry> {
+pub fn registry(
+    hub: &Hub,
+    discovery: &Discovery,
+    identity: &Identity,
+    (dns, workload_api): (&Dns, Option<&WorkloadApi>),
+) -> Arc<Registry> {
     let mut registry = Registry::default();
     hub.register(&mut registry, Some(identity.clone()));
     discovery.register(&mut registry);
     dns.register(&mut registry);
+    if let Some(workload_api) = workload_api {
+        workload_api.register(&mut registry);
+    }
     Arc::new(registry)
 }
 

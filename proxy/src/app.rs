@@ -14,6 +14,7 @@ use mesh_lifecycle::bind::BindError;
 use mesh_lifecycle::dial;
 use mesh_lifecycle::ready::{Gate, Ready};
 use mesh_lifecycle::tasks::Tasks;
+use mesh_lifecycle::unix::SocketError;
 use mesh_proto::config::v1::ProxyId;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ use crate::dns::Dns;
 use crate::net::{Namespace, NamespaceError};
 use crate::state::Standings;
 use crate::telemetry::{Hub, ReportConfig, Telemetry};
+use crate::workload_api::WorkloadApi;
 use crate::xds::{self, ClientConfig, Discovery};
 
 /// Roots and credential may come so long after the proxy: a pod's volumes, or whoever starts a sidecar on a machine.
@@ -62,6 +64,9 @@ pub enum StartError {
     /// Its sockets cannot be told from the application's, which capture would bring back to it.
     #[error("cannot mark sockets (--mark)")]
     Mark(#[source] std::io::Error),
+    /// The socket of the Workload API.
+    #[error(transparent)]
+    WorkloadApi(#[from] SocketError),
     /// No thread or runtime for a worker.
     #[error("cannot start a worker thread")]
     Thread(#[source] std::io::Error),
@@ -194,12 +199,13 @@ impl Root {
             () = self.drain.cancelled() => return Ok(()),
         };
         gates.identity.open();
+        let workload_api = self.workload_api(&source, &mut bound, &obtained);
         let discovery = self.follow(source, &obtained, gates.configuration);
         self.telemetry.hub.spawn(&self.tasks);
         early.shutdown(Duration::from_millis(100)).await;
         let dns = Dns::new(&self.config, &self.addrs.dns, discovery.clone(), self.network.clone());
         dns.spawn(std::mem::take(&mut bound.dns), &self.tasks);
-        self.serve_admin(&mut bound, &obtained, &discovery, &dns);
+        self.serve_admin(&mut bound, &obtained, &discovery, (&dns, workload_api.as_ref()));
         let workers = self.start_workers(bound, &obtained, &discovery, &dns, gates.workers)?;
         tracing::info!(addrs = ?self.addrs, "listening");
         self.drain.cancelled().await;
@@ -272,8 +278,23 @@ impl Root {
         }
     }
 
-    fn serve_admin(&self, bound: &mut Bound, identity: &Identity, discovery: &Discovery, dns: &Dns) {
-        let registry = admin::registry(&self.telemetry.hub, discovery, identity, dns);
+    /// An identity at hand has nobody who would sign for the application.
+    fn workload_api(&self, source: &Source, bound: &mut Bound, identity: &Identity) -> Option<WorkloadApi> {
+        let (config, listener) = (self.config.workload_api.clone()?, bound.workload_api.take()?);
+        let Source::Live(control) = source else { return None };
+        let api = WorkloadApi::new(config, identity, control.ca.clone(), &self.tasks);
+        api.spawn(listener);
+        Some(api)
+    }
+
+    fn serve_admin(
+        &self,
+        bound: &mut Bound,
+        identity: &Identity,
+        discovery: &Discovery,
+        (dns, workload_api): (&Dns, Option<&WorkloadApi>),
+    ) {
+        let registry = admin::registry(&self.telemetry.hub, discovery, identity, (dns, workload_api));
         if let Some(listener) = bound.metrics.take() {
             let (ready, probes) = (self.ready.clone(), self.config.probes.clone());
             admin::spawn_metrics(listener, ready, Arc::clone(&registry), probes, &self.tasks);

@@ -21,6 +21,7 @@ use self::init::OwnCallsTo;
 use crate::app::{self, Running, Source, StartError};
 use crate::config::{
     self, Capture, Config, Control, Dns, InboundListener, Keep, Network, Original, OutboundListener,
+    WorkloadApi, WorkloadApiPeers,
 };
 use crate::net;
 use crate::probes::{InvalidProbes, Probes};
@@ -116,6 +117,12 @@ pub struct Sidecar {
     /// The application runs in the network namespace of this process: listen for it there and connect to it there
     #[arg(long, value_name = "PID")]
     network_of: Option<u32>,
+    /// Serve the SPIFFE Workload API on this Unix socket: certificates, bundles and tokens for the application itself
+    #[arg(long, value_name = "PATH")]
+    workload_api: Option<PathBuf>,
+    /// Who may ask there
+    #[arg(long, value_enum, default_value_t, value_name = "WHO", requires = "workload_api")]
+    workload_api_peers: WorkloadApiPeers,
     /// PEM file of the public certificates by which hosts outside the mesh are known [default: the system's, else those that came with
     /// this program]
     #[arg(long, value_name = "FILE")]
@@ -255,6 +262,7 @@ impl Sidecar {
             keep: self
                 .state_dir
                 .map(|dir| Keep { dir, expires: Duration::from_hours(self.state_hours.into()) }),
+            workload_api: self.workload_api.map(|path| WorkloadApi::new(path, self.workload_api_peers)),
             workers: usize::from(self.workers),
             drain: Duration::from_secs(self.drain_seconds),
             ..defaults

@@ -55,6 +55,8 @@ pub struct Config {
     pub dns: Dns,
     /// Where the last accepted configuration is kept for a restart without a controller; None: nowhere.
     pub keep: Option<Keep>,
+    /// The SPIFFE Workload API, for an application that wants an identity of its own; without it there is none.
+    pub workload_api: Option<WorkloadApi>,
     /// Worker threads, at least 1.
     pub workers: usize,
     /// How long connections may take to end after SIGTERM.
@@ -86,6 +88,7 @@ impl Config {
             outside_roots: None,
             dns: Dns::default(),
             keep: None,
+            workload_api: None,
             workers: 1,
             drain: Duration::from_secs(10),
             timeouts: Timeouts::default(),
@@ -193,6 +196,36 @@ impl Default for Dns {
             connections: 128,
         }
     }
+}
+
+/// The SPIFFE Workload API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadApi {
+    /// The Unix socket.
+    pub path: PathBuf,
+    /// Who may connect.
+    pub peers: WorkloadApiPeers,
+    /// Connections at once; more wait in the kernel. 64: an application has one.
+    pub connections: usize,
+    /// Streams, and callers that wait for the CA, at once; one more is refused. 128.
+    pub streams: usize,
+}
+
+impl WorkloadApi {
+    /// With the bounds that are usual.
+    pub fn new(path: PathBuf, peers: WorkloadApiPeers) -> Self {
+        Self { path, peers, connections: 64, streams: 128 }
+    }
+}
+
+/// Who may have the application's identity.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum WorkloadApiPeers {
+    /// Processes of the proxy's own user, and of root
+    #[default]
+    Owner,
+    /// Whoever reaches the socket: for a volume of one pod
+    Anybody,
 }
 
 /// Addresses that begin with the same bits.

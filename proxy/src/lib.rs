@@ -15,6 +15,7 @@ pub mod outbound;
 pub mod worker;
 
 pub mod dns;
+pub mod workload_api;
 
 pub mod http;
 pub mod net;

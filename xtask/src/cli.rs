@@ -134,8 +134,8 @@ pub(crate) struct HostileArgs {
 
 #[derive(Debug, Default, Args)]
 pub(crate) struct SuitesArgs {
-    /// `h2spec`, `grpc`, `websocket`; all when none is named.
-    #[arg(value_name = "SUITE", value_parser = ["h2spec", "grpc", "websocket"])]
+    /// `h2spec`, `grpc`, `websocket`, `spiffe`; all when none is named.
+    #[arg(value_name = "SUITE", value_parser = ["h2spec", "grpc", "websocket", "spiffe"])]
     pub(crate) suites: Vec<String>,
     /// Only cases whose name begins so; may be repeated.
     #[arg(long, value_name = "NAME")]

@@ -62,6 +62,12 @@ pub(crate) fn suites(workspace: &Workspace, args: &SuitesArgs) -> Result<bool> {
         program = program.arg("--grpc-server").arg(tools::grpc_server(workspace)?);
         program = program.arg("--grpc-named").arg(tools::grpc_named(workspace)?);
     }
+    if is_wanted("spiffe") {
+        program = program.arg("--spiffe-go").arg(tools::spiffe_client(workspace)?);
+        program = program.arg("--spiffe-python").arg(tools::spiffe_python(workspace)?);
+        program =
+            program.arg("--spiffe-script").arg(workspace.root.join("xtask/suites/python/workload_api.py"));
+    }
     if let Some(wstest) = &args.autobahn {
         program = program.arg("--autobahn").arg(wstest);
     }

@@ -146,6 +146,16 @@ pub const ANNOTATIONS: &[Annotation] = &[
         read: |text, to| read::word(text, &[("enabled", true), ("disabled", false)]).map(|dns| to.dns = dns),
     },
     Annotation {
+        name: "amime.io/workload-api",
+        value: "`enabled`, `disabled`",
+        setting: "workloadApi",
+        about: "Whether the application's containers get the SPIFFE Workload API: a socket in a volume of the pod, and \
+                `SPIFFE_ENDPOINT_SOCKET`, which says where. Every container of the pod can then get the pod's identity.",
+        read: |text, to| {
+            read::word(text, &[("enabled", true), ("disabled", false)]).map(|on| to.workload_api = on)
+        },
+    },
+    Annotation {
         name: "amime.io/workers",
         value: "1 to 64",
         setting: "workers",

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
-    EnvVarSource, HTTPGetAction, KeyToPath, ObjectFieldSelector, Probe, ProjectedVolumeSource,
+    EnvVarSource, HTTPGetAction, KeyToPath, ObjectFieldSelector, PodSpec, Probe, ProjectedVolumeSource,
     ResourceRequirements, SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume,
     VolumeMount, VolumeProjection,
 };
@@ -18,6 +18,10 @@ use crate::{INIT_CONTAINER, PROXY_CONTAINER, PROXY_UID, VALIDATE_CONTAINER};
 
 /// The volume with the token for the certificate authority.
 pub(crate) const TOKEN_VOLUME: &str = "amime-token";
+/// The volume with the socket of the Workload API.
+pub(crate) const WORKLOAD_API_VOLUME: &str = "amime-workload-api";
+/// What says to the libraries of SPIFFE where the socket is.
+pub(crate) const WORKLOAD_API_VARIABLE: &str = "SPIFFE_ENDPOINT_SOCKET";
 /// The volume with the roots of the mesh.
 pub(crate) const ROOTS_VOLUME: &str = "amime-roots";
 /// The volume where the sidecar keeps its configuration for a restart.
@@ -35,12 +39,19 @@ const VALIDATE_UID: i64 = 65532;
 const TOKEN_FOLDER: &str = "/var/run/secrets/amime";
 const ROOTS_FOLDER: &str = "/var/run/amime/roots";
 const STATE_FOLDER: &str = "/var/run/amime/state";
+const WORKLOAD_API_FOLDER: &str = "/var/run/amime/workload-api";
 
 /// Whether an init container is one of ours.
 pub(crate) fn is_ours(container: &Container) -> bool {
     container.name == INIT_CONTAINER
         || container.name == VALIDATE_CONTAINER
         || (container.name == PROXY_CONTAINER && container.restart_policy.as_deref() == Some("Always"))
+}
+
+/// The place of our sidecar among the init containers.
+pub(crate) fn existing(spec: &PodSpec) -> Option<usize> {
+    let ours = |container: &Container| is_ours(container) && container.name == PROXY_CONTAINER;
+    spec.init_containers.iter().flatten().position(ours)
 }
 
 /// The sidecar.
@@ -72,13 +83,32 @@ pub(crate) fn proxy(sidecar: &Sidecar, settings: &Settings, table: &Table) -> Co
         // Nothing after it starts before it serves. Ten minutes: an authority that is away is waited for, not restarted against.
         startup_probe: Some(ready(1, 600)),
         readiness_probe: Some(ready(5, 3)),
-        volume_mounts: Some(vec![
-            mount(TOKEN_VOLUME, TOKEN_FOLDER),
-            mount(ROOTS_VOLUME, ROOTS_FOLDER),
-            VolumeMount { read_only: None, ..mount(STATE_VOLUME, STATE_FOLDER) },
-        ]),
+        volume_mounts: Some(mounts(sidecar)),
         ..Container::default()
     }
+}
+
+fn mounts(sidecar: &Sidecar) -> Vec<VolumeMount> {
+    let mut mounts = vec![
+        mount(TOKEN_VOLUME, TOKEN_FOLDER),
+        mount(ROOTS_VOLUME, ROOTS_FOLDER),
+        VolumeMount { read_only: None, ..mount(STATE_VOLUME, STATE_FOLDER) },
+    ];
+    if sidecar.workload_api {
+        let writable = mount(WORKLOAD_API_VOLUME, WORKLOAD_API_FOLDER);
+        mounts.push(VolumeMount { read_only: None, ..writable });
+    }
+    mounts
+}
+
+/// Where the application finds the Workload API.
+pub(crate) fn workload_api_env() -> EnvVar {
+    text(WORKLOAD_API_VARIABLE, format!("unix://{WORKLOAD_API_FOLDER}/api.sock"))
+}
+
+/// How the socket comes into a container of the application.
+pub(crate) fn workload_api_mount() -> VolumeMount {
+    mount(WORKLOAD_API_VOLUME, WORKLOAD_API_FOLDER)
 }
 
 fn proxy_args(sidecar: &Sidecar, settings: &Settings) -> Vec<String> {
@@ -96,6 +126,11 @@ fn proxy_args(sidecar: &Sidecar, settings: &Settings) -> Vec<String> {
     flag("admin", &"127.0.0.1:15000");
     if sidecar.dns {
         flag("dns", &"127.0.0.1:15053");
+    }
+    if sidecar.workload_api {
+        flag("workload-api", &format_args!("{WORKLOAD_API_FOLDER}/api.sock"));
+        // The volume is the pod's: whoever reaches the socket is of this pod, whatever its user.
+        flag("workload-api-peers", &"anybody");
     }
     if sidecar.workers != 1 {
         flag("workers", &sidecar.workers);
@@ -185,7 +220,7 @@ pub(crate) fn all(sidecar: &Sidecar, settings: &Settings, table: &Table) -> Vec<
 }
 
 /// The volumes.
-pub(crate) fn volumes() -> Vec<Volume> {
+pub(crate) fn volumes(sidecar: &Sidecar) -> Vec<Volume> {
     let token = ServiceAccountTokenProjection {
         audience: Some(AUDIENCE.to_owned()),
         expiration_seconds: Some(TOKEN_SECONDS),
@@ -193,7 +228,7 @@ pub(crate) fn volumes() -> Vec<Volume> {
     };
     let token = VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() };
     let roots = KeyToPath { key: "roots.pem".to_owned(), path: "roots.pem".to_owned(), mode: None };
-    vec![
+    let mut volumes = vec![
         Volume {
             name: TOKEN_VOLUME.to_owned(),
             projected: Some(ProjectedVolumeSource { sources: Some(vec![token]), default_mode: Some(0o644) }),
@@ -218,7 +253,18 @@ pub(crate) fn volumes() -> Vec<Volume> {
             }),
             ..Volume::default()
         },
-    ]
+    ];
+    if sidecar.workload_api {
+        volumes.push(Volume {
+            name: WORKLOAD_API_VOLUME.to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource {
+                medium: Some("Memory".to_owned()),
+                size_limit: Some(Amount("1Mi".to_owned())),
+            }),
+            ..Volume::default()
+        });
+    }
+    volumes
 }
 
 /// What every container of ours is held to: the restricted Pod Security standard, but for the user.

@@ -109,6 +109,16 @@ impl Editor {
         self.insert(list, usize::MAX, value);
     }
 
+    /// Takes a list or a map away that has nothing in it any more.
+    pub(crate) fn remove_empty(&mut self, path: &[Step<'_>]) {
+        let empty = |value: &Value| {
+            value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
+        };
+        if self.get(path).is_some_and(empty) {
+            self.remove(path);
+        }
+    }
+
     /// Takes a field or an element away.
     pub(crate) fn remove(&mut self, path: &[Step<'_>]) {
         let Some((last, parents)) = path.split_last() else { return };

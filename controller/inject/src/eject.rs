@@ -12,6 +12,7 @@ use crate::patch::Injected;
 use crate::probes::{self, How, Target};
 use crate::{
     ADDED_ANNOTATION, CNI_ANNOTATION, INJECT_LABEL, INJECTED_LABEL, VERSION_ANNOTATION, containers, patch,
+    workload_api,
 };
 
 /// Takes the sidecar and the label that asks for it away. No steps: there was nothing.
@@ -33,7 +34,7 @@ pub fn eject(pod: &Value) -> Result<Injected, Reason> {
                 ["spec".into(), "containers".into(), index.into(), "lifecycle".into()];
             let [a, b, c, d] = lifecycle;
             editor.remove(&[a, b, c, d, "preStop".into()]);
-            remove_empty(&mut editor, &lifecycle);
+            editor.remove_empty(&lifecycle);
         }
     }
     let grace = ["spec".into(), "terminationGracePeriodSeconds".into()];
@@ -42,10 +43,16 @@ pub fn eject(pod: &Value) -> Result<Injected, Reason> {
         None if !added.pre_stop.is_empty() => editor.remove(&grace),
         None => {}
     }
+    workload_api::take(&mut editor, &spec);
     elements(&mut editor, "initContainers", |index| {
         spec.init_containers.iter().flatten().nth(index).is_some_and(containers::is_ours)
     });
-    let names = [containers::TOKEN_VOLUME, containers::ROOTS_VOLUME, containers::STATE_VOLUME];
+    let names = [
+        containers::TOKEN_VOLUME,
+        containers::ROOTS_VOLUME,
+        containers::STATE_VOLUME,
+        containers::WORKLOAD_API_VOLUME,
+    ];
     elements(&mut editor, "volumes", |index| {
         spec.volumes.iter().flatten().nth(index).is_some_and(|volume| names.contains(&volume.name.as_str()))
     });
@@ -59,7 +66,7 @@ pub fn eject(pod: &Value) -> Result<Injected, Reason> {
         let map = ["metadata".into(), map.into()];
         let [a, b] = map;
         editor.remove(&[a, b, name.into()]);
-        remove_empty(&mut editor, &map);
+        editor.remove_empty(&map);
     }
     let (pod, patch) = editor.finish();
     Ok(Injected { pod, patch })
@@ -76,16 +83,7 @@ fn elements(editor: &mut Editor, list: &'static str, goes: impl Fn(usize) -> boo
         editor.remove(&[a, b, index.into()]);
     }
     if gone {
-        remove_empty(editor, &path);
-    }
-}
-
-fn remove_empty(editor: &mut Editor, path: &[Step<'_>]) {
-    let empty = |value: &Value| {
-        value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
-    };
-    if editor.get(path).is_some_and(empty) {
-        editor.remove(path);
+        editor.remove_empty(&path);
     }
 }
 

@@ -15,6 +15,7 @@ pub mod probes;
 pub mod quantity;
 pub mod settings;
 pub mod workload;
+mod workload_api;
 
 pub use decide::{Asked, Reason};
 pub use editor::Op;

@@ -1,7 +1,7 @@
 //! From a pod to its patch: what [`decide`] says, and what is written where. Safe to apply to its own result, as a
 //! webhook is called again after others have changed the pod.
 
-use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
@@ -11,8 +11,8 @@ use crate::lifecycle::Added;
 use crate::probes::{Change, Table};
 use crate::settings::{Capture, Probes, Settings, SettingsError, Sidecar};
 use crate::{
-    ADDED_ANNOTATION, CNI_ANNOTATION, INJECTED_LABEL, PROXY_CONTAINER, VERSION_ANNOTATION, annotations,
-    containers, lifecycle, probes,
+    ADDED_ANNOTATION, CNI_ANNOTATION, INJECTED_LABEL, VERSION_ANNOTATION, annotations, containers, lifecycle,
+    probes, workload_api,
 };
 
 /// What is asked about: a pod, or the template of one.
@@ -92,7 +92,7 @@ fn write(subject: Subject<'_>, mut sidecar: Sidecar, settings: &Settings) -> Res
     let mut table = existing_table(spec);
     let before = table.clone();
     applications(&mut editor, spec, &sidecar, &mut table);
-    if let Some(index) = existing(spec) {
+    if let Some(index) = containers::existing(spec) {
         if table != before {
             set_table(&mut editor, index, &table);
         }
@@ -100,7 +100,7 @@ fn write(subject: Subject<'_>, mut sidecar: Sidecar, settings: &Settings) -> Res
         for (place, container) in containers::all(&sidecar, settings, &table).into_iter().enumerate() {
             editor.insert(&["spec".into(), "initContainers".into()], place, typed(&container));
         }
-        volumes(&mut editor, spec);
+        volumes(&mut editor, spec, &sidecar);
         pull_secrets(&mut editor, spec, settings);
         editor.set(&["metadata".into(), "labels".into(), INJECTED_LABEL.into()], json!("true"));
         if sidecar.capture == Capture::Cni {
@@ -125,18 +125,20 @@ fn applications(editor: &mut Editor, spec: &PodSpec, sidecar: &Sidecar, table: &
         if sidecar.probes == Probes::Rewrite {
             change(editor, "initContainers", index, probes::rewrite(container, sidecar, table));
         }
+        workload_api::give(editor, spec, ("initContainers", index), container, sidecar);
     }
     for (index, container) in spec.containers.iter().enumerate() {
         if sidecar.probes == Probes::Rewrite {
             change(editor, "containers", index, probes::rewrite(container, sidecar, table));
         }
+        workload_api::give(editor, spec, ("containers", index), container, sidecar);
         if let Some(delay) = lifecycle::delay(container, sidecar.drain_delay, grace) {
             delayed.push(container.name.clone());
             change(editor, "containers", index, vec![delay]);
         }
     }
     // A container that another webhook adds later gets its delay within what the others have been given.
-    if !delayed.is_empty() && existing(spec).is_none() {
+    if !delayed.is_empty() && containers::existing(spec).is_none() {
         let longer = lifecycle::longer(grace, sidecar.drain_delay);
         editor.set(&["spec".into(), "terminationGracePeriodSeconds".into()], longer);
         let added = Added { pre_stop: delayed, grace: spec.termination_grace_period_seconds };
@@ -157,14 +159,8 @@ fn change(editor: &mut Editor, list: &'static str, index: usize, changes: Vec<Ch
     }
 }
 
-/// The place of our sidecar among the init containers.
-fn existing(spec: &PodSpec) -> Option<usize> {
-    let ours = |container: &Container| containers::is_ours(container) && container.name == PROXY_CONTAINER;
-    spec.init_containers.iter().flatten().position(ours)
-}
-
 pub(crate) fn existing_table(spec: &PodSpec) -> Table {
-    let proxy = existing(spec).and_then(|index| spec.init_containers.as_ref()?.get(index));
+    let proxy = containers::existing(spec).and_then(|index| spec.init_containers.as_ref()?.get(index));
     let variable =
         proxy.and_then(|proxy| proxy.env.iter().flatten().find(|one| one.name == probes::VARIABLE));
     variable.and_then(|one| probes::from_variable(one.value.as_deref()?)).unwrap_or_default()
@@ -184,8 +180,8 @@ fn set_table(editor: &mut Editor, index: usize, table: &Table) {
     }
 }
 
-fn volumes(editor: &mut Editor, spec: &PodSpec) {
-    for volume in containers::volumes() {
+fn volumes(editor: &mut Editor, spec: &PodSpec, sidecar: &Sidecar) {
+    for volume in containers::volumes(sidecar) {
         if !spec.volumes.iter().flatten().any(|there| there.name == volume.name) {
             editor.push(&["spec".into(), "volumes".into()], typed(&volume));
         }

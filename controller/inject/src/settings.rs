@@ -26,6 +26,8 @@ pub struct Settings {
     pub capture: Capture,
     /// Whether the sidecar answers names.
     pub dns: bool,
+    /// Whether the application gets the SPIFFE Workload API.
+    pub workload_api: bool,
     /// Log filter of the sidecar.
     pub log_level: String,
     /// Worker threads of the sidecar.
@@ -122,6 +124,7 @@ impl Default for Settings {
             mesh_namespace: "amime-system".to_owned(),
             capture: Capture::default(),
             dns: true,
+            workload_api: false,
             log_level: "info".to_owned(),
             workers: 1,
             cpu_request: "10m".to_owned(),
@@ -170,6 +173,7 @@ pub struct Sidecar {
     pub(crate) drain_delay: u32,
     pub(crate) capture: Capture,
     pub(crate) dns: bool,
+    pub(crate) workload_api: bool,
     pub(crate) workers: u16,
     pub(crate) probes: Probes,
 }
@@ -201,6 +205,7 @@ impl Settings {
             drain_delay: read::in_range(self.drain_delay_seconds, 0, 600).map_err(at("drainDelaySeconds"))?,
             capture: self.capture,
             dns: self.dns,
+            workload_api: self.workload_api,
             workers: read::in_range(self.workers, 1, 64).map_err(at("workers"))?,
             probes: self.probes,
         };

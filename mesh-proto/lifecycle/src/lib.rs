@@ -11,6 +11,7 @@ pub mod log;
 pub mod ready;
 pub mod signal;
 pub mod tasks;
+pub mod unix;
 
 pub use tokio_util::sync::CancellationToken;
 

@@ -51,6 +51,9 @@ pub(crate) struct Args {
     /// Where the member is: callers prefer members of their own zone
     #[arg(long)]
     zone: Option<Zone>,
+    /// Give the command the SPIFFE Workload API of its sidecar (SPIFFE_ENDPOINT_SOCKET): certificates and tokens of its own
+    #[arg(long)]
+    workload_api: bool,
     /// How what the command sends comes to its sidecar
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,

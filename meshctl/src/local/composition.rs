@@ -69,6 +69,8 @@ struct Workload {
     labels: BTreeMap<String, Scalar>,
     zone: Option<String>,
     #[serde(default)]
+    workload_api: bool,
+    #[serde(default)]
     depends_on: Vec<String>,
     ready: Option<Ready>,
     #[serde(default)]

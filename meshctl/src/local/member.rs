@@ -36,6 +36,8 @@ pub(crate) struct Member {
     pub(crate) outbound: Vec<Outbound>,
     /// Where it runs: its sidecar prefers endpoints of the same zone.
     pub(crate) zone: Option<String>,
+    /// Whether its sidecar serves the SPIFFE Workload API.
+    pub(crate) workload_api: bool,
     /// How long open connections get after SIGTERM.
     pub(crate) drain: Duration,
     pub(crate) place: Place,
@@ -76,6 +78,12 @@ impl Member {
     /// Where its sidecar says that it is ready.
     pub(crate) fn metrics(&self) -> SocketAddr {
         self.at(METRICS_PORT)
+    }
+
+    /// The socket of its Workload API. Named by the address, since a path of a socket has at most 107 bytes.
+    pub(crate) fn workload_api_socket(&self, mesh: &MeshState) -> Option<PathBuf> {
+        let socket = || mesh.ca.admin_socket.with_file_name(format!("api-{}.sock", self.address));
+        self.workload_api.then(socket)
     }
 
     /// The name of its sidecar's process.
@@ -147,6 +155,9 @@ impl Member {
                 format!("{}={}:{}", outbound.listen, outbound.service, outbound.port).into(),
             );
         }
+        if let Some(socket) = self.workload_api_socket(mesh) {
+            option("--workload-api", socket.into());
+        }
         option("--admin", self.at(ADMIN_PORT).to_string().into());
         option("--metrics", self.metrics().to_string().into());
         option("--state-dir", kept.into());
@@ -178,6 +189,7 @@ mod tests {
                 port: 9000,
             }],
             zone: Some("east".into()),
+            workload_api: true,
             drain: Duration::from_secs(1),
             account: "web".into(),
             place: Place::Host,

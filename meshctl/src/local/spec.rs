@@ -21,6 +21,8 @@ pub(crate) struct WorkloadSpec {
     /// Besides `app`.
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) zone: Option<String>,
+    /// Whether the command gets the SPIFFE Workload API.
+    pub(crate) workload_api: bool,
     /// How long open connections get at its end.
     pub(crate) drain: Duration,
 }
@@ -61,6 +63,7 @@ impl WorkloadSpec {
             inbound,
             outbound: self.outbound.clone(),
             zone: self.zone.clone(),
+            workload_api: self.workload_api,
             drain: self.drain,
             place,
         }
@@ -153,6 +156,9 @@ pub(crate) fn environment(mesh: &MeshState, member: &Member) -> Vec<(String, OsS
             ("no_proxy", no_proxy),
             ("MESH_PROXY", proxy),
         ]);
+    }
+    if let Some(socket) = member.workload_api_socket(mesh) {
+        found.push(("SPIFFE_ENDPOINT_SOCKET", format!("unix://{}", socket.display()).into()));
     }
     found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -66,6 +66,7 @@ fn visitor(subnet: Subnet) -> Member {
         inbound: Vec::new(),
         outbound: Vec::new(),
         zone: None,
+        workload_api: false,
         drain: DRAIN,
         place: Place::Host,
     }
@@ -86,6 +87,7 @@ fn member(subnet: Subnet, workload: &Workload) -> Member {
         inbound: vec![(MESH_PORT, listen(subnet, workload))],
         outbound: if workload.role == Role::Web { vec![cart] } else { Vec::new() },
         zone: None,
+        workload_api: false,
         drain: DRAIN,
         place: Place::Host,
     }

@@ -1,10 +1,11 @@
 //! All ports of a proxy, bound before anything else happens: a port that is taken is said at once.
 
 use mesh_lifecycle::bind::{self, BindError, ReusePort};
+use mesh_lifecycle::unix::{self, Access};
 
 use super::{Addresses, StartError};
 use crate::admin;
-use crate::config::Config;
+use crate::config::{Config, WorkloadApiPeers};
 use crate::net::{self, Listener, Namespace};
 
 /// What is bound and not yet served.
@@ -12,6 +13,7 @@ pub(super) struct Bound {
     pub(super) metrics: Option<std::net::TcpListener>,
     pub(super) admin: Option<std::net::TcpListener>,
     pub(super) dns: Vec<(std::net::UdpSocket, std::net::TcpListener)>,
+    pub(super) workload_api: Option<tokio::net::UnixListener>,
     inbound: Vec<Listener>,
     outbound: Vec<Listener>,
     outbound_proxy: Option<Listener>,
@@ -68,6 +70,14 @@ impl Bound {
             .iter()
             .map(|at| net::names(network, *at).map_err(named("--dns")))
             .collect::<Result<_, _>>()?;
+        let workload_api = config.workload_api.as_ref().map(|api| {
+            let access = match api.peers {
+                WorkloadApiPeers::Owner => Access::Owner,
+                WorkloadApiPeers::Anybody => Access::Everybody,
+            };
+            unix::bind(&api.path, access, "--workload-api")
+        });
+        let workload_api = workload_api.transpose()?;
         let addrs = Addresses {
             dns: dns.iter().filter_map(|(socket, _)| socket.local_addr().ok()).collect(),
             inbound: inbound.iter().map(Listener::address).collect(),
@@ -82,6 +92,7 @@ impl Bound {
             metrics,
             admin,
             dns,
+            workload_api,
             inbound,
             outbound,
             outbound_proxy,

@@ -46,3 +46,4 @@ mod stalls;
 mod streams;
 mod tcp;
 mod timeouts;
+mod workload_api;

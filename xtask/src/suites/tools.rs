@@ -12,6 +12,8 @@ use crate::screen;
 
 /// The first build brings some forty modules and compiles them.
 const BUILD: Duration = Duration::from_mins(20);
+/// Python's packages are downloaded.
+const PIP: Duration = Duration::from_mins(10);
 /// What go.mod asks for.
 const GO: (u32, u32) = (1, 26);
 
@@ -29,6 +31,41 @@ pub(super) fn grpc_server(workspace: &Workspace) -> Result<PathBuf> {
 
 pub(super) fn grpc_named(workspace: &Workspace) -> Result<PathBuf> {
     built(workspace, "grpc-interop-named", "./named")
+}
+
+pub(super) fn spiffe_client(workspace: &Workspace) -> Result<PathBuf> {
+    built(workspace, "spiffe-client", "./spiffe")
+}
+
+/// A Python with py-spiffe, of the version in the suites' `requirements.txt`.
+pub(super) fn spiffe_python(workspace: &Workspace) -> Result<PathBuf> {
+    let wanted = workspace.root.join("xtask/suites/python/requirements.txt");
+    let text = std::fs::read_to_string(&wanted).context("read requirements.txt")?;
+    let folder = workspace.tools().join("py-spiffe");
+    let interpreter = folder.join("bin/python");
+    let there = Program::new(&interpreter, Duration::from_mins(1)).args(["-m", "pip", "freeze"]).capture();
+    let packages = || text.lines().filter(|line| !line.starts_with('#'));
+    if there.is_ok_and(|there| packages().all(|package| there.stdout.lines().any(|line| line == package))) {
+        return Ok(interpreter);
+    }
+    screen::line("   installing py-spiffe");
+    let python = Program::new("python3", PIP).args(["-m", "venv", "--clear"]).arg(&folder);
+    python.output().context("make a Python environment")?;
+    Program::new(&interpreter, PIP)
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--only-binary",
+            ":all:",
+            "-r",
+        ])
+        .arg(&wanted)
+        .output()
+        .context("install py-spiffe")?;
+    Ok(interpreter)
 }
 
 /// The client and server of the lab. It is of Go's own library alone.

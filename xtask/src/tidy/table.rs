@@ -65,7 +65,7 @@ pub(super) const PACKAGES: &[Package] = &[
             &["app"],
             &["inbound", "outbound", "admin"],
             &["worker"],
-            &["dns"],
+            &["dns", "workload_api"],
             &["xds", "http", "tcp"],
             &["tls"],
             &["telemetry"],
@@ -180,6 +180,7 @@ pub(super) const PACKAGES: &[Package] = &[
         layers: &[
             &["eject"],
             &["patch"],
+            &["workload_api"],
             &["decide", "lifecycle", "workload"],
             &["containers"],
             &["probes", "annotations"],
@@ -260,7 +261,7 @@ pub(super) const DOORS: &[Door] = &[
     Door {
         package: "proxy",
         guarded: WIRE,
-        open: &["xds", "telemetry", "state", "app", "probes::grpc"],
+        open: &["xds", "telemetry", "state", "app", "probes::grpc", "workload_api"],
         why: WIRE_WHY,
     },
     Door {

@@ -96,6 +96,15 @@ pub(crate) struct Suites {
     /// The gRPC interop server that says its name
     #[arg(long, value_name = "FILE")]
     pub(crate) grpc_named: Option<PathBuf>,
+    /// The client on go-spiffe
+    #[arg(long, value_name = "FILE")]
+    pub(crate) spiffe_go: Option<PathBuf>,
+    /// A Python with py-spiffe
+    #[arg(long, value_name = "FILE")]
+    pub(crate) spiffe_python: Option<PathBuf>,
+    /// The client on py-spiffe
+    #[arg(long, value_name = "FILE")]
+    pub(crate) spiffe_script: Option<PathBuf>,
     /// Autobahn's `wstest`, to run its cases through the sidecars too
     #[arg(long, value_name = "FILE")]
     pub(crate) autobahn: Option<PathBuf>,
@@ -110,6 +119,8 @@ pub(crate) enum Suite {
     Grpc,
     /// WebSocket through two sidecars
     Websocket,
+    /// go-spiffe and py-spiffe as clients of a sidecar's Workload API, with certificates of 60 seconds
+    Spiffe,
 }
 
 /// How long, how much.

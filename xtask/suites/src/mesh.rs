@@ -35,6 +35,11 @@ pub(crate) struct Mesh {
 impl Mesh {
     /// Starts both and waits until they take connections.
     pub(crate) async fn start(program: &Path, objects: &str) -> Result<Self> {
+        Self::start_with(program, objects, "").await
+    }
+
+    /// The same with further options of the authority.
+    pub(crate) async fn start_with(program: &Path, objects: &str, authority: &str) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("mesh-suites").tempdir().context("make a folder")?;
         let here = folder.path();
         let mut mesh = Self {
@@ -50,7 +55,7 @@ impl Mesh {
         std::fs::create_dir_all(&mesh.objects).context("make the folder of objects")?;
         mesh.write("base.yaml", objects)?;
         let args = format!(
-            "__ca serve --listen {} --metrics {} --admin-socket {} --state-dir {} --trust-domain {TRUST_DOMAIN}",
+            "__ca serve --listen {} --metrics {} --admin-socket {} --state-dir {} --trust-domain {TRUST_DOMAIN} {authority}",
             mesh.ca,
             free_address()?,
             mesh.socket.display(),
@@ -78,6 +83,11 @@ impl Mesh {
     /// Files and logs.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The roots of the authority, PEM.
+    pub(crate) fn roots(&self) -> &Path {
+        &self.roots
     }
 
     /// The process ids of authority and controller.

@@ -4,6 +4,7 @@
 mod grpc;
 mod h2spec;
 mod lab;
+mod spiffe;
 mod websocket;
 
 use std::process::ExitCode;
@@ -38,6 +39,11 @@ pub(crate) async fn run(args: &Suites) -> Result<ExitCode> {
         screen::line("\n── WebSocket: client, sidecar, mutual TLS, sidecar, server");
         let result = websocket::run(&lab, args, &mut report).await;
         told(&mut report, "websocket", result);
+    }
+    if is_wanted(Suite::Spiffe) {
+        screen::line("\n── SPIFFE: other people's clients at a sidecar's Workload API");
+        let result = spiffe::run(args, &mut report).await;
+        told(&mut report, "spiffe", result);
     }
     screen::line(&format!("suites: {} s", begin.elapsed().as_secs()));
     let code = report.close(&json!({ "seconds": begin.elapsed().as_secs() }));

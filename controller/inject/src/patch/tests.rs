@@ -327,6 +327,40 @@ fn annotations_are_in_force() {
 }
 
 #[test]
+fn the_workload_api_reaches_every_container_of_the_application_and_can_be_taken_away() {
+    let mut before = with("/metadata/annotations", json!({ "amime.io/workload-api": "enabled" }));
+    before["spec"]["containers"].as_array_mut().unwrap().push(json!({
+        "name": "own", "image": "own:1",
+        "env": [{ "name": "SPIFFE_ENDPOINT_SOCKET", "value": "unix:///elsewhere" }],
+        "volumeMounts": [{ "name": "data", "mountPath": "/data" }],
+    }));
+    before["spec"]["terminationGracePeriodSeconds"] = json!(9);
+    before["spec"]["containers"][0]["readinessProbe"] = json!({ "exec": { "command": ["true"] } });
+    before["spec"]["containers"][0]["startupProbe"] = json!({ "exec": { "command": ["true"] } });
+    let after = injected(&before).pod;
+    let mount =
+        json!({ "name": "amime-workload-api", "mountPath": "/var/run/amime/workload-api", "readOnly": true });
+    let socket = "unix:///var/run/amime/workload-api/api.sock";
+    let [app, own] = [0, 1].map(|index| after["spec"]["containers"][index].clone());
+    assert_eq!(app["volumeMounts"], json!([mount]));
+    assert_eq!(app["env"], json!([{ "name": "SPIFFE_ENDPOINT_SOCKET", "value": socket }]));
+    assert_eq!(own["volumeMounts"][1], mount);
+    assert_eq!(own["env"].as_array().unwrap().len(), 1, "its own variable stays");
+    let proxy = &after["spec"]["initContainers"][1];
+    let writable = json!({ "name": "amime-workload-api", "mountPath": "/var/run/amime/workload-api" });
+    assert!(proxy["volumeMounts"].as_array().unwrap().contains(&writable));
+    assert!(proxy["args"].as_array().unwrap().contains(&json!("--workload-api-peers")));
+    assert!(after["spec"]["volumes"].as_array().unwrap().contains(
+        &json!({ "name": "amime-workload-api", "emptyDir": { "medium": "Memory", "sizeLimit": "1Mi" } })
+    ));
+    let twice = decide(&after, "shop", ENABLED, &Settings::default());
+    assert_eq!(said(twice), "skip: it has the sidecar already");
+    let ejected = crate::eject(&after).unwrap().pod;
+    before["spec"]["containers"][0]["livenessProbe"]["timeoutSeconds"] = json!(3);
+    assert_eq!(ejected["spec"], before["spec"]);
+}
+
+#[test]
 fn probes_that_do_not_come_over_the_captured_network_stay() {
     let container = json!({
         "name": "app",

@@ -172,7 +172,7 @@ async fn what_is_in_use_is_reported_with_what_to_do() {
     assert!(text.contains("in use by another mesh-ca"), "{text}");
     let in_memory = Config { state: State::InMemory, ..place.config.clone() };
     let text = says(in_memory.clone()).await;
-    assert!(text.contains("another process serves the admin socket"), "{text}");
+    assert!(text.contains("another process serves the socket"), "{text}");
     let text = says(Config { listen: ca.addr, ..in_memory.clone() }).await;
     assert!(text.contains("the port is in use by") && text.contains("--listen"), "{text}");
     let text = says(Config { metrics: ca.addr, ..in_memory.clone() }).await;

@@ -109,6 +109,7 @@ pub(crate) fn spec(args: &Args, drain: Duration) -> WorkloadSpec {
         outbound: args.outbound.iter().map(|to| to.0.clone()).collect(),
         labels: args.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect(),
         zone: args.zone.as_ref().map(|zone| zone.0.clone()),
+        workload_api: args.workload_api,
         drain,
     }
 }

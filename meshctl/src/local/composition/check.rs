@@ -116,6 +116,7 @@ fn task(workload: &Workload, folder: &Path) -> Result<Task, Refused> {
             outbound: outbound.collect::<Result<_, _>>()?,
             labels: workload.labels.iter().map(|(key, value)| (key.clone(), value.to_string())).collect(),
             zone: workload.zone.clone(),
+            workload_api: workload.workload_api,
             drain: DRAIN,
         },
     })

@@ -17,6 +17,7 @@ fn spec(name: &str, service: &str) -> WorkloadSpec {
         }],
         labels: vec![("version".into(), "v1".into())],
         zone: None,
+        workload_api: true,
         drain: Duration::ZERO,
     }
 }
@@ -56,6 +57,10 @@ fn one_of_several_has_the_identity_and_the_service_of_all() {
 #[test]
 fn names_of_the_mesh_are_not_excluded_from_the_proxy() {
     let found = environment_of(Place::Host);
+    assert_eq!(
+        value(&found, "SPIFFE_ENDPOINT_SOCKET").as_deref(),
+        Some("unix:///m/test/api-127.7.0.32.sock")
+    );
     assert_eq!(value(&found, "http_proxy").as_deref(), Some("http://127.7.0.32:15001"));
     assert_eq!(value(&found, "HTTP_PROXY"), value(&found, "http_proxy"));
     assert_eq!(value(&found, "no_proxy").as_deref(), Some("localhost,127.0.0.1,::1"));
