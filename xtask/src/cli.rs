@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Images(ImagesArgs),
     /// Hold the chart's objects, as meshctl makes them, against those of Helm's own engine.
     Helm,
+    /// Change the code of policy and of paths and hosts, an expression at a time, and ask whether a test notices: nine of ten must be.
+    Mutants,
     /// A Kubernetes to test on: `up`, `down`, `status`, `load`, `kubectl`, `run`; `cluster help` says more.
     #[command(disable_help_flag = true)]
     Cluster(ClusterArgs),

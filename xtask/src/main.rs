@@ -14,6 +14,7 @@ mod images;
 mod kubernetes;
 mod lab;
 mod links;
+mod mutants;
 mod screen;
 mod suites;
 mod tidy;
@@ -51,6 +52,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::LabTest(args) => lab::run(&workspace, &args)?,
         Command::Images(args) => images::run(&workspace, &args)?,
         Command::Helm => helm::run(&workspace)?,
+        Command::Mutants => mutants::run(&workspace)?,
         Command::Cluster(args) => cluster::run(&workspace, &args)?,
         Command::E2e(args) => kubernetes::e2e(&workspace, &args)?,
         Command::Conformance(args) => kubernetes::conformance(&workspace, &args)?,

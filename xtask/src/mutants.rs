@@ -1,0 +1,113 @@
+//! `cargo xtask mutants`: changes the code that decides what is safe, one expression at a time, and asks whether a test notices. It
+//! must not know what the code does.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+
+use crate::config::{Workspace, cargo};
+use crate::exec::Program;
+use crate::screen;
+
+const VERSION: &str = "27.1.0";
+
+/// Package and files: where a mistake that no test notices would let somebody through.
+const GUARDED: &[(&str, &str)] = &[
+    ("mesh-http1", "proxy/codec/src/canonical/*.rs"),
+    ("mesh-model", "mesh-proto/model/src/policy/**/*.rs"),
+];
+
+/// Of a hundred mutants, how many must be caught.
+const WANTED: usize = 90;
+
+/// What `cargo mutants` says of a run.
+#[derive(Debug, Deserialize)]
+struct Outcomes {
+    caught: usize,
+    missed: usize,
+    timeout: usize,
+    unviable: usize,
+}
+
+impl Outcomes {
+    /// In percent; one that never ends is noticed as well.
+    fn rate(&self) -> usize {
+        let noticed = self.caught + self.timeout;
+        (noticed * 100).checked_div(noticed + self.missed).unwrap_or(0)
+    }
+}
+
+/// False when too few are caught.
+pub(crate) fn run(workspace: &Workspace) -> Result<bool> {
+    let program = install(workspace)?;
+    let mut fine = true;
+    for (package, files) in GUARDED {
+        fine &= guarded(workspace, &program, package, files)?;
+    }
+    Ok(fine)
+}
+
+fn guarded(workspace: &Workspace, program: &Path, package: &str, files: &str) -> Result<bool> {
+    let output = workspace.target.join("mutants").join(package);
+    fs::create_dir_all(&output).with_context(|| format!("make {}", output.display()))?;
+    screen::line(&format!("   {package}: {files}"));
+    let code = Program::new(program, Duration::from_mins(50))
+        .args(["mutants", "--no-shuffle", "--colors", "never", "--package", package, "--file", files])
+        .args(["--minimum-test-timeout", "30", "--output"])
+        .arg(&output)
+        .args(["--", "--lib"])
+        .dir(&workspace.root)
+        .env("CARGO", cargo())
+        .code()
+        .context("run cargo mutants")?;
+    // 0: all caught; 2: some missed; 3: some took too long. Anything else is no run at all.
+    ensure!(matches!(code, 0 | 2 | 3), "cargo mutants ended with {code}; see what it says above");
+    let folder = output.join("mutants.out");
+    let file = folder.join("outcomes.json");
+    let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+    let outcomes: Outcomes = serde_json::from_str(&text).context("read what cargo mutants found")?;
+    for missed in fs::read_to_string(folder.join("missed.txt")).unwrap_or_default().lines() {
+        screen::line(&format!("   missed   {missed}"));
+    }
+    let Outcomes { caught, missed, timeout, unviable } = outcomes;
+    let rate = outcomes.rate();
+    screen::line(&format!(
+        "   {package}: {caught} caught, {timeout} never ended, {missed} missed, {unviable} do not compile: {rate} % (at least {WANTED} %)"
+    ));
+    ensure!(caught > 0, "no mutant was made of {files}; do the files exist?");
+    Ok(rate >= WANTED)
+}
+
+fn install(workspace: &Workspace) -> Result<std::path::PathBuf> {
+    let tools = workspace.tools();
+    let program = tools.join("bin/cargo-mutants");
+    let there = Program::new(&program, Duration::from_mins(1)).args(["mutants", "--version"]).capture();
+    if there.is_ok_and(|there| there.stdout.trim().ends_with(VERSION)) {
+        return Ok(program);
+    }
+    screen::line(&format!("   installing cargo-mutants {VERSION}; this once takes minutes"));
+    Program::new(cargo(), Duration::from_mins(20))
+        .args(["install", "--quiet", "--locked", "--root"])
+        .arg(&tools)
+        .arg(format!("cargo-mutants@{VERSION}"))
+        .env("CARGO_TARGET_DIR", workspace.target.join("tools"))
+        .run()
+        .context("install cargo-mutants")?;
+    Ok(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mutant_that_never_ends_is_noticed_and_one_that_does_not_compile_counts_for_nothing() {
+        let of = |caught, missed, timeout, unviable| Outcomes { caught, missed, timeout, unviable }.rate();
+        assert_eq!(of(89, 10, 1, 50), 90);
+        assert_eq!(of(88, 11, 1, 0), 89);
+        assert_eq!(of(0, 0, 0, 7), 0);
+    }
+}
