@@ -44,13 +44,17 @@ impl Outcomes {
 pub(crate) fn run(workspace: &Workspace) -> Result<bool> {
     let program = install(workspace)?;
     let mut fine = true;
-    for (package, files) in GUARDED {
-        fine &= guarded(workspace, &program, package, files)?;
+    for guarded in GUARDED {
+        fine &= tried(workspace, &program, guarded)?;
     }
     Ok(fine)
 }
 
-fn guarded(workspace: &Workspace, program: &Path, package: &str, files: &str) -> Result<bool> {
+fn tried(
+    workspace: &Workspace,
+    program: &Path,
+    (package, files, tests): &(&str, &str, &[&str]),
+) -> Result<bool> {
     let output = workspace.target.join("mutants").join(package);
     fs::create_dir_all(&output).with_context(|| format!("make {}", output.display()))?;
     screen::line(&format!("   {package}: {files}"));
@@ -58,7 +62,8 @@ fn guarded(workspace: &Workspace, program: &Path, package: &str, files: &str) ->
         .args(["mutants", "--no-shuffle", "--colors", "never", "--package", package, "--file", files])
         .args(["--minimum-test-timeout", "30", "--output"])
         .arg(&output)
-        .args(["--", "--lib"])
+        .args(["--", "--lib", "--"])
+        .args(*tests)
         .dir(&workspace.root)
         .env("CARGO", cargo())
         .code()
