@@ -5,6 +5,7 @@
 //! object that need no other object into model types.
 
 pub mod amime;
+pub mod authentication;
 pub mod backend_policy;
 pub mod check;
 pub mod crds;
@@ -26,6 +27,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use mesh_model::name::Name;
 
 pub use amime::{MeshConfig, Workload};
+pub use authentication::AuthenticationPolicy;
 pub use backend_policy::XBackendTrafficPolicy;
 pub use external::ExternalService;
 pub use gateway::{GrpcRoute, HttpRoute};
@@ -63,6 +65,8 @@ pub enum Kind {
     TrafficPolicy,
     /// `gateway.networking.x-k8s.io/v1alpha1 XBackendTrafficPolicy`.
     XBackendTrafficPolicy,
+    /// `amime.io/v1alpha1 AuthenticationPolicy`.
+    AuthenticationPolicy,
     /// `v1 Pod`.
     Pod,
     /// `gateway.networking.k8s.io/v1 GatewayClass`.
@@ -73,7 +77,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, with its `apiVersion` and `kind`.
-    pub const ALL: [(Self, &'static str, &'static str); 16] = [
+    pub const ALL: [(Self, &'static str, &'static str); 17] = [
         (Self::Service, "v1", "Service"),
         (Self::EndpointSlice, "discovery.k8s.io/v1", "EndpointSlice"),
         (Self::Namespace, "v1", "Namespace"),
@@ -87,6 +91,7 @@ impl Kind {
         (Self::ExternalService, "amime.io/v1alpha1", "ExternalService"),
         (Self::TrafficPolicy, "amime.io/v1alpha1", "TrafficPolicy"),
         (Self::XBackendTrafficPolicy, "gateway.networking.x-k8s.io/v1alpha1", "XBackendTrafficPolicy"),
+        (Self::AuthenticationPolicy, "amime.io/v1alpha1", "AuthenticationPolicy"),
         (Self::Pod, "v1", "Pod"),
         (Self::GatewayClass, "gateway.networking.k8s.io/v1", "GatewayClass"),
         (Self::XMesh, "gateway.networking.x-k8s.io/v1alpha1", "XMesh"),
@@ -108,6 +113,7 @@ impl Kind {
             Self::ExternalService => "ExternalService",
             Self::TrafficPolicy => "TrafficPolicy",
             Self::XBackendTrafficPolicy => "XBackendTrafficPolicy",
+            Self::AuthenticationPolicy => "AuthenticationPolicy",
             Self::Pod => "Pod",
             Self::GatewayClass => "GatewayClass",
             Self::XMesh => "XMesh",
@@ -129,6 +135,7 @@ impl Kind {
             | Self::ExternalService
             | Self::TrafficPolicy
             | Self::XBackendTrafficPolicy
+            | Self::AuthenticationPolicy
             | Self::Pod => Scope::Namespaced,
         }
     }
@@ -205,6 +212,8 @@ pub enum Object {
     TrafficPolicy(Arc<TrafficPolicy>),
     /// An XBackendTrafficPolicy.
     XBackendTrafficPolicy(Arc<XBackendTrafficPolicy>),
+    /// An AuthenticationPolicy.
+    AuthenticationPolicy(Arc<AuthenticationPolicy>),
     /// A pod.
     Pod(Arc<Pod>),
     /// A GatewayClass.
@@ -228,6 +237,7 @@ impl Object {
             Self::ExternalService(o) => &o.metadata,
             Self::TrafficPolicy(o) => &o.metadata,
             Self::XBackendTrafficPolicy(o) => &o.metadata,
+            Self::AuthenticationPolicy(o) => &o.metadata,
             Self::Pod(o) => &o.metadata,
             Self::GatewayClass(o) | Self::XMesh(o) => &o.metadata,
         }

@@ -1,13 +1,14 @@
 //! From the index to resources of the model and to what is to be said about each object. Pure: the same index gives the same
 //! result. It must not know streams, files or the wire.
 //!
-//! [`settings`] fills in the MeshConfig's defaults, [`services`] and [`endpoints`] follow selectors and slices, [`routes`]
-//! resolves parents and backends, [`streams`] those of connections, [`policies`] attaches policies and settles their conflicts,
-//! [`affinity`] adds what Services say themselves, [`own`] turns endpoints round: what
+//! [`settings`] fills in the MeshConfig's defaults, [`authentication`] says whom each workload lets in, [`services`] and [`endpoints`]
+//! follow selectors and slices, [`routes`] resolves parents and backends, [`streams`] those of connections, [`policies`] attaches policies
+//! and settles their conflicts, [`affinity`] adds what Services say themselves, [`own`] turns endpoints round: what
 //! each workload serves, and [`addresses`] finds what each IP address is, [`names`] what host names are.
 
 pub mod addresses;
 pub mod affinity;
+pub mod authentication;
 pub mod endpoints;
 pub mod names;
 pub mod own;
@@ -16,22 +17,24 @@ pub mod routes;
 pub mod services;
 pub mod settings;
 pub mod streams;
+mod targets;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use mesh_model::address::Address;
-use mesh_model::endpoint::Endpoints;
+use mesh_model::endpoint::{Endpoints, Transport};
 use mesh_model::external::ExternalService;
 use mesh_model::name::{Name, ServiceName, WorkloadName};
 use mesh_model::route::Route;
 use mesh_model::service::{OwnServices, Service};
-use mesh_model::settings::MeshSettings;
-use mesh_model::spiffe::TrustDomain;
+use mesh_model::settings::{MeshSettings, MtlsMode};
+use mesh_model::spiffe::{SpiffeId, TrustDomain};
 use mesh_model::stream::StreamRoute;
 use mesh_model::traffic::TrafficPolicy;
 
+use self::authentication::Authentications;
 use self::names::Names;
 use crate::api::ObjectKey;
 use crate::index::Index;
@@ -50,6 +53,8 @@ pub struct Compiled {
     pub streams: Vec<Arc<StreamRoute>>,
     /// Policies that count somewhere, ordered by name, each with the targets where it does.
     pub policies: Vec<Arc<TrafficPolicy>>,
+    /// Whom each workload lets in unauthenticated.
+    pub authentication: Authentications,
     /// What each workload serves; those that serve nothing are not there.
     pub own: BTreeMap<WorkloadName, OwnServices>,
     /// What each IP address is.
@@ -60,6 +65,28 @@ pub struct Compiled {
     pub names: Arc<Names>,
     /// What is to be said about each object.
     pub objects: BTreeMap<ObjectKey, ObjectReport>,
+}
+
+/// What decides how a member is spoken to.
+#[derive(Debug, Clone, Copy)]
+pub struct Trust<'a> {
+    /// Of every identity.
+    pub domain: &'a TrustDomain,
+    /// Where mutual TLS is disabled.
+    pub authentication: &'a Authentications,
+}
+
+impl Trust<'_> {
+    /// How a member with that service account is spoken to at a port, or at those that no policy names: it shows its identity, except
+    /// where mutual TLS is disabled.
+    fn transport(self, workload: &WorkloadName, account: &str, port: Option<u16>) -> Transport {
+        let said = self.authentication.of_workload(workload);
+        if port.map_or(said.mtls.mode, |port| said.mode(port)) == MtlsMode::Disabled {
+            return Transport::Plain;
+        }
+        SpiffeId::new(self.domain.clone(), workload.0.namespace(), account)
+            .map_or(Transport::Plain, Transport::Mesh)
+    }
 }
 
 /// What compiling adds up for one object.
@@ -91,7 +118,9 @@ impl Reports {
 pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
     let mut reports = Reports::default();
     let mesh = settings::compile(index, trust_domain, &mut reports);
-    let mut services = services::compile(index, &mesh, &mut reports);
+    let authentication = authentication::compile(index, &mesh, &mut reports);
+    let trust = Trust { domain: &mesh.trust_domain, authentication: &authentication };
+    let mut services = services::compile(index, trust, &mut reports);
     let (externals, names) = names::compile(index, &mut services, &mut reports);
     let names = Arc::new(names);
     let routes = routes::compile(index, &services, &mut reports);
@@ -106,13 +135,14 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
         reports.object(key, &entry.origin, None);
     }
     let own = own::compile(&services, &mut reports);
-    let addresses = addresses::compile(index, &mesh, &services, &mut reports);
+    let addresses = addresses::compile(index, trust, &services, &mut reports);
     Compiled {
         mesh,
         services,
         routes,
         streams,
         policies,
+        authentication,
         own,
         addresses,
         externals,

@@ -11,6 +11,7 @@ pub mod slices;
 pub mod store;
 pub mod workloads;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::api::{Kind, Object, ObjectKey};
@@ -49,7 +50,7 @@ pub struct Index {
     pub settings: settings::Settings,
     /// Workloads.
     pub workloads: workloads::Workloads,
-    /// TrafficPolicies and XBackendTrafficPolicies.
+    /// Policies of every kind.
     pub policies: policies::Policies,
     /// ExternalServices.
     pub externals: store::Store<crate::api::ExternalService>,
@@ -59,6 +60,8 @@ pub struct Index {
     pub gateway_classes: store::Store<crate::api::Announcement>,
     /// XMeshes.
     pub meshes: store::Store<crate::api::Announcement>,
+    /// Objects that are there and of which nothing is in force, since they cannot be read.
+    pub refused: BTreeSet<ObjectKey>,
     revision: u64,
     time_ms: u64,
 }
@@ -101,6 +104,7 @@ impl Index {
             Object::ExternalService(object) => self.externals.apply(key, object, origin),
             Object::TrafficPolicy(object) => self.policies.traffic.apply(key, object, origin),
             Object::XBackendTrafficPolicy(object) => self.policies.backend.apply(key, object, origin),
+            Object::AuthenticationPolicy(object) => self.policies.authentication.apply(key, object, origin),
             Object::Pod(object) => self.pods.store.apply(key, object, origin),
             Object::GatewayClass(object) => self.gateway_classes.apply(key, object, origin),
             Object::XMesh(object) => self.meshes.apply(key, object, origin),
@@ -122,6 +126,7 @@ impl Index {
             Kind::ExternalService => self.externals.delete(key),
             Kind::TrafficPolicy => self.policies.traffic.delete(key),
             Kind::XBackendTrafficPolicy => self.policies.backend.delete(key),
+            Kind::AuthenticationPolicy => self.policies.authentication.delete(key),
             Kind::Pod => self.pods.store.delete(key),
             Kind::GatewayClass => self.gateway_classes.delete(key),
             Kind::XMesh => self.meshes.delete(key),

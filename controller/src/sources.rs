@@ -13,6 +13,8 @@ pub mod reader;
 pub mod scan;
 pub mod state;
 
+use std::collections::BTreeSet;
+
 use crate::api::{Fault, ObjectKey};
 use crate::index::Change;
 use dir::DirSource;
@@ -59,6 +61,14 @@ impl Source {
             Self::Kube(_) => "the cluster",
         }
     }
+}
+
+/// Objects of which nothing is in force since they cannot be read: a policy about security that is one of them is no reason to let
+/// somebody in (INV-7).
+pub fn refused(reports: &[Report]) -> BTreeSet<ObjectKey> {
+    let lost = reports.iter().filter(|report| report.effect == state::Effect::NotInForce);
+    let lost = lost.filter(|report| report.problem.reason != Reason::Duplicate);
+    lost.filter_map(|report| report.problem.object.clone()).collect()
 }
 
 /// How far reading came.

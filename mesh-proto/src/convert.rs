@@ -14,6 +14,7 @@ pub mod encode;
 use std::net::IpAddr;
 
 use mesh_model::address::Address;
+use mesh_model::authentication::Authentication;
 use mesh_model::endpoint::Endpoints;
 use mesh_model::external::{ExternalService, HostEntry};
 use mesh_model::host::Host;
@@ -51,12 +52,14 @@ pub enum ModelResource {
     Host(HostEntry),
     /// Hosts outside the mesh.
     External(ExternalService),
+    /// Whom the proxy's own workload lets in unauthenticated.
+    Authentication(Authentication),
 }
 
 impl ModelResource {
     /// The name on the wire: `mesh`, `own`, `service/NS/NAME`, `endpoints/NS/NAME`, `httproute/NS/NAME`,
     /// `grpcroute/NS/NAME`, `trafficpolicy/NS/NAME`, `address/IP`,
-    /// `tcproute/NS/NAME`, `tlsroute/NS/NAME`, `host/HOST` or `externalservice/NS/NAME`.
+    /// `tcproute/NS/NAME`, `tlsroute/NS/NAME`, `host/HOST`, `externalservice/NS/NAME` or `authentication`.
     pub fn name(&self) -> String {
         match self {
             Self::Mesh(_) => MESH.to_owned(),
@@ -69,6 +72,7 @@ impl ModelResource {
             Self::Stream(route) => route.id.to_string(),
             Self::Host(entry) => host_name(&entry.host),
             Self::External(external) => external.resource_name(),
+            Self::Authentication(_) => AUTHENTICATION.to_owned(),
         }
     }
 
@@ -88,7 +92,8 @@ impl ModelResource {
                 | Body::Endpoints(_)
                 | Body::Own(_)
                 | Body::Address(_)
-                | Body::Host(_),
+                | Body::Host(_)
+                | Body::Authentication(_),
             )
             | None => {}
         }
@@ -101,6 +106,9 @@ pub const MESH: &str = "mesh";
 
 /// The name of what the proxy's own workload serves.
 pub const OWN: &str = "own";
+
+/// The name of whom the proxy's own workload lets in unauthenticated.
+pub const AUTHENTICATION: &str = "authentication";
 
 /// The name of a route's resource.
 pub fn route_name(id: &RouteId) -> String {

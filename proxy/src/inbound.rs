@@ -158,9 +158,26 @@ impl Inbound {
         self.learnt.borrow_mut().note(&(), opener, Instant::now());
     }
 
-    /// Until configuration is there, only mTLS gets in: fail closed (INV-7).
+    /// Whether only mTLS gets in here.
     fn mode(&self) -> MtlsMode {
-        self.worker.snapshot().settings().map_or(MtlsMode::Strict, |settings| settings.mtls_mode)
+        self.worker.snapshot().mtls_mode(self.listen.port())
+    }
+
+    /// Waits until only mTLS gets in here. What is open without it is then not allowed any more, and its next request would not be either.
+    async fn closed_to_plaintext(&self) {
+        let port = self.listen.port();
+        self.worker.until(|snapshot| snapshot.mtls_mode(port) == MtlsMode::Strict).await;
+        self.worker.telemetry.count(Event::PlaintextCut);
+    }
+
+    /// Carries plaintext for as long as it is allowed.
+    async fn while_allowed(&self, carried: impl Future<Output = ()>) {
+        tokio::select! {
+            // First, so that not a byte passes that is not allowed.
+            biased;
+            () = self.closed_to_plaintext() => {}
+            () = carried => {}
+        }
     }
 
     async fn enter(&self, stream: &mut Stream) -> std::io::Result<Entry> {
@@ -220,6 +237,10 @@ impl Inbound {
 
     async fn plain(self: &Rc<Self>, stream: Stream, sniff: Sniff, connection: Connection) {
         self.worker.telemetry.count(Event::PlaintextAccepted);
+        self.while_allowed(self.read_plain(stream, sniff, connection)).await;
+    }
+
+    async fn read_plain(self: &Rc<Self>, stream: Stream, sniff: Sniff, connection: Connection) {
         match sniff {
             Sniff::Http1 => self.http(stream, Wire::Http1, None, connection).await,
             Sniff::Http2 => self.http(stream, Wire::Http2, None, connection).await,
@@ -247,7 +268,7 @@ impl Inbound {
                 self.learn(Opener::Server);
                 self.worker.telemetry.count(Event::PlaintextAccepted);
                 let record = self.record(AppProtocol::Tcp, None);
-                self.worker.carry(record, &mut client, &mut server, None).await;
+                self.while_allowed(self.worker.carry(record, &mut client, &mut server, None)).await;
             }
             Ok(First::Client) => {
                 drop(server);

@@ -81,6 +81,15 @@ impl Worker {
         Arc::clone(&self.current.borrow())
     }
 
+    /// Waits until the configuration says `so`.
+    pub async fn until(&self, so: impl Fn(&Snapshot) -> bool) {
+        let mut snapshots = self.discovery.subscribe();
+        // An error means that the control thread is gone; what is said now stays in force (INV-6).
+        if snapshots.wait_for(|snapshot| so(snapshot)).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// A random number.
     pub fn random(&self) -> u64 {
         self.random.borrow_mut().u64(..)

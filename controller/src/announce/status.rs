@@ -61,7 +61,11 @@ pub fn wanted(
             context.attachments(&PARENTS)
         }
         Kind::XBackendTrafficPolicy => context.attachments(&ANCESTORS),
-        Kind::MeshConfig | Kind::Workload | Kind::ExternalService | Kind::TrafficPolicy => context.own(),
+        Kind::MeshConfig
+        | Kind::Workload
+        | Kind::ExternalService
+        | Kind::TrafficPolicy
+        | Kind::AuthenticationPolicy => context.own(),
         Kind::GatewayClass | Kind::XMesh => context.announcement(),
         Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Pod => None,
     }?;

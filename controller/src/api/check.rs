@@ -7,6 +7,7 @@ use mesh_model::traffic::SERVICE_PREFIX;
 use super::lower::{self, Findings, LoweredRule};
 use super::{Fault, Object, ObjectKey, Scope};
 use crate::api::amime::{MeshConfig, Workload};
+use crate::api::authentication::{AuthenticationPolicy, WorkloadTarget, WorkloadTargetKind};
 use crate::api::gateway::ParentRef;
 
 /// The largest weight of a workload.
@@ -57,6 +58,7 @@ pub fn check(key: &ObjectKey, object: &Object) -> Vec<Fault> {
         Object::XBackendTrafficPolicy(policy) => {
             findings.faults.append(&mut lower::backend_policy::lower(policy).2.faults);
         }
+        Object::AuthenticationPolicy(policy) => check_authentication(policy, &mut findings),
         Object::Namespace(_) | Object::Pod(_) | Object::GatewayClass(_) | Object::XMesh(_) => {}
     }
     findings.faults
@@ -134,6 +136,63 @@ fn check_slice(slice: &k8s_openapi::api::discovery::v1::EndpointSlice, findings:
     for (index, port) in slice.ports.iter().flatten().enumerate() {
         if !port.port.is_some_and(|port| (1..=65535).contains(&port)) {
             findings.fault(format!("ports[{index}].port"), "a port from 1 to 65535 is needed");
+        }
+    }
+}
+
+/// As the rules of the CRD say it.
+fn check_authentication(policy: &AuthenticationPolicy, findings: &mut Findings) {
+    let spec = &policy.spec;
+    let named = spec.target_refs.is_some() || spec.selector.is_some();
+    check_targets(spec.target_refs.as_deref(), findings);
+    if spec.target_refs.is_some() && spec.selector.is_some() {
+        findings.fault("spec.selector", "targetRefs and selector exclude each other; use one of them");
+    }
+    if spec.selector.as_ref().is_some_and(|selector| selector.match_labels.is_empty()) {
+        let message = "is empty; name at least one label, or leave the selector out to mean the whole namespace";
+        findings.fault("spec.selector.matchLabels", message);
+    }
+    let Some(mtls) = &spec.mtls else {
+        return findings.fault("spec", "the policy sets nothing; give it `mtls`");
+    };
+    match mtls.ports.as_deref() {
+        None if mtls.mode.is_none() => findings.fault("spec.mtls", "says neither a mode nor ports"),
+        None => {}
+        Some([]) => findings.fault("spec.mtls.ports", "is empty; name a port or leave it out"),
+        Some(ports) => {
+            if !named {
+                let message = "a port is one of a workload: name workloads by targetRefs or a selector";
+                findings.fault("spec.mtls.ports", message);
+            }
+            if ports.len() > 64 {
+                findings.fault("spec.mtls.ports", format!("{} entries, at most 64 are allowed", ports.len()));
+            }
+            for (at, port) in ports.iter().enumerate() {
+                let field = format!("spec.mtls.ports[{at}].port");
+                if port.port == 0 {
+                    findings.fault(field, "0 is not a port; use 1 to 65535");
+                } else if ports.iter().take(at).any(|other| other.port == port.port) {
+                    findings.fault(field, format!("{} occurs twice", port.port));
+                }
+            }
+        }
+    }
+}
+
+fn check_targets(targets: Option<&[WorkloadTarget]>, findings: &mut Findings) {
+    let Some(targets) = targets else { return };
+    if targets.is_empty() || targets.len() > 16 {
+        findings.fault("spec.targetRefs", format!("{} entries, 1 to 16 are allowed", targets.len()));
+    }
+    for (at, target) in targets.iter().enumerate() {
+        let right = match (target.kind, target.group.as_deref()) {
+            (_, None) => true,
+            (WorkloadTargetKind::Service, Some(group)) => matches!(group, "" | "core"),
+            (WorkloadTargetKind::Workload, Some(group)) => group == "amime.io",
+        };
+        if !right {
+            let message = "is \"\" for a Service and amime.io for a Workload";
+            findings.fault(format!("spec.targetRefs[{at}].group"), message);
         }
     }
 }

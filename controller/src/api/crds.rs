@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-use super::{ExternalService, MeshConfig, TrafficPolicy, Workload};
+use super::{AuthenticationPolicy, ExternalService, MeshConfig, TrafficPolicy, Workload};
 
 /// Why a CRD could not be written as text.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +16,7 @@ pub struct CrdError {
 
 /// Every CRD: its file name and its YAML.
 pub fn crds() -> Result<Vec<(String, String)>, CrdError> {
-    [MeshConfig::crd(), Workload::crd(), ExternalService::crd(), TrafficPolicy::crd()]
+    [MeshConfig::crd(), Workload::crd(), ExternalService::crd(), TrafficPolicy::crd(), AuthenticationPolicy::crd()]
         .into_iter()
         .map(|crd| file(&crd))
         .collect()

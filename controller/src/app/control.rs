@@ -20,7 +20,7 @@ use crate::index::Index;
 use crate::inspect::objects::Objects;
 use crate::serve::snapshot::News;
 use crate::serve::{Publisher, Snapshot};
-use crate::sources::{Batch, Source};
+use crate::sources::{Batch, Source, refused};
 use crate::status::Condition;
 
 /// The port of the controller's Service where its replicas answer.
@@ -114,6 +114,7 @@ impl Control {
     fn take(&mut self, batch: Batch) {
         let began = Instant::now();
         self.say_problems(&batch);
+        self.index.refused = refused(&batch.reports);
         self.index.apply(batch.changes, batch.time_ms);
         let compiled = compile(&self.index, &self.trust_domain);
         self.say_conditions(&compiled);

@@ -2,16 +2,15 @@
 //! has nothing else to go by. It must not know routes or who asks.
 
 use std::collections::{BTreeMap, btree_map};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mesh_model::address::{Address, Meaning, Member, Served, ServedPort};
-use mesh_model::endpoint::{Endpoint, Endpoints};
+use mesh_model::endpoint::{Endpoint, Endpoints, Transport};
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::service::Service;
-use mesh_model::settings::MeshSettings;
 
-use super::{Reports, endpoints};
+use super::{Reports, Trust, endpoints};
 use crate::api::{Kind, ObjectKey};
 use crate::index::Index;
 use crate::status::{Condition, ConditionType};
@@ -22,14 +21,14 @@ pub(crate) const MAX_SERVED: usize = 4_096;
 /// Every address that means something. A virtual address counts before an endpoint's.
 pub fn compile(
     index: &Index,
-    mesh: &MeshSettings,
+    trust: Trust<'_>,
     services: &BTreeMap<ServiceName, (Service, Endpoints)>,
     reports: &mut Reports,
 ) -> BTreeMap<IpAddr, Arc<Address>> {
-    let served = served(index, mesh, services);
+    let served = served(index, trust, services);
     let mut addresses: BTreeMap<IpAddr, Arc<Address>> = served
         .into_iter()
-        .map(|(ip, served)| (ip, Arc::new(Address { ip, meaning: Meaning::Served(served.finish()) })))
+        .map(|(ip, served)| (ip, Arc::new(Address { ip, meaning: Meaning::Served(served.finish(ip)) })))
         .collect();
     let mut virtual_of: BTreeMap<IpAddr, &ServiceName> = BTreeMap::new();
     for (name, (service, _)) in services {
@@ -64,14 +63,27 @@ pub fn compile(
 struct Gathered {
     ports: BTreeMap<u16, ServedPort>,
     /// Workloads that have this address, each as it takes ports that nothing names.
-    members: BTreeMap<WorkloadName, Option<Member>>,
+    members: BTreeMap<WorkloadName, Option<Others>>,
+}
+
+/// How a workload takes ports that no Service and no Workload names.
+struct Others {
+    member: Member,
+    /// Those where a policy says something else of mutual TLS.
+    unlike: Vec<(u16, Transport)>,
 }
 
 impl Gathered {
-    fn finish(self) -> Served {
+    fn finish(mut self, ip: IpAddr) -> Served {
         // Several processes may share the address of one machine: then a port that nothing names could be anybody's.
-        let mut members = self.members.into_values();
+        let mut members = std::mem::take(&mut self.members).into_values();
         let others = members.next().flatten().filter(|_| members.next().is_none());
+        let others = others.map(|Others { member, unlike }| {
+            for (port, transport) in unlike {
+                self.put(port, &member.at(SocketAddr::new(ip, port), transport), None);
+            }
+            member
+        });
         Served { ports: self.ports.into_values().take(MAX_SERVED).collect(), others }
     }
 
@@ -93,7 +105,7 @@ impl Gathered {
 
 fn served(
     index: &Index,
-    mesh: &MeshSettings,
+    trust: Trust<'_>,
     services: &BTreeMap<ServiceName, (Service, Endpoints)>,
 ) -> BTreeMap<IpAddr, Gathered> {
     let mut found: BTreeMap<IpAddr, Gathered> = BTreeMap::new();
@@ -106,7 +118,7 @@ fn served(
                 let port = dialled(index, endpoint);
                 gathered.put(port, endpoint, Some((name, ports.service_port)));
                 if let Some(workload) = &endpoint.workload {
-                    gathered.members.entry(workload.clone()).or_insert_with(|| member(index, mesh, workload));
+                    gathered.members.entry(workload.clone()).or_insert_with(|| member(index, trust, workload));
                 }
             }
         }
@@ -116,16 +128,16 @@ fn served(
         let workload = &entry.object;
         let gathered = found.entry(workload.spec.address.to_canonical()).or_default();
         for port in &workload.spec.ports {
-            let endpoint = endpoints::from_workload(mesh, &name, workload, port);
+            let endpoint = endpoints::from_workload(trust, &name, workload, port);
             gathered.put(port.port, &endpoint, None);
         }
-        gathered.members.entry(name.clone()).or_insert_with(|| member(index, mesh, &name));
+        gathered.members.entry(name.clone()).or_insert_with(|| member(index, trust, &name));
     }
     for (key, entry) in index.pods.store.iter() {
         let Some(name) = key.model_name().map(WorkloadName) else { continue };
         for ip in entry.object.addresses() {
             let gathered = found.entry(ip.to_canonical()).or_default();
-            gathered.members.entry(name.clone()).or_insert_with(|| member(index, mesh, &name));
+            gathered.members.entry(name.clone()).or_insert_with(|| member(index, trust, &name));
         }
     }
     found
@@ -142,20 +154,30 @@ fn dialled(index: &Index, endpoint: &Endpoint) -> u16 {
 }
 
 /// How a workload takes ports that nothing names: `None` if its sidecar has a port of its own for each that it takes.
-fn member(index: &Index, mesh: &MeshSettings, name: &WorkloadName) -> Option<Member> {
+fn member(index: &Index, trust: Trust<'_>, name: &WorkloadName) -> Option<Others> {
     if let Some(pod) = index.pods.find(name) {
-        let transport = endpoints::pod_transport(mesh, name, &pod.object);
-        return Some(Member { workload: Some(name.clone()), transport, zone: String::new() });
+        let at = |port| endpoints::pod_transport(trust, name, &pod.object, port);
+        return Some(others(trust, name, String::new(), at));
     }
     let workload = &index.workloads.find(name)?.object;
     if workload.spec.ports.iter().any(|port| port.mesh_port.is_some()) {
         return None;
     }
-    Some(Member {
-        workload: Some(name.clone()),
-        transport: endpoints::transport(mesh, name, workload),
-        zone: workload.spec.zone.clone().unwrap_or_default(),
-    })
+    let zone = workload.spec.zone.clone().unwrap_or_default();
+    Some(others(trust, name, zone, |port| endpoints::transport(trust, name, workload, port)))
+}
+
+/// `at` is how it is spoken to at a port; `None`: at those that no policy names.
+fn others(
+    trust: Trust<'_>,
+    name: &WorkloadName,
+    zone: String,
+    at: impl Fn(Option<u16>) -> Transport,
+) -> Others {
+    let transport = at(None);
+    let named = trust.authentication.of_workload(name).ports.keys();
+    let unlike = named.map(|port| (*port, at(Some(*port)))).filter(|(_, other)| *other != transport).collect();
+    Others { member: Member { workload: Some(name.clone()), transport, zone }, unlike }
 }
 
 #[cfg(test)]

@@ -9,9 +9,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, PortEndpoints, Transport};
 use mesh_model::name::WorkloadName;
 use mesh_model::service::Service;
-use mesh_model::settings::{MeshSettings, MtlsMode};
-use mesh_model::spiffe::SpiffeId;
 
+use super::Trust;
 use crate::api::amime::WorkloadPort;
 use crate::api::{Pod, Workload};
 use crate::index::Index;
@@ -27,7 +26,7 @@ pub struct Found {
 }
 
 /// Finds the endpoints of every port of `service`, which was made of `object`.
-pub fn compile(index: &Index, mesh: &MeshSettings, service: &Service, object: &KubeService) -> Found {
+pub fn compile(index: &Index, trust: Trust<'_>, service: &Service, object: &KubeService) -> Found {
     let mut conditions = Vec::new();
     let namespace = service.name.0.namespace();
     let none = BTreeMap::new();
@@ -38,7 +37,7 @@ pub fn compile(index: &Index, mesh: &MeshSettings, service: &Service, object: &K
         // Sorted by address, and a slice's word (it knows readiness) counts before the selector's.
         let mut endpoints: BTreeMap<SocketAddr, Endpoint> = BTreeMap::new();
         for (_, entry) in index.slices.of_service(&service.name) {
-            for endpoint in from_slice(index, mesh, namespace, &entry.object, &port.name) {
+            for endpoint in from_slice(index, trust, namespace, &entry.object, &port.name) {
                 endpoints.entry(endpoint.address).or_insert(endpoint);
             }
         }
@@ -46,7 +45,7 @@ pub fn compile(index: &Index, mesh: &MeshSettings, service: &Service, object: &K
         for (name, entry) in index.workloads.selected(namespace, selector) {
             match workload_port(&entry.object, &target) {
                 Some(target) => {
-                    let endpoint = from_workload(mesh, &name, &entry.object, target);
+                    let endpoint = from_workload(trust, &name, &entry.object, target);
                     endpoints.entry(endpoint.address).or_insert(endpoint);
                 }
                 None => conditions.push(no_port(at, &name, &target)),
@@ -103,15 +102,15 @@ fn workload_port<'a>(workload: &'a Workload, target: &Target) -> Option<&'a Work
 }
 
 pub(super) fn from_workload(
-    mesh: &MeshSettings,
+    trust: Trust<'_>,
     name: &WorkloadName,
     workload: &Workload,
     port: &WorkloadPort,
 ) -> Endpoint {
-    let transport = transport(mesh, name, workload);
+    let address = SocketAddr::new(workload.spec.address, port.mesh_port.unwrap_or(port.port));
     Endpoint {
-        address: SocketAddr::new(workload.spec.address, port.mesh_port.unwrap_or(port.port)),
-        transport,
+        address,
+        transport: transport(trust, name, workload, Some(address.port())),
         workload: Some(name.clone()),
         zone: workload.spec.zone.clone().unwrap_or_default(),
         state: EndpointState::Ready,
@@ -120,19 +119,17 @@ pub(super) fn from_workload(
     }
 }
 
-/// A member of the mesh shows the identity of its namespace and service account. With mTLS disabled nobody shows any.
-pub(super) fn transport(mesh: &MeshSettings, name: &WorkloadName, workload: &Workload) -> Transport {
-    if !workload.spec.mesh || mesh.mtls_mode == MtlsMode::Disabled {
+/// A member of the mesh shows the identity of its namespace and service account at a port, or at those that no policy names. Where mTLS is disabled nobody shows any.
+pub(super) fn transport(trust: Trust<'_>, name: &WorkloadName, workload: &Workload, port: Option<u16>) -> Transport {
+    if !workload.spec.mesh {
         return Transport::Plain;
     }
-    let account = workload.spec.account(name.0.name());
-    SpiffeId::new(mesh.trust_domain.clone(), name.0.namespace(), account)
-        .map_or(Transport::Plain, Transport::Mesh)
+    trust.transport(name, workload.spec.account(name.0.name()), port)
 }
 
 fn from_slice(
     index: &Index,
-    mesh: &MeshSettings,
+    trust: Trust<'_>,
     namespace: &str,
     slice: &EndpointSlice,
     port_name: &str,
@@ -164,13 +161,14 @@ fn from_slice(
             // Its slice came before it, or stays after it: how it is to be spoken to is not known, and plaintext is no guess.
             Referent::UnknownPod => continue,
             Referent::Pod(name, pod) => {
-                Endpoint { transport: pod_transport(mesh, &name, pod), workload: Some(name), ..plain }
+                Endpoint { transport: pod_transport(trust, &name, pod, Some(port)), workload: Some(name), ..plain }
             }
             Referent::Workload(name, workload) => {
                 let own = workload.spec.ports.iter().find(|own| own.port == port);
+                let port = own.and_then(|own| own.mesh_port).unwrap_or(port);
                 Endpoint {
-                    address: SocketAddr::new(ip, own.and_then(|own| own.mesh_port).unwrap_or(port)),
-                    transport: transport(mesh, &name, workload),
+                    address: SocketAddr::new(ip, port),
+                    transport: transport(trust, &name, workload, Some(port)),
                     zone: zone.or_else(|| workload.spec.zone.clone()).unwrap_or_default(),
                     workload: Some(name),
                     state,
@@ -212,12 +210,11 @@ fn target<'a>(index: &'a Index, namespace: &str, endpoint: &SliceEndpoint) -> Re
 }
 
 /// A pod with a sidecar shows the identity of its namespace and service account.
-pub(super) fn pod_transport(mesh: &MeshSettings, name: &WorkloadName, pod: &Pod) -> Transport {
-    if !pod.injected() || mesh.mtls_mode == MtlsMode::Disabled {
+pub(super) fn pod_transport(trust: Trust<'_>, name: &WorkloadName, pod: &Pod, port: Option<u16>) -> Transport {
+    if !pod.injected() {
         return Transport::Plain;
     }
-    SpiffeId::new(mesh.trust_domain.clone(), name.0.namespace(), pod.account())
-        .map_or(Transport::Plain, Transport::Mesh)
+    trust.transport(name, pod.account(), port)
 }
 
 /// `None`: not to be used. Absent conditions mean ready. Source: EndpointSlice reference, `endpoints.conditions`.

@@ -7,16 +7,15 @@ use k8s_openapi::api::core::v1::Service as KubeService;
 use mesh_model::endpoint::Endpoints;
 use mesh_model::name::ServiceName;
 use mesh_model::service::{Protocol, Service, ServicePort};
-use mesh_model::settings::MeshSettings;
 
-use super::{Reports, endpoints};
+use super::{Reports, Trust, endpoints};
 use crate::index::Index;
 use crate::status::{Condition, ConditionType};
 
 /// Compiles every Service and its endpoints, and says of slices whether they belong to one.
 pub fn compile(
     index: &Index,
-    mesh: &MeshSettings,
+    trust: Trust<'_>,
     reports: &mut Reports,
 ) -> BTreeMap<ServiceName, (Service, Endpoints)> {
     let mut services = BTreeMap::new();
@@ -24,7 +23,7 @@ pub fn compile(
         let Some(name) = key.model_name().map(ServiceName) else { continue };
         reports.object(key, &entry.origin, Some(format!("service/{name}")));
         let service = service(name.clone(), &entry.object);
-        let found = endpoints::compile(index, mesh, &service, &entry.object);
+        let found = endpoints::compile(index, trust, &service, &entry.object);
         for condition in found.conditions {
             reports.say(key, condition);
         }

@@ -1,10 +1,10 @@
 //! The MeshConfig with its defaults: strict mTLS, any host outside may be called, 1 % of traces. It must not know other objects.
 
-use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
+use mesh_model::settings::{MeshSettings, OutboundMode};
 use mesh_model::spiffe::TrustDomain;
 
 use super::Reports;
-use crate::api::amime::{MeshConfigSpec, MtlsModeSetting, OutboundModeSetting};
+use crate::api::amime::{MeshConfigSpec, OutboundModeSetting};
 use crate::index::Index;
 use crate::status::{Condition, ConditionType};
 
@@ -34,11 +34,7 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain, reports: &mut Reports)
     let spec = found.map_or(&defaults, |(_, entry)| &entry.object.spec);
     MeshSettings {
         trust_domain: trust_domain.clone(),
-        mtls_mode: match spec.mtls.mode {
-            MtlsModeSetting::Strict => MtlsMode::Strict,
-            MtlsModeSetting::Permissive => MtlsMode::Permissive,
-            MtlsModeSetting::Disabled => MtlsMode::Disabled,
-        },
+        mtls_mode: super::authentication::mode(spec.mtls.mode),
         outbound_mode: match spec.outbound.mode {
             OutboundModeSetting::AllowAny => OutboundMode::AllowAny,
             OutboundModeSetting::RegistryOnly => OutboundMode::RegistryOnly,

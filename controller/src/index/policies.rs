@@ -1,7 +1,7 @@
 //! Policies. It must not know what they are attached to.
 
 use super::store::Store;
-use crate::api::{TrafficPolicy, XBackendTrafficPolicy};
+use crate::api::{AuthenticationPolicy, TrafficPolicy, XBackendTrafficPolicy};
 
 /// Policies by name.
 #[derive(Debug, Default)]
@@ -10,4 +10,6 @@ pub struct Policies {
     pub traffic: Store<TrafficPolicy>,
     /// XBackendTrafficPolicies.
     pub backend: Store<XBackendTrafficPolicy>,
+    /// AuthenticationPolicies.
+    pub authentication: Store<AuthenticationPolicy>,
 }

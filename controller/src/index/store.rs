@@ -47,6 +47,11 @@ impl<T> Store<T> {
         self.entries.iter()
     }
 
+    /// Those from a key on, in the order of their keys.
+    pub fn from(&self, key: ObjectKey) -> impl Iterator<Item = (&ObjectKey, &Entry<T>)> {
+        self.entries.range(key..)
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -252,7 +252,8 @@ impl Session {
         // Made for this proxy alone, so they are kept here while they are compared.
         let hosts = self.hosts(snapshot);
         let mut wanted: BTreeMap<&Arc<str>, &Arc<Resource>> = BTreeMap::new();
-        for always in [snapshot.mesh(), snapshot.own(self.workload.as_ref())] {
+        let mine = snapshot.authentication(&self.proxy.namespace, self.workload.as_ref());
+        for always in [snapshot.mesh(), snapshot.own(self.workload.as_ref()), &mine.resource] {
             wanted.insert(&always.name, always);
         }
         let mut unknown = std::mem::take(&mut self.impossible);
@@ -397,13 +398,21 @@ impl Session {
     /// Says of each resource that it uses whether the version of `snapshot` is in force.
     pub fn holdings(&self, snapshot: &Snapshot, mut say: impl FnMut(&Arc<str>, Holding)) {
         let own = snapshot.own(self.workload.as_ref());
+        let mine = snapshot.authentication(&self.proxy.namespace, self.workload.as_ref());
         for (name, told) in &self.told {
-            let resource = if *name == own.name { Some(own) } else { snapshot.resource(name) };
+            let resource = match name {
+                name if *name == own.name => Some(own),
+                name if *name == mine.resource.name => Some(&mine.resource),
+                name => snapshot.resource(name),
+            };
             let current = resource.is_some_and(|resource| resource.version == told.version);
-            say(
-                name,
-                if current && told.answer == Answer::InForce { Holding::InForce } else { Holding::Behind },
-            );
+            let holding =
+                if current && told.answer == Answer::InForce { Holding::InForce } else { Holding::Behind };
+            say(name, holding);
+            if *name == mine.resource.name {
+                // One resource of several objects: what is true of it is true of each of them.
+                mine.sources.iter().for_each(|source| say(source, holding));
+            }
         }
     }
 }

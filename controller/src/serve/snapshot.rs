@@ -16,6 +16,7 @@ use mesh_model::traffic::PolicyTarget;
 use mesh_proto::convert::{self, ModelResource};
 use prost::Message;
 
+use super::mine::{AllMine, Mine};
 use crate::compile::Compiled;
 use crate::compile::names::Names;
 
@@ -68,6 +69,8 @@ pub struct Snapshot {
     own: BTreeMap<WorkloadName, Arc<Resource>>,
     /// Of workloads that serve nothing.
     serves_nothing: Arc<Resource>,
+    /// Whom workloads let in, as of `own`.
+    authentication: AllMine,
     addresses: HashMap<IpAddr, Arc<Place>>,
     externals: BTreeMap<Name, Arc<Resource>>,
     names: Arc<Names>,
@@ -124,6 +127,7 @@ impl Snapshot {
             .iter()
             .map(|(workload, services)| (workload.clone(), own(known(workload), services)))
             .collect();
+        let authentication = AllMine::build(&compiled.authentication, before.map(|before| &before.authentication));
         let mut externals = BTreeMap::new();
         for (name, external) in &compiled.externals {
             let external = ExternalService::clone(external);
@@ -135,6 +139,7 @@ impl Snapshot {
             before.resources.len() == resources.len()
                 && reused == resources.len()
                 && before.own == own
+                && before.authentication == authentication
                 && before.names == compiled.names
                 && before.addresses.len() == addresses.len()
                 && addresses.iter().all(|(ip, place)| before.has(*ip, place))
@@ -147,6 +152,7 @@ impl Snapshot {
             services,
             own,
             serves_nothing,
+            authentication,
             addresses,
             externals,
             names: Arc::clone(&compiled.names),
@@ -175,6 +181,11 @@ impl Snapshot {
     /// What that workload serves.
     pub fn own(&self, workload: Option<&WorkloadName>) -> &Arc<Resource> {
         workload.and_then(|workload| self.own.get(workload)).unwrap_or(&self.serves_nothing)
+    }
+
+    /// Whom that workload lets in unauthenticated, and the objects that say so, by their names.
+    pub fn authentication(&self, namespace: &str, workload: Option<&WorkloadName>) -> &Mine {
+        self.authentication.of(namespace, workload)
     }
 
     /// The settings of the mesh.
@@ -319,7 +330,7 @@ fn own(known: Option<&Arc<Resource>>, services: &OwnServices) -> Arc<Resource> {
     }
 }
 
-fn encode(model: &ModelResource, version: String) -> Resource {
+pub(super) fn encode(model: &ModelResource, version: String) -> Resource {
     let mut wire = convert::encode(model);
     wire.version.clone_from(&version);
     Resource { name: model.name().into(), version: version.into(), bytes: wire.encode_to_vec().into() }

@@ -236,6 +236,7 @@ fn parse(kind: Kind, node: &Node) -> Result<(Object, Vec<String>), Fault> {
         Kind::ExternalService => one(node, Object::ExternalService),
         Kind::TrafficPolicy => one(node, Object::TrafficPolicy),
         Kind::XBackendTrafficPolicy => one(node, Object::XBackendTrafficPolicy),
+        Kind::AuthenticationPolicy => one(node, Object::AuthenticationPolicy),
         Kind::Pod => one(node, Object::Pod),
         Kind::GatewayClass => one(node, Object::GatewayClass),
         Kind::XMesh => one(node, Object::XMesh),
@@ -259,6 +260,7 @@ fn fill_namespace(object: &mut Object, key: &ObjectKey) {
         Object::ExternalService(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::TrafficPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::XBackendTrafficPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
+        Object::AuthenticationPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::Pod(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::Namespace(_) | Object::MeshConfig(_) | Object::GatewayClass(_) | Object::XMesh(_) => {}
     }

@@ -329,6 +329,7 @@ pub(super) fn same(a: &Object, b: &Object) -> bool {
         (Object::ExternalService(a), Object::ExternalService(b)) => a == b,
         (Object::TrafficPolicy(a), Object::TrafficPolicy(b)) => a == b,
         (Object::XBackendTrafficPolicy(a), Object::XBackendTrafficPolicy(b)) => a == b,
+        (Object::AuthenticationPolicy(a), Object::AuthenticationPolicy(b)) => a == b,
         (Object::Pod(a), Object::Pod(b)) => a == b,
         (Object::GatewayClass(a), Object::GatewayClass(b)) | (Object::XMesh(a), Object::XMesh(b)) => a == b,
         (
@@ -345,6 +346,7 @@ pub(super) fn same(a: &Object, b: &Object) -> bool {
             | Object::ExternalService(_)
             | Object::TrafficPolicy(_)
             | Object::XBackendTrafficPolicy(_)
+            | Object::AuthenticationPolicy(_)
             | Object::Pod(_)
             | Object::GatewayClass(_)
             | Object::XMesh(_),

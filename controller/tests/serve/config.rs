@@ -19,6 +19,7 @@ async fn a_subscription_brings_everything_and_an_edit_brings_one_route() {
     assert_eq!(
         names(&first.resources),
         [
+            "authentication",
             "endpoints/shop/v1",
             "endpoints/shop/v2",
             "endpoints/shop/web",
@@ -96,7 +97,7 @@ async fn a_proxy_that_comes_back_with_all_it_needs_is_sent_nothing() {
 async fn subscriptions_change_while_the_stream_is_open() {
     let world = World::new(SHOP).await;
     let mut proxy = world.proxy("client", &[]).await;
-    assert_eq!(names(&proxy.update().await.resources), ["mesh", "own"]);
+    assert_eq!(names(&proxy.update().await.resources), ["authentication", "mesh", "own"]);
     proxy.subscribe(&["v1", "nobody"], &[]).await;
     let update = proxy.update().await;
     assert_eq!(names(&update.resources), ["endpoints/shop/v1", "service/shop/v1"]);
@@ -292,7 +293,7 @@ async fn somebody_else_is_refused_and_told_who_is_needed() {
     let mut named = Proxy::open(world.channel("shop", "web-1"), "shop", "web-1", &[], vec![]).await;
     assert_eq!(named.end().await.code(), Code::PermissionDenied);
     let mut right = Proxy::open(world.channel("shop", "web"), "shop", "web-1", &[], vec![]).await;
-    assert_eq!(names(&right.update().await.resources), ["mesh", "own"]);
+    assert_eq!(names(&right.update().await.resources), ["authentication", "mesh", "own"]);
     let mut meshctl = mesh_proto::inspect::v1::inspect_service_client::InspectServiceClient::new(
         world.channel("shop", "meshctl"),
     );

@@ -102,6 +102,21 @@ pub struct Member {
     pub zone: String,
 }
 
+impl Member {
+    /// The endpoint that it is at an address.
+    pub fn at(&self, address: SocketAddr, transport: Transport) -> Endpoint {
+        Endpoint {
+            address,
+            transport,
+            workload: self.workload.clone(),
+            zone: self.zone.clone(),
+            state: EndpointState::Ready,
+            weight: 1,
+            priority: 0,
+        }
+    }
+}
+
 /// One endpoint, dialled by its own address. Routes do not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Direct {
@@ -122,11 +137,8 @@ impl Served {
         if let Some(served) = of_application.or_else(of_sidecar) {
             return Some(Direct { endpoint: served.endpoint.clone(), service: served.service.clone() });
         }
-        let Member { workload, transport, zone } = self.others.clone()?;
-        let state = EndpointState::Ready;
-        let endpoint =
-            Endpoint { address: dialled, transport, workload, zone, state, weight: 1, priority: 0 };
-        Some(Direct { endpoint, service: None })
+        let others = self.others.as_ref()?;
+        Some(Direct { endpoint: others.at(dialled, others.transport.clone()), service: None })
     }
 
     /// The services whose ports stand here, each once.

@@ -9,8 +9,28 @@ pub enum MtlsMode {
     Strict,
     /// mTLS, and plaintext from clients outside the mesh.
     Permissive,
-    /// No mTLS is offered.
+    /// Callers are told to use none. Who comes with it is let in all the same.
     Disabled,
+}
+
+impl MtlsMode {
+    /// Higher lets fewer in.
+    pub const fn strictness(self) -> u8 {
+        match self {
+            Self::Disabled => 0,
+            Self::Permissive => 1,
+            Self::Strict => 2,
+        }
+    }
+
+    /// As objects write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "Strict",
+            Self::Permissive => "Permissive",
+            Self::Disabled => "Disabled",
+        }
+    }
 }
 
 /// What happens to requests for hosts that the mesh does not know.

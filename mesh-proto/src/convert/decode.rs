@@ -1,6 +1,7 @@
 //! From the wire to the model. It must not apply anything: it only says what a resource means, or where it is wrong.
 
 mod address;
+mod authentication;
 mod external;
 mod field;
 mod policy;
@@ -47,6 +48,9 @@ fn body_of(name: &str, body: Option<wire::resource::Body>) -> Result<ModelResour
         Some(wire::resource::Body::Host(one)) => ModelResource::Host(external::host(one)?),
         Some(wire::resource::Body::External(one)) => ModelResource::External(external::external(one)?),
         Some(wire::resource::Body::Stream(one)) => ModelResource::Stream(stream::stream(one)?),
+        Some(wire::resource::Body::Authentication(one)) => {
+            ModelResource::Authentication(authentication::authentication(one)?)
+        }
     };
     let own = model.name();
     if own == name {
@@ -60,12 +64,7 @@ fn body_of(name: &str, body: Option<wire::resource::Body>) -> Result<ModelResour
 /// that is not known is an error: the mesh does not guess how open it should be.
 fn mesh(settings: wire::MeshSettings) -> Result<MeshSettings, Wrong> {
     let root = Field::root();
-    let mtls_mode = match wire::MtlsMode::try_from(settings.mtls_mode) {
-        Ok(wire::MtlsMode::Unspecified | wire::MtlsMode::Strict) => MtlsMode::Strict,
-        Ok(wire::MtlsMode::Permissive) => MtlsMode::Permissive,
-        Ok(wire::MtlsMode::Disabled) => MtlsMode::Disabled,
-        Err(_) => return Err(root.at("mtls_mode").unknown(settings.mtls_mode)),
-    };
+    let mtls_mode = mtls_mode(&root.at("mtls_mode"), settings.mtls_mode)?;
     let outbound_mode = match wire::OutboundMode::try_from(settings.outbound_mode) {
         Ok(wire::OutboundMode::Unspecified | wire::OutboundMode::AllowAny) => OutboundMode::AllowAny,
         Ok(wire::OutboundMode::RegistryOnly) => OutboundMode::RegistryOnly,
@@ -79,6 +78,16 @@ fn mesh(settings: wire::MeshSettings) -> Result<MeshSettings, Wrong> {
         trace_sample_ppm: root.at("trace_sample_ppm").at_most(settings.trace_sample_ppm, bounds::PPM)?,
         access_log: settings.access_log,
     })
+}
+
+/// Unspecified is the strictest; what is not known is an error.
+fn mtls_mode(field: &Field<'_>, mode: i32) -> Result<MtlsMode, Wrong> {
+    match wire::MtlsMode::try_from(mode) {
+        Ok(wire::MtlsMode::Unspecified | wire::MtlsMode::Strict) => Ok(MtlsMode::Strict),
+        Ok(wire::MtlsMode::Permissive) => Ok(MtlsMode::Permissive),
+        Ok(wire::MtlsMode::Disabled) => Ok(MtlsMode::Disabled),
+        Err(_) => Err(field.unknown(mode)),
+    }
 }
 
 /// A protocol that is not known counts as not declared: the proxy finds out.

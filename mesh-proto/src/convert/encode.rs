@@ -7,6 +7,7 @@ mod stream;
 
 use std::time::Duration;
 
+use mesh_model::authentication::{Authentication, MtlsRule};
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, Transport};
 use mesh_model::name::ServiceName;
 use mesh_model::route::{
@@ -33,27 +34,45 @@ pub fn encode(resource: &ModelResource) -> wire::Resource {
         ModelResource::Host(one) => wire::resource::Body::Host(external::host(one)),
         ModelResource::External(one) => wire::resource::Body::External(external::external(one)),
         ModelResource::Stream(one) => wire::resource::Body::Stream(stream::stream(one)),
+        ModelResource::Authentication(one) => wire::resource::Body::Authentication(authentication(one)),
     };
     wire::Resource { name: resource.name(), version: String::new(), body: Some(body) }
 }
 
 /// Settings.
 pub fn mesh(settings: &MeshSettings) -> wire::MeshSettings {
-    let mtls_mode = match settings.mtls_mode {
-        MtlsMode::Strict => wire::MtlsMode::Strict,
-        MtlsMode::Permissive => wire::MtlsMode::Permissive,
-        MtlsMode::Disabled => wire::MtlsMode::Disabled,
-    };
     let outbound_mode = match settings.outbound_mode {
         OutboundMode::AllowAny => wire::OutboundMode::AllowAny,
         OutboundMode::RegistryOnly => wire::OutboundMode::RegistryOnly,
     };
     wire::MeshSettings {
         trust_domain: settings.trust_domain.to_string(),
-        mtls_mode: mtls_mode.into(),
+        mtls_mode: mtls_mode(settings.mtls_mode).into(),
         outbound_mode: outbound_mode.into(),
         trace_sample_ppm: settings.trace_sample_ppm,
         access_log: settings.access_log,
+    }
+}
+
+fn mtls_mode(mode: MtlsMode) -> wire::MtlsMode {
+    match mode {
+        MtlsMode::Strict => wire::MtlsMode::Strict,
+        MtlsMode::Permissive => wire::MtlsMode::Permissive,
+        MtlsMode::Disabled => wire::MtlsMode::Disabled,
+    }
+}
+
+/// Whom a workload lets in unauthenticated.
+pub fn authentication(authentication: &Authentication) -> wire::AuthenticationPolicy {
+    let port = |(port, rule): (&u16, &MtlsRule)| wire::PortAuthentication {
+        port: (*port).into(),
+        mtls_mode: mtls_mode(rule.mode).into(),
+        mtls_source: rule.source.clone(),
+    };
+    wire::AuthenticationPolicy {
+        mtls_mode: mtls_mode(authentication.mtls.mode).into(),
+        mtls_source: authentication.mtls.source.clone(),
+        ports: authentication.ports.iter().map(port).collect(),
     }
 }
 

@@ -13,6 +13,7 @@ use mesh_model::route::{
     PathRewrite, Pattern, Redirect, RouteKind, Rule, RuleRetry, Target, TextMatch, Timeouts, UrlRewrite,
     ValueMatch,
 };
+use mesh_model::authentication::{Authentication, MtlsRule};
 use mesh_model::service::{OwnPort, Protocol, ServicePort};
 use mesh_model::settings::{MtlsMode, OutboundMode};
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
@@ -112,6 +113,15 @@ fn own() -> impl Strategy<Value = OwnServices> {
         .prop_map(|((ip, own), service, port)| OwnPort { address: SocketAddr::new(ip, own), service, port });
     prop::collection::btree_set(one, 0..5)
         .prop_map(|ports| OwnServices { ports: ports.into_iter().collect() })
+}
+
+fn authentication() -> impl Strategy<Value = Authentication> {
+    let rule = || {
+        let mode = select(vec![MtlsMode::Strict, MtlsMode::Permissive, MtlsMode::Disabled]);
+        (mode, "\\PC{0,9}").prop_map(|(mode, source)| MtlsRule { mode, source })
+    };
+    (rule(), prop::collection::btree_map(port(), rule(), 0..4))
+        .prop_map(|(mtls, ports)| Authentication { mtls, ports })
 }
 
 fn address() -> impl Strategy<Value = Address> {
@@ -356,6 +366,7 @@ fn resource() -> impl Strategy<Value = ModelResource> {
         2 => stream().prop_map(ModelResource::Stream),
         1 => host_entry().prop_map(ModelResource::Host),
         2 => external().prop_map(ModelResource::External),
+        2 => authentication().prop_map(ModelResource::Authentication),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! What is refused, and with which words; which unknown values have a default; what counts for a version.
 
 mod addresses;
+mod authentication;
 mod externals;
 mod policies;
 mod streams;

@@ -147,13 +147,13 @@ pub struct Watermark {
 pub struct Resource {
     /// `mesh`, `own`, `service/NS/NAME`, `endpoints/NS/NAME`, `httproute/NS/NAME`, `grpcroute/NS/NAME`,
     /// `trafficpolicy/NS/NAME`, `address/IP`, `tcproute/NS/NAME`, `tlsroute/NS/NAME`,
-    /// `host/HOST`, `externalservice/NS/NAME`.
+    /// `host/HOST`, `externalservice/NS/NAME`, `authentication`.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Hash of the meaning.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
-    #[prost(oneof = "resource::Body", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "resource::Body", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14")]
     pub body: ::core::option::Option<resource::Body>,
 }
 /// Nested message and enum types in `Resource`.
@@ -180,6 +180,9 @@ pub mod resource {
         Host(super::HostEntry),
         #[prost(message, tag = "12")]
         External(super::ExternalService),
+        /// As compiled for the receiving proxy's workload.
+        #[prost(message, tag = "14")]
+        Authentication(super::AuthenticationPolicy),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -734,6 +737,29 @@ pub struct OwnPort {
     /// Port of the Service.
     #[prost(uint32, tag = "4")]
     pub port: u32,
+}
+/// Whom the receiving proxy's workload lets in unauthenticated: its AuthenticationPolicies, put together.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AuthenticationPolicy {
+    /// Of ports that are not listed; unspecified is strict.
+    #[prost(enumeration = "MtlsMode", tag = "1")]
+    pub mtls_mode: i32,
+    /// The object that says so: `KIND NS/NAME`, or `MeshConfig default`; empty: nobody does, it is the default.
+    #[prost(string, tag = "2")]
+    pub mtls_source: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "3")]
+    pub ports: ::prost::alloc::vec::Vec<PortAuthentication>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PortAuthentication {
+    /// Where the sidecar takes connections: of a captured workload the application's port.
+    #[prost(uint32, tag = "1")]
+    pub port: u32,
+    #[prost(enumeration = "MtlsMode", tag = "2")]
+    pub mtls_mode: i32,
+    /// As of `AuthenticationPolicy.mtls_source`.
+    #[prost(string, tag = "3")]
+    pub mtls_source: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TrafficPolicy {

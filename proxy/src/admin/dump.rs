@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesh_identity::Identity;
+use mesh_model::authentication::{Authentication, MtlsRule};
 use mesh_model::address::{Address, Meaning};
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, Transport};
 use mesh_model::external::{HostEntry, HostMeaning};
@@ -45,6 +46,27 @@ pub(super) fn config(snapshot: &Snapshot, saved_age: Option<Duration>) -> Value 
         "hosts": hosts.into_iter().map(host).collect::<Vec<_>>(),
         "unknownAddressesAndHosts": strangers,
         "own": snapshot.own().ports.iter().map(own).collect::<Vec<_>>(),
+        "authentication": snapshot.authentication().map(|said| authentication(said)),
+    })
+}
+
+fn mode(mode: MtlsMode) -> &'static str {
+    match mode {
+        MtlsMode::Strict => "strict",
+        MtlsMode::Permissive => "permissive",
+        MtlsMode::Disabled => "disabled",
+    }
+}
+
+/// Whom the workload lets in, and the objects that say so.
+fn authentication(said: &Authentication) -> Value {
+    let port = |(port, rule): (&u16, &MtlsRule)| {
+        json!({ "port": port, "mtlsMode": mode(rule.mode), "source": rule.source })
+    };
+    json!({
+        "mtlsMode": mode(said.mtls.mode),
+        "source": said.mtls.source,
+        "ports": said.ports.iter().map(port).collect::<Vec<_>>(),
     })
 }
 
@@ -117,11 +139,7 @@ fn settings(snapshot: &Snapshot, service: &ServiceName, port: u16, table: Option
 fn mesh(settings: &MeshSettings) -> Value {
     json!({
         "trustDomain": settings.trust_domain.as_str(),
-        "mtlsMode": match settings.mtls_mode {
-            MtlsMode::Strict => "strict",
-            MtlsMode::Permissive => "permissive",
-            MtlsMode::Disabled => "disabled",
-        },
+        "mtlsMode": mode(settings.mtls_mode),
         "outboundMode": match settings.outbound_mode {
             OutboundMode::AllowAny => "allow-any",
             OutboundMode::RegistryOnly => "registry-only",

@@ -163,7 +163,13 @@ impl Call {
         match upgrade {
             Some(server) => {
                 record.head(&response, kind);
-                self.inbound.worker.splice(record, client, server, Rc::clone(&self.connection.permit));
+                let permit = Rc::clone(&self.connection.permit);
+                let inbound = Rc::clone(&self.inbound);
+                let plain = self.peer.is_none();
+                let no_longer = async move {
+                    if plain { inbound.closed_to_plaintext().await } else { std::future::pending().await }
+                };
+                self.inbound.worker.splice(record, client, server, permit, no_longer);
                 response.with_body(Body::empty())
             }
             None => {

@@ -118,7 +118,7 @@ pub(super) fn upstream(
     if let Some(server) = upgrade {
         record.head(&response, kind);
         record.late(errand.limits.stream_by.map(|by| (by, Failure::StreamTimeout)));
-        errand.outbound.worker.splice(record, downstream, server, (permit, places));
+        errand.outbound.worker.splice(record, downstream, server, (permit, places), std::future::pending());
         return response.with_body(Body::empty());
     }
     if !places.is_empty() {

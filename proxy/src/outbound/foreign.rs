@@ -45,7 +45,7 @@ pub(super) async fn forward(
                 Some(server) => {
                     record.head(&response, kind);
                     let permit = Rc::clone(&call.permit);
-                    call.outbound.worker.splice(record, client, server, permit);
+                    call.outbound.worker.splice(record, client, server, permit, std::future::pending());
                     response.with_body(Body::empty())
                 }
                 None => record.attach(response, kind),

@@ -277,6 +277,7 @@ impl Store {
         let mut next = Snapshot::clone(former);
         next.settings = self.settings.as_ref().map(|settings| Arc::clone(&settings.value));
         next.own = self.own.as_ref().map(|own| Arc::clone(&own.value)).unwrap_or_default();
+        next.authentication = self.authentication.as_ref().map(|said| Arc::clone(&said.value));
         let backend_policies = self.backend_policies();
         if *former.backend_policies != backend_policies {
             next.backend_policies = Arc::new(backend_policies);

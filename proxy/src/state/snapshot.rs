@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use mesh_model::address::{Address, Sought};
+use mesh_model::authentication::Authentication;
 use mesh_model::endpoint::Endpoints;
 use mesh_model::external::{ExternalService, HostEntry};
 use mesh_model::host::Host;
 use mesh_model::name::ServiceName;
 use mesh_model::route::table::RouteTable;
 use mesh_model::service::{OwnServices, Service};
-use mesh_model::settings::MeshSettings;
+use mesh_model::settings::{MeshSettings, MtlsMode};
 use mesh_model::stream::StreamTable;
 use mesh_model::traffic::effective::BackendPolicy;
 
@@ -30,6 +31,7 @@ pub struct Snapshot {
     pub(super) unknown: Arc<HashSet<ServiceName>>,
     pub(super) backend_policies: Arc<HashMap<ServiceName, PortPolicies>>,
     pub(super) own: Arc<OwnServices>,
+    pub(super) authentication: Option<Arc<Authentication>>,
     pub(super) addresses: Arc<HashMap<IpAddr, Arc<KnownAddress>>>,
     pub(super) hosts: Arc<HashMap<Host, Arc<KnownHost>>>,
     pub(super) unknown_sought: Arc<HashSet<Sought>>,
@@ -261,6 +263,21 @@ impl Snapshot {
     /// What this proxy's workload serves itself; empty until the controller says so.
     pub fn own(&self) -> &Arc<OwnServices> {
         &self.own
+    }
+
+    /// Whether mutual TLS is required at a port of this workload. Until the controller has said so: yes (INV-7). One of an earlier version
+    /// says it for the whole mesh alone.
+    pub fn mtls_mode(&self, port: u16) -> MtlsMode {
+        match (&self.authentication, &self.settings) {
+            (Some(authentication), _) => authentication.mode(port),
+            (None, Some(settings)) => settings.mtls_mode,
+            (None, None) => MtlsMode::Strict,
+        }
+    }
+
+    /// Whom this workload lets in, as the controller says it.
+    pub fn authentication(&self) -> Option<&Arc<Authentication>> {
+        self.authentication.as_ref()
     }
 
     /// All destinations.

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use mesh_model::address::Sought;
+use mesh_model::authentication::Authentication;
 use mesh_model::endpoint::Endpoints;
 use mesh_model::external;
 use mesh_model::host::Host;
@@ -44,6 +45,7 @@ pub struct Store {
     pub(super) streams: BTreeMap<StreamId, Versioned<StreamRoute>>,
     pub(super) policies: BTreeMap<Name, Versioned<TrafficPolicy>>,
     pub(super) own: Option<Versioned<OwnServices>>,
+    pub(super) authentication: Option<Versioned<Authentication>>,
     /// Endpoints that came but could not be used, and of which no good form is held: nothing to wait for.
     pub(super) refused_endpoints: HashSet<ServiceName>,
     pub(super) wanted: BTreeMap<ServiceName, Want>,
@@ -83,6 +85,7 @@ impl Store {
             streams: BTreeMap::new(),
             policies: BTreeMap::new(),
             own: None,
+            authentication: None,
             refused_endpoints: HashSet::new(),
             wanted: BTreeMap::new(),
             addresses: Addresses::default(),
@@ -172,6 +175,11 @@ impl Store {
                     None => self.own = Some(Versioned::new(version, own)),
                 }
             }
+            ModelResource::Authentication(said) => {
+                self.authentication
+                    .get_or_insert_with(|| Versioned::new(String::new(), said.clone()))
+                    .put(version, said);
+            }
             ModelResource::Address(address) => self.addresses.put(version, address),
             ModelResource::Host(entry) => self.addresses.put_host(version, entry),
             ModelResource::External(external) => self.addresses.put_external(version, external),
@@ -186,8 +194,13 @@ impl Store {
         }
     }
 
-    /// Notes endpoints that cannot be used, so that no route waits for them for ever.
+    /// Notes endpoints that cannot be used, so that no route waits for them for ever. Where whom to let in cannot be read, and never
+    /// could, nobody gets in without mutual TLS (INV-7).
     fn refuse(&mut self, name: &str) {
+        if name == convert::AUTHENTICATION {
+            let strict = || Versioned::new(String::new(), Authentication::strict());
+            self.authentication.get_or_insert_with(strict);
+        }
         if let Some(Resourceful::Endpoints(service)) = Resourceful::parse(name)
             && !self.endpoints.contains_key(&service)
         {
@@ -220,7 +233,7 @@ impl Store {
             Some(Resourceful::External(name)) => {
                 self.addresses.externals.remove(&name);
             }
-            // The settings of the mesh are never gone; a name that means nothing here is not held either.
+            // The settings of the mesh are never gone, nor is whom to let in: to forget it could open something. A name that means nothing here is not held either.
             None => {}
         }
     }
@@ -254,13 +267,16 @@ impl Store {
         let streams = self.streams.iter().map(|(id, v)| held(id.to_string(), &v.version));
         let policies = self.policies.iter().map(|(name, v)| held(traffic::resource_name(name), &v.version));
         let own = self.own.iter().map(|own| held(convert::OWN.to_owned(), &own.version));
+        let authentication = self.authentication.iter().filter(|said| !said.version.is_empty());
+        let authentication =
+            authentication.map(|said| held(convert::AUTHENTICATION.to_owned(), &said.version));
         let addresses =
             self.addresses.found.iter().map(|(ip, v)| held(convert::address_name(*ip), &v.version));
         let hosts = self.addresses.hosts.iter().map(|(host, v)| held(convert::host_name(host), &v.version));
         let externals =
             self.addresses.externals.iter().map(|(name, v)| held(external::resource_name(name), &v.version));
         let named = services.chain(endpoints).chain(routes).chain(streams).chain(policies);
-        settings.chain(own).chain(named).chain(addresses).chain(hosts).chain(externals).collect()
+        settings.chain(own).chain(authentication).chain(named).chain(addresses).chain(hosts).chain(externals).collect()
     }
 
     /// Asks for a destination, unless it is wanted already.

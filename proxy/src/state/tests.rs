@@ -8,6 +8,7 @@ mod streams;
 
 use std::sync::Arc;
 
+use mesh_model::authentication::{Authentication, MtlsRule};
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, PortEndpoints, Transport};
 use mesh_model::name::{Name, ServiceName};
 use mesh_model::route::{
@@ -144,6 +145,7 @@ pub(crate) fn bad(resource: &ModelResource) -> Resource {
         resource::Body::Host(entry) => entry.meaning = None,
         resource::Body::External(external) => external.resolution = None,
         resource::Body::Address(address) => address.meaning = None,
+        resource::Body::Authentication(said) => said.mtls_mode = 77,
     }
     wire.version = "bad".to_owned();
     wire
@@ -386,4 +388,35 @@ fn marks_of_use_survive_updates_and_are_taken_once() {
     store.apply(update(&[endpoints("cart", &[2])], &[]));
     assert_eq!(store.take_used(), [(name("cart"), true)]);
     assert_eq!(store.take_used(), [(name("cart"), false)]);
+}
+
+#[test]
+fn who_gets_in_unauthenticated_is_nobody_until_it_is_known_and_what_cannot_be_read_opens_nothing() {
+    let said = |mode, at_81| {
+        let rule = |mode| MtlsRule { mode, source: String::new() };
+        ModelResource::Authentication(Authentication {
+            mtls: rule(mode),
+            ports: [(81, rule(at_81))].into_iter().collect(),
+        })
+    };
+    let open = said(MtlsMode::Permissive, MtlsMode::Disabled);
+    let modes = |snapshot: &Snapshot| (snapshot.mtls_mode(80), snapshot.mtls_mode(81));
+    let ModelResource::Mesh(settings) = mesh(false) else { panic!("no settings") };
+    let permissive_mesh = ModelResource::Mesh(MeshSettings { mtls_mode: MtlsMode::Permissive, ..settings });
+
+    let mut fresh = store(&[]);
+    assert_eq!(modes(fresh.snapshot()), (MtlsMode::Strict, MtlsMode::Strict), "before the first update");
+    let update = Update { resources: vec![wire(&permissive_mesh), bad(&open)], ..update(&[], &[]) };
+    let applied = fresh.apply(update);
+    assert_eq!(applied.rejects.len(), 1);
+    assert_eq!(modes(&applied.snapshot), (MtlsMode::Strict, MtlsMode::Strict), "it could never be read");
+    assert!(fresh.held().iter().all(|held| held.name != "authentication"), "so it is sent again");
+
+    let mut held = store(&[]);
+    let old = held.apply(self::update(&[permissive_mesh], &[]));
+    assert_eq!(modes(&old.snapshot), (MtlsMode::Permissive, MtlsMode::Permissive), "an older controller");
+    let told = held.apply(self::update(&[open.clone()], &[]));
+    assert_eq!(modes(&told.snapshot), (MtlsMode::Permissive, MtlsMode::Disabled));
+    let kept = held.apply(Update { resources: vec![bad(&open)], ..self::update(&[], &["authentication"]) });
+    assert_eq!(modes(&kept.snapshot), (MtlsMode::Permissive, MtlsMode::Disabled), "the last good form stays");
 }

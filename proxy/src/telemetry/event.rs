@@ -125,11 +125,13 @@ pub enum Event {
     NotHttp,
     /// Who speaks first at a destination was forgotten, for want of room.
     LearntForgotten,
+    /// A plaintext connection ended, since only mTLS is allowed from now on.
+    PlaintextCut,
 }
 
 impl Event {
     /// Every event, in the order of its index.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 55] = [
         Self::PlaintextRefused,
         Self::PlaintextAccepted,
         Self::HandshakeFailed(HandshakeFailure::NoCertificate),
@@ -184,6 +186,7 @@ impl Event {
         Self::NoOriginalDestination,
         Self::NotHttp,
         Self::LearntForgotten,
+        Self::PlaintextCut,
     ];
 
     /// The label's value.
@@ -252,6 +255,7 @@ impl Event {
             Self::NoOriginalDestination => (51, "no_original_destination"),
             Self::NotHttp => (52, "not_http"),
             Self::LearntForgotten => (53, "learnt_forgotten"),
+            Self::PlaintextCut => (54, "plaintext_cut"),
         }
     }
 }

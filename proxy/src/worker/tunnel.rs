@@ -43,13 +43,14 @@ impl Worker {
     }
 
     /// After 101 on both sides: what is left of the two connections becomes a tunnel, on a task of its own. `keep` is held until
-    /// its end.
+    /// its end, which comes with `no_longer` at the latest.
     pub fn splice(
         self: &Rc<Self>,
         record: Record,
         client: Upgrade,
         server: Upgrade,
         keep: impl Sized + 'static,
+        no_longer: impl Future<Output = ()> + 'static,
     ) {
         let worker = Rc::clone(self);
         self.connections.spawn_local("upgraded", async move {
@@ -59,7 +60,10 @@ impl Worker {
             match tokio::try_join!(client.stream(deadline), server.stream(deadline)) {
                 Ok((mut client, mut server)) => {
                     let idle = Some(worker.config.timeouts.tunnel_idle);
-                    worker.carry(record, &mut client.stream, &mut server.stream, idle).await;
+                    tokio::select! {
+                        () = worker.carry(record, &mut client.stream, &mut server.stream, idle) => {}
+                        () = no_longer => {}
+                    }
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a connection did not change its protocol");

@@ -34,6 +34,7 @@ mod isolation;
 mod limits;
 mod messages;
 mod mirrors;
+mod modes;
 mod opaque;
 mod outside;
 mod places;

@@ -52,7 +52,7 @@ fn a_proxy_is_told_what_it_needs_and_then_only_what_changes() {
     let mut session = session(&["web"]);
     assert_eq!(
         next(&mut session, &first),
-        "1 +endpoints/shop/v1 +endpoints/shop/v2 +endpoints/shop/web +httproute/shop/web +mesh +own +service/shop/v1 +service/shop/v2 +service/shop/web"
+        "1 +authentication +endpoints/shop/v1 +endpoints/shop/v2 +endpoints/shop/web +httproute/shop/web +mesh +own +service/shop/v1 +service/shop/v2 +service/shop/web"
     );
     assert_eq!(next(&mut session, &first), "");
     let (edited, _) = snapshot(&SHOP.replace("weight: 90", "weight: 50"), 2, Some(&first));
@@ -72,12 +72,12 @@ fn a_proxy_is_told_what_its_workload_serves_and_when_that_changes() {
     let yaml = format!("{SHOP}{workload}");
     let (first, _) = snapshot(&yaml.replace("LABEL", "client"), 1, None);
     let mut session = session(&[]);
-    assert_eq!(next(&mut session, &first), "1 +mesh +own");
+    assert_eq!(next(&mut session, &first), "1 +authentication +mesh +own");
     ack(&mut session, 1);
     let mut in_force = Vec::new();
     session.holdings(&first, |name, holding| in_force.push((name.to_string(), holding == Holding::InForce)));
     in_force.sort_unstable();
-    assert_eq!(in_force, [("mesh".to_owned(), true), ("own".to_owned(), true)]);
+    assert_eq!(in_force, ["authentication", "mesh", "own"].map(|name| (name.to_owned(), true)));
     let (moved, news) = snapshot(&yaml.replace("LABEL", "other"), 2, Some(&first));
     assert_eq!(news, News::Some);
     assert_eq!(next(&mut session, &moved), "2 +own");
@@ -85,7 +85,7 @@ fn a_proxy_is_told_what_its_workload_serves_and_when_that_changes() {
     assert_eq!(next(&mut session, &back), "3 +own");
     let (same, news) = snapshot(&yaml.replace("LABEL", "client"), 4, Some(&back));
     assert_eq!((next(&mut session, &same), news), (String::new(), News::None));
-    assert_eq!(next(&mut self::session(&[]), &moved), "1 +mesh +own", "who serves nothing is told so");
+    assert_eq!(next(&mut self::session(&[]), &moved), "1 +authentication +mesh +own", "who serves nothing is told so");
 }
 
 #[test]
@@ -118,11 +118,14 @@ fn a_proxy_that_holds_everything_gets_an_empty_answer() {
     let (snapshot, _) = snapshot(SHOP, 1, None);
     let mut first = session(&["v1"]);
     next(&mut first, &snapshot);
-    let own = snapshot.own(None).version.to_string();
-    let held = ["mesh", "own", "service/shop/v1", "endpoints/shop/v1"].map(|name| Held {
-        name: name.into(),
-        version: snapshot.resource(name).map_or(own.clone(), |resource| resource.version.to_string()),
-    });
+    let mine = &snapshot.authentication("shop", None).resource;
+    let version = |name: &str| match name {
+        "own" => snapshot.own(None).version.to_string(),
+        "authentication" => mine.version.to_string(),
+        name => snapshot.resource(name).unwrap().version.to_string(),
+    };
+    let held = ["mesh", "own", "authentication", "service/shop/v1", "endpoints/shop/v1"]
+        .map(|name| Held { name: name.into(), version: version(name) });
     let stale = Held { name: "service/shop/gone".into(), version: "x".into() };
     let hello = |held: Vec<Held>| Hello { held, destinations: vec![destination("v1")], ..Hello::default() };
     let mut again = Session::new(proxy("shop"), hello(held.to_vec())).unwrap();
@@ -156,7 +159,7 @@ fn every_subscription_is_answered() {
 fn an_unknown_destination_is_told_once_and_comes_when_it_exists() {
     let (nothing, _) = snapshot("# none\n", 1, None);
     let mut session = session(&["web"]);
-    assert_eq!(next(&mut session, &nothing), "1 +mesh +own ?shop/web");
+    assert_eq!(next(&mut session, &nothing), "1 +authentication +mesh +own ?shop/web");
     assert_eq!(next(&mut session, &nothing), "");
     session
         .subscribe(Subscribe { add: vec![destination("web")], sequence: 2, ..Subscribe::default() })
@@ -173,7 +176,7 @@ fn an_unknown_destination_is_told_once_and_comes_when_it_exists() {
 fn what_cannot_be_a_name_is_unknown() {
     let (nothing, _) = snapshot("# none\n", 1, None);
     let mut session = session(&["No_Name"]);
-    assert_eq!(next(&mut session, &nothing), "1 +mesh +own ?shop/No_Name");
+    assert_eq!(next(&mut session, &nothing), "1 +authentication +mesh +own ?shop/No_Name");
 }
 
 #[test]
@@ -283,7 +286,7 @@ fn addressed() -> String {
 fn a_virtual_address_brings_its_service_with_everything() {
     let (first, _) = snapshot(&addressed(), 1, None);
     let mut session = session(&[]);
-    assert_eq!(next(&mut session, &first), "1 +mesh +own");
+    assert_eq!(next(&mut session, &first), "1 +authentication +mesh +own");
     seek(&mut session, &["10.96.0.1"], &[]).unwrap();
     assert_eq!(
         next(&mut session, &first),
@@ -301,7 +304,7 @@ fn an_endpoints_own_address_brings_no_routes_and_no_other_endpoints() {
     seek(&mut session, &["::ffff:10.0.0.1"], &[]).unwrap();
     assert_eq!(
         next(&mut session, &first),
-        "1 +address/10.0.0.1 +mesh +own +service/shop/web +trafficpolicy/shop/p"
+        "1 +address/10.0.0.1 +authentication +mesh +own +service/shop/web +trafficpolicy/shop/p"
     );
 }
 
@@ -310,7 +313,7 @@ fn what_nobody_knows_is_told_once_and_comes_when_it_is_known() {
     let (nothing, _) = snapshot("# none\n", 1, None);
     let mut session = session(&[]);
     seek(&mut session, &["10.96.0.1", "api.example.com", "no host!"], &[]).unwrap();
-    assert_eq!(next(&mut session, &nothing), "1 +mesh +own ?no host! ?10.96.0.1 ?api.example.com");
+    assert_eq!(next(&mut session, &nothing), "1 +authentication +mesh +own ?no host! ?10.96.0.1 ?api.example.com");
     assert_eq!(next(&mut session, &nothing), "");
     seek(&mut session, &["10.96.0.1"], &[]).unwrap();
     assert_eq!(next(&mut session, &nothing), "2 ?10.96.0.1", "asked again, told again");
@@ -373,7 +376,7 @@ fn a_host_brings_what_it_stands_for() {
     let yaml = format!("{SHOP}{}", EXTERNAL.replace("PROTOCOL", "tls"));
     let (first, _) = snapshot(&yaml, 1, None);
     let mut session = session(&[]);
-    assert_eq!(next(&mut session, &first), "1 +mesh +own");
+    assert_eq!(next(&mut session, &first), "1 +authentication +mesh +own");
     seek(&mut session, &["API.example", "a.eu.example", "v1", "nobody.example"], &[]).unwrap();
     assert_eq!(
         next(&mut session, &first),
@@ -397,6 +400,34 @@ fn a_short_name_is_what_the_clients_namespace_means_by_it() {
     let mut elsewhere = Session::new(proxy("bank"), hello).unwrap();
     assert_eq!(
         next(&mut elsewhere, &first),
-        "1 +endpoints/shop/v1 +host/v1.shop +mesh +own +service/shop/v1 ?v1"
+        "1 +authentication +endpoints/shop/v1 +host/v1.shop +mesh +own +service/shop/v1 ?v1"
     );
+}
+
+#[test]
+fn whom_a_workload_lets_in_is_told_to_its_proxy_alone_and_counts_for_every_policy_that_says_it() {
+    let strict = |of: &str| {
+        format!(
+            "{SHOP}---\n{{apiVersion: amime.io/v1alpha1, kind: AuthenticationPolicy, metadata: {{name: p, namespace: shop}}, spec: {{targetRefs: [{{kind: Workload, name: {of}}}], mtls: {{mode: Permissive}}}}}}\n"
+        )
+    };
+    let (first, _) = snapshot(SHOP, 1, None);
+    let mut session = session(&[]);
+    next(&mut session, &first);
+    let (other, news) = snapshot(&strict("other"), 2, Some(&first));
+    assert_eq!((next(&mut session, &other).as_str(), news), ("", News::Some));
+    let (mine, _) = snapshot(&strict("client"), 3, Some(&other));
+    assert_eq!(next(&mut session, &mine), "2 +authentication");
+    let in_force = |session: &Session| {
+        let mut found = None;
+        session.holdings(&mine, |name, holding| {
+            if &**name == "AuthenticationPolicy shop/p" {
+                found = Some(holding);
+            }
+        });
+        found
+    };
+    assert_eq!(in_force(&session), Some(Holding::Behind));
+    ack(&mut session, 2);
+    assert_eq!(in_force(&session), Some(Holding::InForce));
 }

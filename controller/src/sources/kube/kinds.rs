@@ -9,7 +9,7 @@ const GATEWAY_X: &str = "/apis/gateway.networking.x-k8s.io/v1alpha1";
 const AMIME: &str = "/apis/amime.io/v1alpha1";
 
 /// Every kind that is followed.
-pub const ALL: [Kind; 16] = [
+pub const ALL: [Kind; 17] = [
     Kind::Namespace,
     Kind::Service,
     Kind::EndpointSlice,
@@ -26,6 +26,7 @@ pub const ALL: [Kind; 16] = [
     Kind::Workload,
     Kind::ExternalService,
     Kind::TrafficPolicy,
+    Kind::AuthenticationPolicy,
 ];
 
 /// Where objects of a kind are.
@@ -47,6 +48,7 @@ pub fn resource(kind: Kind) -> Resource {
         Kind::Workload => (AMIME, "workloads"),
         Kind::ExternalService => (AMIME, "externalservices"),
         Kind::TrafficPolicy => (AMIME, "trafficpolicies"),
+        Kind::AuthenticationPolicy => (AMIME, "authenticationpolicies"),
     };
     Resource { api, plural }
 }
@@ -65,7 +67,8 @@ pub fn has_status(kind: Kind) -> bool {
         | Kind::MeshConfig
         | Kind::Workload
         | Kind::ExternalService
-        | Kind::TrafficPolicy => true,
+        | Kind::TrafficPolicy
+        | Kind::AuthenticationPolicy => true,
         Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Pod => false,
     }
 }

@@ -42,11 +42,9 @@ enum Labels {
 
 fn labels_of(kind: Kind) -> Labels {
     match kind {
-        // A Service's selector may ask for any.
-        Kind::Workload => Labels::All,
+        // A selector, of a Service or of a policy, may ask for any.
+        Kind::Workload | Kind::Pod => Labels::All,
         Kind::EndpointSlice => Labels::Beginning(&["kubernetes.io/service-name"]),
-        // Whether a sidecar is in it.
-        Kind::Pod => Labels::Beginning(&["amime.io/"]),
         // Injection asks whether pods of it get one, and what they may do.
         Kind::Namespace => Labels::Beginning(&["amime.io/", "pod-security.kubernetes.io/enforce"]),
         Kind::Service
@@ -58,6 +56,7 @@ fn labels_of(kind: Kind) -> Labels {
         | Kind::MeshConfig
         | Kind::ExternalService
         | Kind::TrafficPolicy
+        | Kind::AuthenticationPolicy
         | Kind::XBackendTrafficPolicy
         | Kind::GatewayClass
         | Kind::XMesh => Labels::None,

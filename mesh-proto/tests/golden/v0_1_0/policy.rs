@@ -1,10 +1,10 @@
 //! Values of `mesh.config.v1` that are about policies, and of what came with them.
 
 use mesh_proto::config::v1::{
-    AdaptiveConcurrency, Balancing, BodyLimits, CircuitBreaker, Cors, DirectResponse, Fault, FaultAbort,
+    AdaptiveConcurrency, AuthenticationPolicy, Balancing, BodyLimits, CircuitBreaker, Cors, DirectResponse, Fault, FaultAbort,
     FaultDelay, Filter, GrpcProbe, HashCookie, HashKey, HashTable, Header, HealthCheck, Hedging, HttpProbe,
-    InvalidBackend, LatencyOutlier, LeastRequest, Locality, Mirror, OutlierDetection, OwnPort, OwnServices,
-    PeakEwma, PolicyTarget, Protocol, RandomChoice, RateKey, RateKeyPart, RateLimit, RateLimits,
+    InvalidBackend, LatencyOutlier, LeastRequest, Locality, Mirror, MtlsMode, OutlierDetection, OwnPort, OwnServices,
+    PeakEwma, PolicyTarget, PortAuthentication, Protocol, RandomChoice, RateKey, RateKeyPart, RateLimit, RateLimits,
     RequestTimeouts, Resource, Retries, RetryBudget, RetryMethods, RetryOn, RoundRobin, RouteKind,
     RoutePolicyTarget, Rule, RuleRetry, ServicePolicyTarget, ServiceTarget, SessionKind, SessionPersistence,
     SlowStart, SourceAddress, SuccessRate, TcpProbe, TrafficPolicy, TrafficSettings, balancing, fault_abort,
@@ -271,6 +271,24 @@ fn own_port() -> OwnPort {
     }
 }
 
+fn port_authentication() -> PortAuthentication {
+    PortAuthentication {
+        port: 9090,
+        mtls_mode: MtlsMode::Disabled.into(),
+        mtls_source: text("AuthenticationPolicy shop/scraped"),
+        ..PortAuthentication::default()
+    }
+}
+
+fn authentication() -> AuthenticationPolicy {
+    AuthenticationPolicy {
+        mtls_mode: MtlsMode::Permissive.into(),
+        mtls_source: text("MeshConfig default"),
+        ports: vec![port_authentication()],
+        ..AuthenticationPolicy::default()
+    }
+}
+
 fn own() -> OwnServices {
     OwnServices { ports: vec![own_port()], ..OwnServices::default() }
 }
@@ -400,6 +418,9 @@ pub(super) fn policies() -> Vec<Case> {
         case("mesh.config.v1.PolicyTarget-route", target(policy_target::Target::Route(route_target()))),
         case("mesh.config.v1.ServicePolicyTarget", service_target()),
         case("mesh.config.v1.RoutePolicyTarget", route_target()),
+        case("mesh.config.v1.Resource-authentication", resource(resource::Body::Authentication(authentication()))),
+        case("mesh.config.v1.AuthenticationPolicy", authentication()),
+        case("mesh.config.v1.PortAuthentication", port_authentication()),
         case("mesh.config.v1.OwnServices", own()),
         case("mesh.config.v1.OwnPort", own_port()),
         case("mesh.config.v1.RuleRetry", rule_retry()),

@@ -10,6 +10,7 @@ use mesh_controller::api::ObjectKey;
 use mesh_controller::compile::{Compiled, compile};
 use mesh_controller::index::Index;
 use mesh_controller::sources::node::Node;
+use mesh_controller::sources::refused;
 use mesh_controller::sources::scan;
 use mesh_controller::sources::state::{Contents, DirState, Report};
 use mesh_model::spiffe::TrustDomain;
@@ -91,6 +92,7 @@ impl Objects {
             return Err(LoadError::Empty { from });
         }
         let mut index = Index::default();
+        index.refused = refused(&state.reports());
         index.apply(changes, 1);
         let named = index.settings.find().and_then(|(_, entry)| entry.object.spec.trust_domain.clone());
         let compiled = compile(&index, &TrustDomain::new(named.as_deref().unwrap_or(TRUST_DOMAIN))?);

@@ -1,0 +1,200 @@
+//! Whom each workload lets in unauthenticated: AuthenticationPolicies put together, and contradictions told. It must not know endpoints.
+//!
+//! Decisions: which policy counts is [`mesh_model::authentication::settle`]. A policy that cannot be read, and never could, may have been
+//! about any workload of its namespace and any port: all of them are strict until it is repaired (INV-7).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use mesh_model::authentication::{Authentication, Conflict, Level, MtlsRule, Said, settle};
+use mesh_model::name::WorkloadName;
+use mesh_model::settings::{MeshSettings, MtlsMode};
+
+use super::Reports;
+use super::targets::{self, Members};
+use crate::api::amime::MtlsModeSetting;
+use crate::api::{AuthenticationPolicy, Kind, ObjectKey};
+use crate::index::Index;
+use crate::status::{Condition, ConditionType};
+
+/// What counts for each workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authentications {
+    mesh: Arc<Authentication>,
+    namespaces: BTreeMap<Arc<str>, Arc<Authentication>>,
+    workloads: BTreeMap<WorkloadName, Arc<Authentication>>,
+}
+
+impl Authentications {
+    /// What counts for a workload of that namespace; for one that no policy names, and for one that is not known: what its namespace says.
+    pub fn of(&self, namespace: &str, workload: Option<&WorkloadName>) -> &Arc<Authentication> {
+        let named = workload.and_then(|workload| self.workloads.get(workload));
+        named.or_else(|| self.namespaces.get(namespace)).unwrap_or(&self.mesh)
+    }
+
+    /// What counts where no policy of a namespace does.
+    pub fn mesh(&self) -> &Arc<Authentication> {
+        &self.mesh
+    }
+
+    /// What counts for workloads of a namespace that no policy names.
+    pub fn namespaces(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Authentication>)> {
+        self.namespaces.iter()
+    }
+
+    /// What counts for workloads that policies name.
+    pub fn workloads(&self) -> impl Iterator<Item = (&WorkloadName, &Arc<Authentication>)> {
+        self.workloads.iter()
+    }
+
+    /// What counts for a workload.
+    pub fn of_workload(&self, workload: &WorkloadName) -> &Arc<Authentication> {
+        self.of(workload.0.namespace(), Some(workload))
+    }
+}
+
+/// A policy as it is read.
+struct Policy {
+    source: String,
+    mode: Option<MtlsMode>,
+    ports: Vec<(u16, MtlsMode)>,
+    members: Members,
+}
+
+/// Puts everything together.
+pub fn compile(index: &Index, mesh: &MeshSettings, reports: &mut Reports) -> Authentications {
+    let source = index.settings.find().map(|(key, _)| key.to_string()).unwrap_or_default();
+    let mesh = MtlsRule { mode: mesh.mtls_mode, source };
+    let mut policies: BTreeMap<Arc<str>, Vec<Policy>> = BTreeMap::new();
+    for (key, entry) in index.policies.authentication.iter() {
+        reports.object(key, &entry.origin, None);
+        let Some(policy) = read(index, key, &entry.object, reports) else { continue };
+        reports.carried_by(key, policy.source.clone());
+        policies.entry(Arc::clone(&key.namespace)).or_default().push(policy);
+    }
+    let mut found = Authentications {
+        mesh: Arc::new(Authentication { mtls: mesh.clone(), ports: BTreeMap::new() }),
+        namespaces: BTreeMap::new(),
+        workloads: BTreeMap::new(),
+    };
+    let mut conflicts = BTreeMap::new();
+    for (namespace, policies) in policies {
+        let (own, some) = settle(&mesh, &said(&policies, None));
+        note(some, None, &mut conflicts);
+        found.namespaces.insert(namespace, Arc::new(own));
+        let named: BTreeSet<&WorkloadName> = policies
+            .iter()
+            .filter_map(|policy| match &policy.members {
+                Members::Namespace => None,
+                Members::These(these) => Some(these),
+            })
+            .flatten()
+            .collect();
+        for workload in named {
+            let (settled, some) = settle(&mesh, &said(&policies, Some(workload)));
+            note(some, Some(workload), &mut conflicts);
+            let mapped = at_sidecar(index, workload, settled);
+            found.workloads.insert(workload.clone(), Arc::new(mapped));
+        }
+    }
+    tell(index, conflicts, reports);
+    for key in index.refused.iter().filter(|key| key.kind == Kind::AuthenticationPolicy) {
+        let mtls = MtlsRule { mode: MtlsMode::Strict, source: key.to_string() };
+        let strict = Arc::new(Authentication { mtls, ports: BTreeMap::new() });
+        found.workloads.retain(|workload, _| workload.0.namespace() != &*key.namespace);
+        found.namespaces.insert(Arc::clone(&key.namespace), strict);
+    }
+    found
+}
+
+fn read(
+    index: &Index,
+    key: &ObjectKey,
+    policy: &AuthenticationPolicy,
+    reports: &mut Reports,
+) -> Option<Policy> {
+    let spec = &policy.spec;
+    let members =
+        targets::members(index, key, spec.target_refs.as_deref(), spec.selector.as_ref(), reports);
+    let mtls = spec.mtls.as_ref()?;
+    let ports = mtls.ports.iter().flatten().map(|port| (port.port, mode(port.mode))).collect();
+    Some(Policy { source: key.to_string(), mode: mtls.mode.map(mode), ports, members })
+}
+
+pub(super) fn mode(setting: MtlsModeSetting) -> MtlsMode {
+    match setting {
+        MtlsModeSetting::Strict => MtlsMode::Strict,
+        MtlsModeSetting::Permissive => MtlsMode::Permissive,
+        MtlsModeSetting::Disabled => MtlsMode::Disabled,
+    }
+}
+
+/// What the policies of a namespace say of a workload; `None`: of one that none of them names.
+fn said<'a>(policies: &'a [Policy], workload: Option<&WorkloadName>) -> Vec<Said<'a>> {
+    let one = |policy: &'a Policy| {
+        let level = match &policy.members {
+            Members::Namespace => Level::Namespace,
+            Members::These(these) if workload.is_some_and(|workload| these.contains(workload)) => Level::Workload,
+            Members::These(_) => return None,
+        };
+        Some(Said { source: &policy.source, level, mode: policy.mode, ports: policy.ports.clone() })
+    };
+    policies.iter().filter_map(one).collect()
+}
+
+/// Ports as the sidecar takes them: of a workload whose sidecar has ports of its own for the application's.
+fn at_sidecar(index: &Index, workload: &WorkloadName, said: Authentication) -> Authentication {
+    if index.pods.find(workload).is_some() {
+        return said;
+    }
+    let Some(object) = index.workloads.find(workload).map(|entry| &entry.object) else { return said };
+    let own = |port: u16| {
+        let own = object.spec.ports.iter().find(|own| own.port == port);
+        own.and_then(|own| own.mesh_port).unwrap_or(port)
+    };
+    let mut ports: BTreeMap<u16, MtlsRule> = BTreeMap::new();
+    for (port, rule) in said.ports {
+        // Two that come to the same port of the sidecar cannot be told apart there: the stricter one counts.
+        match ports.get_mut(&own(port)) {
+            Some(other) if other.mode.strictness() >= rule.mode.strictness() => {}
+            Some(other) => *other = rule,
+            None => {
+                ports.insert(own(port), rule);
+            }
+        }
+    }
+    Authentication { ports, ..said }
+}
+
+/// Conflicts, each with the first workload that has it; none for the whole namespace.
+type Conflicts = BTreeMap<Conflict, Option<WorkloadName>>;
+
+fn note(some: Vec<Conflict>, workload: Option<&WorkloadName>, conflicts: &mut Conflicts) {
+    for conflict in some {
+        conflicts.entry(conflict).or_insert_with(|| workload.cloned());
+    }
+}
+
+fn tell(index: &Index, conflicts: Conflicts, reports: &mut Reports) {
+    let keys: BTreeMap<String, &ObjectKey> =
+        index.policies.authentication.iter().map(|(key, _)| (key.to_string(), key)).collect();
+    for (conflict, workload) in conflicts {
+        let Some(key) = keys.get(&conflict.loser) else { continue };
+        let of = match &workload {
+            Some(workload) => format!("workload {workload}"),
+            None => format!("namespace {}", key.namespace),
+        };
+        let (field, place) = match conflict.port {
+            Some(port) => ("spec.mtls.ports", format!("port {port} of {of}")),
+            None => ("spec.mtls.mode", of),
+        };
+        let message = format!(
+            "{} says something stricter of {place}, and that counts; make the two agree or remove one",
+            conflict.winner
+        );
+        reports.say(key, Condition::failed(ConditionType::Accepted, "Conflicted", field, message));
+    }
+}
+
+#[cfg(test)]
+mod tests;
