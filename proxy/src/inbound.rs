@@ -207,14 +207,21 @@ impl Inbound {
     async fn mesh(self: &Rc<Self>, stream: Stream, connection: Connection) {
         match Box::pin(self.tls.accept(stream, self.worker.config.timeouts.handshake)).await {
             Err(kind) => self.worker.telemetry.count(Event::HandshakeFailed(kind)),
-            Ok(tls::Peer { identity, alpn, stream }) => match alpn {
-                Alpn::Http1 => self.http(stream, Wire::Http1, Some(identity), connection).await,
-                Alpn::Http1Shared => {
-                    self.answer(stream, (Wire::Http2, Wire::Http1), Some(identity), connection).await;
-                }
-                Alpn::Http2 => self.http(stream, Wire::Http2, Some(identity), connection).await,
-                Alpn::Tcp => Box::pin(self.bytes(stream, identity, connection)).await,
-            },
+            Ok(tls::Peer { identity, alpn, stream, agreed }) => {
+                agreed.into_iter().for_each(|event| self.worker.telemetry.count(event));
+                self.member(stream, identity, alpn, connection).await;
+            }
+        }
+    }
+
+    async fn member(self: &Rc<Self>, stream: Stream, identity: SpiffeId, alpn: Alpn, connection: Connection) {
+        match alpn {
+            Alpn::Http1 => self.http(stream, Wire::Http1, Some(identity), connection).await,
+            Alpn::Http1Shared => {
+                self.answer(stream, (Wire::Http2, Wire::Http1), Some(identity), connection).await;
+            }
+            Alpn::Http2 => self.http(stream, Wire::Http2, Some(identity), connection).await,
+            Alpn::Tcp => Box::pin(self.bytes(stream, identity, connection)).await,
         }
     }
 

@@ -77,8 +77,10 @@ impl Outbound {
         dns: Dns,
     ) -> Rc<Self> {
         let inside = network.map(|network| worker.dial_app(Some(network)));
+        let counter = Rc::clone(worker);
+        let counted = move |event| counter.telemetry.count(event);
         let connector = Rc::new(Connector {
-            tls: Some(Rc::new(Clients::new(identity, worker.config.outside_roots.clone()))),
+            tls: Some(Rc::new(Clients::new(identity, worker.config.outside_roots.clone(), counted))),
             dial: worker.dial(),
             or_loopback: OrLoopback::No.into(),
             timeouts: worker.config.timeouts,

@@ -19,7 +19,7 @@ mod span;
 mod wire;
 mod worker;
 
-pub use event::{Direction, Event, HandshakeFailure};
+pub use event::{Direction, Event, Group, HandshakeFailure};
 pub use failure::Failure;
 pub use hub::{Hub, ReportConfig, Telemetry};
 pub use key::{AppProtocol, Security, SeriesKey, Side};

@@ -22,11 +22,12 @@ use mesh_identity::{ClientAuth, ExpectedServer, Identity};
 use mesh_model::endpoint::Transport;
 use mesh_model::spiffe::SpiffeId;
 use rustls::pki_types::ServerName;
+use rustls::{HandshakeKind, NamedGroup};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use self::outside::Outsiders;
 use crate::net::Stream;
-use crate::telemetry::{HandshakeFailure, Security};
+use crate::telemetry::{Event, Group, HandshakeFailure, Security};
 
 /// What is spoken inside the TLS of the mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,15 +98,19 @@ pub struct Clients {
     identity: Identity,
     configs: RefCell<HashMap<(SpiffeId, Alpn), Arc<rustls::ClientConfig>>>,
     outsiders: Outsiders,
+    /// Told how each handshake with a member went well.
+    count: Box<dyn Fn(Event)>,
 }
 
 /// Configurations kept; the map is emptied when it is full, which costs one full handshake per identity.
 const CONFIGS: usize = 1024;
 
 impl Clients {
-    /// With the identity to show to members; `roots` is the file of public certificates; None: the system's, or those built in.
-    pub fn new(identity: Identity, roots: Option<PathBuf>) -> Self {
-        Self { identity, configs: RefCell::default(), outsiders: Outsiders::new(roots) }
+    /// With the identity to show to members; `roots` is the file of public certificates; None: the system's, or those built in. `count` is
+    /// told how each handshake with a member went well.
+    pub fn new(identity: Identity, roots: Option<PathBuf>, count: impl Fn(Event) + 'static) -> Self {
+        let outsiders = Outsiders::new(roots);
+        Self { identity, configs: RefCell::default(), outsiders, count: Box::new(count) }
     }
 
     /// Completes a handshake with a host outside the mesh, whose certificate is for its name and leads to an anchor.
@@ -154,8 +159,22 @@ impl Clients {
         if stream.get_ref().1.alpn_protocol() != Some(alpn.wire()) {
             return Err(ClientFailure::NotMesh { address });
         }
+        agreed(stream.get_ref().1).for_each(&self.count);
         Ok(Stream::tls_client(stream))
     }
+}
+
+/// What is counted of a handshake that went well.
+fn agreed(session: &rustls::CommonState) -> impl Iterator<Item = Event> {
+    let group = session.negotiated_key_exchange_group().map(|group| match group.name() {
+        NamedGroup::X25519MLKEM768 => Group::X25519MlKem768,
+        NamedGroup::X25519 => Group::X25519,
+        NamedGroup::secp256r1 => Group::Secp256r1,
+        NamedGroup::secp384r1 => Group::Secp384r1,
+        _ => Group::Other,
+    });
+    let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+    group.map(Event::KeyExchange).into_iter().chain(resumed.then_some(Event::HandshakeResumed))
 }
 
 impl std::fmt::Debug for Clients {
@@ -185,6 +204,8 @@ pub struct Peer {
     pub alpn: Alpn,
     /// The plain bytes.
     pub stream: Stream,
+    /// What is counted of the handshake.
+    pub agreed: Vec<Event>,
 }
 
 impl Server {
@@ -209,8 +230,9 @@ impl Server {
         let certificates = session.peer_certificates().ok_or(HandshakeFailure::NoCertificate)?;
         let identity = mesh_identity::peer_spiffe_id(certificates).map_err(|error| {
             tracing::debug!(%error, "refused a TLS client");
-            HandshakeFailure::Untrusted
+            HandshakeFailure::Identity
         })?;
-        Ok(Peer { identity, alpn, stream: Stream::tls_server(stream) })
+        let agreed = agreed(session).collect();
+        Ok(Peer { identity, alpn, stream: Stream::tls_server(stream), agreed })
     }
 }

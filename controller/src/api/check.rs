@@ -149,7 +149,8 @@ fn check_authentication(policy: &AuthenticationPolicy, findings: &mut Findings) 
         findings.fault("spec.selector", "targetRefs and selector exclude each other; use one of them");
     }
     if spec.selector.as_ref().is_some_and(|selector| selector.match_labels.is_empty()) {
-        let message = "is empty; name at least one label, or leave the selector out to mean the whole namespace";
+        let message =
+            "is empty; name at least one label, or leave the selector out to mean the whole namespace";
         findings.fault("spec.selector.matchLabels", message);
     }
     let Some(mtls) = &spec.mtls else {

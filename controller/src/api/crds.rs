@@ -16,10 +16,16 @@ pub struct CrdError {
 
 /// Every CRD: its file name and its YAML.
 pub fn crds() -> Result<Vec<(String, String)>, CrdError> {
-    [MeshConfig::crd(), Workload::crd(), ExternalService::crd(), TrafficPolicy::crd(), AuthenticationPolicy::crd()]
-        .into_iter()
-        .map(|crd| file(&crd))
-        .collect()
+    [
+        MeshConfig::crd(),
+        Workload::crd(),
+        ExternalService::crd(),
+        TrafficPolicy::crd(),
+        AuthenticationPolicy::crd(),
+    ]
+    .into_iter()
+    .map(|crd| file(&crd))
+    .collect()
 }
 
 fn file(crd: &CustomResourceDefinition) -> Result<(String, String), CrdError> {

@@ -118,7 +118,10 @@ fn served(
                 let port = dialled(index, endpoint);
                 gathered.put(port, endpoint, Some((name, ports.service_port)));
                 if let Some(workload) = &endpoint.workload {
-                    gathered.members.entry(workload.clone()).or_insert_with(|| member(index, trust, workload));
+                    gathered
+                        .members
+                        .entry(workload.clone())
+                        .or_insert_with(|| member(index, trust, workload));
                 }
             }
         }
@@ -176,7 +179,8 @@ fn others(
 ) -> Others {
     let transport = at(None);
     let named = trust.authentication.of_workload(name).ports.keys();
-    let unlike = named.map(|port| (*port, at(Some(*port)))).filter(|(_, other)| *other != transport).collect();
+    let unlike =
+        named.map(|port| (*port, at(Some(*port)))).filter(|(_, other)| *other != transport).collect();
     Others { member: Member { workload: Some(name.clone()), transport, zone }, unlike }
 }
 

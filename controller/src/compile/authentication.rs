@@ -114,8 +114,7 @@ fn read(
     reports: &mut Reports,
 ) -> Option<Policy> {
     let spec = &policy.spec;
-    let members =
-        targets::members(index, key, spec.target_refs.as_deref(), spec.selector.as_ref(), reports);
+    let members = targets::members(index, key, spec.target_refs.as_deref(), spec.selector.as_ref(), reports);
     let mtls = spec.mtls.as_ref()?;
     let ports = mtls.ports.iter().flatten().map(|port| (port.port, mode(port.mode))).collect();
     Some(Policy { source: key.to_string(), mode: mtls.mode.map(mode), ports, members })
@@ -134,7 +133,9 @@ fn said<'a>(policies: &'a [Policy], workload: Option<&WorkloadName>) -> Vec<Said
     let one = |policy: &'a Policy| {
         let level = match &policy.members {
             Members::Namespace => Level::Namespace,
-            Members::These(these) if workload.is_some_and(|workload| these.contains(workload)) => Level::Workload,
+            Members::These(these) if workload.is_some_and(|workload| these.contains(workload)) => {
+                Level::Workload
+            }
             Members::These(_) => return None,
         };
         Some(Said { source: &policy.source, level, mode: policy.mode, ports: policy.ports.clone() })

@@ -120,7 +120,12 @@ pub(super) fn from_workload(
 }
 
 /// A member of the mesh shows the identity of its namespace and service account at a port, or at those that no policy names. Where mTLS is disabled nobody shows any.
-pub(super) fn transport(trust: Trust<'_>, name: &WorkloadName, workload: &Workload, port: Option<u16>) -> Transport {
+pub(super) fn transport(
+    trust: Trust<'_>,
+    name: &WorkloadName,
+    workload: &Workload,
+    port: Option<u16>,
+) -> Transport {
     if !workload.spec.mesh {
         return Transport::Plain;
     }
@@ -160,9 +165,11 @@ fn from_slice(
             Referent::Nobody => plain,
             // Its slice came before it, or stays after it: how it is to be spoken to is not known, and plaintext is no guess.
             Referent::UnknownPod => continue,
-            Referent::Pod(name, pod) => {
-                Endpoint { transport: pod_transport(trust, &name, pod, Some(port)), workload: Some(name), ..plain }
-            }
+            Referent::Pod(name, pod) => Endpoint {
+                transport: pod_transport(trust, &name, pod, Some(port)),
+                workload: Some(name),
+                ..plain
+            },
             Referent::Workload(name, workload) => {
                 let own = workload.spec.ports.iter().find(|own| own.port == port);
                 let port = own.and_then(|own| own.mesh_port).unwrap_or(port);
@@ -210,7 +217,12 @@ fn target<'a>(index: &'a Index, namespace: &str, endpoint: &SliceEndpoint) -> Re
 }
 
 /// A pod with a sidecar shows the identity of its namespace and service account.
-pub(super) fn pod_transport(trust: Trust<'_>, name: &WorkloadName, pod: &Pod, port: Option<u16>) -> Transport {
+pub(super) fn pod_transport(
+    trust: Trust<'_>,
+    name: &WorkloadName,
+    pod: &Pod,
+    port: Option<u16>,
+) -> Transport {
     if !pod.injected() {
         return Transport::Plain;
     }

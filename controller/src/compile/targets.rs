@@ -27,7 +27,10 @@ pub(super) enum Members {
 }
 
 /// Every workload of a namespace, with its labels: pods and Workloads. A pod counts before a Workload of its name.
-fn workloads<'a>(index: &'a Index, namespace: &'a str) -> impl Iterator<Item = (WorkloadName, Option<&'a Labels>)> {
+fn workloads<'a>(
+    index: &'a Index,
+    namespace: &'a str,
+) -> impl Iterator<Item = (WorkloadName, Option<&'a Labels>)> {
     let first = |kind| ObjectKey::new(kind, namespace, "");
     let here = move |key: &ObjectKey| &*key.namespace == namespace;
     let pods = index.pods.store.from(first(Kind::Pod)).take_while(move |(key, _)| here(key));
@@ -74,11 +77,14 @@ pub(super) fn members(
     reports: &mut Reports,
 ) -> Members {
     if let Some(selector) = selector {
-        let fits = workloads(index, &key.namespace).filter(|(_, labels)| has_all(*labels, &selector.match_labels));
+        let fits =
+            workloads(index, &key.namespace).filter(|(_, labels)| has_all(*labels, &selector.match_labels));
         let found: BTreeSet<WorkloadName> = fits.map(|(name, _)| name).collect();
         if found.is_empty() {
-            let message =
-                format!("no workload of namespace {} has these labels; the policy takes effect once one has", key.namespace);
+            let message = format!(
+                "no workload of namespace {} has these labels; the policy takes effect once one has",
+                key.namespace
+            );
             reports.say(
                 key,
                 Condition::noted(ConditionType::Accepted, "NoWorkload", "spec.selector.matchLabels", message),

@@ -127,7 +127,8 @@ impl Snapshot {
             .iter()
             .map(|(workload, services)| (workload.clone(), own(known(workload), services)))
             .collect();
-        let authentication = AllMine::build(&compiled.authentication, before.map(|before| &before.authentication));
+        let authentication =
+            AllMine::build(&compiled.authentication, before.map(|before| &before.authentication));
         let mut externals = BTreeMap::new();
         for (name, external) in &compiled.externals {
             let external = ExternalService::clone(external);

@@ -39,17 +39,20 @@ pub(crate) fn read(leaf: &CertificateDer<'_>) -> Result<Leaf, PeerIdentityError>
 }
 
 /// X.509-SVID standard, sections 4.1, 4.3 and 5.2: a leaf is no authority, and its key usage is there, has `digitalSignature`, and has
-/// neither `keyCertSign` nor `cRLSign`.
+/// neither `keyCertSign` nor `cRLSign`. Beyond section 4.4 an extended key usage must be there: a certificate made for something else must
+/// not open the mesh (CVE-2022-21657).
 fn signs_nothing_but_handshakes(cert: &X509Certificate<'_>) -> Result<(), PeerIdentityError> {
     let unreadable = |_| PeerIdentityError::NotACertificate;
     let basic = cert.basic_constraints().map_err(unreadable)?;
     let usage = cert.key_usage().map_err(unreadable)?;
     let is_authority = basic.is_some_and(|basic| basic.value.ca);
+    // For which purposes is asked when the chain is verified; that there are some is asked here.
+    let has_purpose = cert.extended_key_usage().map_err(unreadable)?.is_some();
     let good = usage.is_some_and(|usage| {
         let usage = usage.value;
         usage.digital_signature() && !usage.key_cert_sign() && !usage.crl_sign()
     });
-    if is_authority || !good { Err(PeerIdentityError::NotALeaf) } else { Ok(()) }
+    if is_authority || !good || !has_purpose { Err(PeerIdentityError::NotALeaf) } else { Ok(()) }
 }
 
 /// X.509-SVID standard, section 2: exactly one URI SAN, and that is the identity.
@@ -89,7 +92,7 @@ pub enum PeerIdentityError {
     ManyUris,
     /// It could sign other certificates, or nothing at all.
     #[error(
-        "the peer's certificate is no leaf of an SVID: it is an authority, or its key usage is not that of a signer of handshakes"
+        "the peer's certificate is no leaf of an SVID: it is an authority, or its key usages are not those of a signer of handshakes"
     )]
     NotALeaf,
     /// Not an id of the mesh.

@@ -105,10 +105,29 @@ impl TestCa {
         uri: &str,
         change: impl FnOnce(&mut CertificateParams),
     ) -> Svid {
-        let mut params = Self::params(&[uri], SystemTime::now() + HOUR);
-        change(&mut params);
-        let leaf = params.signed_by(key.pair(), &self.issuer).expect("a certificate").into();
+        let leaf = self.odd_leaf(key, &[uri], change);
         Svid::from_chain(vec![leaf, self.issuer.der().clone()]).expect("a certificate with a name")
+    }
+
+    /// The same, that may have no name or a bad one.
+    #[cfg(test)]
+    pub(crate) fn odd_leaf(
+        &self,
+        key: &MemberKey,
+        uris: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> rustls_pki_types::CertificateDer<'static> {
+        let mut params = Self::params(uris, SystemTime::now() + HOUR);
+        change(&mut params);
+        params.signed_by(key.pair(), &self.issuer).expect("a certificate").into()
+    }
+
+    /// An issuer with the name of ours and another key, below our root.
+    #[cfg(test)]
+    pub(crate) fn namesake_of_issuer(&self) -> rustls_pki_types::CertificateDer<'static> {
+        let key = KeyPair::generate().expect("a key pair");
+        let params = authority(&self.trust_domain, "issuer", 0);
+        params.signed_by(&key, &self.root).expect("a certificate").into()
     }
 
     fn params(uris: &[&str], end: SystemTime) -> CertificateParams {

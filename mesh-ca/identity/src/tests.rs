@@ -2,6 +2,7 @@
 
 mod federation;
 mod handshakes;
+mod hostile;
 mod profile;
 mod sockets;
 

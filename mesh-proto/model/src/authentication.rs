@@ -32,10 +32,7 @@ pub struct Authentication {
 impl Authentication {
     /// Only mutual TLS, everywhere: what counts where nothing is known.
     pub fn strict() -> Self {
-        Self {
-            mtls: MtlsRule { mode: MtlsMode::Strict, source: String::new() },
-            ports: BTreeMap::new(),
-        }
+        Self { mtls: MtlsRule { mode: MtlsMode::Strict, source: String::new() }, ports: BTreeMap::new() }
     }
 
     /// What counts at a port.
@@ -195,7 +192,8 @@ mod tests {
 
     #[test]
     fn more_ports_than_are_kept_are_all_strict() {
-        let ports: Vec<_> = (1..=u16::try_from(MAX_PORTS + 1).unwrap()).map(|port| (port, Disabled)).collect();
+        let ports: Vec<_> =
+            (1..=u16::try_from(MAX_PORTS + 1).unwrap()).map(|port| (port, Disabled)).collect();
         let (settled, _) = settle(&mesh(), &[said("a", Level::Workload, Disabled, &ports)]);
         assert_eq!((settled.mode(1), settled.mode(60_000), settled.ports.len()), (Strict, Strict, 0));
     }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mesh_model::address::{Meaning, Member, Served, ServedPort};
+use mesh_model::authentication::{Authentication, MtlsRule};
 use mesh_model::endpoint::{Endpoint, EndpointState, PortEndpoints, Transport};
 use mesh_model::external::{ExternalPort, HostMeaning, Origination, Resolution};
 use mesh_model::host::HostPattern;
@@ -13,7 +14,6 @@ use mesh_model::route::{
     PathRewrite, Pattern, Redirect, RouteKind, Rule, RuleRetry, Target, TextMatch, Timeouts, UrlRewrite,
     ValueMatch,
 };
-use mesh_model::authentication::{Authentication, MtlsRule};
 use mesh_model::service::{OwnPort, Protocol, ServicePort};
 use mesh_model::settings::{MtlsMode, OutboundMode};
 use mesh_model::spiffe::{SpiffeId, TrustDomain};

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesh_identity::Identity;
-use mesh_model::authentication::{Authentication, MtlsRule};
 use mesh_model::address::{Address, Meaning};
+use mesh_model::authentication::{Authentication, MtlsRule};
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, Transport};
 use mesh_model::external::{HostEntry, HostMeaning};
 use mesh_model::name::ServiceName;
@@ -60,9 +60,7 @@ fn mode(mode: MtlsMode) -> &'static str {
 
 /// Whom the workload lets in, and the objects that say so.
 fn authentication(said: &Authentication) -> Value {
-    let port = |(port, rule): (&u16, &MtlsRule)| {
-        json!({ "port": port, "mtlsMode": mode(rule.mode), "source": rule.source })
-    };
+    let port = |(port, rule): (&u16, &MtlsRule)| json!({ "port": port, "mtlsMode": mode(rule.mode), "source": rule.source });
     json!({
         "mtlsMode": mode(said.mtls.mode),
         "source": said.mtls.source,

@@ -111,7 +111,9 @@ impl Store {
 
     /// All that is held, as the controller said it.
     fn resources(&self) -> Vec<Resource> {
-        use ModelResource::{Address, Endpoints, External, Host, Mesh, Own, Policy, Route, Service, Stream};
+        use ModelResource::{
+            Address, Authentication, Endpoints, External, Host, Mesh, Own, Policy, Route, Service, Stream,
+        };
         let mut all = Vec::new();
         let mut put = |version: &String, resource: &ModelResource| {
             // The version is the controller's: another one would be sent again.
@@ -119,6 +121,7 @@ impl Store {
         };
         self.settings.iter().for_each(|v| put(&v.version, &Mesh((*v.value).clone())));
         self.own.iter().for_each(|v| put(&v.version, &Own((*v.value).clone())));
+        self.authentication.iter().for_each(|v| put(&v.version, &Authentication((*v.value).clone())));
         self.services.values().for_each(|v| put(&v.version, &Service((*v.value).clone())));
         self.endpoints.values().for_each(|v| put(&v.version, &Endpoints((*v.value).clone())));
         self.routes.values().for_each(|v| put(&v.version, &Route((*v.value).clone())));

@@ -267,7 +267,7 @@ impl Store {
         let streams = self.streams.iter().map(|(id, v)| held(id.to_string(), &v.version));
         let policies = self.policies.iter().map(|(name, v)| held(traffic::resource_name(name), &v.version));
         let own = self.own.iter().map(|own| held(convert::OWN.to_owned(), &own.version));
-        let authentication = self.authentication.iter().filter(|said| !said.version.is_empty());
+        let authentication = self.authentication.iter();
         let authentication =
             authentication.map(|said| held(convert::AUTHENTICATION.to_owned(), &said.version));
         let addresses =
@@ -276,7 +276,14 @@ impl Store {
         let externals =
             self.addresses.externals.iter().map(|(name, v)| held(external::resource_name(name), &v.version));
         let named = services.chain(endpoints).chain(routes).chain(streams).chain(policies);
-        settings.chain(own).chain(authentication).chain(named).chain(addresses).chain(hosts).chain(externals).collect()
+        settings
+            .chain(own)
+            .chain(authentication)
+            .chain(named)
+            .chain(addresses)
+            .chain(hosts)
+            .chain(externals)
+            .collect()
     }
 
     /// Asks for a destination, unless it is wanted already.

@@ -410,12 +410,17 @@ fn who_gets_in_unauthenticated_is_nobody_until_it_is_known_and_what_cannot_be_re
     let applied = fresh.apply(update);
     assert_eq!(applied.rejects.len(), 1);
     assert_eq!(modes(&applied.snapshot), (MtlsMode::Strict, MtlsMode::Strict), "it could never be read");
-    assert!(fresh.held().iter().all(|held| held.name != "authentication"), "so it is sent again");
+    let held_of =
+        |store: &Store| store.held().into_iter().find(|held| held.name == "authentication").unwrap();
+    assert_eq!(held_of(&fresh).version, "", "no version of the controller's, so it is sent again");
+    let proxy = mesh_proto::config::v1::ProxyId { namespace: "shop".to_owned(), ..Default::default() };
+    let restored = Store::restore(&fresh.save(&proxy).unwrap(), &proxy).unwrap();
+    assert_eq!(modes(restored.snapshot()), (MtlsMode::Strict, MtlsMode::Strict), "after a restart too");
 
     let mut held = store(&[]);
     let old = held.apply(self::update(&[permissive_mesh], &[]));
     assert_eq!(modes(&old.snapshot), (MtlsMode::Permissive, MtlsMode::Permissive), "an older controller");
-    let told = held.apply(self::update(&[open.clone()], &[]));
+    let told = held.apply(self::update(std::slice::from_ref(&open), &[]));
     assert_eq!(modes(&told.snapshot), (MtlsMode::Permissive, MtlsMode::Disabled));
     let kept = held.apply(Update { resources: vec![bad(&open)], ..self::update(&[], &["authentication"]) });
     assert_eq!(modes(&kept.snapshot), (MtlsMode::Permissive, MtlsMode::Disabled), "the last good form stays");

@@ -32,12 +32,33 @@ pub enum HandshakeFailure {
     Untrusted,
     /// The peer's certificate is not valid at this time.
     Expired,
+    /// The peer's certificate does not name exactly one identity of a mesh.
+    Identity,
+    /// The peer's certificate is of another trust domain.
+    TrustDomain,
+    /// The peer's certificate is an authority's, or for another purpose.
+    Usage,
     /// It took too long.
     Timeout,
     /// The peer did not keep to TLS, or offered nothing that the mesh takes (version, ALPN, key exchange).
     Protocol,
     /// The connection broke.
     Io,
+}
+
+/// How two members agreed on keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Group {
+    /// Hybrid: safe while one of the two parts is.
+    X25519MlKem768,
+    /// Elliptic curves alone.
+    X25519,
+    /// The same, NIST's P-256.
+    Secp256r1,
+    /// The same, NIST's P-384.
+    Secp384r1,
+    /// What the provider offers beside these.
+    Other,
 }
 
 /// Something worth a counter. Closed, so that the label has few values.
@@ -127,11 +148,15 @@ pub enum Event {
     LearntForgotten,
     /// A plaintext connection ended, since only mTLS is allowed from now on.
     PlaintextCut,
+    /// A handshake with a member agreed on keys by that group.
+    KeyExchange(Group),
+    /// A handshake with a member resumed an earlier session.
+    HandshakeResumed,
 }
 
 impl Event {
     /// Every event, in the order of its index.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 64] = [
         Self::PlaintextRefused,
         Self::PlaintextAccepted,
         Self::HandshakeFailed(HandshakeFailure::NoCertificate),
@@ -187,6 +212,15 @@ impl Event {
         Self::NotHttp,
         Self::LearntForgotten,
         Self::PlaintextCut,
+        Self::HandshakeFailed(HandshakeFailure::Identity),
+        Self::HandshakeFailed(HandshakeFailure::TrustDomain),
+        Self::HandshakeFailed(HandshakeFailure::Usage),
+        Self::KeyExchange(Group::X25519MlKem768),
+        Self::KeyExchange(Group::X25519),
+        Self::KeyExchange(Group::Secp256r1),
+        Self::KeyExchange(Group::Secp384r1),
+        Self::KeyExchange(Group::Other),
+        Self::HandshakeResumed,
     ];
 
     /// The label's value.
@@ -256,6 +290,15 @@ impl Event {
             Self::NotHttp => (52, "not_http"),
             Self::LearntForgotten => (53, "learnt_forgotten"),
             Self::PlaintextCut => (54, "plaintext_cut"),
+            Self::HandshakeFailed(HandshakeFailure::Identity) => (55, "handshake_identity"),
+            Self::HandshakeFailed(HandshakeFailure::TrustDomain) => (56, "handshake_trust_domain"),
+            Self::HandshakeFailed(HandshakeFailure::Usage) => (57, "handshake_usage"),
+            Self::KeyExchange(Group::X25519MlKem768) => (58, "key_exchange_x25519mlkem768"),
+            Self::KeyExchange(Group::X25519) => (59, "key_exchange_x25519"),
+            Self::KeyExchange(Group::Secp256r1) => (60, "key_exchange_secp256r1"),
+            Self::KeyExchange(Group::Secp384r1) => (61, "key_exchange_secp384r1"),
+            Self::KeyExchange(Group::Other) => (62, "key_exchange_other"),
+            Self::HandshakeResumed => (63, "handshake_resumed"),
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
-use rustls::{AlertDescription, CertificateError, Error};
+use mesh_identity::{Refusal, refusal};
+use rustls::{AlertDescription, Error};
 
 use crate::telemetry::{Event, HandshakeFailure};
 
@@ -19,6 +20,8 @@ pub enum ClientFailure {
         expected: Box<str>,
         /// What is wrong.
         reason: String,
+        /// What it is counted as.
+        event: Event,
     },
     /// It refused us, or broke off.
     #[error("the TLS handshake with {address} failed: {reason}")]
@@ -66,7 +69,11 @@ impl ClientFailure {
         let reason = error.to_string();
         match tls_error(error) {
             Some(Error::InvalidCertificate(_)) => {
-                Self::Identity { address, expected: expected.into(), reason }
+                let event = match refusal(error) {
+                    Some(Refusal::Unexpected) => Event::PeerIdentityMismatch,
+                    _ => Event::HandshakeFailed(of(error)),
+                };
+                Self::Identity { address, expected: expected.into(), reason, event }
             }
             _ => Self::Handshake { address, reason, kind: of(error) },
         }
@@ -75,7 +82,7 @@ impl ClientFailure {
     /// What it is counted as.
     pub fn event(&self) -> Event {
         match self {
-            Self::Identity { .. } => Event::PeerIdentityMismatch,
+            Self::Identity { event, .. } => *event,
             Self::Handshake { kind, .. } => Event::HandshakeFailed(*kind),
             Self::Timeout { .. } => Event::HandshakeFailed(HandshakeFailure::Timeout),
             Self::NotMesh { .. } | Self::NotHttp2 { .. } => {
@@ -98,23 +105,19 @@ pub(super) fn of(error: &io::Error) -> HandshakeFailure {
         Some(
             Error::NoCertificatesPresented | Error::AlertReceived(AlertDescription::CertificateRequired),
         ) => HandshakeFailure::NoCertificate,
-        Some(
-            Error::InvalidCertificate(
-                CertificateError::Expired
-                | CertificateError::ExpiredContext { .. }
-                | CertificateError::NotValidYet
-                | CertificateError::NotValidYetContext { .. },
-            )
-            | Error::AlertReceived(AlertDescription::CertificateExpired),
-        ) => HandshakeFailure::Expired,
-        Some(
-            Error::InvalidCertificate(_)
-            | Error::AlertReceived(
-                AlertDescription::UnknownCA
-                | AlertDescription::BadCertificate
-                | AlertDescription::CertificateUnknown,
-            ),
-        ) => HandshakeFailure::Untrusted,
+        Some(Error::InvalidCertificate(_)) => match refusal(error) {
+            Some(Refusal::Time) => HandshakeFailure::Expired,
+            Some(Refusal::Identity | Refusal::Unexpected) => HandshakeFailure::Identity,
+            Some(Refusal::TrustDomain) => HandshakeFailure::TrustDomain,
+            Some(Refusal::Usage) => HandshakeFailure::Usage,
+            Some(Refusal::Untrusted) | None => HandshakeFailure::Untrusted,
+        },
+        Some(Error::AlertReceived(AlertDescription::CertificateExpired)) => HandshakeFailure::Expired,
+        Some(Error::AlertReceived(
+            AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown,
+        )) => HandshakeFailure::Untrusted,
         Some(_) => HandshakeFailure::Protocol,
     }
 }

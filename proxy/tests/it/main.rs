@@ -22,6 +22,7 @@ mod endpoints;
 mod failures;
 mod faults;
 mod floods;
+mod handshakes;
 mod harness;
 mod health;
 mod hostile;

@@ -54,7 +54,8 @@ async fn the_mode_of_a_port_counts_before_the_workloads_and_that_before_the_mesh
 }
 
 #[tokio::test]
-async fn where_mutual_tls_is_disabled_who_comes_with_it_is_let_in_as_who_it_is_and_a_caller_that_is_told_uses_none() {
+async fn where_mutual_tls_is_disabled_who_comes_with_it_is_let_in_as_who_it_is_and_a_caller_that_is_told_uses_none()
+ {
     let mut mesh = Mesh::new();
     let app = says(&mesh.tasks, "hello").await;
     let mut server = mesh.server("cart", app);
@@ -74,13 +75,13 @@ async fn where_mutual_tls_is_disabled_who_comes_with_it_is_let_in_as_who_it_is_a
 #[tokio::test]
 async fn a_caller_that_expects_an_identity_never_falls_back_to_plaintext() {
     let mut mesh = Mesh::new();
-    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut seen) = tokio::sync::mpsc::channel(64);
     let plain = peer(&mesh.tasks, move |mut stream| {
         let sender = sender.clone();
         async move {
             let mut bytes = vec![0; 1024];
             let n = stream.read(&mut bytes).await.unwrap_or(0);
-            let _ = sender.send(bytes[..n].to_vec());
+            let _ = sender.try_send(bytes[..n].to_vec());
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
         }
     })
@@ -95,7 +96,10 @@ async fn a_caller_that_expects_an_identity_never_falls_back_to_plaintext() {
     while let Ok(more) = seen.try_recv() {
         all.push(more);
     }
-    assert!(all.iter().all(|bytes| bytes.first() == Some(&0x16)), "something else than a TLS handshake: {all:?}");
+    assert!(
+        all.iter().all(|bytes| bytes.first() == Some(&0x16)),
+        "something else than a TLS handshake: {all:?}"
+    );
 }
 
 /// An application of which `/bytes` changes the protocol, and that answers everything else at once.

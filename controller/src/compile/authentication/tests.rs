@@ -146,7 +146,10 @@ fn a_workload_may_have_mutual_tls_in_a_namespace_that_has_none() {
 fn of_two_at_one_level_the_stricter_one_counts_and_the_other_is_told() {
     let compiled = compiled(&[
         policy("a", "{selector: {matchLabels: {app: web}}, mtls: {mode: Disabled}}"),
-        policy("b", "{targetRefs: [{kind: Service, name: web}], mtls: {mode: Strict, ports: [{port: 1, mode: Permissive}]}}"),
+        policy(
+            "b",
+            "{targetRefs: [{kind: Service, name: web}], mtls: {mode: Strict, ports: [{port: 1, mode: Permissive}]}}",
+        ),
         policy("c", "{mtls: {mode: Disabled}}"),
         policy("d", "{selector: {matchLabels: {app: web}}, mtls: {ports: [{port: 1, mode: Strict}]}}"),
         policy("e", "{mtls: {mode: Permissive}}"),
@@ -154,12 +157,28 @@ fn of_two_at_one_level_the_stricter_one_counts_and_the_other_is_told() {
     assert_eq!((mode(&compiled, "web-1", 8080), mode(&compiled, "web-1", 1)), (Strict, Strict));
     assert_eq!(mode(&compiled, "db-1", 1), Permissive);
     let expected = [
-        ("a", "spec.mtls.mode", "AuthenticationPolicy shop/b says something stricter of workload shop/web-1, and that counts; make the two agree or remove one"),
-        ("b", "spec.mtls.ports", "AuthenticationPolicy shop/d says something stricter of port 1 of workload shop/web-1, and that counts; make the two agree or remove one"),
-        ("c", "spec.mtls.mode", "AuthenticationPolicy shop/e says something stricter of namespace shop, and that counts; make the two agree or remove one"),
+        (
+            "a",
+            "spec.mtls.mode",
+            "AuthenticationPolicy shop/b says something stricter of workload shop/web-1, and that counts; make the two agree or remove one",
+        ),
+        (
+            "b",
+            "spec.mtls.ports",
+            "AuthenticationPolicy shop/d says something stricter of port 1 of workload shop/web-1, and that counts; make the two agree or remove one",
+        ),
+        (
+            "c",
+            "spec.mtls.mode",
+            "AuthenticationPolicy shop/e says something stricter of namespace shop, and that counts; make the two agree or remove one",
+        ),
     ];
     for (policy, field, message) in expected {
-        assert_eq!(said(&compiled, policy), [("Conflicted", field.to_owned(), message.to_owned())], "{policy}");
+        assert_eq!(
+            said(&compiled, policy),
+            [("Conflicted", field.to_owned(), message.to_owned())],
+            "{policy}"
+        );
     }
     for counts in ["d", "e"] {
         assert_eq!(said(&compiled, counts), [], "{counts}");

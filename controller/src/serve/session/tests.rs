@@ -85,7 +85,11 @@ fn a_proxy_is_told_what_its_workload_serves_and_when_that_changes() {
     assert_eq!(next(&mut session, &back), "3 +own");
     let (same, news) = snapshot(&yaml.replace("LABEL", "client"), 4, Some(&back));
     assert_eq!((next(&mut session, &same), news), (String::new(), News::None));
-    assert_eq!(next(&mut self::session(&[]), &moved), "1 +authentication +mesh +own", "who serves nothing is told so");
+    assert_eq!(
+        next(&mut self::session(&[]), &moved),
+        "1 +authentication +mesh +own",
+        "who serves nothing is told so"
+    );
 }
 
 #[test]
@@ -313,7 +317,10 @@ fn what_nobody_knows_is_told_once_and_comes_when_it_is_known() {
     let (nothing, _) = snapshot("# none\n", 1, None);
     let mut session = session(&[]);
     seek(&mut session, &["10.96.0.1", "api.example.com", "no host!"], &[]).unwrap();
-    assert_eq!(next(&mut session, &nothing), "1 +authentication +mesh +own ?no host! ?10.96.0.1 ?api.example.com");
+    assert_eq!(
+        next(&mut session, &nothing),
+        "1 +authentication +mesh +own ?no host! ?10.96.0.1 ?api.example.com"
+    );
     assert_eq!(next(&mut session, &nothing), "");
     seek(&mut session, &["10.96.0.1"], &[]).unwrap();
     assert_eq!(next(&mut session, &nothing), "2 ?10.96.0.1", "asked again, told again");

@@ -212,6 +212,7 @@ async fn a_new_certificate_ends_the_sessions_of_the_old_one() {
     }
 }
 
+// T26
 #[tokio::test]
 async fn a_bundle_without_the_peers_root_ends_its_sessions_and_refuses_it_at_once() {
     let (ca, cart, orders) = shop();
@@ -226,6 +227,32 @@ async fn a_bundle_without_the_peers_root_ends_its_sessions_and_refuses_it_at_onc
     assert!(error.contains("BadSignature"), "{error}");
     orders.set_bundle(ca.bundle());
     connect(client, server).await.1.unwrap();
+}
+
+// T26
+#[tokio::test]
+async fn a_ticket_of_an_earlier_bundle_brings_a_full_handshake_with_everything_verified_again() {
+    let (ca, cart, orders) = shop();
+    let server = orders.server_config(ClientAuth::Required, &[]);
+    let client = cart.client_config(exactly(&ca, "shop", "orders"), &[]);
+    let kind = async || {
+        let (near, far) = connect(Arc::clone(&client), Arc::clone(&server)).await;
+        let kinds = [near.unwrap().get_ref().1.handshake_kind(), far.unwrap().get_ref().1.handshake_kind()];
+        assert_eq!(kinds[0], kinds[1]);
+        kinds[0]
+    };
+    assert_eq!(kind().await, Some(HandshakeKind::Full));
+    assert_eq!(kind().await, Some(HandshakeKind::Resumed), "the ticket is good while the bundle is the same");
+    // The same roots and one more, as in a rotation: the certificates are as good as before, and looked at again all the same.
+    let both = |generation| {
+        let roots = [ca.bundle().roots(), TestCa::new("mesh.test").bundle().roots()].concat();
+        crate::TrustBundle::new(ca.bundle().trust_domain().clone(), generation, roots).unwrap()
+    };
+    for changed in [&orders, &cart] {
+        assert_eq!(changed.set_bundle(both(2)), BundleChange::New);
+        assert_eq!(kind().await, Some(HandshakeKind::Full));
+        assert_eq!(kind().await, Some(HandshakeKind::Resumed));
+    }
 }
 
 #[test]

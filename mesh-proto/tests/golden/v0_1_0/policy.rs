@@ -1,14 +1,15 @@
 //! Values of `mesh.config.v1` that are about policies, and of what came with them.
 
 use mesh_proto::config::v1::{
-    AdaptiveConcurrency, AuthenticationPolicy, Balancing, BodyLimits, CircuitBreaker, Cors, DirectResponse, Fault, FaultAbort,
-    FaultDelay, Filter, GrpcProbe, HashCookie, HashKey, HashTable, Header, HealthCheck, Hedging, HttpProbe,
-    InvalidBackend, LatencyOutlier, LeastRequest, Locality, Mirror, MtlsMode, OutlierDetection, OwnPort, OwnServices,
-    PeakEwma, PolicyTarget, PortAuthentication, Protocol, RandomChoice, RateKey, RateKeyPart, RateLimit, RateLimits,
-    RequestTimeouts, Resource, Retries, RetryBudget, RetryMethods, RetryOn, RoundRobin, RouteKind,
-    RoutePolicyTarget, Rule, RuleRetry, ServicePolicyTarget, ServiceTarget, SessionKind, SessionPersistence,
-    SlowStart, SourceAddress, SuccessRate, TcpProbe, TrafficPolicy, TrafficSettings, balancing, fault_abort,
-    filter, hash_key, health_check, mirror, policy_target, rate_key, resource,
+    AdaptiveConcurrency, AuthenticationPolicy, Balancing, BodyLimits, CircuitBreaker, Cors, DirectResponse,
+    Fault, FaultAbort, FaultDelay, Filter, GrpcProbe, HashCookie, HashKey, HashTable, Header, HealthCheck,
+    Hedging, HttpProbe, InvalidBackend, LatencyOutlier, LeastRequest, Locality, Mirror, MtlsMode,
+    OutlierDetection, OwnPort, OwnServices, PeakEwma, PolicyTarget, PortAuthentication, Protocol,
+    RandomChoice, RateKey, RateKeyPart, RateLimit, RateLimits, RequestTimeouts, Resource, Retries,
+    RetryBudget, RetryMethods, RetryOn, RoundRobin, RouteKind, RoutePolicyTarget, Rule, RuleRetry,
+    ServicePolicyTarget, ServiceTarget, SessionKind, SessionPersistence, SlowStart, SourceAddress,
+    SuccessRate, TcpProbe, TrafficPolicy, TrafficSettings, balancing, fault_abort, filter, hash_key,
+    health_check, mirror, policy_target, rate_key, resource,
 };
 
 use super::{Case, case, text};
@@ -418,7 +419,10 @@ pub(super) fn policies() -> Vec<Case> {
         case("mesh.config.v1.PolicyTarget-route", target(policy_target::Target::Route(route_target()))),
         case("mesh.config.v1.ServicePolicyTarget", service_target()),
         case("mesh.config.v1.RoutePolicyTarget", route_target()),
-        case("mesh.config.v1.Resource-authentication", resource(resource::Body::Authentication(authentication()))),
+        case(
+            "mesh.config.v1.Resource-authentication",
+            resource(resource::Body::Authentication(authentication())),
+        ),
         case("mesh.config.v1.AuthenticationPolicy", authentication()),
         case("mesh.config.v1.PortAuthentication", port_authentication()),
         case("mesh.config.v1.OwnServices", own()),

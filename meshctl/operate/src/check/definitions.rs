@@ -19,8 +19,13 @@ const OLDEST_KERNEL: (u32, u32) = (5, 2);
 const NEEDED: [&str; 2] = ["httproutes.gateway.networking.k8s.io", "grpcroutes.gateway.networking.k8s.io"];
 const OF_USE: [&str; 2] = ["tcproutes.gateway.networking.k8s.io", "tlsroutes.gateway.networking.k8s.io"];
 /// Our kinds.
-pub(super) const OWN: [&str; 5] =
-    ["authenticationpolicies.amime.io", "externalservices.amime.io", "meshconfigs.amime.io", "trafficpolicies.amime.io", "workloads.amime.io"];
+pub(super) const OWN: [&str; 5] = [
+    "authenticationpolicies.amime.io",
+    "externalservices.amime.io",
+    "meshconfigs.amime.io",
+    "trafficpolicies.amime.io",
+    "workloads.amime.io",
+];
 const OWN_VERSION: &str = "v1alpha1";
 
 pub(super) const CHECKS: &[Check] = &[
