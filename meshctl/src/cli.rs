@@ -10,7 +10,7 @@ use mesh_lifecycle::tasks::Tasks;
 
 use crate::commands::{
     Outcome, analyze, bug_report, certs, cluster_check, demo, diff, error, explain, inject, install, local,
-    proxy, run, stat, sync, top, trace, uninstall, up, upgrade, version,
+    mtls, proxy, run, stat, sync, top, trace, uninstall, up, upgrade, version,
 };
 use crate::{output, parts};
 
@@ -68,6 +68,8 @@ enum Command {
     Trace(trace::Args),
     /// Show the certificates of all sidecars; rotate what signs them
     Certs(certs::Args),
+    /// Show who still speaks plaintext to whom, and make Services strict
+    Mtls(mtls::Args),
     /// Show whether every sidecar and every object is up to date; exit code 1 if not
     Sync(sync::Args),
     /// Show what the mesh would do with a request, and which object and field says so
@@ -157,6 +159,7 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Stat(args) => stat::run(args, mesh, tasks).await,
         Command::Trace(args) => trace::run(args, mesh, tasks).await,
         Command::Certs(args) => certs::run(args, mesh, tasks).await,
+        Command::Mtls(args) => mtls::run(args, mesh, tasks).await,
         Command::Sync(args) => sync::run(args, mesh, tasks).await,
         Command::Explain(args) => Box::pin(explain::run(&args, mesh)).await,
         Command::Inject(args) => inject::inject(&args),

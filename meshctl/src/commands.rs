@@ -14,6 +14,7 @@ mod foreground;
 pub(crate) mod inject;
 pub(crate) mod install;
 pub(crate) mod local;
+pub(crate) mod mtls;
 pub(crate) mod proxy;
 pub(crate) mod run;
 pub(crate) mod stat;

@@ -208,7 +208,9 @@ impl Inbound {
         match Box::pin(self.tls.accept(stream, self.worker.config.timeouts.handshake)).await {
             Err(kind) => self.worker.telemetry.count(Event::HandshakeFailed(kind)),
             Ok(tls::Peer { identity, alpn, stream, agreed }) => {
-                agreed.into_iter().for_each(|event| self.worker.telemetry.count(event));
+                for event in agreed {
+                    self.worker.telemetry.count(event);
+                }
                 self.member(stream, identity, alpn, connection).await;
             }
         }

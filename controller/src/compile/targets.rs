@@ -80,7 +80,8 @@ pub(super) fn members(
         let fits =
             workloads(index, &key.namespace).filter(|(_, labels)| has_all(*labels, &selector.match_labels));
         let found: BTreeSet<WorkloadName> = fits.map(|(name, _)| name).collect();
-        if found.is_empty() {
+        // Files may have policies and no pods.
+        if found.is_empty() && workloads(index, &key.namespace).next().is_some() {
             let message = format!(
                 "no workload of namespace {} has these labels; the policy takes effect once one has",
                 key.namespace
