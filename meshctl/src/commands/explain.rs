@@ -16,6 +16,7 @@ mod answer;
 mod caller;
 mod connection;
 mod json;
+mod mtls;
 pub(crate) mod objects;
 mod outside;
 mod question;

@@ -39,6 +39,7 @@ pub(crate) fn json(answer: &Answer<'_>) -> Value {
         "backends": answer.routing.iter().flat_map(|routing| {
             routing.targets.iter().map(|target| backend(target, routing, &sources))
         }).collect::<Vec<_>>(),
+        "mtls": answer.routing.as_ref().map(|routing| mtls(routing, answer, &sources)),
         "settings": answer.routing.as_ref().map(|routing| rows(&settings::of_request(&routing.explanation.policy), &sources)),
         "objects": answer.concerned.iter().map(object).collect::<Vec<_>>(),
         "problems": answer.objects.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -59,6 +60,19 @@ fn failed(failure: Failure, why: &str) -> Value {
         "grpc_status": failure.grpc_status(),
         "why": why,
     })
+}
+
+/// Who lets in whom, where policies say so.
+fn mtls(routing: &Routing, answer: &Answer<'_>, sources: &Sources<'_>) -> Value {
+    let endpoints = routing.targets.iter().flat_map(|target| &target.endpoints);
+    let counting = super::mtls::counting(endpoints, answer.objects).into_iter().map(|one| {
+        json!({
+            "mode": one.rule.mode.as_str(),
+            "workloads": one.workloads,
+            "source": source(&sources.field(&one.rule.source, one.field)),
+        })
+    });
+    counting.collect()
 }
 
 fn result(answer: &Answer<'_>) -> Value {

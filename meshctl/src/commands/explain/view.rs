@@ -32,6 +32,7 @@ pub(crate) fn text(answer: &Answer<'_>, paint: Paint) -> String {
         let sources = Sources::new(answer);
         route(&mut page, routing, &sources);
         backends(&mut page, routing, &sources);
+        mtls(&mut page, routing, answer.objects, &sources);
         page.section("Settings of the request");
         for row in settings::of_request(&routing.explanation.policy) {
             page.setting(&row, &sources);
@@ -288,6 +289,20 @@ fn backends(page: &mut Page, routing: &Routing, sources: &Sources<'_>) {
             page.from(&sources.field(&chosen.label, field).short());
         }
         filters(page, "", &target.share.filters, chosen, sources);
+    }
+}
+
+/// Who lets in whom, where policies say so.
+fn mtls(page: &mut Page, routing: &Routing, objects: &Objects, sources: &Sources<'_>) {
+    let endpoints = routing.targets.iter().flat_map(|target| &target.endpoints);
+    let counting = super::mtls::counting(endpoints, objects);
+    if counting.is_empty() {
+        return;
+    }
+    page.section("mTLS");
+    for one in counting {
+        page.line(one.rule.mode.as_str(), &one.words(), Tone::Plain);
+        page.from(&format!("from {}", sources.field(&one.rule.source, one.field).words()));
     }
 }
 

@@ -100,7 +100,7 @@ impl Edge {
     }
 }
 
-fn is_plain(row: &&StatRow) -> bool {
+fn is_plain(row: &StatRow) -> bool {
     row.security() == Security::Plaintext
 }
 
@@ -112,7 +112,7 @@ fn mutual(seen: &Seen) -> u64 {
 /// Every edge of plaintext, the busiest first. What a caller with a sidecar says of a call is not told once more as its callee saw it.
 pub(super) fn edges(seen: &Seen, facts: &Facts) -> Vec<Edge> {
     let mut edges = Vec::new();
-    for row in seen.outbound.rows.iter().filter(is_plain) {
+    for row in seen.outbound.rows.iter().filter(|row| is_plain(row)) {
         let edge = Edge::of(row, Why::Unknown);
         // To hosts that the mesh does not know there is nobody to speak mutual TLS with.
         if edge.service.is_none() && edge.destination.is_none() {
@@ -125,7 +125,7 @@ pub(super) fn edges(seen: &Seen, facts: &Facts) -> Vec<Edge> {
         let why = called(&edge, facts);
         edges.push(Edge { why, ..edge });
     }
-    for row in seen.inbound.rows.iter().filter(is_plain) {
+    for row in seen.inbound.rows.iter().filter(|row| is_plain(row)) {
         let edge = Edge::of(row, Why::Unknown);
         let from_members: u64 = edges
             .iter()
@@ -136,7 +136,7 @@ pub(super) fn edges(seen: &Seen, facts: &Facts) -> Vec<Edge> {
         let requests = edge.requests.saturating_sub(from_members);
         if requests > 0 {
             let why = taken(&edge, facts);
-            edges.push(Edge { why, requests, ..edge });
+            edges.push(Edge { requests, why, ..edge });
         }
     }
     edges.sort_by(|a, b| {
@@ -202,7 +202,7 @@ impl Why {
     }
 }
 
-fn shown(pair: &Option<(String, String)>) -> String {
+fn shown(pair: Option<&(String, String)>) -> String {
     match pair {
         Some((namespace, name)) if namespace.is_empty() => name.clone(),
         Some((namespace, name)) => format!("{name}.{namespace}"),
@@ -221,14 +221,14 @@ pub(super) fn table(edges: &[Edge]) -> Table {
     for edge in edges {
         let destination = match (&edge.service, &edge.destination) {
             (Some(service), Some(workload)) if service != workload => {
-                format!("{} → {}", shown(&Some(service.clone())), workload.1)
+                format!("{} → {}", shown(Some(service)), workload.1)
             }
-            (Some(service), _) => shown(&Some(service.clone())),
-            (None, workload) => shown(workload),
+            (Some(service), _) => shown(Some(service)),
+            (None, workload) => shown(workload.as_ref()),
         };
         let tone = if edge.source.is_none() { Tone::Faint } else { Tone::Plain };
         table.row([
-            Cell::toned(shown(&edge.source), tone),
+            Cell::toned(shown(edge.source.as_ref()), tone),
             destination.into(),
             edge.protocol.clone().into(),
             edge.requests.to_string().into(),
