@@ -131,7 +131,7 @@ impl Authority {
         let held = self.force();
         let is_same = held.point == vault.rotation.point()
             && held.issuer.pem == vault.current.issuer
-            && held.bundle_pem == vault.bundle();
+            && held.bundle_pem.ends_with(&vault.bundle());
         if is_same {
             return Ok(false);
         }
@@ -193,6 +193,12 @@ impl Force {
             checked(trust_domain, keys, next)?;
         }
         let bundle_pem = vault.bundle();
+        // Members learn their trust domain from the first root they pin; one of somebody else's does not say it.
+        let first = roots_of(&bundle_pem).ok().and_then(|roots| validate::trust_domain_of(&roots));
+        let bundle_pem = match first {
+            Some(_) => bundle_pem,
+            None => format!("{}{bundle_pem}", mesh_identity::trust_domain_line(trust_domain)),
+        };
         let mut roots: Vec<CertificateDer<'static>> = Vec::new();
         for one in roots_of(&bundle_pem).map_err(BadKeys::Root)? {
             if !roots.contains(&one) {
@@ -225,15 +231,19 @@ fn checked(trust_domain: &TrustDomain, keys: &KeyStore, slot: &Slot) -> Result<(
 impl Signer {
     /// From one text: key, certificate, and what is between it and the root.
     fn read(pem: &str, keys: &KeyStore) -> Result<Self, String> {
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem.as_bytes())
-            .collect::<Result<_, _>>()
-            .map_err(|_| "it is not PEM".to_owned())?;
+        let chain = chain_of(pem)?;
         let cert = chain.first().ok_or("there is no certificate in it")?;
         let key = keys.open_for(pem, cert)?;
         let span = Span::of(cert).ok_or("it cannot be read")?;
         let issuer = Issuer::from_ca_cert_der(cert, key).map_err(|_| "it cannot sign")?;
         Ok(Self { issuer, chain, pem: pem.to_owned(), span })
     }
+}
+
+/// The certificates in the text of an issuer; its key is passed over.
+pub(crate) fn chain_of(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain: Result<_, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    chain.map_err(|_| "it is not PEM".to_owned())
 }
 
 /// Why the authority cannot make keys or cannot sign.

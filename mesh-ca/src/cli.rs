@@ -16,7 +16,7 @@ use mesh_model::spiffe::{InvalidSpiffeId, TrustDomain};
 
 use crate::admin_client::create_join_token;
 use crate::audit::{self, Beginnings};
-use crate::config::{AuditTo, Cluster, Config, Oidc, State};
+use crate::config::{AuditTo, Cluster, Config, IssuerRef, Issuers, Oidc, State};
 use crate::serve;
 
 /// Running requests have this long at the end.
@@ -93,6 +93,15 @@ struct Serve {
     /// Lifetime of a root; it is replaced, with overlap, after four fifths of it.
     #[arg(long, value_name = "DURATION", default_value = "87648h", value_parser = parse_duration)]
     root_ttl: Duration,
+    /// Sign with the issuer in this folder (ca-cert.pem, ca-key.pem, cert-chain.pem, root-cert.pem), and follow it when it is replaced.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["upstream", "cert_manager"])]
+    issuer_dir: Option<PathBuf>,
+    /// Have issuers signed by the program behind this Unix socket (mesh.ca.upstream.v1).
+    #[arg(long, value_name = "SOCKET", conflicts_with = "cert_manager")]
+    upstream: Option<PathBuf>,
+    /// Have issuers signed by this issuer of cert-manager: NAME, ClusterIssuer/NAME or KIND.GROUP/NAME.
+    #[arg(long, value_name = "ISSUER", requires = "kubernetes")]
+    cert_manager: Option<IssuerRef>,
     /// Write a line for each decision to this file, `-` for standard output; by default audit.log in the state directory.
     #[arg(long, value_name = "FILE")]
     audit_log: Option<PathBuf>,
@@ -240,6 +249,12 @@ impl Serve {
             root_file: self.root_file,
             root_life: self.root_ttl,
             issuer_life: self.issuer_ttl,
+            issuers: match (self.issuer_dir, self.upstream, self.cert_manager) {
+                (Some(folder), ..) => Issuers::Folder(folder),
+                (None, Some(socket), _) => Issuers::Program(socket),
+                (None, None, Some(issuer)) => Issuers::CertManager(issuer),
+                (None, None, None) => Issuers::Own,
+            },
             audit: match self.audit_log {
                 None => AuditTo::State,
                 Some(path) if path.as_os_str() == "-" => AuditTo::Stdout,

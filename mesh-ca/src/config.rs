@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mesh_model::spiffe::TrustDomain;
 
-pub use crate::kubernetes::Cluster;
+pub use crate::kubernetes::{Cluster, IssuerRef};
 
 /// Shortest lifetime that is signed.
 pub const MIN_TTL: Duration = Duration::from_secs(10);
@@ -49,10 +49,25 @@ pub struct Config {
     pub root_life: Duration,
     /// How long an issuer lives. It is replaced after two thirds of it.
     pub issuer_life: Duration,
+    /// Who signs issuers.
+    pub issuers: Issuers,
     /// Where each decision is written down.
     pub audit: AuditTo,
     /// Sign although the clock is behind a certificate that was signed before: the clock is right now.
     pub accepts_clock: bool,
+}
+
+/// Who signs issuers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Issuers {
+    /// A root of this CA's own.
+    Own,
+    /// Somebody puts them, with key and roots, into this folder.
+    Folder(PathBuf),
+    /// A program behind this Unix socket passes requests on (`mesh.ca.upstream.v1`).
+    Program(PathBuf),
+    /// An issuer of cert-manager, in the cluster that keeps the state.
+    CertManager(IssuerRef),
 }
 
 /// Where the audit log goes.
@@ -106,6 +121,7 @@ impl Config {
             root_file: None,
             root_life: DEFAULT_ROOT_LIFE,
             issuer_life: DEFAULT_ISSUER_LIFE,
+            issuers: Issuers::Own,
             audit: AuditTo::State,
             accepts_clock: false,
         }

@@ -130,6 +130,11 @@ impl Keeper {
     }
 
     #[cfg(test)]
+    pub(crate) fn store(&self) -> &Store {
+        &self.parts.store
+    }
+
+    #[cfg(test)]
     pub(crate) fn vault(&self) -> &Vault {
         &self.vault
     }
@@ -274,7 +279,7 @@ impl Keeper {
     }
 
     fn decide(&self, views: &[View], now: u64) -> Next {
-        let due = self.parts.upstream.due(self.authority.due());
+        let due = self.parts.upstream.due(&self.vault.current, self.authority.due());
         let next = rotation::next(&self.vault.rotation, due, views, now);
         let waiting = match &next {
             Next::Wait(waiting) => Some(waiting.clone()),

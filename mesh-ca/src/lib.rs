@@ -30,11 +30,17 @@ mod tokens;
 mod upstream;
 mod vault;
 
+/// An API server that a test plays.
+#[cfg(any(test, feature = "testing"))]
+pub mod testing {
+    pub use crate::kubernetes::testing::{FakeApi, Review};
+}
+
 pub use authority::AuthorityError;
-pub use config::{AuditTo, Config, Oidc, State};
+pub use config::{AuditTo, Config, Issuers, Oidc, State};
 pub use csr::InvalidCsr;
 pub use keeper::OpenError;
-pub use kubernetes::{ApiFailure, Cluster};
+pub use kubernetes::{ApiFailure, Cluster, IssuerRef};
 pub use oidc::InvalidJwks;
 pub use own::OwnError;
 pub use serve::{Running, StartError, start};

@@ -29,17 +29,17 @@ use tonic::transport::Server;
 
 use crate::audit::{Audit, AuditError};
 use crate::authority::{Authority, KeyStore, Lives, Mint};
-use crate::config::{AuditTo, Config, ISSUER_PER_SVID, MAX_TTL, MIN_TTL, State};
+use crate::config::{AuditTo, Config, ISSUER_PER_SVID, Issuers, MAX_TTL, MIN_TTL, State};
 use crate::jwt::{JwtAuthority, JwtStore};
 use crate::keeper::{Keeper, OpenError, Parts};
-use crate::kubernetes::{JwtSecret, Reviewer, Shared};
+use crate::kubernetes::{CertManager, JwtSecret, Reviewer, Shared};
 use crate::metrics::{Metrics, Scraped};
 use crate::oidc::{self, InvalidJwks};
 use crate::own::{Own, OwnError};
 use crate::state::{StateDir, StateError};
 use crate::store::{Local, ROOTS, Store, StoreError};
 use crate::tokens::JoinTokens;
-use crate::upstream::Upstream;
+use crate::upstream::{Given, Plugin, Upstream};
 use issue::Jwts;
 use published::Published;
 
@@ -96,9 +96,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let gate = ready.gate("certificate authority");
     let metrics = Metrics::default();
     let kept = open_state(&config)?;
-    let upstream = Upstream::Own;
-    let described = upstream.describe();
-    let keeper = open_keys(&config, Arc::clone(&kept.store), upstream, metrics.clone()).await?;
+    let upstream = Arc::new(upstream(&config)?);
+    let keeper = open_keys(&config, Arc::clone(&kept.store), Arc::clone(&upstream), metrics.clone()).await?;
     let (authority, live) = (Arc::clone(keeper.authority()), Arc::clone(keeper.live()));
     let tokens_of_members = Arc::new(JwtAuthority::new(kept.jwts));
     let jwts = match (&config.state, &config.oidc) {
@@ -123,8 +122,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         authority: Arc::clone(&authority),
         store: kept.store,
         live: Arc::clone(&live),
-        upstream: described,
-        due: Authority::due,
+        upstream,
     };
     let issue = issue::Issue {
         authority: Arc::clone(&authority),
@@ -234,11 +232,23 @@ fn open_state(config: &Config) -> Result<Kept, StartError> {
     Ok(Kept { store: Arc::new(store), tokens: Arc::new(tokens), jwts, audit })
 }
 
+fn upstream(config: &Config) -> Result<Upstream, StartError> {
+    Ok(match (&config.issuers, &config.state) {
+        (Issuers::Own, _) => Upstream::Own,
+        (Issuers::Folder(folder), _) => Upstream::Given(Given::new(folder.clone())),
+        (Issuers::Program(socket), _) => Upstream::Plugin(Plugin::new(socket.clone())),
+        (Issuers::CertManager(issuer), State::Cluster(cluster)) => {
+            Upstream::CertManager(Box::new(CertManager::new(cluster, issuer.clone())))
+        }
+        (Issuers::CertManager(_), State::Dir(_) | State::InMemory) => return Err(StartError::NoCluster),
+    })
+}
+
 /// The keys: those that are kept, or new ones. In a cluster the API server is waited for.
 async fn open_keys(
     config: &Config,
     store: Arc<Store>,
-    upstream: Upstream,
+    upstream: Arc<Upstream>,
     metrics: Metrics,
 ) -> Result<Keeper, StartError> {
     let replica = match &config.state {
@@ -248,8 +258,13 @@ async fn open_keys(
     let lives = Lives { root: config.root_life, issuer: config.issuer_life };
     let parts = Parts {
         store,
-        upstream: Arc::new(upstream),
-        mint: Mint { trust_domain: config.trust_domain.clone(), keys: KeyStore::Text, lives },
+        upstream,
+        mint: Mint {
+            trust_domain: config.trust_domain.clone(),
+            keys: KeyStore::Text,
+            lives,
+            least_issuer: config.svid_ttl * ISSUER_PER_SVID,
+        },
         replica,
         leaf_life: config.svid_ttl.as_secs(),
         metrics,
@@ -357,6 +372,9 @@ pub enum StartError {
         /// As it must be.
         least: Duration,
     },
+    /// cert-manager is in a cluster.
+    #[error("an issuer of cert-manager can sign only where --kubernetes keeps the keys")]
+    NoCluster,
     /// Where keys are kept.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -18,6 +18,23 @@ pub mod ca {
     pub mod v1 {
         include!("generated/mesh.ca.v1.rs");
     }
+
+    /// Authorities of others that sign issuers: `mesh.ca.upstream.v1`.
+    pub mod upstream {
+        /// Version 1 of the protocol.
+        #[allow(
+            missing_docs,
+            clippy::all,
+            clippy::pedantic,
+            clippy::allow_attributes_without_reason,
+            unused_qualifications,
+            unreachable_pub,
+            reason = "generated code; the .proto files carry the documentation"
+        )]
+        pub mod v1 {
+            include!("generated/mesh.ca.upstream.v1.rs");
+        }
+    }
 }
 
 /// Configuration of proxies: `mesh.config.v1`.

@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Conformance(ConformanceArgs),
     /// Put mixed load on a mesh for long and change its configuration all the time.
     Soak(SoakArgs),
+    /// Take the authority away, kill it, and rotate its root, under load.
+    Rotation(RotationArgs),
 }
 
 #[derive(Debug, Args)]
@@ -271,6 +273,22 @@ pub(crate) struct SoakArgs {
     /// Changes of the configuration in a second.
     #[arg(long, default_value_t = 10)]
     pub(crate) changes_per_second: u32,
+    /// `text`, or `json` for one JSON object as the last line but one.
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) output: Option<String>,
+    /// This `meshctl` instead of the release build.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) meshctl: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct RotationArgs {
+    /// `outage`, `rotation`, `replicas`, `expiry`; all when none is named.
+    #[arg(value_name = "PART", value_parser = ["outage", "rotation", "replicas", "expiry"])]
+    pub(crate) parts: Vec<String>,
+    /// Seconds that a certificate lives.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) svid_ttl_seconds: u64,
     /// `text`, or `json` for one JSON object as the last line but one.
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<String>,

@@ -57,6 +57,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::E2e(args) => kubernetes::e2e(&workspace, &args)?,
         Command::Conformance(args) => kubernetes::conformance(&workspace, &args)?,
         Command::Soak(args) => suites::soak(&workspace, &args)?,
+        Command::Rotation(args) => suites::rotation(&workspace, &args)?,
         Command::Demo => e2e::demo(&workspace, &e2e::Binaries::build(&workspace)?)?,
     };
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -1,4 +1,4 @@
-//! `cargo xtask hostile`, `suites` and `soak`: builds `meshctl`, `mesh-suites` and the programs of others that it needs, and runs
+//! `cargo xtask hostile`, `suites`, `soak` and `rotation`: builds `meshctl`, `mesh-suites` and the programs of others that it needs, and runs
 //! `mesh-suites`, which knows the rest.
 
 mod tools;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::cli::{HostileArgs, SoakArgs, SuitesArgs};
+use crate::cli::{HostileArgs, RotationArgs, SoakArgs, SuitesArgs};
 use crate::config::{Workspace, cargo};
 use crate::e2e::Binaries;
 use crate::exec::Program;
@@ -22,6 +22,8 @@ const BUILD: Duration = Duration::from_mins(20);
 /// The promise is three minutes; a proxy that refuses nothing takes longer, since every row then waits.
 const HOSTILE: Duration = Duration::from_mins(10);
 const SUITES: Duration = Duration::from_mins(15);
+/// Eight minutes with certificates of a minute.
+const ROTATION: Duration = Duration::from_mins(20);
 /// Beyond the minutes of load: start, end, and what a machine that does other things adds.
 const SOAK_EXTRA: Duration = Duration::from_mins(5);
 
@@ -83,6 +85,14 @@ pub(crate) fn soak(workspace: &Workspace, args: &SoakArgs) -> Result<bool> {
     program = with(program, "--minutes", Some(&args.minutes.to_string()));
     program = with(program, "--changes-per-second", Some(&args.changes_per_second.to_string()));
     program = with(program, "--output", args.output.as_ref());
+    fine(program.arg("--meshctl").arg(meshctl(workspace, args.meshctl.as_ref())?))
+}
+
+/// False when a request failed, or a rotation left something behind.
+pub(crate) fn rotation(workspace: &Workspace, args: &RotationArgs) -> Result<bool> {
+    let program = program(workspace, "rotation", ROTATION)?.args(&args.parts);
+    let program = with(program, "--svid-ttl-seconds", Some(&args.svid_ttl_seconds.to_string()));
+    let program = with(program, "--output", args.output.as_ref());
     fine(program.arg("--meshctl").arg(meshctl(workspace, args.meshctl.as_ref())?))
 }
 

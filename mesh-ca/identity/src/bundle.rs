@@ -71,14 +71,15 @@ impl TrustBundle {
     }
 
     /// From certificates in PEM; the trust domain is the one that the first root names in its URI SAN (X.509-SVID
-    /// standard, section 2), unless `trust_domain` says it.
+    /// standard, section 2), unless `trust_domain` or a line before the first certificate says it.
     pub fn from_pem(pem: &[u8], trust_domain: Option<TrustDomain>) -> Result<Self, InvalidBundle> {
         let roots: Vec<_> =
             CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(InvalidBundle::Pem)?;
         let first = roots.first().ok_or(InvalidBundle::NoCertificate)?;
-        let trust_domain = match trust_domain {
-            Some(given) => given,
-            None => trust_domain_of(first)?,
+        let trust_domain = match (trust_domain, trust_domain_line_of(pem)) {
+            (Some(given), _) => given,
+            (None, Some(said)) => TrustDomain::new(&said).map_err(InvalidBundle::TrustDomain)?,
+            (None, None) => trust_domain_of(first)?,
         };
         Self::new(trust_domain, 0, roots)
     }
@@ -139,7 +140,9 @@ impl TrustBundle {
 
     /// The roots, PEM.
     pub fn to_pem(&self) -> String {
-        self.roots.iter().map(|root| pem_of(root)).collect()
+        let named = self.roots.first().is_some_and(|root| trust_domain_of(root).is_ok());
+        let line = if named { String::new() } else { trust_domain_line(&self.trust_domain) };
+        std::iter::once(line).chain(self.roots.iter().map(|root| pem_of(root))).collect()
     }
 
     /// SHA-256 of each root in hexadecimal.
@@ -150,6 +153,22 @@ impl TrustBundle {
     pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.anchors
     }
+}
+
+/// Before the first certificate of roots that do not name their trust domain: text before the encapsulation boundary (RFC 7468, section 2),
+/// which parsers of PEM pass over.
+const SAYS: &str = "Trust-Domain: ";
+
+/// The line that says the trust domain of the roots that follow.
+pub fn trust_domain_line(trust_domain: &TrustDomain) -> String {
+    format!("{SAYS}{trust_domain}\n")
+}
+
+fn trust_domain_line_of(pem: &[u8]) -> Option<String> {
+    let before = pem.split(|byte| *byte == b'\n').take_while(|line| !line.starts_with(b"-----BEGIN"));
+    let line =
+        before.filter_map(|line| std::str::from_utf8(line).ok()).find_map(|line| line.strip_prefix(SAYS))?;
+    Some(line.trim().to_owned())
 }
 
 /// A certificate in PEM.

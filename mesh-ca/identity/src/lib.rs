@@ -29,7 +29,7 @@ mod tls;
 mod verify;
 mod way;
 
-pub use bundle::{InvalidBundle, MAX_FEDERATED, TrustBundle, pem_of};
+pub use bundle::{InvalidBundle, MAX_FEDERATED, TrustBundle, pem_of, trust_domain_line};
 pub use ca_client::reasons;
 pub use identity::{BundleChange, ExpectedServer, Identity, Renewals};
 pub use key::{KeyError, MemberKey};

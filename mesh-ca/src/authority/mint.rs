@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mesh_model::spiffe::TrustDomain;
-use rcgen::Issuer;
+use rcgen::{CertificateParams, DistinguishedName, Issuer};
 
 use super::key::Purpose;
 use super::validate::{Span, roots_of};
@@ -23,6 +23,8 @@ pub(crate) struct Mint {
     pub(crate) trust_domain: TrustDomain,
     pub(crate) keys: KeyStore,
     pub(crate) lives: Lives,
+    /// An issuer of somebody else lives as long at least.
+    pub(crate) least_issuer: Duration,
 }
 
 impl Mint {
@@ -47,6 +49,20 @@ impl Mint {
         let params = template::issuer(&self.trust_domain, now, self.lives.issuer.as_secs(), end)?;
         let cert = params.signed_by(&key, &signer)?;
         Ok(Slot { issuer: format!("{}{}", with_newline(&text), cert.pem()), ..slot.clone() })
+    }
+
+    /// A key for an issuer that somebody else signs: its text, and a PKCS #10 request (DER) that names the trust domain.
+    pub(crate) fn request(&self) -> Result<(String, Vec<u8>), AuthorityError> {
+        let (key, text) = self.keys.make(Purpose::Issuer).map_err(AuthorityError::Key)?;
+        let named = template::issuer(&self.trust_domain, 0, 1, u64::MAX)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.clone_from(&named.distinguished_name);
+        params.subject_alt_names = named.subject_alt_names;
+        params.is_ca = named.is_ca;
+        params.key_usages = named.key_usages;
+        let request = params.serialize_request(&key)?;
+        Ok((with_newline(&text), request.der().to_vec()))
     }
 }
 

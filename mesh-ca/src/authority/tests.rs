@@ -14,7 +14,7 @@ fn domain() -> TrustDomain {
 
 fn mint() -> Mint {
     let lives = Lives { root: Duration::from_hours(87_600), issuer: Duration::from_hours(8760) };
-    Mint { trust_domain: domain(), keys: KeyStore::Text, lives }
+    Mint { trust_domain: domain(), keys: KeyStore::Text, lives, least_issuer: Duration::from_mins(4) }
 }
 
 fn vault() -> Vault {

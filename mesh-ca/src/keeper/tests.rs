@@ -22,7 +22,7 @@ fn parts_of(domain: &str, dir: Option<&Path>) -> Result<Parts, StoreError> {
     Ok(Parts {
         store: Arc::new(Store::Local(Local::open(dir, None)?)),
         upstream: Arc::new(Upstream::Own),
-        mint: Mint { trust_domain, keys: KeyStore::Text, lives },
+        mint: Mint { trust_domain, keys: KeyStore::Text, lives, least_issuer: Duration::from_mins(4) },
         replica: "this".into(),
         leaf_life: LIFE,
         metrics: Metrics::default(),

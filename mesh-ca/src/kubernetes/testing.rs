@@ -1,8 +1,16 @@
-//! An API server that the test plays: Secrets and ConfigMaps with versions, and token reviews as told.
+//! An API server that the test plays: Secrets and ConfigMaps with versions, and token reviews as told. It must not be in a release: the
+//! feature `testing` belongs into tools for developers.
+
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "for tests, where a panic is the answer"
+)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Method, Request, Response, StatusCode};
@@ -14,6 +22,7 @@ use mesh_lifecycle::Tasks;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
+#[cfg(test)]
 use super::Cluster;
 
 #[derive(Debug, Default)]
@@ -23,6 +32,7 @@ struct State {
     version: u64,
     /// What is answered to whom; of others it is said that they are not valid.
     tokens: HashMap<String, Review>,
+    /// In tests of this package.
     asked: Vec<String>,
     /// Answers 403 to all that begins so.
     forbidden: Option<String>,
@@ -30,16 +40,27 @@ struct State {
     silent: bool,
 }
 
+/// How a review of a token is answered.
 #[derive(Debug, Clone)]
-pub(crate) enum Review {
+pub enum Review {
     /// An account, and the pod that its token is bound to.
-    Of(&'static str, Option<&'static str>),
+    Of(String, Option<String>),
+    /// Not at all.
     Silence,
+    /// With an error of the API server's own.
     Broken,
 }
 
+impl Review {
+    /// An account whose token is bound to a pod.
+    pub fn pod(account: &str, pod: &str) -> Self {
+        Self::Of(account.to_owned(), Some(pod.to_owned()))
+    }
+}
+
+/// The API server; clones are the same one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct FakeApi {
+pub struct FakeApi {
     state: Arc<Mutex<State>>,
 }
 
@@ -48,9 +69,10 @@ impl FakeApi {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) async fn start(&self, tasks: &Tasks) -> Cluster {
+    /// Serves on loopback.
+    pub async fn listen(&self, tasks: &Tasks) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let address = listener.local_addr().unwrap();
         let (api, set) = (self.clone(), tasks.clone());
         tasks.spawn("fake API server", async move {
             loop {
@@ -58,6 +80,13 @@ impl FakeApi {
                 set.spawn("fake API connection", api.clone().serve(stream));
             }
         });
+        address
+    }
+
+    /// Serves, and gives a client of it.
+    #[cfg(test)]
+    pub(crate) async fn start(&self, tasks: &Tasks) -> Cluster {
+        let url = format!("http://{}", self.listen(tasks).await).parse().unwrap();
         let mut config = kube::Config::new(url);
         config.default_retry = false;
         let client = kube::Client::try_from(config).unwrap();
@@ -73,22 +102,27 @@ impl FakeApi {
         let _ = http.serve_connection(TokioIo::new(stream), service).await;
     }
 
-    pub(crate) fn token(&self, token: &str, review: Review) {
+    /// From now on a token is answered so.
+    pub fn token(&self, token: &str, review: Review) {
         self.state().tokens.insert(token.to_owned(), review);
     }
 
+    #[cfg(test)]
     pub(crate) fn forbid(&self, begins: &str) {
         self.state().forbidden = Some(begins.to_owned());
     }
 
+    #[cfg(test)]
     pub(crate) fn silence(&self) {
         self.state().silent = true;
     }
 
-    pub(crate) fn object(&self, path: &str) -> Option<Value> {
+    /// An object by its path.
+    pub fn object(&self, path: &str) -> Option<Value> {
         self.state().objects.get(path).cloned()
     }
 
+    #[cfg(test)]
     pub(crate) fn put(&self, path: &str, mut object: Value) {
         let mut state = self.state();
         state.version += 1;
@@ -96,11 +130,13 @@ impl FakeApi {
         state.objects.insert(path.to_owned(), object);
     }
 
+    #[cfg(test)]
     pub(crate) fn remove(&self, path: &str) {
         self.state().objects.remove(path);
     }
 
     /// Requests so far, as `GET /path`.
+    #[cfg(test)]
     pub(crate) fn asked(&self, begins: &str) -> usize {
         self.state().asked.iter().filter(|one| one.starts_with(begins)).count()
     }
@@ -112,7 +148,9 @@ impl FakeApi {
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         let (silent, forbidden) = {
             let mut state = self.state();
-            state.asked.push(line.clone());
+            if cfg!(test) {
+                state.asked.push(line.clone());
+            }
             (state.silent, state.forbidden.as_ref().is_some_and(|begins| line.starts_with(begins)))
         };
         if silent {
@@ -161,12 +199,16 @@ impl FakeApi {
         let held = state.objects.get(&path).cloned();
         match (method, held) {
             (&Method::GET, Some(held)) => said(200, &held),
-            (&Method::GET | &Method::PUT, None) => failed(404, "not found"),
+            (&Method::GET | &Method::PUT | &Method::DELETE, None) => failed(404, "not found"),
             (&Method::POST, Some(_)) => failed(409, "already exists"),
             (&Method::PUT, Some(held))
                 if body["metadata"]["resourceVersion"] != held["metadata"]["resourceVersion"] =>
             {
                 failed(409, "the object has been modified")
+            }
+            (&Method::DELETE, Some(held)) => {
+                state.objects.remove(&path);
+                said(200, &held)
             }
             (&Method::POST | &Method::PUT, _) => {
                 state.version += 1;

@@ -43,7 +43,7 @@ fn parts(cluster: &Cluster, replica: &str, trust_domain: TrustDomain) -> Parts {
     Parts {
         store: Arc::new(Store::Cluster(Box::new(Shared::new(cluster)))),
         upstream: Arc::new(Upstream::Own),
-        mint: Mint { trust_domain, keys: KeyStore::Text, lives },
+        mint: Mint { trust_domain, keys: KeyStore::Text, lives, least_issuer: Duration::from_mins(4) },
         replica: replica.to_owned(),
         leaf_life: 60,
         metrics: Metrics::default(),
@@ -82,9 +82,9 @@ async fn ask(ca: &Running, token: &str, tasks: &Tasks) -> Result<String, ObtainE
 async fn a_pods_token_gets_the_identity_that_the_api_server_says() {
     let (api, tasks) = (FakeApi::default(), Tasks::new());
     let ca = replica(&api.start(&tasks).await).await.unwrap();
-    api.token("good", Review::Of(CART, Some("cart-1")));
-    api.token("unbound", Review::Of(CART, None));
-    api.token("tool", Review::Of("system:serviceaccount:amime-system:meshctl", None));
+    api.token("good", Review::pod(CART, "cart-1"));
+    api.token("unbound", Review::Of(CART.into(), None));
+    api.token("tool", Review::Of("system:serviceaccount:amime-system:meshctl".into(), None));
     assert_eq!(ask(&ca, "good", &tasks).await.unwrap(), "spiffe://mesh.test/ns/shop/sa/cart");
     assert_eq!(ask(&ca, "tool", &tasks).await.unwrap(), "spiffe://mesh.test/ns/amime-system/sa/meshctl");
     for (token, says) in [
@@ -107,7 +107,7 @@ async fn an_api_server_that_fails_is_no_refusal_and_members_try_again() {
     let waiting = ask(&ca, "good", &tasks);
     let mended = async {
         until(|| api.asked(REVIEWS) >= 2).await;
-        api.token("good", Review::Of(CART, Some("cart-1")));
+        api.token("good", Review::pod(CART, "cart-1"));
     };
     let (got, ()) = tokio::join!(waiting, mended);
     assert_eq!(got.unwrap(), "spiffe://mesh.test/ns/shop/sa/cart");
@@ -309,6 +309,6 @@ async fn replicas_share_the_keys_of_tokens_and_go_on_without_the_right_to_them()
     // Certificates do not depend on it.
     api.forbid(&format!("GET {JWTS}"));
     let ca = replica(&cluster).await.unwrap();
-    api.token("good", Review::Of(CART, Some("cart-1")));
+    api.token("good", Review::pod(CART, "cart-1"));
     assert_eq!(ask(&ca, "good", &tasks).await.unwrap(), "spiffe://mesh.test/ns/shop/sa/cart");
 }

@@ -20,16 +20,14 @@ use crate::live::{Live, Seen};
 use crate::refusal::Refusal;
 use crate::rotation::{Asked, Due, Step, Waiting};
 use crate::store::Store;
+use crate::upstream::Upstream;
 
 #[derive(Clone)]
 pub(super) struct Rotations {
     pub(super) authority: Arc<Authority>,
     pub(super) store: Arc<Store>,
     pub(super) live: Arc<Live>,
-    /// Where issuers come from, for people.
-    pub(super) upstream: String,
-    /// When what this authority rotates by itself is due.
-    pub(super) due: fn(&Authority) -> Due,
+    pub(super) upstream: Arc<Upstream>,
 }
 
 #[tonic::async_trait]
@@ -85,7 +83,11 @@ impl Rotations {
 
     fn told(&self) -> wire::RotationStatus {
         let seen = self.live.seen();
-        encode(&self.authority, seen.as_ref(), (self.due)(&self.authority), &self.upstream, unix_now())
+        let mut due = self.authority.due();
+        if !self.upstream.makes_roots() {
+            due.root = u64::MAX;
+        }
+        encode(&self.authority, seen.as_ref(), due, &self.upstream.describe(), unix_now())
     }
 }
 

@@ -116,6 +116,7 @@ pub fn removal_order(inventory: &Inventory, namespace: &str) -> Vec<ObjectRef> {
     // What the parts make by themselves.
     objects.push(ObjectRef::namespaced("coordination.k8s.io/v1", "Lease", namespace, "mesh-controller"));
     objects.push(ObjectRef::namespaced("v1", "ConfigMap", namespace, "amime-ca-roots"));
+    objects.push(ObjectRef::namespaced("v1", "ConfigMap", namespace, "amime-ca-members"));
     objects.sort_by_key(|object| if webhook(object) { 0 } else { 1 + u8::from(!runs(object)) });
     objects
 }

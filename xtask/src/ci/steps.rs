@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::cli::{ConformanceArgs, E2eArgs, HostileArgs, LabTestArgs, OnClusterArgs, SoakArgs, SuitesArgs};
+use crate::cli::{
+    ConformanceArgs, E2eArgs, HostileArgs, LabTestArgs, OnClusterArgs, RotationArgs, SoakArgs, SuitesArgs,
+};
 use crate::config::{Workspace, cargo};
 use crate::exec::Program;
 use crate::{cluster, e2e, generate, helm, kubernetes, lab, links, suites, tidy};
@@ -94,6 +96,12 @@ pub(super) const STEPS: &[Step<Workspace>] = &[
         about: "a minute of load while the configuration changes",
         needs: &["release"],
         run: soak,
+    },
+    Step {
+        name: "rotation",
+        about: "the root is rotated twice, the authority killed, and certificates end, under load",
+        needs: &["release"],
+        run: rotation,
     },
     Step { name: "book", about: "every command of getting-started", needs: &["setup", "release"], run: book },
 ];
@@ -219,6 +227,13 @@ fn protocol_suites(workspace: &Workspace) -> Result<bool> {
 fn lab_test(workspace: &Workspace) -> Result<bool> {
     let meshctl = Some(e2e::Binaries::built(workspace).meshctl);
     lab::run(workspace, &LabTestArgs { meshctl, ..LabTestArgs::default() })
+}
+
+/// With certificates of 20 s; `cargo xtask rotation` has them live a minute, and the part where the authority is away for half of that.
+fn rotation(workspace: &Workspace) -> Result<bool> {
+    let meshctl = Some(e2e::Binaries::built(workspace).meshctl);
+    let parts = ["replicas", "expiry"].map(str::to_owned).into();
+    suites::rotation(workspace, &RotationArgs { parts, svid_ttl_seconds: 20, meshctl, output: None })
 }
 
 fn soak(workspace: &Workspace) -> Result<bool> {

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-const PROTOS: [&str; 5] = [
+const PROTOS: [&str; 6] = [
     "mesh/ca/v1/ca.proto",
+    "mesh/ca/upstream/v1/upstream.proto",
     "mesh/config/v1/config.proto",
     "mesh/report/v1/report.proto",
     "mesh/inspect/v1/inspect.proto",

@@ -270,7 +270,12 @@ pub(super) const DOORS: &[Door] = &[
         open: &["serve", "observe", "inspect", "app"],
         why: WIRE_WHY,
     },
-    Door { package: "mesh-ca", guarded: WIRE, open: &["serve", "refusal", "admin_client"], why: WIRE_WHY },
+    Door {
+        package: "mesh-ca",
+        guarded: WIRE,
+        open: &["serve", "refusal", "admin_client", "upstream"],
+        why: WIRE_WHY,
+    },
     Door {
         package: "meshctl",
         guarded: &["prost", "tonic", "tonic_prost"],

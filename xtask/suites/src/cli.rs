@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Suites(Suites),
     /// Mixed load for long, with the configuration changed all the time
     Soak(Soak),
+    /// The authority is away, is killed, and rotates its root, under load
+    Rotation(Rotation),
 }
 
 /// Which proxy, which rows.
@@ -138,6 +140,36 @@ pub(crate) struct Soak {
     /// `meshctl`
     #[arg(long, value_name = "FILE")]
     pub(crate) meshctl: PathBuf,
+}
+
+/// How long certificates live, which parts.
+#[derive(Debug, Args)]
+pub(crate) struct Rotation {
+    /// These only; all when none is named
+    #[arg(value_enum, value_name = "PART")]
+    pub(crate) parts: Vec<Part>,
+    /// Seconds that a certificate lives
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(10..=600))]
+    pub(crate) svid_ttl_seconds: u64,
+    /// How results are printed
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    /// `meshctl`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) meshctl: PathBuf,
+}
+
+/// A part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// The authority is away for half of a certificate's life
+    Outage,
+    /// The root is rotated twice, and the authority killed at each
+    Rotation,
+    /// The same with two replicas of the authority, of which one is killed
+    Replicas,
+    /// Every certificate ends while the authority is away
+    Expiry,
 }
 
 /// How results are printed.

@@ -1,4 +1,4 @@
-//! Long tests of running proxies, as `cargo xtask hostile`, `suites` and `soak` run them. This file only puts them together; each
+//! Long tests of running proxies, as `cargo xtask hostile`, `suites`, `soak` and `rotation` run them. This file only puts them together; each
 //! suite knows what it expects, and none of them knows how a proxy does it.
 
 mod bystander;
@@ -10,6 +10,7 @@ mod process;
 mod raw;
 mod recorder;
 mod report;
+mod rotation;
 mod screen;
 mod soak;
 mod suites;
@@ -49,5 +50,6 @@ async fn suite(cli: &Cli) -> Result<ExitCode> {
         Command::Hostile(args) => hostile::run(args).await,
         Command::Suites(args) => suites::run(args).await,
         Command::Soak(args) => soak::run(args).await,
+        Command::Rotation(args) => rotation::run(args).await,
     }
 }

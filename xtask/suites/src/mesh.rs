@@ -16,8 +16,35 @@ use tempfile::TempDir;
 
 use self::objects::{NAMESPACE, TRUST_DOMAIN};
 use crate::process::{Process, free_address};
+use crate::rotation::{Cluster, Issuer};
 
 const SYSTEM: &str = "amime-system";
+
+/// By what processes prove themselves.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Proof {
+    /// A one-time token each.
+    #[default]
+    Joined,
+    /// A token of an issuer.
+    Issued(Issuer),
+    /// A token that an API server reviews, for replicas of the authority that run elsewhere.
+    Reviewed(Cluster),
+}
+
+/// The authority of a mesh.
+#[derive(Debug, Default)]
+pub(crate) struct Authority<'a> {
+    /// More options of it.
+    pub(crate) options: &'a str,
+    pub(crate) proof: &'a Proof,
+}
+
+impl Default for &Proof {
+    fn default() -> Self {
+        &Proof::Joined
+    }
+}
 
 /// Authority and controller.
 #[derive(Debug)]
@@ -28,56 +55,92 @@ pub(crate) struct Mesh {
     socket: PathBuf,
     roots: PathBuf,
     objects: PathBuf,
-    control: Vec<Process>,
+    authority: Option<Process>,
+    authority_args: String,
+    proof: Proof,
+    control: Option<Process>,
     folder: TempDir,
 }
 
 impl Mesh {
     /// Starts both and waits until they take connections.
     pub(crate) async fn start(program: &Path, objects: &str) -> Result<Self> {
-        Self::start_with(program, objects, "").await
+        Self::start_with(program, objects, Authority::default()).await
     }
 
-    /// The same with further options of the authority.
-    pub(crate) async fn start_with(program: &Path, objects: &str, authority: &str) -> Result<Self> {
+    /// The same with an authority of another kind.
+    pub(crate) async fn start_with(program: &Path, objects: &str, authority: Authority<'_>) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("mesh-suites").tempdir().context("make a folder")?;
         let here = folder.path();
+        let (ca, socket) = match authority.proof {
+            Proof::Reviewed(cluster) => (cluster.address, here.join("none.sock")),
+            Proof::Joined | Proof::Issued(_) => (free_address()?, here.join("ca.sock")),
+        };
+        let issuing = match authority.proof {
+            Proof::Issued(issuer) => issuer.options(here)?,
+            Proof::Joined | Proof::Reviewed(_) => String::new(),
+        };
+        let authority_args = format!(
+            "__ca serve --listen {ca} --metrics {} --admin-socket {} --state-dir {} --trust-domain {TRUST_DOMAIN} \
+            {} {issuing}",
+            free_address()?,
+            socket.display(),
+            here.join("ca").display(),
+            authority.options,
+        );
+        let roots = match authority.proof {
+            Proof::Reviewed(cluster) => cluster.roots.clone(),
+            Proof::Joined | Proof::Issued(_) => here.join("ca/root.pem"),
+        };
         let mut mesh = Self {
             program: program.to_path_buf(),
-            ca: free_address()?,
+            ca,
             controller: free_address()?,
-            socket: here.join("ca.sock"),
-            roots: here.join("ca/root.pem"),
+            socket,
+            roots,
             objects: here.join("objects"),
-            control: Vec::new(),
+            authority: None,
+            authority_args,
+            proof: authority.proof.clone(),
+            control: None,
             folder,
         };
         std::fs::create_dir_all(&mesh.objects).context("make the folder of objects")?;
         mesh.write("base.yaml", objects)?;
+        if !matches!(mesh.proof, Proof::Reviewed(_)) {
+            mesh.start_authority().await?;
+        }
         let args = format!(
-            "__ca serve --listen {} --metrics {} --admin-socket {} --state-dir {} --trust-domain {TRUST_DOMAIN} {authority}",
-            mesh.ca,
-            free_address()?,
-            mesh.socket.display(),
-            mesh.folder.path().join("ca").display(),
-        );
-        let mut authority = mesh.process("mesh-ca", &args)?;
-        authority.listens(mesh.ca).await?;
-        mesh.control.push(authority);
-        let token = mesh.token(SYSTEM, "mesh-controller")?;
-        let args = format!(
-            "__controller serve --config-dir {} --listen {} --metrics {} --ca {} --ca-roots {} --join-token-file {}",
+            "__controller serve --config-dir {} --listen {} --metrics {} --ca {} --ca-roots {} {}",
             mesh.objects.display(),
             mesh.controller,
             free_address()?,
             mesh.ca,
             mesh.roots.display(),
-            token.display(),
+            mesh.proof(SYSTEM, "mesh-controller")?,
         );
         let mut controller = mesh.process("mesh-controller", &args)?;
         controller.listens(mesh.controller).await?;
-        mesh.control.push(controller);
+        mesh.control = Some(controller);
         Ok(mesh)
+    }
+
+    /// Starts the authority, again if it was killed.
+    pub(crate) async fn start_authority(&mut self) -> Result<()> {
+        let mut authority = self.process("mesh-ca", &self.authority_args)?;
+        authority.listens(self.ca).await?;
+        self.authority = Some(authority);
+        Ok(())
+    }
+
+    /// Kills the authority: no handler runs.
+    pub(crate) fn kill_authority(&mut self) {
+        self.authority = None;
+    }
+
+    /// The administrator's socket.
+    pub(crate) fn admin_socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Files and logs.
@@ -92,7 +155,7 @@ impl Mesh {
 
     /// The process ids of authority and controller.
     pub(crate) fn control(&self) -> Vec<u32> {
-        self.control.iter().map(Process::pid).collect()
+        self.authority.iter().chain(&self.control).map(Process::pid).collect()
     }
 
     /// Writes objects, at once as the controller sees it: a reader finds the old text or the new one.
@@ -104,14 +167,13 @@ impl Mesh {
 
     /// Starts the sidecar of a workload; `listeners` are its options (`--outbound …`, `--inbound …`).
     pub(crate) fn sidecar(&self, workload: &str, listeners: &str) -> Result<Process> {
-        let token = self.token(NAMESPACE, workload)?;
+        let proof = self.proof(NAMESPACE, workload)?;
         let args = format!(
             "__proxy sidecar --namespace {NAMESPACE} --workload {workload} --controller {} --ca {} --ca-roots {} \
-            --join-token-file {} {listeners}",
+            {proof} {listeners}",
             self.controller,
             self.ca,
             self.roots.display(),
-            token.display(),
         );
         self.process(&format!("sidecar-{workload}"), &args)
     }
@@ -130,6 +192,20 @@ impl Mesh {
         // None of the paths has a space: they lie in a folder that we made.
         let words: Vec<&str> = args.split_ascii_whitespace().collect();
         Process::start(self.folder.path(), name, &self.program, &words)
+    }
+
+    /// The options by which a process proves itself.
+    fn proof(&self, namespace: &str, account: &str) -> Result<String> {
+        let folder = self.folder.path();
+        Ok(match &self.proof {
+            Proof::Issued(issuer) => {
+                format!("--jwt-file {}", issuer.token(folder, namespace, account)?.display())
+            }
+            Proof::Reviewed(cluster) => {
+                format!("--jwt-file {}", cluster.token(folder, namespace, account)?.display())
+            }
+            Proof::Joined => format!("--join-token-file {}", self.token(namespace, account)?.display()),
+        })
     }
 
     /// A file with a one-time token.

@@ -33,11 +33,23 @@ impl Process {
         program: &Path,
         args: &[A],
     ) -> Result<Self> {
+        Self::start_with(folder, name, program, args, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn start_with<A: AsRef<OsStr>>(
+        folder: &Path,
+        name: &str,
+        program: &Path,
+        args: &[A],
+        env: &[(&str, &str)],
+    ) -> Result<Self> {
         let log = folder.join(format!("{name}.log"));
         let out = File::create(&log).with_context(|| format!("create {}", log.display()))?;
         let err = out.try_clone().context("share the log")?;
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null()).stdout(out).stderr(err).env_remove("MESH_LOG");
+        command.envs(env.iter().copied());
         let child = command.spawn().with_context(|| format!("start {}", program.display()))?;
         Ok(Self { name: name.to_owned(), child, log })
     }

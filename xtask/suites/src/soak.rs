@@ -2,8 +2,8 @@
 //! what it says, and one that nobody can explain fails the run. Memory must not grow.
 
 mod churn;
-mod lab;
-mod load;
+pub(crate) mod lab;
+pub(crate) mod load;
 mod slope;
 
 use std::process::ExitCode;
@@ -20,6 +20,7 @@ use self::lab::Lab;
 use self::load::{Counts, Kind};
 use self::slope::Memory;
 use crate::cli::Soak;
+use crate::mesh::Authority;
 use crate::report::{Outcome, Report};
 use crate::screen;
 
@@ -31,7 +32,7 @@ const END: Duration = Duration::from_secs(30);
 /// Runs for the minutes that were asked for.
 pub(crate) async fn run(args: &Soak) -> Result<ExitCode> {
     let tasks = Tasks::new();
-    let mut lab = Lab::start(&args.meshctl, &tasks).await?;
+    let mut lab = Lab::start(&args.meshctl, Authority::default(), &tasks).await?;
     let counts = Rc::new(Counts::default());
     let load = Tasks::new();
     load::start(&lab.ways, &counts, &load);

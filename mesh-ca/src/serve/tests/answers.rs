@@ -31,7 +31,12 @@ pub(super) fn service() -> Issue {
 pub(super) fn with_audit(audit: Audit) -> Issue {
     let trust_domain = TrustDomain::new("mesh.test").unwrap();
     let lives = Lives { root: Duration::from_hours(87_600), issuer: Duration::from_hours(8760) };
-    let mint = Mint { trust_domain: trust_domain.clone(), keys: KeyStore::Text, lives };
+    let mint = Mint {
+        trust_domain: trust_domain.clone(),
+        keys: KeyStore::Text,
+        lives,
+        least_issuer: Duration::from_mins(4),
+    };
     let vault = Vault::begin(mint.root(unix_now()).unwrap(), 60, unix_now());
     let live = Live::new(60, 0);
     live.synced(unix_now(), 60);

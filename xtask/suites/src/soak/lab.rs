@@ -10,8 +10,8 @@ use tokio::net::TcpListener;
 
 use super::churn;
 use super::load::Ways;
-use crate::mesh::Mesh;
 use crate::mesh::objects::{self, Mtls};
+use crate::mesh::{Authority, Mesh};
 use crate::process::{Process, free_address};
 use crate::recorder::Recorder;
 use crate::screen;
@@ -19,20 +19,20 @@ use crate::suites::{socket_opens, socket_server};
 
 /// What runs.
 #[derive(Debug)]
-pub(super) struct Lab {
-    pub(super) mesh: Mesh,
-    pub(super) ways: Ways,
-    pub(super) recorder: Recorder,
+pub(crate) struct Lab {
+    pub(crate) mesh: Mesh,
+    pub(crate) ways: Ways,
+    pub(crate) recorder: Recorder,
     sidecars: Vec<(&'static str, Process)>,
 }
 
 /// Documents of one file.
-pub(super) fn file(documents: &[String]) -> String {
+pub(crate) fn file(documents: &[String]) -> String {
     objects::file(documents)
 }
 
 impl Lab {
-    pub(super) async fn start(meshctl: &Path, tasks: &Tasks) -> Result<Self> {
+    pub(crate) async fn start(meshctl: &Path, authority: Authority<'_>, tasks: &Tasks) -> Result<Self> {
         screen::line("   starting a mesh on loopback");
         let recorder = Recorder::start(None, tasks).await?;
         let (socket, bytes) = (socket_server(tasks).await?, echo(tasks).await?);
@@ -53,7 +53,7 @@ impl Lab {
             objects::service("bytes", &[(80, bytes.port(), "tcp")]),
             objects::client("caller"),
         ]);
-        let mesh = Mesh::start(meshctl, &objects).await?;
+        let mesh = Mesh::start_with(meshctl, &objects, authority).await?;
         for (name, text) in churn::first() {
             mesh.write(name, &text)?;
         }
@@ -87,14 +87,14 @@ impl Lab {
     }
 
     /// The processes whose memory is judged.
-    pub(super) fn processes(&self) -> Vec<(String, u32)> {
+    pub(crate) fn processes(&self) -> Vec<(String, u32)> {
         let sidecars = self.sidecars.iter().map(|(name, process)| ((*name).to_owned(), process.pid()));
         let control = ["mesh-ca", "mesh-controller"].into_iter().map(str::to_owned).zip(self.mesh.control());
         sidecars.chain(control).collect()
     }
 
     /// A process that ended is the end of the run.
-    pub(super) fn alive(&mut self) -> Result<()> {
+    pub(crate) fn alive(&mut self) -> Result<()> {
         for (name, process) in &mut self.sidecars {
             if let Some(status) = process.ended() {
                 bail!("the sidecar of {name} ended with {status}:\n{}", process.printed());

@@ -26,17 +26,17 @@ const TEXTS: usize = 50;
 
 /// Where the client's sidecar takes each kind.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ways {
-    pub(super) h1: SocketAddr,
-    pub(super) h2: SocketAddr,
-    pub(super) grpc: SocketAddr,
-    pub(super) socket: SocketAddr,
-    pub(super) bytes: SocketAddr,
+pub(crate) struct Ways {
+    pub(crate) h1: SocketAddr,
+    pub(crate) h2: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) socket: SocketAddr,
+    pub(crate) bytes: SocketAddr,
 }
 
 /// A kind of client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Http1,
     Http2,
     Grpc,
@@ -45,9 +45,9 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 5] = [Self::Http1, Self::Http2, Self::Grpc, Self::WebSocket, Self::Tcp];
+    pub(crate) const ALL: [Self; 5] = [Self::Http1, Self::Http2, Self::Grpc, Self::WebSocket, Self::Tcp];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Http1 => "h1",
             Self::Http2 => "h2",
@@ -68,7 +68,7 @@ impl Kind {
 
 /// What was answered, and what was not.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     answered: RefCell<BTreeMap<Kind, (u64, u64)>>,
     errors: RefCell<BTreeMap<String, u64>>,
 }
@@ -94,15 +94,15 @@ impl Counts {
     }
 
     /// Answered and failed.
-    pub(super) fn of(&self, kind: Kind) -> (u64, u64) {
+    pub(crate) fn of(&self, kind: Kind) -> (u64, u64) {
         self.answered.borrow().get(&kind).copied().unwrap_or_default()
     }
 
-    pub(super) fn errors(&self) -> Vec<(String, u64)> {
+    pub(crate) fn errors(&self) -> Vec<(String, u64)> {
         self.errors.borrow().iter().map(|(text, count)| (text.clone(), *count)).collect()
     }
 
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let texts: Vec<String> =
             Kind::ALL.iter().map(|kind| format!("{} {}", kind.name(), self.of(*kind).0)).collect();
         let failed: u64 = Kind::ALL.iter().map(|kind| self.of(*kind).1).sum();
@@ -111,7 +111,7 @@ impl Counts {
 }
 
 /// Starts all clients on `tasks`; they end when it is asked to.
-pub(super) fn start(ways: &Ways, counts: &Rc<Counts>, tasks: &Tasks) {
+pub(crate) fn start(ways: &Ways, counts: &Rc<Counts>, tasks: &Tasks) {
     for kind in Kind::ALL {
         for number in 0..kind.clients() {
             let (ways, counts, own) = (*ways, Rc::clone(counts), tasks.clone());
@@ -136,7 +136,7 @@ pub(super) fn start(ways: &Ways, counts: &Rc<Counts>, tasks: &Tasks) {
 }
 
 /// Whether every kind is answered once.
-pub(super) async fn answers(ways: &Ways) -> bool {
+pub(crate) async fn answers(ways: &Ways) -> bool {
     for kind in Kind::ALL {
         let mut client =
             Client { ways: *ways, kind, number: 0, asked: 0, stream: None, sender: None, own: Tasks::new() };

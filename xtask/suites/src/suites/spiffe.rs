@@ -32,7 +32,8 @@ pub(super) async fn run(args: &Suites, report: &mut Report) -> Result<()> {
         args.spiffe_script.as_ref().context("the client on py-spiffe was not given (--spiffe-script)")?;
     screen::line("   starting a mesh on loopback with certificates of 60 seconds");
     let objects = objects::file(&[objects::settings(Mtls::Strict), objects::client(WORKLOAD)]);
-    let mesh = Mesh::start_with(&args.meshctl, &objects, "--svid-ttl 60s").await?;
+    let authority = Authority { options: "--svid-ttl 60s", ..Authority::default() };
+    let mesh = Mesh::start_with(&args.meshctl, &objects, authority).await?;
     let path = mesh.folder().join("api.sock");
     let listen = free_address()?;
     let options = format!("--outbound-proxy {listen} --workload-api {}", path.display());
