@@ -215,7 +215,7 @@ impl Keeper {
             let views = self.share(now).await?;
             match self.decide(&views, now) {
                 Next::Do(act) => self.act(act, held, now).await?,
-                Next::Idle => return Ok(LOOK.0),
+                Next::Idle => return Ok(LOOK.0.min(Duration::from_secs(self.heartbeat()))),
                 Next::Wait(_) => return Ok(LOOK.1),
             }
         }
@@ -261,7 +261,8 @@ impl Keeper {
     /// Tells what this replica knows, if it is time, and says what all know.
     async fn share(&mut self, now: u64) -> Result<Vec<View>, Trouble> {
         let rotation = &self.vault.rotation;
-        let is_due = rotation.step != Step::Steady || self.shared + HEARTBEAT <= now || now < self.shared;
+        let is_due =
+            rotation.step != Step::Steady || self.shared + self.heartbeat() <= now || now < self.shared;
         let views = if is_due {
             let mut view = self.live.members().view(&self.parts.replica, rotation.point(), self.adopted, now);
             view.newest = self.live.newest();
@@ -276,6 +277,11 @@ impl Keeper {
         }
         self.live.synced(now, rotation.leaf_life);
         Ok(views)
+    }
+
+    /// Seconds between two views: what they tell of certificates that live shortly must not be over by then.
+    fn heartbeat(&self) -> u64 {
+        HEARTBEAT.min(self.vault.rotation.leaf_life / 4).max(1)
     }
 
     fn decide(&self, views: &[View], now: u64) -> Next {

@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use crate::cli::Suites;
 use crate::mesh::objects::{self, Mtls};
-use crate::mesh::{self, Mesh};
+use crate::mesh::{self, Authority, Mesh};
 use crate::process::free_address;
 use crate::report::{Outcome, Report, wanted};
 use crate::screen;
