@@ -37,7 +37,7 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Send hostile input to a running proxy, or to a mesh of our own: what must be refused reaches no upstream.
     Hostile(HostileArgs),
-    /// Run h2spec, the gRPC interop cases and the WebSocket cases through sidecars.
+    /// Run h2spec, the gRPC interop cases and the WebSocket cases through sidecars, and look at their TLS from outside.
     Suites(SuitesArgs),
     /// Run programs that know of no mesh, and the faults of networks, through captured sidecars in network namespaces.
     LabTest(LabTestArgs),
@@ -138,8 +138,8 @@ pub(crate) struct HostileArgs {
 
 #[derive(Debug, Default, Args)]
 pub(crate) struct SuitesArgs {
-    /// `h2spec`, `grpc`, `websocket`, `spiffe`; all when none is named.
-    #[arg(value_name = "SUITE", value_parser = ["h2spec", "grpc", "websocket", "spiffe"])]
+    /// `h2spec`, `grpc`, `websocket`, `spiffe`, `tls`; all when none is named.
+    #[arg(value_name = "SUITE", value_parser = ["h2spec", "grpc", "websocket", "spiffe", "tls"])]
     pub(crate) suites: Vec<String>,
     /// Only cases whose name begins so; may be repeated.
     #[arg(long, value_name = "NAME")]

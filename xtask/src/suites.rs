@@ -70,6 +70,10 @@ pub(crate) fn suites(workspace: &Workspace, args: &SuitesArgs) -> Result<bool> {
         program =
             program.arg("--spiffe-script").arg(workspace.root.join("xtask/suites/python/workload_api.py"));
     }
+    if is_wanted("tls") {
+        program = program.arg("--tls-client").arg(tools::tls_client(workspace)?);
+        program = program.arg("--sslyze").arg(workspace.python().join("bin/sslyze"));
+    }
     if let Some(wstest) = &args.autobahn {
         program = program.arg("--autobahn").arg(wstest);
     }

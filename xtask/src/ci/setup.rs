@@ -13,7 +13,8 @@ use crate::suites;
 
 const CARGO_DENY: &str = "0.20.2";
 /// Python's packages, each with its version.
-const PYTHON: [&str; 4] = ["aiosmtpd==1.4.6", "grpcio==1.76.0", "requests==2.34.2", "websockets==17.4"];
+const PYTHON: [&str; 5] =
+    ["aiosmtpd==1.4.6", "grpcio==1.76.0", "requests==2.34.2", "sslyze==6.3.1", "websockets==17.4"];
 
 /// A program, and the Debian package that has it.
 const PROGRAMS: [(&str, &str); 16] = [
@@ -98,6 +99,8 @@ fn python(folder: &Path) -> Result<()> {
         .context("make a Python environment")?;
     Program::new(interpreter, limit)
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"])
+        // It comes as source alone, of Python.
+        .args(["--no-binary", "sslyze"])
         .args(PYTHON)
         .output()
         .context("install Python's packages")?;

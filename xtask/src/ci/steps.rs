@@ -57,7 +57,7 @@ pub(super) const STEPS: &[Step<Workspace>] = &[
     },
     Step {
         name: "suites",
-        about: "h2spec, gRPC interop, WebSocket through sidecars",
+        about: "h2spec, gRPC interop, WebSocket through sidecars; TLS as Go and sslyze see it",
         needs: &["setup", "release"],
         run: protocol_suites,
     },

@@ -68,6 +68,10 @@ pub(super) fn spiffe_python(workspace: &Workspace) -> Result<PathBuf> {
     Ok(interpreter)
 }
 
+pub(super) fn tls_client(workspace: &Workspace) -> Result<PathBuf> {
+    built(workspace, "tlsclient", "./tlsclient")
+}
+
 /// The client and server of the lab. It is of Go's own library alone.
 pub(crate) fn lab_program(workspace: &Workspace) -> Result<PathBuf> {
     built_in(workspace, "xtask/lab/assets/go", "lab", ".")

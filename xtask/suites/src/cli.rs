@@ -17,7 +17,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Hostile input: what must be refused reaches no upstream, bystanders are served, memory stays in its bounds
     Hostile(Hostile),
-    /// What standards and other implementations check: h2spec, gRPC interop, WebSocket
+    /// What standards and other implementations check: h2spec, gRPC interop, WebSocket, TLS
     Suites(Suites),
     /// Mixed load for long, with the configuration changed all the time
     Soak(Soak),
@@ -107,6 +107,12 @@ pub(crate) struct Suites {
     /// The client on py-spiffe
     #[arg(long, value_name = "FILE")]
     pub(crate) spiffe_script: Option<PathBuf>,
+    /// Go's TLS client
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_client: Option<PathBuf>,
+    /// The program sslyze
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sslyze: Option<PathBuf>,
     /// Autobahn's `wstest`, to run its cases through the sidecars too
     #[arg(long, value_name = "FILE")]
     pub(crate) autobahn: Option<PathBuf>,
@@ -123,6 +129,8 @@ pub(crate) enum Suite {
     Websocket,
     /// go-spiffe and py-spiffe as clients of a sidecar's Workload API, with certificates of 60 seconds
     Spiffe,
+    /// What the mesh's TLS agrees on with others' clients
+    Tls,
 }
 
 /// How long, how much.

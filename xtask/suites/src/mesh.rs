@@ -153,6 +153,16 @@ impl Mesh {
         &self.roots
     }
 
+    /// Where the controller listens.
+    pub(crate) fn controller(&self) -> SocketAddr {
+        self.controller
+    }
+
+    /// Where the authority listens.
+    pub(crate) fn authority(&self) -> SocketAddr {
+        self.ca
+    }
+
     /// The process ids of authority and controller.
     pub(crate) fn control(&self) -> Vec<u32> {
         self.authority.iter().chain(&self.control).map(Process::pid).collect()

@@ -5,6 +5,7 @@ mod grpc;
 mod h2spec;
 mod lab;
 mod spiffe;
+mod tls;
 mod websocket;
 
 use std::process::ExitCode;
@@ -44,6 +45,11 @@ pub(crate) async fn run(args: &Suites) -> Result<ExitCode> {
         screen::line("\n── SPIFFE: other people's clients at a sidecar's Workload API");
         let result = spiffe::run(args, &mut report).await;
         told(&mut report, "spiffe", result);
+    }
+    if is_wanted(Suite::Tls) {
+        screen::line("\n── TLS: Go's client with one offer at a time, and sslyze");
+        let result = tls::run(&lab, args, &mut report).await;
+        told(&mut report, "tls", result);
     }
     screen::line(&format!("suites: {} s", begin.elapsed().as_secs()));
     let code = report.close(&json!({ "seconds": begin.elapsed().as_secs() }));

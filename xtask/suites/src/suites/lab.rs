@@ -23,6 +23,8 @@ pub(super) struct Lab {
     pub(super) grpc: Option<SocketAddr>,
     /// The one that says its name.
     pub(super) grpc_named: Option<SocketAddr>,
+    /// The mesh port of a sidecar.
+    pub(super) inbound: SocketAddr,
     /// The WebSocket server, behind its sidecar.
     pub(super) websocket: SocketAddr,
     _processes: Vec<Process>,
@@ -79,7 +81,8 @@ impl Lab {
         processes.push(caller);
         let grpc = args.grpc_server.is_some().then_some(to_greeter);
         let grpc_named = args.grpc_named.is_some().then_some(to_named);
-        Ok(Self { h2, grpc, grpc_named, websocket: to_socket, _processes: processes, mesh })
+        let inbound = socket_port;
+        Ok(Self { h2, grpc, grpc_named, inbound, websocket: to_socket, _processes: processes, mesh })
     }
 }
 
