@@ -1,5 +1,6 @@
 //! Facts about identities, over real handshakes in memory.
 
+mod approved;
 mod federation;
 mod handshakes;
 mod hostile;

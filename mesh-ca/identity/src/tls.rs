@@ -31,10 +31,17 @@ pub enum ClientAuth {
     Federated,
 }
 
-/// The provider with `X25519MLKEM768` first (feature `prefer-post-quantum`).
+/// The provider with `X25519MLKEM768` first (feature `prefer-post-quantum`). With feature `fips` it is the validated one, or nothing
+/// works: every process makes its first configuration at its start.
 pub(crate) fn provider() -> &'static Arc<CryptoProvider> {
-    static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-        LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        assert!(
+            provider.fips() || !cfg!(feature = "fips"),
+            "this program was built for FIPS 140-3, and its cryptography is not validated"
+        );
+        Arc::new(provider)
+    });
     &PROVIDER
 }
 
