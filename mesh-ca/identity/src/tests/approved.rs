@@ -18,7 +18,8 @@ fn hybrid_key_exchange_is_offered_first_and_a_build_for_fips_offers_what_is_appr
     let fips = cfg!(feature = "fips");
     assert_eq!((provider().fips(), server.fips(), client.fips()), (fips, fips, fips));
     let chacha = CipherSuite::TLS13_CHACHA20_POLY1305_SHA256;
-    let suites: Vec<CipherSuite> = provider().cipher_suites.iter().map(|suite| suite.suite()).collect();
+    let suites: Vec<CipherSuite> =
+        provider().cipher_suites.iter().map(rustls::SupportedCipherSuite::suite).collect();
     assert_eq!(suites.contains(&chacha), !fips, "{suites:?}");
     assert_eq!(groups.contains(&NamedGroup::X25519), !fips, "{groups:?}");
 }

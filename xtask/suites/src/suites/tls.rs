@@ -113,8 +113,7 @@ pub(super) async fn run(lab: &Lab, args: &Suites, report: &mut Report) -> Result
             }
             let said = ask(client, address, offer, protocol).await?;
             let got = format!("{said:?}");
-            let outcome =
-                if (offer.wanted)(&said) { Outcome::passed(got) } else { Outcome::failed(got) };
+            let outcome = if (offer.wanted)(&said) { Outcome::passed(got) } else { Outcome::failed(got) };
             report.row(PART, &name, offer.name, offer.words, &outcome);
         }
     }
@@ -145,12 +144,18 @@ async fn ask(program: &Path, address: SocketAddr, offer: &Offer, protocol: &str)
     command.args(["-address", &address.to_string(), "-group", offer.group]);
     command.args(["-version", offer.version, "-protocol", protocol]);
     command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(LIMIT, command.output()).await.context("Go's client does not end")??;
+    let output =
+        tokio::time::timeout(LIMIT, command.output()).await.context("Go's client does not end")??;
     let said: Value = serde_json::from_slice(&output.stdout).with_context(|| {
         format!("Go's client said nothing: {}", String::from_utf8_lossy(&output.stderr).trim_end())
     })?;
     let text = |name: &str| said.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok(Said { version: text("version"), group: text("group"), refused: text("refused"), after: text("after") })
+    Ok(Said {
+        version: text("version"),
+        group: text("group"),
+        refused: text("refused"),
+        after: text("after"),
+    })
 }
 
 async fn scan(program: &Path, folder: &Path, address: SocketAddr) -> Result<Value> {
