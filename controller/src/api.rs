@@ -6,6 +6,7 @@
 
 pub mod amime;
 pub mod authentication;
+pub mod authorization;
 pub mod backend_policy;
 pub mod check;
 pub mod crds;
@@ -28,6 +29,7 @@ use mesh_model::name::Name;
 
 pub use amime::{MeshConfig, Workload};
 pub use authentication::AuthenticationPolicy;
+pub use authorization::AuthorizationPolicy;
 pub use backend_policy::XBackendTrafficPolicy;
 pub use external::ExternalService;
 pub use gateway::{GrpcRoute, HttpRoute};
@@ -63,6 +65,8 @@ pub enum Kind {
     ExternalService,
     /// `amime.io/v1alpha1 TrafficPolicy`.
     TrafficPolicy,
+    /// `amime.io/v1alpha1 AuthorizationPolicy`.
+    AuthorizationPolicy,
     /// `gateway.networking.x-k8s.io/v1alpha1 XBackendTrafficPolicy`.
     XBackendTrafficPolicy,
     /// `amime.io/v1alpha1 AuthenticationPolicy`.
@@ -77,7 +81,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, with its `apiVersion` and `kind`.
-    pub const ALL: [(Self, &'static str, &'static str); 17] = [
+    pub const ALL: [(Self, &'static str, &'static str); 18] = [
         (Self::Service, "v1", "Service"),
         (Self::EndpointSlice, "discovery.k8s.io/v1", "EndpointSlice"),
         (Self::Namespace, "v1", "Namespace"),
@@ -90,6 +94,7 @@ impl Kind {
         (Self::Workload, "amime.io/v1alpha1", "Workload"),
         (Self::ExternalService, "amime.io/v1alpha1", "ExternalService"),
         (Self::TrafficPolicy, "amime.io/v1alpha1", "TrafficPolicy"),
+        (Self::AuthorizationPolicy, "amime.io/v1alpha1", "AuthorizationPolicy"),
         (Self::XBackendTrafficPolicy, "gateway.networking.x-k8s.io/v1alpha1", "XBackendTrafficPolicy"),
         (Self::AuthenticationPolicy, "amime.io/v1alpha1", "AuthenticationPolicy"),
         (Self::Pod, "v1", "Pod"),
@@ -112,6 +117,7 @@ impl Kind {
             Self::Workload => "Workload",
             Self::ExternalService => "ExternalService",
             Self::TrafficPolicy => "TrafficPolicy",
+            Self::AuthorizationPolicy => "AuthorizationPolicy",
             Self::XBackendTrafficPolicy => "XBackendTrafficPolicy",
             Self::AuthenticationPolicy => "AuthenticationPolicy",
             Self::Pod => "Pod",
@@ -134,6 +140,7 @@ impl Kind {
             | Self::Workload
             | Self::ExternalService
             | Self::TrafficPolicy
+            | Self::AuthorizationPolicy
             | Self::XBackendTrafficPolicy
             | Self::AuthenticationPolicy
             | Self::Pod => Scope::Namespaced,
@@ -210,6 +217,8 @@ pub enum Object {
     ExternalService(Arc<ExternalService>),
     /// A TrafficPolicy.
     TrafficPolicy(Arc<TrafficPolicy>),
+    /// An AuthorizationPolicy.
+    AuthorizationPolicy(Arc<AuthorizationPolicy>),
     /// An XBackendTrafficPolicy.
     XBackendTrafficPolicy(Arc<XBackendTrafficPolicy>),
     /// An AuthenticationPolicy.
@@ -236,6 +245,7 @@ impl Object {
             Self::Workload(o) => &o.metadata,
             Self::ExternalService(o) => &o.metadata,
             Self::TrafficPolicy(o) => &o.metadata,
+            Self::AuthorizationPolicy(o) => &o.metadata,
             Self::XBackendTrafficPolicy(o) => &o.metadata,
             Self::AuthenticationPolicy(o) => &o.metadata,
             Self::Pod(o) => &o.metadata,

@@ -3,12 +3,14 @@
 //!
 //! [`settings`] fills in the MeshConfig's defaults, [`authentication`] says whom each workload lets in, [`services`] and [`endpoints`]
 //! follow selectors and slices, [`routes`] resolves parents and backends, [`streams`] those of connections, [`policies`] attaches policies
-//! and settles their conflicts, [`affinity`] adds what Services say themselves, [`own`] turns endpoints round: what
+//! and settles their conflicts, [`affinity`] adds what Services say themselves, [`authorization`] finds whom
+//! policies protect, [`own`] turns endpoints round: what
 //! each workload serves, and [`addresses`] finds what each IP address is, [`names`] what host names are.
 
 pub mod addresses;
 pub mod affinity;
 pub mod authentication;
+pub mod authorization;
 pub mod endpoints;
 pub mod names;
 pub mod own;
@@ -35,6 +37,7 @@ use mesh_model::stream::StreamRoute;
 use mesh_model::traffic::TrafficPolicy;
 
 use self::authentication::Authentications;
+use self::authorization::Authorization;
 use self::names::Names;
 use crate::api::ObjectKey;
 use crate::index::Index;
@@ -55,6 +58,8 @@ pub struct Compiled {
     pub policies: Vec<Arc<TrafficPolicy>>,
     /// Whom each workload lets in unauthenticated.
     pub authentication: Authentications,
+    /// Who may call which workload.
+    pub authorization: Authorization,
     /// What each workload serves; those that serve nothing are not there.
     pub own: BTreeMap<WorkloadName, OwnServices>,
     /// What each IP address is.
@@ -128,6 +133,7 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
     let mut policies = policies::compile(index, &services, &mut reports);
     policies.extend(affinity::compile(index, &services));
     policies.sort_by(|one, other| one.name.cmp(&other.name));
+    let authorization = authorization::compile(index, &services, &mut reports);
     for (key, entry) in index.namespaces.store.iter() {
         reports.object(key, &entry.origin, None);
     }
@@ -143,6 +149,7 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
         streams,
         policies,
         authentication,
+        authorization,
         own,
         addresses,
         externals,

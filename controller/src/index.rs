@@ -91,7 +91,7 @@ impl Index {
 
     fn put(&mut self, key: &ObjectKey, object: Object, origin: &str) {
         match object {
-            Object::Service(object) => self.services.store.apply(key, object, origin),
+            Object::Service(object) => self.services.apply(key, object, origin),
             Object::EndpointSlice(object) => self.slices.apply(key, object, origin),
             Object::Namespace(object) => self.namespaces.store.apply(key, object, origin),
             Object::HttpRoute(object) => self.routes.http.apply(key, object, origin),
@@ -103,6 +103,7 @@ impl Index {
             Object::Workload(object) => self.workloads.store.apply(key, object, origin),
             Object::ExternalService(object) => self.externals.apply(key, object, origin),
             Object::TrafficPolicy(object) => self.policies.traffic.apply(key, object, origin),
+            Object::AuthorizationPolicy(object) => self.policies.authorization.apply(key, object, origin),
             Object::XBackendTrafficPolicy(object) => self.policies.backend.apply(key, object, origin),
             Object::AuthenticationPolicy(object) => self.policies.authentication.apply(key, object, origin),
             Object::Pod(object) => self.pods.store.apply(key, object, origin),
@@ -113,7 +114,7 @@ impl Index {
 
     fn delete(&mut self, key: &ObjectKey) {
         match key.kind {
-            Kind::Service => self.services.store.delete(key),
+            Kind::Service => self.services.delete(key, |key| self.policies.names_service(key)),
             Kind::EndpointSlice => self.slices.delete(key),
             Kind::Namespace => self.namespaces.store.delete(key),
             Kind::HttpRoute => self.routes.http.delete(key),
@@ -125,6 +126,7 @@ impl Index {
             Kind::Workload => self.workloads.store.delete(key),
             Kind::ExternalService => self.externals.delete(key),
             Kind::TrafficPolicy => self.policies.traffic.delete(key),
+            Kind::AuthorizationPolicy => self.policies.authorization.delete(key),
             Kind::XBackendTrafficPolicy => self.policies.backend.delete(key),
             Kind::AuthenticationPolicy => self.policies.authentication.delete(key),
             Kind::Pod => self.pods.store.delete(key),

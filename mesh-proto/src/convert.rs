@@ -18,6 +18,7 @@ use mesh_model::authentication::Authentication;
 use mesh_model::endpoint::Endpoints;
 use mesh_model::external::{ExternalService, HostEntry};
 use mesh_model::host::Host;
+use mesh_model::policy::AuthorizationPolicy;
 use mesh_model::route::{Route, RouteId};
 use mesh_model::service::{OwnServices, Service};
 use mesh_model::settings::MeshSettings;
@@ -54,12 +55,15 @@ pub enum ModelResource {
     External(ExternalService),
     /// Whom the proxy's own workload lets in unauthenticated.
     Authentication(Authentication),
+    /// Who may call the proxy's own workload.
+    Authorization(AuthorizationPolicy),
 }
 
 impl ModelResource {
     /// The name on the wire: `mesh`, `own`, `service/NS/NAME`, `endpoints/NS/NAME`, `httproute/NS/NAME`,
     /// `grpcroute/NS/NAME`, `trafficpolicy/NS/NAME`, `address/IP`,
-    /// `tcproute/NS/NAME`, `tlsroute/NS/NAME`, `host/HOST`, `externalservice/NS/NAME` or `authentication`.
+    /// `tcproute/NS/NAME`, `tlsroute/NS/NAME`, `host/HOST`, `externalservice/NS/NAME`,
+    /// `authorizationpolicy/NS/NAME` or `authentication`.
     pub fn name(&self) -> String {
         match self {
             Self::Mesh(_) => MESH.to_owned(),
@@ -73,6 +77,7 @@ impl ModelResource {
             Self::Host(entry) => host_name(&entry.host),
             Self::External(external) => external.resource_name(),
             Self::Authentication(_) => AUTHENTICATION.to_owned(),
+            Self::Authorization(policy) => policy.resource_name(),
         }
     }
 
@@ -86,6 +91,7 @@ impl ModelResource {
             Some(Body::Policy(policy)) => policy.origin.clear(),
             Some(Body::Stream(route)) => route.origin.clear(),
             Some(Body::External(external)) => external.origin.clear(),
+            Some(Body::Authorization(policy)) => policy.origin.clear(),
             Some(
                 Body::Mesh(_)
                 | Body::Service(_)

@@ -14,6 +14,7 @@
 
 mod body;
 mod buffers;
+mod cut;
 mod deadline;
 mod fault;
 mod h1;
@@ -30,6 +31,7 @@ mod upstream;
 mod websocket;
 
 pub use body::{Body, BodyEnd, BodyError, Frame, Observer, Source};
+pub use cut::Cut;
 pub use deadline::sweeper;
 pub use fault::{Fault, refusal, response_to};
 pub use head::{BadHead, Form, Kind, RequestHead, Scheme, Wire};

@@ -1,17 +1,18 @@
 //! The way in: from the mesh port to the application. Who calls is known from the certificate alone, never from a header. It must
 //! not know backends: those are the caller's side; of routes and policies it keeps what protects the workload.
 //!
-//! accept → peek → mutual TLS and peer identity → serve by ALPN → rate limits → turn → forward to the application → record.
+//! accept → peek → mutual TLS and peer identity → serve by ALPN → authorize → rate limits → turn → forward to the application → record.
 
 mod app;
 mod call;
 mod captured;
 mod gate;
+mod guard;
 mod limit;
 mod own;
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -22,6 +23,7 @@ use mesh_model::spiffe::SpiffeId;
 use self::app::App;
 use self::call::Call;
 pub use self::captured::Captured;
+use self::guard::{Caller, Guard, Passed, Refusal};
 use self::limit::Buckets;
 use self::own::{Own, Served};
 use crate::config::{InboundListener, LEARNT_LIFE, Original};
@@ -48,6 +50,7 @@ pub struct Inbound {
     learnt: RefCell<Learnt<()>>,
     own: Own,
     buckets: Buckets,
+    guard: Rc<Guard>,
 }
 
 /// What each stage of a connection needs of it.
@@ -55,6 +58,8 @@ pub struct Inbound {
 struct Connection {
     app: Rc<Upstream>,
     permit: call::Permit,
+    /// Where it comes from.
+    source: IpAddr,
 }
 
 /// What the first bytes allow.
@@ -87,6 +92,7 @@ impl Inbound {
         Self {
             worker: Rc::clone(worker),
             tls,
+            guard: Rc::new(Guard::new(app.address().port())),
             app,
             listen,
             shows_source: false,
@@ -110,7 +116,8 @@ impl Inbound {
                     this.worker.telemetry.count(Event::Overload);
                     return this.record(AppProtocol::Tcp, None).failure(Failure::Overload);
                 };
-                let connection = Connection { app, permit: Rc::new(permit) };
+                let connection =
+                    Connection { app, permit: Rc::new(permit), source: peer.ip().to_canonical() };
                 match Box::pin(this.enter(&mut stream)).await {
                     Ok(Entry::Mesh) => this.mesh(stream, connection).await,
                     Ok(Entry::Plain(sniff)) => this.plain(stream, sniff, connection).await,
@@ -125,6 +132,11 @@ impl Inbound {
                 }
             }),
         );
+    }
+
+    /// Judges what is under way again, if policies have changed.
+    pub fn authorize_again(&self) {
+        self.guard.again(&self.worker.snapshot(), &self.worker.telemetry);
     }
 
     /// Closes connections to the application that have not been used for long.
@@ -227,17 +239,25 @@ impl Inbound {
         }
     }
 
-    /// A member calls it bytes. For a port that is declared to be HTTP that is no way round what is decided by request: they are read
-    /// as HTTP, and refused and on record if they are not.
+    /// A member calls it bytes. For a port that is declared to be HTTP, or whose policies ask for requests, that is no way round what is
+    /// decided by request: they are read as HTTP; if they are not, they are refused and on record.
     async fn bytes(self: &Rc<Self>, mut stream: Stream, peer: SpiffeId, connection: Connection) {
-        let Some(declared) = own::spoken(&self.worker.snapshot(), self.listen) else {
+        let snapshot = self.worker.snapshot();
+        let declared = own::spoken(&snapshot, self.listen);
+        if declared.is_none() && !self.guard.applied(&snapshot).needs_request() {
             return self.opaque(stream, Some(peer), connection).await;
-        };
+        }
         let timeouts = &self.worker.config.timeouts;
         let wire = match tcp::opening(&mut stream, timeouts.head, timeouts.head).await {
             Ok(Opening::Speaks(Sniff::Http1)) => Wire::Http1,
             Ok(Opening::Speaks(Sniff::Http2)) => Wire::Http2,
-            Ok(Opening::Speaks(Sniff::Tls | Sniff::Opaque | Sniff::NeedMore)) => declared,
+            Ok(Opening::Speaks(Sniff::Tls | Sniff::Opaque | Sniff::NeedMore)) => match declared {
+                Some(declared) => declared,
+                None => return self.opaque(stream, Some(peer), connection).await,
+            },
+            Ok(Opening::Silent) if declared.is_none() => {
+                return self.opaque(stream, Some(peer), connection).await;
+            }
             Ok(Opening::Silent) => return self.worker.telemetry.count(Event::IdleTimeout),
             Err(error) => return tracing::debug!(%error, "connection ended before it began"),
         };
@@ -266,6 +286,11 @@ impl Inbound {
     /// The client says nothing: perhaps the application is to speak first. Whoever speaks decides.
     async fn silent(self: &Rc<Self>, mut client: Stream, connection: Connection) {
         let timeouts = &self.worker.config.timeouts;
+        let caller = Caller { peer: None, source: connection.source };
+        let snapshot = self.worker.snapshot();
+        if let Err(refusal) = self.guard.early(&snapshot, &caller, &self.worker.telemetry) {
+            return refuse(&client, self.record(AppProtocol::Tcp, None), refusal);
+        }
         let Ok((mut server, _place)) = connection.app.stream(&OwnBounds).await else {
             client.abort();
             self.record(AppProtocol::Tcp, None).failure(Failure::ConnectFailed);
@@ -276,7 +301,11 @@ impl Inbound {
             Ok(First::Server) | Err(_) => {
                 self.learn(Opener::Server);
                 self.worker.telemetry.count(Event::PlaintextAccepted);
-                let record = self.record(AppProtocol::Tcp, None);
+                let mut record = self.record(AppProtocol::Tcp, None);
+                let _watch = match self.authorize(&mut record, &mut client, caller).await {
+                    Ok(watch) => watch,
+                    Err(refusal) => return refuse(&client, record, refusal),
+                };
                 self.while_allowed(self.worker.carry(record, &mut client, &mut server, None)).await;
             }
             Ok(First::Client) => {
@@ -309,7 +338,8 @@ impl Inbound {
         peer: Option<SpiffeId>,
         connection: Connection,
     ) {
-        let call = Rc::new(Call::new(Rc::clone(self), peer, app, connection));
+        let caller = Caller { peer, source: connection.source };
+        let call = Rc::new(Call::new(Rc::clone(self), caller, app, connection));
         let options = self.worker.server_options();
         let end = http::serve(stream, wire, call, &options).await;
         self.worker.served(&end);
@@ -317,6 +347,12 @@ impl Inbound {
 
     async fn opaque(&self, mut client: Stream, peer: Option<SpiffeId>, connection: Connection) {
         let mut record = self.record(AppProtocol::Tcp, peer.as_ref());
+        // Before the application sees that anybody is there.
+        let caller = Caller { peer, source: connection.source };
+        let _watch = match self.authorize(&mut record, &mut client, caller).await {
+            Ok(watch) => watch,
+            Err(refusal) => return refuse(&client, record, refusal),
+        };
         match connection.app.stream(&OwnBounds).await {
             Ok((mut server, _place)) => self.worker.carry(record, &mut client, &mut server, None).await,
             Err(unreached) => {
@@ -324,6 +360,40 @@ impl Inbound {
                 client.abort();
                 record.failure(unreached.failure());
             }
+        }
+    }
+
+    /// Judges a connection that carries bytes, and watches it while the answer is kept.
+    async fn authorize(
+        &self,
+        record: &mut Record,
+        client: &mut Stream,
+        caller: Caller,
+    ) -> Result<guard::Watch, Refusal> {
+        let asks = self.guard.applied(&self.worker.snapshot()).needs_sni();
+        let sni = if asks { self.asked_for(client).await } else { None };
+        // As of now: reading may have taken a while.
+        let snapshot = self.worker.snapshot();
+        let Passed { pass, judged } =
+            self.guard.connection(&snapshot, &caller, sni, &self.worker.telemetry)?;
+        if let Some(judged) = judged {
+            record.judged(judged);
+        }
+        let watch = self.guard.watch(&pass);
+        record.revocable(Rc::clone(&watch.cut));
+        Ok(watch)
+    }
+
+    /// The name that a client asks for in TLS of its own.
+    async fn asked_for(&self, client: &mut Stream) -> Option<Box<str>> {
+        let timeouts = &self.worker.config.timeouts;
+        let opening = tcp::opening(client, timeouts.head, timeouts.head).await;
+        if !matches!(opening, Ok(Opening::Speaks(Sniff::Tls))) {
+            return None;
+        }
+        match tokio::time::timeout(timeouts.handshake, tls::hello(client)).await {
+            Ok(Ok(Hello::Foreign(name))) => name,
+            Ok(Ok(Hello::Mesh) | Err(_)) | Err(_) => None,
         }
     }
 
@@ -345,4 +415,13 @@ fn record(worker: &Rc<Worker>, protocol: AppProtocol, peer: Option<&SpiffeId>) -
     let security = if peer.is_some() { Security::Mtls } else { Security::Plaintext };
     record.destination(worker.own.clone(), security);
     record
+}
+
+/// Resets a connection that policies refuse.
+fn refuse(client: &Stream, mut record: Record, refusal: Refusal) {
+    client.abort();
+    if let Some(judged) = refusal.judged {
+        record.judged(judged);
+    }
+    record.failure(refusal.failure);
 }

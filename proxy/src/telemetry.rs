@@ -6,6 +6,7 @@
 //! [`SeriesHandle`], an [`Event`] or a [`SpanRecord`] on a worker; it leaves as a scrape or as a report, exactly once each.
 
 mod aggregate;
+mod decisions;
 mod event;
 mod failure;
 mod families;
@@ -19,6 +20,7 @@ mod span;
 mod wire;
 mod worker;
 
+pub use decisions::PolicyVerdict;
 pub use event::{Direction, Event, Group, HandshakeFailure};
 pub use failure::Failure;
 pub use hub::{Hub, ReportConfig, Telemetry};

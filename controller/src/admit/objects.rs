@@ -22,7 +22,7 @@ pub fn judge(request: &Request) -> Verdict {
             let told = object.notes.iter().map(|note| note.fault.to_string());
             Verdict { warnings: told.collect(), ..Verdict::default() }
         }
-        Document::Bad(problems) => {
+        Document::Bad(problems) | Document::Closed(_, problems) => {
             let faults: Vec<String> = problems.iter().map(|problem| problem.fault.to_string()).collect();
             if serves_others(&object) {
                 return Verdict { warnings: faults, ..Verdict::default() };

@@ -138,10 +138,7 @@ fn accepted(key: &ObjectKey, bad: &[&Report], conditions: &[&Condition], rules: 
     let bad: Vec<&&Report> = bad.iter().filter(|report| report.effect != Effect::InForce).collect();
     if let Some(first) = bad.first() {
         let what = bad.iter().map(|report| report.problem.fault.to_string()).collect::<Vec<_>>().join("; ");
-        let effect = match first.effect {
-            Effect::LastGood => "the last good form stays in force",
-            Effect::NotInForce | Effect::InForce => "not in force",
-        };
+        let effect = first.effect.words();
         // The Gateway API has one word for every value that cannot be used.
         let reason = if is_route(key.kind) { "UnsupportedValue" } else { "Invalid" };
         return vec![Said::new("Accepted", Answer::False, reason, format!("{what}; {effect}"))];

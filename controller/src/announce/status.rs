@@ -65,7 +65,8 @@ pub fn wanted(
         | Kind::Workload
         | Kind::ExternalService
         | Kind::TrafficPolicy
-        | Kind::AuthenticationPolicy => context.own(),
+        | Kind::AuthenticationPolicy
+        | Kind::AuthorizationPolicy => context.own(),
         Kind::GatewayClass | Kind::XMesh => context.announcement(),
         Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Pod => None,
     }?;

@@ -55,6 +55,9 @@ pub fn check(key: &ObjectKey, object: &Object) -> Vec<Fault> {
             }
             findings.faults.append(&mut lower::traffic::lower(policy).1.faults);
         }
+        Object::AuthorizationPolicy(policy) => {
+            findings.faults.append(&mut lower::authorization::lower(policy).1.faults);
+        }
         Object::XBackendTrafficPolicy(policy) => {
             findings.faults.append(&mut lower::backend_policy::lower(policy).2.faults);
         }

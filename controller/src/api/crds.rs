@@ -3,7 +3,9 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-use super::{AuthenticationPolicy, ExternalService, MeshConfig, TrafficPolicy, Workload};
+use super::{
+    AuthenticationPolicy, AuthorizationPolicy, ExternalService, MeshConfig, TrafficPolicy, Workload,
+};
 
 /// Why a CRD could not be written as text.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +24,7 @@ pub fn crds() -> Result<Vec<(String, String)>, CrdError> {
         ExternalService::crd(),
         TrafficPolicy::crd(),
         AuthenticationPolicy::crd(),
+        AuthorizationPolicy::crd(),
     ]
     .into_iter()
     .map(|crd| file(&crd))

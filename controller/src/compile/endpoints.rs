@@ -74,12 +74,12 @@ fn no_port(at: usize, workload: &WorkloadName, target: &Target) -> Condition {
 
 /// Which port of a workload serves a service's port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Target {
+pub(super) enum Target {
     Number(u16),
     Name(String),
 }
 
-fn target_port(object: &KubeService, port: u16) -> Target {
+pub(super) fn target_port(object: &KubeService, port: u16) -> Target {
     let ports = object.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
     let found = ports
         .iter()
@@ -94,7 +94,7 @@ fn target_port(object: &KubeService, port: u16) -> Target {
     }
 }
 
-fn workload_port<'a>(workload: &'a Workload, target: &Target) -> Option<&'a WorkloadPort> {
+pub(super) fn workload_port<'a>(workload: &'a Workload, target: &Target) -> Option<&'a WorkloadPort> {
     workload.spec.ports.iter().find(|port| match target {
         Target::Number(number) => port.port == *number,
         Target::Name(name) => port.name.as_ref() == Some(name),

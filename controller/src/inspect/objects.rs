@@ -76,17 +76,12 @@ impl Objects {
 }
 
 fn source_condition(report: &Report) -> WireCondition {
-    let effect = match report.effect {
-        Effect::NotInForce => "not in force",
-        Effect::LastGood => "the last good form stays in force",
-        Effect::InForce => "in force all the same",
-    };
     WireCondition {
         r#type: report.problem.stage.condition().to_owned(),
         status: report.effect == Effect::InForce,
         reason: report.problem.reason.as_str().to_owned(),
         field: report.problem.fault.field.clone(),
-        message: format!("{}: {}; {effect}", report.origin(), report.problem.fault.message),
+        message: format!("{}: {}; {}", report.origin(), report.problem.fault.message, report.effect.words()),
     }
 }
 

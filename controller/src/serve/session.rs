@@ -253,7 +253,9 @@ impl Session {
         let hosts = self.hosts(snapshot);
         let mut wanted: BTreeMap<&Arc<str>, &Arc<Resource>> = BTreeMap::new();
         let mine = snapshot.authentication(&self.proxy.namespace, self.workload.as_ref());
-        for always in [snapshot.mesh(), snapshot.own(self.workload.as_ref()), &mine.resource] {
+        let guards = snapshot.authorization(self.workload.as_ref(), &self.proxy.namespace);
+        let always = [snapshot.mesh(), snapshot.own(self.workload.as_ref()), &mine.resource];
+        for always in always.into_iter().chain(guards) {
             wanted.insert(&always.name, always);
         }
         let mut unknown = std::mem::take(&mut self.impossible);
@@ -399,12 +401,11 @@ impl Session {
     pub fn holdings(&self, snapshot: &Snapshot, mut say: impl FnMut(&Arc<str>, Holding)) {
         let own = snapshot.own(self.workload.as_ref());
         let mine = snapshot.authentication(&self.proxy.namespace, self.workload.as_ref());
+        let guards = snapshot.authorization(self.workload.as_ref(), &self.proxy.namespace);
+        let of_this_proxy: HashMap<&Arc<str>, &Arc<Resource>> =
+            guards.iter().chain([own, &mine.resource]).map(|resource| (&resource.name, resource)).collect();
         for (name, told) in &self.told {
-            let resource = match name {
-                name if *name == own.name => Some(own),
-                name if *name == mine.resource.name => Some(&mine.resource),
-                name => snapshot.resource(name),
-            };
+            let resource = of_this_proxy.get(name).copied().or_else(|| snapshot.resource(name));
             let current = resource.is_some_and(|resource| resource.version == told.version);
             let holding =
                 if current && told.answer == Answer::InForce { Holding::InForce } else { Holding::Behind };

@@ -16,6 +16,7 @@ use mesh_model::traffic::PolicyTarget;
 use mesh_proto::convert::{self, ModelResource};
 use prost::Message;
 
+use super::guards::Guards;
 use super::mine::{AllMine, Mine};
 use crate::compile::Compiled;
 use crate::compile::names::Names;
@@ -67,6 +68,8 @@ pub struct Snapshot {
     services: BTreeMap<ServiceName, Entry>,
     /// What each workload serves. They share a name, so they are not among the others.
     own: BTreeMap<WorkloadName, Arc<Resource>>,
+    /// Who may call each workload; of one object there may be several forms, so they are not among the others either.
+    guards: Guards,
     /// Of workloads that serve nothing.
     serves_nothing: Arc<Resource>,
     /// Whom workloads let in, as of `own`.
@@ -129,6 +132,7 @@ impl Snapshot {
             .collect();
         let authentication =
             AllMine::build(&compiled.authentication, before.map(|before| &before.authentication));
+        let guards = Guards::build(&compiled.authorization, before.map(|before| &before.guards));
         let mut externals = BTreeMap::new();
         for (name, external) in &compiled.externals {
             let external = ExternalService::clone(external);
@@ -141,6 +145,7 @@ impl Snapshot {
                 && reused == resources.len()
                 && before.own == own
                 && before.authentication == authentication
+                && before.guards == guards
                 && before.names == compiled.names
                 && before.addresses.len() == addresses.len()
                 && addresses.iter().all(|(ip, place)| before.has(*ip, place))
@@ -152,6 +157,7 @@ impl Snapshot {
             mesh,
             services,
             own,
+            guards,
             serves_nothing,
             authentication,
             addresses,
@@ -187,6 +193,11 @@ impl Snapshot {
     /// Whom that workload lets in unauthenticated, and the objects that say so, by their names.
     pub fn authentication(&self, namespace: &str, workload: Option<&WorkloadName>) -> &Mine {
         self.authentication.of(namespace, workload)
+    }
+
+    /// Who may call that workload; without a name that is known, what holds for everybody in its namespace.
+    pub fn authorization(&self, workload: Option<&WorkloadName>, namespace: &str) -> &[Arc<Resource>] {
+        self.guards.of(workload, namespace)
     }
 
     /// The settings of the mesh.

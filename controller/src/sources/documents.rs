@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::node::{Node, Value};
 use super::{Problem, Reason, Stage, reader};
+use crate::api::authorization::{AuthorizationAction, AuthorizationPolicySpec};
 use crate::api::check::check;
-use crate::api::{Fault, Kind, Object, ObjectKey, Scope};
+use crate::api::{AuthorizationPolicy, Fault, Kind, Object, ObjectKey, Scope};
 
 /// Most documents of a file.
 const MAX_DOCUMENTS: usize = 10_000;
@@ -35,6 +36,8 @@ pub enum Document {
     Good(ReadObject),
     /// Not one, and why; never empty, the first says most.
     Bad(Vec<Problem>),
+    /// Not one, and of a kind whose absence would open something: what stands in for it until it is mended closes that (INV-7).
+    Closed(ReadObject, Vec<Problem>),
 }
 
 /// Reads every document. Documents without content (only comments) are left out; a file without any byte of content is a
@@ -128,6 +131,67 @@ fn read_document(text: &str, offset: u64) -> Option<Document> {
 
 /// Reads one document that is parsed already; `offset` is added to its lines.
 pub(super) fn read_object(node: &Node, offset: u64) -> Document {
+    let document = read_any(node, offset);
+    let Document::Bad(problems) = &document else { return document };
+    let Ok((Kind::AuthorizationPolicy, key)) = identify(node) else { return document };
+    let why = problems.first().map(|problem| problem.fault.to_string()).unwrap_or_default();
+    let object = Object::AuthorizationPolicy(Arc::new(closed(node, &key, why)));
+    let read = ReadObject { key, object, line: offset + node.line, notes: Vec::new() };
+    Document::Closed(read, problems.clone())
+}
+
+/// Every field below one that is written and has no value: what a template leaves that found nothing to write. Elsewhere that is as if
+/// the field were absent; of a policy, where absent means everybody, it is refused.
+fn nothing_in(node: &Node, field: &str) -> Vec<String> {
+    fn walk(node: &Node, path: &str, found: &mut Vec<String>) {
+        match &node.value {
+            Value::Null => found.push(path.to_owned()),
+            Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) => {}
+            Value::List(entries) => {
+                for (at, entry) in entries.iter().enumerate() {
+                    walk(entry, &format!("{path}[{at}]"), found);
+                }
+            }
+            Value::Map(fields) => {
+                for (name, value) in fields {
+                    walk(value, &format!("{path}.{name}"), found);
+                }
+            }
+        }
+    }
+    let mut found = Vec::new();
+    node.field(field).into_iter().for_each(|node| walk(node, field, &mut found));
+    found.truncate(MAX_FAULTS);
+    found
+}
+
+/// Denies everything that a policy which cannot be read protects: what it targets, or if that cannot be read the whole namespace.
+fn closed(node: &Node, key: &ObjectKey, why: String) -> AuthorizationPolicy {
+    fn part<'a, T: serde::Deserialize<'a>>(node: &'a Node, field: &str) -> Option<T> {
+        let part = node.field("spec")?.field(field)?;
+        reader::read::<T>(part).ok().filter(|(_, unknown)| unknown.is_empty()).map(|(value, _)| value)
+    }
+    let mut spec = AuthorizationPolicySpec {
+        target_refs: part(node, "targetRefs"),
+        selector: part(node, "selector"),
+        action: AuthorizationAction::Deny,
+        audit_as: None,
+        rules: None,
+        refused: Some(why),
+    };
+    let written = |field| node.field("spec").is_some_and(|spec| spec.field(field).is_some());
+    let unread = (written("targetRefs") && spec.target_refs.as_ref().is_none_or(Vec::is_empty))
+        || (written("selector") && spec.selector.as_ref().is_none_or(|it| it.match_labels.is_empty()))
+        || (spec.target_refs.is_some() && spec.selector.is_some());
+    if unread {
+        (spec.target_refs, spec.selector) = (None, None);
+    }
+    let mut policy = AuthorizationPolicy::new(&key.name, spec);
+    policy.metadata.namespace = Some(key.namespace.to_string());
+    policy
+}
+
+fn read_any(node: &Node, offset: u64) -> Document {
     let begin = offset + node.line;
     let bad = |object: Option<ObjectKey>, stage, reason, field: &str, message: String| {
         let line = if field.is_empty() { begin } else { offset + node.line_of(field) };
@@ -159,6 +223,16 @@ pub(super) fn read_object(node: &Node, offset: u64) -> Document {
             problem(Reason::UnknownField, Fault::new(path, message))
         })
         .collect();
+    let nothing: Vec<Problem> = match kind {
+        Kind::AuthorizationPolicy => nothing_in(node, "spec"),
+        _ => Vec::new(),
+    }
+    .into_iter()
+    .map(|path| {
+        let message = "holds nothing, which is neither nobody nor everybody; leave it out, or name something";
+        problem(Reason::Invalid, Fault::new(path, message))
+    })
+    .collect();
     let mut faults: Vec<Problem> =
         check(&key, &object).into_iter().map(|fault| problem(Reason::Invalid, fault)).collect();
     // Kubernetes' own kinds have many fields that do not concern the mesh; a newer API server may know more of them.
@@ -166,6 +240,7 @@ pub(super) fn read_object(node: &Node, offset: u64) -> Document {
     if strict {
         faults.extend(unknown.iter().cloned());
     }
+    faults.extend(nothing);
     faults.truncate(MAX_FAULTS);
     if faults.is_empty() {
         Document::Good(ReadObject {
@@ -235,6 +310,7 @@ fn parse(kind: Kind, node: &Node) -> Result<(Object, Vec<String>), Fault> {
         Kind::Workload => one(node, Object::Workload),
         Kind::ExternalService => one(node, Object::ExternalService),
         Kind::TrafficPolicy => one(node, Object::TrafficPolicy),
+        Kind::AuthorizationPolicy => one(node, Object::AuthorizationPolicy),
         Kind::XBackendTrafficPolicy => one(node, Object::XBackendTrafficPolicy),
         Kind::AuthenticationPolicy => one(node, Object::AuthenticationPolicy),
         Kind::Pod => one(node, Object::Pod),
@@ -259,6 +335,7 @@ fn fill_namespace(object: &mut Object, key: &ObjectKey) {
         Object::Workload(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::ExternalService(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::TrafficPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
+        Object::AuthorizationPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::XBackendTrafficPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::AuthenticationPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::Pod(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),

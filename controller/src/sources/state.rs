@@ -1,7 +1,8 @@
 //! Which form of each object of a folder is in force, given what its files say and what they said before. Pure: contents of
 //! files come in, changes of objects go out. It must not know how files are found or watched.
 //!
-//! Rules: a good object is in force. Of a bad one the last good form stays in force. An object goes when its file is gone, or when the
+//! Rules: a good object is in force. Of a bad one the last good form stays in force; of an AuthorizationPolicy without one a form that
+//! denies everything that it protects. An object goes when its file is gone, or when the
 //! whole file can be read and no longer has it. Of an object that is written twice the first file by path counts, and within
 //! a file the first document; the others are reported.
 
@@ -47,6 +48,20 @@ pub enum Effect {
     LastGood,
     /// The object is in force all the same.
     InForce,
+    /// Everything that it protects is denied.
+    Closed,
+}
+
+impl Effect {
+    /// To be read after what is wrong.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NotInForce => "not in force",
+            Self::LastGood => "the last good form stays in force",
+            Self::InForce => "in force all the same",
+            Self::Closed => "everything that it protects is denied until it is mended",
+        }
+    }
 }
 
 impl Report {
@@ -68,12 +83,7 @@ impl fmt::Display for Report {
         if !self.problem.fault.field.is_empty() {
             write!(f, "{}: ", self.problem.fault.field)?;
         }
-        let effect = match self.effect {
-            Effect::NotInForce => "not in force",
-            Effect::LastGood => "the last good form stays in force",
-            Effect::InForce => "in force all the same",
-        };
-        write!(f, "{}; {effect}", self.problem.fault.message)
+        write!(f, "{}; {}", self.problem.fault.message, self.effect.words())
     }
 }
 
@@ -108,6 +118,8 @@ enum Freshness {
     Fresh,
     /// It did when it was last good.
     Kept,
+    /// It never said anything that can be read; this stands in for it.
+    Closed,
 }
 
 #[derive(Debug)]
@@ -253,13 +265,22 @@ impl File {
             Contents::Gone => Vec::new(),
         };
         let mut new = Self::default();
+        let mut closed = Vec::new();
         for document in documents {
             match document {
                 Document::Good(read) => new.add(read),
                 Document::Bad(problems) => new.problems.extend(problems),
+                Document::Closed(read, problems) => {
+                    new.problems.extend(problems);
+                    closed.push(read);
+                }
             }
         }
         new.keep(old);
+        for read in closed {
+            let form = Form { object: read.object, line: read.line, freshness: Freshness::Closed };
+            new.objects.entry(read.key).or_insert(form);
+        }
         new
     }
 
@@ -292,8 +313,12 @@ impl File {
         let bad: BTreeSet<&ObjectKey> =
             self.problems.iter().filter_map(|problem| problem.object.as_ref()).collect();
         for (key, form) in old.objects {
-            if !self.objects.contains_key(&key) && (unclear || bad.contains(&key)) {
-                self.objects.insert(key, Form { freshness: Freshness::Kept, ..form });
+            // What stood in for a bad form says nothing about this one, unless the file cannot be read at all.
+            let stood_in = form.freshness == Freshness::Closed;
+            let meant = unclear || (bad.contains(&key) && !stood_in);
+            if !self.objects.contains_key(&key) && meant {
+                let freshness = if stood_in { Freshness::Closed } else { Freshness::Kept };
+                self.objects.insert(key, Form { freshness, ..form });
             }
         }
     }
@@ -306,6 +331,7 @@ impl File {
             Some(_) if problem.reason == Reason::Duplicate => Effect::NotInForce,
             Some(key) => match self.objects.get(key) {
                 Some(form) if kept(form) => Effect::LastGood,
+                Some(form) if form.freshness == Freshness::Closed => Effect::Closed,
                 Some(_) => Effect::InForce,
                 None => Effect::NotInForce,
             },
@@ -328,6 +354,7 @@ pub(super) fn same(a: &Object, b: &Object) -> bool {
         (Object::Workload(a), Object::Workload(b)) => a == b,
         (Object::ExternalService(a), Object::ExternalService(b)) => a == b,
         (Object::TrafficPolicy(a), Object::TrafficPolicy(b)) => a == b,
+        (Object::AuthorizationPolicy(a), Object::AuthorizationPolicy(b)) => a == b,
         (Object::XBackendTrafficPolicy(a), Object::XBackendTrafficPolicy(b)) => a == b,
         (Object::AuthenticationPolicy(a), Object::AuthenticationPolicy(b)) => a == b,
         (Object::Pod(a), Object::Pod(b)) => a == b,
@@ -345,6 +372,7 @@ pub(super) fn same(a: &Object, b: &Object) -> bool {
             | Object::Workload(_)
             | Object::ExternalService(_)
             | Object::TrafficPolicy(_)
+            | Object::AuthorizationPolicy(_)
             | Object::XBackendTrafficPolicy(_)
             | Object::AuthenticationPolicy(_)
             | Object::Pod(_)

@@ -55,13 +55,17 @@ pub enum Failure {
     ResponseTooLarge,
     /// Plaintext came where only mTLS is allowed; the connection is closed without an answer.
     PlaintextRefused,
+    /// An authorization policy of the called workload does not allow it.
+    PolicyDenied,
+    /// An authorization policy asks for what cannot be known of it: a request, where there are only bytes.
+    PolicyUndecided,
     /// The request itself is malformed or ambiguous.
     BadRequest,
 }
 
 impl Failure {
     /// Every failure, in the order of the reference page.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::NoRoute,
         Self::BackendInvalid,
         Self::NoBackend,
@@ -85,6 +89,8 @@ impl Failure {
         Self::RequestTooLarge,
         Self::ResponseTooLarge,
         Self::PlaintextRefused,
+        Self::PolicyDenied,
+        Self::PolicyUndecided,
         Self::BadRequest,
     ];
 

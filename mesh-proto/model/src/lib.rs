@@ -16,6 +16,7 @@ pub mod failure;
 pub mod head;
 pub mod host;
 pub mod name;
+pub mod policy;
 pub mod route;
 #[cfg(test)]
 mod sample;

@@ -68,3 +68,9 @@ pub const MAGLEV: u32 = 5_000_011;
 pub const FACTOR: u32 = 1_000_000;
 /// Origins, methods or headers of a CORS filter.
 pub const CORS: usize = 64;
+/// Rules of an authorization policy.
+pub const AUTHORIZATION_RULES: usize = 256;
+/// Entries of a list of a rule of an authorization policy.
+pub const AUTHORIZATION_ENTRIES: usize = 256;
+/// Values of a list of an entry.
+pub const AUTHORIZATION_VALUES: usize = 1_024;

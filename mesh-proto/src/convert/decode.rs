@@ -2,6 +2,7 @@
 
 mod address;
 mod authentication;
+mod authorization;
 mod external;
 mod field;
 mod policy;
@@ -47,6 +48,9 @@ fn body_of(name: &str, body: Option<wire::resource::Body>) -> Result<ModelResour
         Some(wire::resource::Body::Address(one)) => ModelResource::Address(address::address(one)?),
         Some(wire::resource::Body::Host(one)) => ModelResource::Host(external::host(one)?),
         Some(wire::resource::Body::External(one)) => ModelResource::External(external::external(one)?),
+        Some(wire::resource::Body::Authorization(one)) => {
+            ModelResource::Authorization(authorization::authorization(one)?)
+        }
         Some(wire::resource::Body::Stream(one)) => ModelResource::Stream(stream::stream(one)?),
         Some(wire::resource::Body::Authentication(one)) => {
             ModelResource::Authentication(authentication::authentication(one)?)

@@ -1,6 +1,7 @@
 //! From the model to the wire. It cannot fail and must not decide: what the model says is what is sent.
 
 mod address;
+mod authorization;
 mod external;
 mod policy;
 mod stream;
@@ -33,6 +34,9 @@ pub fn encode(resource: &ModelResource) -> wire::Resource {
         ModelResource::Address(one) => wire::resource::Body::Address(address::address(one)),
         ModelResource::Host(one) => wire::resource::Body::Host(external::host(one)),
         ModelResource::External(one) => wire::resource::Body::External(external::external(one)),
+        ModelResource::Authorization(one) => {
+            wire::resource::Body::Authorization(authorization::authorization(one))
+        }
         ModelResource::Stream(one) => wire::resource::Body::Stream(stream::stream(one)),
         ModelResource::Authentication(one) => wire::resource::Body::Authentication(authentication(one)),
     };

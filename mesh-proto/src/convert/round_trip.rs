@@ -27,6 +27,7 @@ use proptest::sample::select;
 use self::policies::{policy, session};
 use super::*;
 
+mod authorization;
 mod policies;
 
 fn label() -> impl Strategy<Value = String> {
@@ -367,6 +368,7 @@ fn resource() -> impl Strategy<Value = ModelResource> {
         1 => host_entry().prop_map(ModelResource::Host),
         2 => external().prop_map(ModelResource::External),
         2 => authentication().prop_map(ModelResource::Authentication),
+        3 => authorization::policy().prop_map(ModelResource::Authorization),
     ]
 }
 

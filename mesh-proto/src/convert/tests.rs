@@ -2,6 +2,7 @@
 
 mod addresses;
 mod authentication;
+mod authorization;
 mod externals;
 mod policies;
 mod streams;

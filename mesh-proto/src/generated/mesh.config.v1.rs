@@ -147,13 +147,13 @@ pub struct Watermark {
 pub struct Resource {
     /// `mesh`, `own`, `service/NS/NAME`, `endpoints/NS/NAME`, `httproute/NS/NAME`, `grpcroute/NS/NAME`,
     /// `trafficpolicy/NS/NAME`, `address/IP`, `tcproute/NS/NAME`, `tlsroute/NS/NAME`,
-    /// `host/HOST`, `externalservice/NS/NAME`, `authentication`.
+    /// `host/HOST`, `externalservice/NS/NAME`, `authorizationpolicy/NS/NAME`, `authentication`.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Hash of the meaning.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
-    #[prost(oneof = "resource::Body", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14")]
+    #[prost(oneof = "resource::Body", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
     pub body: ::core::option::Option<resource::Body>,
 }
 /// Nested message and enum types in `Resource`.
@@ -180,6 +180,9 @@ pub mod resource {
         Host(super::HostEntry),
         #[prost(message, tag = "12")]
         External(super::ExternalService),
+        /// Told to the proxies of the workloads that it protects, without subscription.
+        #[prost(message, tag = "13")]
+        Authorization(super::AuthorizationPolicy),
         /// As compiled for the receiving proxy's workload.
         #[prost(message, tag = "14")]
         Authentication(super::AuthenticationPolicy),
@@ -1200,6 +1203,132 @@ pub struct AdaptiveConcurrency {
     #[prost(uint32, tag = "4")]
     pub queue: u32,
 }
+/// Who may call a workload, as far as one object says it. A proxy that cannot read it denies every call, unless it holds an earlier form.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AuthorizationPolicy {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "AuthorizationAction", tag = "3")]
+    pub action: i32,
+    /// One that fits is enough.
+    #[prost(message, repeated, tag = "4")]
+    pub rules: ::prost::alloc::vec::Vec<AuthorizationRule>,
+    /// Ports of the application that it protects; empty: all.
+    #[prost(uint32, repeated, tag = "5")]
+    pub ports: ::prost::alloc::vec::Vec<u32>,
+    /// Why the object cannot be read: then every call to what it protects is denied.
+    #[prost(string, tag = "6")]
+    pub refused: ::prost::alloc::string::String,
+    /// PATH:LINE.
+    #[prost(string, tag = "7")]
+    pub origin: ::prost::alloc::string::String,
+    /// What a reader must know of this message: 0 is what is written here. A policy that uses a later addition says a higher number, so
+    /// that a proxy which would overlook the addition refuses the policy instead.
+    #[prost(uint32, tag = "8")]
+    pub level: u32,
+}
+/// Fits when some of `from`, some of `to` and all of `when` fit; an empty list fits everything.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AuthorizationRule {
+    #[prost(message, repeated, tag = "1")]
+    pub from: ::prost::alloc::vec::Vec<Callers>,
+    #[prost(message, repeated, tag = "2")]
+    pub to: ::prost::alloc::vec::Vec<Calls>,
+    #[prost(message, repeated, tag = "3")]
+    pub when: ::prost::alloc::vec::Vec<AuthorizationCondition>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Callers {
+    #[prost(message, optional, tag = "1")]
+    pub fits: ::core::option::Option<CallerLists>,
+    #[prost(message, optional, tag = "2")]
+    pub not: ::core::option::Option<CallerLists>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CallerLists {
+    /// SPIFFE ids.
+    #[prost(string, repeated, tag = "1")]
+    pub identities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "2")]
+    pub namespaces: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// NS/NAME.
+    #[prost(string, repeated, tag = "3")]
+    pub service_accounts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "4")]
+    pub trust_domains: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// ADDRESS/BITS.
+    #[prost(string, repeated, tag = "5")]
+    pub cidrs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Calls {
+    #[prost(message, optional, tag = "1")]
+    pub fits: ::core::option::Option<CallLists>,
+    #[prost(message, optional, tag = "2")]
+    pub not: ::core::option::Option<CallLists>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CallLists {
+    #[prost(uint32, repeated, tag = "1")]
+    pub ports: ::prost::alloc::vec::Vec<u32>,
+    #[prost(string, repeated, tag = "2")]
+    pub methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A path, or PATH/* for it and all below.
+    #[prost(string, repeated, tag = "3")]
+    pub paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A host, or *.HOST.
+    #[prost(string, repeated, tag = "4")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// SERVICE/METHOD, or SERVICE/* for all methods.
+    #[prost(string, repeated, tag = "5")]
+    pub grpc: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As hosts.
+    #[prost(string, repeated, tag = "6")]
+    pub sni: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthorizationCondition {
+    #[prost(oneof = "authorization_condition::Condition", tags = "1, 2, 3")]
+    pub condition: ::core::option::Option<authorization_condition::Condition>,
+}
+/// Nested message and enum types in `AuthorizationCondition`.
+pub mod authorization_condition {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Condition {
+        #[prost(message, tag = "1")]
+        Header(super::HeaderValues),
+        #[prost(message, tag = "2")]
+        Presence(super::HeaderPresence),
+        #[prost(message, tag = "3")]
+        Claim(super::ClaimValues),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeaderValues {
+    /// Lower case.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub values: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeaderPresence {
+    /// Lower case.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub present: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClaimValues {
+    /// The name of a claim, or from `/` on a JSON pointer.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub values: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum MtlsMode {
@@ -1550,6 +1679,43 @@ impl Locality {
             "LOCALITY_UNSPECIFIED" => Some(Self::Unspecified),
             "LOCALITY_PREFER_ZONE" => Some(Self::PreferZone),
             "LOCALITY_OFF" => Some(Self::Off),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AuthorizationAction {
+    Unspecified = 0,
+    Allow = 1,
+    Deny = 2,
+    /// Only records what ALLOW would refuse.
+    AuditAllow = 3,
+    /// Only records what DENY would refuse.
+    AuditDeny = 4,
+}
+impl AuthorizationAction {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "AUTHORIZATION_ACTION_UNSPECIFIED",
+            Self::Allow => "AUTHORIZATION_ACTION_ALLOW",
+            Self::Deny => "AUTHORIZATION_ACTION_DENY",
+            Self::AuditAllow => "AUTHORIZATION_ACTION_AUDIT_ALLOW",
+            Self::AuditDeny => "AUTHORIZATION_ACTION_AUDIT_DENY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "AUTHORIZATION_ACTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "AUTHORIZATION_ACTION_ALLOW" => Some(Self::Allow),
+            "AUTHORIZATION_ACTION_DENY" => Some(Self::Deny),
+            "AUTHORIZATION_ACTION_AUDIT_ALLOW" => Some(Self::AuditAllow),
+            "AUTHORIZATION_ACTION_AUDIT_DENY" => Some(Self::AuditDeny),
             _ => None,
         }
     }

@@ -155,6 +155,11 @@ impl Inbounds {
         self.captured.iter().for_each(|captured| captured.sweep());
     }
 
+    fn authorize_again(&self) {
+        self.listeners.iter().for_each(|inbound| inbound.authorize_again());
+        self.captured.iter().for_each(|captured| captured.authorize_again());
+    }
+
     fn close_idle(&self) {
         self.listeners.iter().for_each(|inbound| inbound.close_idle());
         self.captured.iter().for_each(|captured| captured.close_idle());
@@ -183,8 +188,11 @@ async fn housekeeping(worker: &Worker, outbound: &Outbound, inbound: &Inbounds) 
     let mut sweep = tokio::time::interval(SWEEP);
     flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut snapshots = worker.discovery.subscribe();
     loop {
         tokio::select! {
+            // An error means that the control thread is gone: nothing changes any more.
+            Ok(()) = snapshots.changed() => inbound.authorize_again(),
             _ = flush.tick() => worker.telemetry.flush().await,
             _ = sweep.tick() => {
                 outbound.sweep();

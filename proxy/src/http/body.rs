@@ -15,7 +15,8 @@ use tokio::time::{Instant, Sleep};
 
 pub(super) use self::source::Content;
 pub use self::source::Source;
-use super::Headers;
+use super::{Cut, Headers};
+use crate::telemetry::Failure;
 
 /// How a body ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum BodyEnd {
     TimedOut,
     /// It is larger than allowed.
     TooLarge,
+    /// It is allowed no longer.
+    Cut(Failure),
     /// The one who reads it lost interest.
     Dropped,
 }
@@ -58,6 +61,9 @@ pub enum BodyError {
     /// It is larger than allowed.
     #[error("the body is larger than allowed")]
     TooLarge,
+    /// It is allowed no longer.
+    #[error("the request is allowed no longer")]
+    Cut(Failure),
 }
 
 impl BodyError {
@@ -66,6 +72,7 @@ impl BodyError {
             Self::Sender | Self::Protocol => BodyEnd::Failed,
             Self::Deadline | Self::Idle => BodyEnd::TimedOut,
             Self::TooLarge => BodyEnd::TooLarge,
+            Self::Cut(failure) => BodyEnd::Cut(failure),
         }
     }
 }
@@ -96,6 +103,7 @@ struct Bounds {
     deadline: Option<Pin<Box<Sleep>>>,
     idle: Option<(Duration, Pin<Box<Sleep>>)>,
     left: Option<u64>,
+    cut: Option<Rc<Cut>>,
 }
 
 impl Bounds {
@@ -114,6 +122,9 @@ impl Bounds {
     }
 
     fn is_over(&mut self, cx: &mut Context<'_>) -> Option<BodyError> {
+        if let Some(Poll::Ready(failure)) = self.cut.as_ref().map(|cut| cut.poll(cx)) {
+            return Some(BodyError::Cut(failure));
+        }
         if self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
             return Some(BodyError::Deadline);
         }
@@ -185,6 +196,13 @@ impl Body {
         self
     }
 
+    /// Breaks off when that is given.
+    #[must_use]
+    pub fn revocable(mut self, cut: Rc<Cut>) -> Self {
+        self.bounds().cut = Some(cut);
+        self
+    }
+
     fn bounds(&mut self) -> &mut Bounds {
         self.bounds.get_or_insert_default()
     }
@@ -196,6 +214,11 @@ impl Body {
 
     /// The next piece; `None` at the end.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Polled {
+        let cut = self.bounds.as_ref().and_then(|bounds| bounds.cut.as_ref()?.given());
+        if let Some(error) = cut.map(BodyError::Cut) {
+            self.finish(error.end());
+            return Poll::Ready(Some(Err(error)));
+        }
         match self.content.poll(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(self.passed(frame))),
             Poll::Ready(Some(Err(error))) => {

@@ -11,6 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::gate::{self, Turn, Wait};
+use super::guard::{Caller, Pass, Passed, Refusal, Watch};
 use super::limit::Told;
 use super::own::Served;
 use super::{Connection, Inbound};
@@ -27,7 +28,7 @@ pub(super) type Permit = Rc<OwnedSemaphorePermit>;
 /// A connection.
 pub(super) struct Call {
     inbound: Rc<Inbound>,
-    peer: Option<SpiffeId>,
+    caller: Caller,
     wire: Wire,
     connection: Connection,
 }
@@ -47,30 +48,29 @@ struct Refused {
 }
 
 impl Call {
-    pub(super) fn new(
-        inbound: Rc<Inbound>,
-        peer: Option<SpiffeId>,
-        wire: Wire,
-        connection: Connection,
-    ) -> Self {
-        Self { inbound, peer, wire, connection }
+    pub(super) fn new(inbound: Rc<Inbound>, caller: Caller, wire: Wire, connection: Connection) -> Self {
+        Self { inbound, caller, wire, connection }
     }
 
     /// The phases of a request.
     async fn forward(&self, mut head: Box<RequestHead>, body: Body, client: Upgrade) -> Response {
         let kind = head.kind;
-        let mut record = self.inbound.record(AppProtocol::from(kind), self.peer.as_ref());
-        strip(&mut head.headers, self.peer.as_ref());
+        let mut record = self.inbound.record(AppProtocol::from(kind), self.caller.peer.as_ref());
+        strip(&mut head.headers, self.caller.peer.as_ref());
         Self::trace(&mut record, &mut head);
+        let pass = match self.authorize(&mut record, &head) {
+            Ok(pass) => pass,
+            Err(refusal) => return refuse(record, &refusal.into(), kind),
+        };
         let body = body.counted(record.bytes_in());
         let served = self.inbound.served(&head);
         let told = served.as_deref().and_then(|served| self.limit(served, &head));
         let answer = match told.as_ref().and_then(|told| told.refused.clone()) {
             Some(fault) => Err(Refused { fault, unseen: false }),
-            None => self.in_turn(served.as_deref(), head, body).await,
+            None => self.allowed(&pass, served.as_deref(), head, body).await,
         };
         let mut response = match answer {
-            Ok(answer) => self.answer(record, answer, client, kind),
+            Ok(answer) => self.answer(record, answer, client, kind, &pass),
             Err(refused) => refuse(record, &refused, kind),
         };
         if let Some(told) = &told {
@@ -86,10 +86,52 @@ impl Call {
             .expect("hexadecimal digits and hyphens are a value");
     }
 
+    /// What authorization policies say.
+    fn authorize(&self, record: &mut Record, head: &RequestHead) -> Result<Pass, Refusal> {
+        let Inbound { worker, guard, .. } = &*self.inbound;
+        match guard.request(&worker.snapshot(), &self.caller, head, &worker.telemetry) {
+            Ok(Passed { pass, judged }) => {
+                if let Some(judged) = judged {
+                    record.judged(judged);
+                }
+                Ok(pass)
+            }
+            Err(mut refusal) => {
+                if let Some(judged) = refusal.judged.take() {
+                    record.judged(judged);
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Sends the request, for as long as it is allowed; the answer comes only if it still is.
+    async fn allowed(
+        &self,
+        pass: &Pass,
+        served: Option<&Served>,
+        head: Box<RequestHead>,
+        body: Body,
+    ) -> Result<UpstreamResponse, Refused> {
+        let Inbound { worker, guard, .. } = &*self.inbound;
+        let watch = is_long(&body).then(|| guard.watch(pass));
+        let answer = match &watch {
+            None => self.in_turn(served, head, body).await?,
+            Some(Watch { cut, .. }) => tokio::select! {
+                // Dropping the exchange is its cancellation.
+                biased;
+                failure = cut.happens() => return Err(Refusal { failure, judged: None }.into()),
+                answer = self.in_turn(served, head, body) => answer?,
+            },
+        };
+        guard.still(&worker.snapshot(), pass, &worker.telemetry)?;
+        Ok(answer)
+    }
+
     /// What the rate limits of the called service say.
     fn limit(&self, served: &Served, head: &RequestHead) -> Option<Told> {
         let table = served.limits.as_deref()?;
-        self.inbound.buckets.ask(table, head, self.peer.as_ref(), &self.inbound.worker.telemetry)
+        self.inbound.buckets.ask(table, head, self.caller.peer.as_ref(), &self.inbound.worker.telemetry)
     }
 
     /// Sends the request when it is its turn.
@@ -156,24 +198,41 @@ impl Call {
         }
     }
 
-    fn answer(&self, mut record: Record, answer: UpstreamResponse, client: Upgrade, kind: Kind) -> Response {
+    fn answer(
+        &self,
+        mut record: Record,
+        answer: UpstreamResponse,
+        client: Upgrade,
+        kind: Kind,
+        pass: &Pass,
+    ) -> Response {
         let UpstreamResponse { mut response, upgrade } = answer;
+        let lasts = upgrade.is_some() || is_long(&response.body);
+        let watch = lasts.then(|| self.inbound.guard.watch(pass));
         // Only a proxy can know it; an application that says so would have requests repeated that it has seen.
         response.headers.remove(UNSEEN);
         match upgrade {
             Some(server) => {
                 record.head(&response, kind);
-                let permit = Rc::clone(&self.connection.permit);
+                if let Some(watch) = &watch {
+                    record.revocable(Rc::clone(&watch.cut));
+                }
+                let keep = (Rc::clone(&self.connection.permit), watch);
                 let inbound = Rc::clone(&self.inbound);
-                let plain = self.peer.is_none();
+                let plain = self.caller.peer.is_none();
                 let no_longer = async move {
                     if plain { inbound.closed_to_plaintext().await } else { std::future::pending().await }
                 };
-                self.inbound.worker.splice(record, client, server, permit, no_longer);
+                self.inbound.worker.splice(record, client, server, keep, no_longer);
                 response.with_body(Body::empty())
             }
             None => {
                 record.answered(None);
+                if let Some(watch) = watch {
+                    let cut = Rc::clone(&watch.cut);
+                    response = response.map_body(|body| body.revocable(cut));
+                    record.keep(watch);
+                }
                 record.attach(response, kind)
             }
         }
@@ -185,13 +244,34 @@ impl Handler for Call {
         match request.head {
             Ok(head) => self.forward(head, request.body, request.upgrade).await,
             Err(bad) => {
-                let mut record = self.inbound.record(AppProtocol::Http, self.peer.as_ref());
+                let mut record = self.inbound.record(AppProtocol::Http, self.caller.peer.as_ref());
                 record.failure(Failure::BadRequest);
                 record.attach(refusal(bad), Kind::Http)
             }
         }
     }
 }
+
+impl From<Refusal> for Refused {
+    /// Which policy it was is in the log of this proxy, and nothing to tell a caller that may be anybody.
+    fn from(refusal: Refusal) -> Self {
+        let text = match refusal.failure {
+            Failure::ConfigUnavailable => "the called workload's proxy has no configuration yet",
+            _ => {
+                "no policy of the called workload allows it; the log of its proxy names the policy that decided"
+            }
+        };
+        Self { fault: Fault::new(refusal.failure, text), unseen: false }
+    }
+}
+
+/// Whether a body may be under way for long: its end is not known, or far off.
+fn is_long(body: &Body) -> bool {
+    !body.is_end_stream() && body.size_hint().is_none_or(|left| left > SHORT)
+}
+
+/// A body that is over before policies can change.
+const SHORT: u64 = 64 * 1024;
 
 fn refuse(mut record: Record, refused: &Refused, kind: Kind) -> Response {
     let failure = refused.fault.failure;

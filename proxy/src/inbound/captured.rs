@@ -87,6 +87,11 @@ impl Captured {
         Some(inbound)
     }
 
+    /// Judges what is under way again, if policies have changed.
+    pub fn authorize_again(&self) {
+        self.destinations.borrow().values().for_each(|inbound| inbound.authorize_again());
+    }
+
     /// Closes connections to the application that have not been used for long.
     pub fn sweep(&self) {
         self.destinations.borrow().values().for_each(|inbound| inbound.sweep());

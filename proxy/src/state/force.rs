@@ -276,6 +276,7 @@ impl Store {
         let former = &self.snapshot;
         let mut next = Snapshot::clone(former);
         next.settings = self.settings.as_ref().map(|settings| Arc::clone(&settings.value));
+        self.authorize(former, &mut next);
         next.own = self.own.as_ref().map(|own| Arc::clone(&own.value)).unwrap_or_default();
         next.authentication = self.authentication.as_ref().map(|said| Arc::clone(&said.value));
         let backend_policies = self.backend_policies();
@@ -296,6 +297,19 @@ impl Store {
         }
         self.addresses.publish(former, &mut next);
         self.snapshot = Arc::new(next);
+    }
+
+    /// Puts in who may call the workload; the same `Arc` if nothing changed.
+    fn authorize(&self, former: &Snapshot, next: &mut Snapshot) {
+        let mut now = self.authorization.values().map(|held| &held.value);
+        let same = former.authorization.len() == self.authorization.len()
+            && former
+                .authorization
+                .iter()
+                .all(|before| now.next().is_some_and(|now| Arc::ptr_eq(before, now)));
+        if !same {
+            next.authorization = self.authorization.values().map(|held| Arc::clone(&held.value)).collect();
+        }
     }
 
     /// The settings of every service that policies are attached to. What is equal to before keeps its `Arc`.

@@ -112,7 +112,8 @@ impl Store {
     /// All that is held, as the controller said it.
     fn resources(&self) -> Vec<Resource> {
         use ModelResource::{
-            Address, Authentication, Endpoints, External, Host, Mesh, Own, Policy, Route, Service, Stream,
+            Address, Authentication, Authorization, Endpoints, External, Host, Mesh, Own, Policy, Route,
+            Service, Stream,
         };
         let mut all = Vec::new();
         let mut put = |version: &String, resource: &ModelResource| {
@@ -127,6 +128,8 @@ impl Store {
         self.routes.values().for_each(|v| put(&v.version, &Route((*v.value).clone())));
         self.streams.values().for_each(|v| put(&v.version, &Stream((*v.value).clone())));
         self.policies.values().for_each(|v| put(&v.version, &Policy((*v.value).clone())));
+        // Also what stands in for policies that cannot be read: a restart must not open what they close.
+        self.authorization.values().for_each(|v| put(&v.version, &Authorization((*v.value).clone())));
         self.addresses.found.values().for_each(|v| put(&v.version, &Address((*v.value).clone())));
         self.addresses.hosts.values().for_each(|v| put(&v.version, &Host((*v.value).clone())));
         self.addresses.externals.values().for_each(|v| put(&v.version, &External((*v.value).clone())));

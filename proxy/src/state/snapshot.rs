@@ -12,6 +12,7 @@ use mesh_model::endpoint::Endpoints;
 use mesh_model::external::{ExternalService, HostEntry};
 use mesh_model::host::Host;
 use mesh_model::name::ServiceName;
+use mesh_model::policy::AuthorizationPolicy;
 use mesh_model::route::table::RouteTable;
 use mesh_model::service::{OwnServices, Service};
 use mesh_model::settings::{MeshSettings, MtlsMode};
@@ -30,6 +31,7 @@ pub struct Snapshot {
     pub(super) destinations: Arc<HashMap<ServiceName, Arc<Destination>>>,
     pub(super) unknown: Arc<HashSet<ServiceName>>,
     pub(super) backend_policies: Arc<HashMap<ServiceName, PortPolicies>>,
+    pub(super) authorization: Arc<[Arc<AuthorizationPolicy>]>,
     pub(super) own: Arc<OwnServices>,
     pub(super) authentication: Option<Arc<Authentication>>,
     pub(super) addresses: Arc<HashMap<IpAddr, Arc<KnownAddress>>>,
@@ -258,6 +260,11 @@ impl Snapshot {
     pub fn backend_policy(&self, service: &ServiceName, port: u16) -> Arc<BackendPolicy> {
         let policy = self.backend_policies.get(service).map(|ports| ports.port(port));
         Arc::clone(policy.unwrap_or(&DEFAULT_BACKEND))
+    }
+
+    /// Who may call this proxy's workload, ordered by name. The `Arc` is another one only when that changed.
+    pub fn authorization(&self) -> &Arc<[Arc<AuthorizationPolicy>]> {
+        &self.authorization
     }
 
     /// What this proxy's workload serves itself; empty until the controller says so.

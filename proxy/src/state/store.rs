@@ -13,13 +13,14 @@ use mesh_model::endpoint::Endpoints;
 use mesh_model::external;
 use mesh_model::host::Host;
 use mesh_model::name::{Name, ServiceName};
+use mesh_model::policy::{self, AuthorizationPolicy};
 use mesh_model::route::{Route, RouteId};
 use mesh_model::service::{OwnServices, Service};
 use mesh_model::settings::MeshSettings;
 use mesh_model::stream::{StreamId, StreamRoute};
 use mesh_model::traffic::{self, TrafficPolicy};
 use mesh_proto::config::v1::{Destination as WireDestination, Held, Reject, Resource, Update};
-use mesh_proto::convert::{self, ModelResource};
+use mesh_proto::convert::{self, Invalid, ModelResource};
 
 use super::addresses::Addresses;
 use super::force::Want;
@@ -44,6 +45,8 @@ pub struct Store {
     pub(super) routes: BTreeMap<RouteId, Versioned<Route>>,
     pub(super) streams: BTreeMap<StreamId, Versioned<StreamRoute>>,
     pub(super) policies: BTreeMap<Name, Versioned<TrafficPolicy>>,
+    /// Who may call the workload. Of one that came and cannot be read, and of which no good form is held, what denies everything.
+    pub(super) authorization: BTreeMap<Name, Versioned<AuthorizationPolicy>>,
     pub(super) own: Option<Versioned<OwnServices>>,
     pub(super) authentication: Option<Versioned<Authentication>>,
     /// Endpoints that came but could not be used, and of which no good form is held: nothing to wait for.
@@ -84,6 +87,7 @@ impl Store {
             routes: BTreeMap::new(),
             streams: BTreeMap::new(),
             policies: BTreeMap::new(),
+            authorization: BTreeMap::new(),
             own: None,
             authentication: None,
             refused_endpoints: HashSet::new(),
@@ -123,7 +127,7 @@ impl Store {
     fn put(&mut self, resource: Resource) -> Result<(), Reject> {
         let (name, version) = (resource.name.clone(), resource.version.clone());
         let model = convert::decode(resource).map_err(|invalid| {
-            self.refuse(&name);
+            self.refuse(&name, &invalid);
             Reject { resource: invalid.resource, field: invalid.field, reason: invalid.reason }
         })?;
         match model {
@@ -165,6 +169,12 @@ impl Store {
                     self.policies.insert(policy.name.clone(), Versioned::new(version, policy));
                 }
             },
+            ModelResource::Authorization(policy) => match self.authorization.get_mut(&policy.name) {
+                Some(held) => held.put(version, policy),
+                None => {
+                    self.authorization.insert(policy.name.clone(), Versioned::new(version, policy));
+                }
+            },
             ModelResource::Own(own) => {
                 for port in &own.ports {
                     // The proxy follows what its workload serves, so that policies of the called side are here.
@@ -194,17 +204,23 @@ impl Store {
         }
     }
 
-    /// Notes endpoints that cannot be used, so that no route waits for them for ever. Where whom to let in cannot be read, and never
-    /// could, nobody gets in without mutual TLS (INV-7).
-    fn refuse(&mut self, name: &str) {
+    /// Notes endpoints that cannot be used, so that no route waits for them for ever; and closes what a policy protects that cannot be
+    /// read and was never good (INV-7); where whom to let in cannot be read, nobody gets in without mutual TLS. What stands in has no version of
+    /// the controller's, so that the next stream brings it anew.
+    fn refuse(&mut self, name: &str, invalid: &Invalid) {
         if name == convert::AUTHENTICATION {
             let strict = || Versioned::new(String::new(), Authentication::strict());
             self.authentication.get_or_insert_with(strict);
         }
-        if let Some(Resourceful::Endpoints(service)) = Resourceful::parse(name)
-            && !self.endpoints.contains_key(&service)
-        {
-            self.refused_endpoints.insert(service);
+        match Resourceful::parse(name) {
+            Some(Resourceful::Endpoints(service)) if !self.endpoints.contains_key(&service) => {
+                self.refused_endpoints.insert(service);
+            }
+            Some(Resourceful::Authorization(name)) => {
+                let closed = AuthorizationPolicy::closed(name.clone(), invalid.to_string());
+                self.authorization.entry(name).or_insert_with(|| Versioned::new(String::new(), closed));
+            }
+            _ => {}
         }
     }
 
@@ -223,6 +239,9 @@ impl Store {
             Some(Resourceful::Route) => self.routes.retain(|id, _| id.to_string() != name),
             Some(Resourceful::Stream) => self.streams.retain(|id, _| id.to_string() != name),
             Some(Resourceful::Policy) => self.policies.retain(|of, _| traffic::resource_name(of) != name),
+            Some(Resourceful::Authorization(name)) => {
+                self.authorization.remove(&name);
+            }
             Some(Resourceful::Own) => self.own = None,
             Some(Resourceful::Address(ip)) => {
                 self.addresses.found.remove(&ip);
@@ -266,6 +285,8 @@ impl Store {
         let routes = self.routes.iter().map(|(id, v)| held(id.to_string(), &v.version));
         let streams = self.streams.iter().map(|(id, v)| held(id.to_string(), &v.version));
         let policies = self.policies.iter().map(|(name, v)| held(traffic::resource_name(name), &v.version));
+        let authorization =
+            self.authorization.iter().map(|(name, v)| held(policy::resource_name(name), &v.version));
         let own = self.own.iter().map(|own| held(convert::OWN.to_owned(), &own.version));
         let authentication = self.authentication.iter();
         let authentication =
@@ -275,7 +296,8 @@ impl Store {
         let hosts = self.addresses.hosts.iter().map(|(host, v)| held(convert::host_name(host), &v.version));
         let externals =
             self.addresses.externals.iter().map(|(name, v)| held(external::resource_name(name), &v.version));
-        let named = services.chain(endpoints).chain(routes).chain(streams).chain(policies);
+        let named =
+            services.chain(endpoints).chain(routes).chain(streams).chain(policies).chain(authorization);
         settings
             .chain(own)
             .chain(authentication)
@@ -404,6 +426,7 @@ enum Resourceful {
     Route,
     Stream,
     Policy,
+    Authorization(Name),
     Own,
     Address(IpAddr),
     Host(Host),
@@ -431,6 +454,7 @@ impl Resourceful {
             "tcproute" | "tlsroute" => Some(Self::Stream),
             "externalservice" => Name::new(namespace, name).ok().map(Self::External),
             "trafficpolicy" => Some(Self::Policy),
+            "authorizationpolicy" => Name::new(namespace, name).ok().map(Self::Authorization),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! The store as tables of updates and what is in force after them.
 
 pub(crate) mod addresses;
+mod authorization;
 mod order;
 mod policies;
 mod saved;
@@ -144,6 +145,7 @@ pub(crate) fn bad(resource: &ModelResource) -> Resource {
         resource::Body::Stream(route) => route.kind = 77,
         resource::Body::Host(entry) => entry.meaning = None,
         resource::Body::External(external) => external.resolution = None,
+        resource::Body::Authorization(policy) => policy.action = 99,
         resource::Body::Address(address) => address.meaning = None,
         resource::Body::Authentication(said) => said.mtls_mode = 77,
     }

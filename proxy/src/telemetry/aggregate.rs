@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::decisions::Decisions;
 use super::outside::Outside;
 use super::worker::{SeriesDelta, WorkerDelta};
 use super::{Event, SeriesKey, SpanRecord};
@@ -29,6 +30,7 @@ pub(crate) struct Aggregate {
     pub(crate) spans_dropped: u64,
     pub(crate) overflows: u64,
     pub(crate) outside: Outside,
+    pub(crate) decisions: Decisions,
     pub(crate) events: [u64; Event::ALL.len()],
     pub(crate) opened: [u64; 2],
     pub(crate) closed: [u64; 2],
@@ -51,6 +53,7 @@ impl Aggregate {
             spans_dropped: 0,
             overflows: 0,
             outside: Outside::default(),
+            decisions: Decisions::default(),
             events: [0; Event::ALL.len()],
             opened: [0; 2],
             closed: [0; 2],
@@ -67,6 +70,9 @@ impl Aggregate {
         self.overflows += delta.overflows;
         for ((seen, name), passed) in &delta.outside.names {
             self.outside.add(*seen, name, *passed);
+        }
+        for (direction, verdict, policy, count) in delta.decisions.iter() {
+            self.decisions.add(direction, verdict, policy, count);
         }
         add_all(&mut self.events, &delta.events);
         add_all(&mut self.opened, &delta.opened);

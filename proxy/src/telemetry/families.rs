@@ -12,6 +12,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
+use super::decisions::Decisions;
 use super::histogram::Histogram;
 use super::hub::Shared;
 use super::outside::{Outside, Passed};
@@ -71,6 +72,7 @@ impl Collector for Families {
         let help = "Times that a series had to be folded into an overflow series";
         single(&mut encoder, "mesh_series_overflow", help, sums.overflows)?;
         outside(&mut encoder, &sums.outside)?;
+        decisions(&mut encoder, &sums.decisions)?;
         drop(sums);
         self.process(encoder)
     }
@@ -95,6 +97,21 @@ impl Families {
         let help = "What this is; always 1";
         gauges(&mut encoder, "mesh_build_info", help, [([("version", env!("CARGO_PKG_VERSION"))], 1)])
     }
+}
+
+/// Verdicts of authorization policies; without a policy those beyond the bound.
+fn decisions(encoder: &mut DescriptorEncoder<'_>, decisions: &Decisions) -> fmt::Result {
+    let help = "Requests and TCP connections judged by authorization policies, by the policy that decided";
+    let values = decisions.iter().map(|(direction, verdict, policy, count)| {
+        let policy = policy.map_or_else(|| "others".to_owned(), ToString::to_string);
+        let labels = [
+            ("direction", direction.label().to_owned()),
+            ("verdict", verdict.label().to_owned()),
+            ("policy", policy),
+        ];
+        (labels, count)
+    });
+    counters(encoder, "mesh_policy_decisions", help, values)
 }
 
 /// What passed to destinations that the mesh does not know.

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use mesh_model::name::Name;
 use tokio::sync::mpsc;
 
+use super::decisions::Decisions;
 use super::histogram::Histogram;
 use super::outside::{Outside, Passed, SeenIn};
-use super::{Direction, Event, SeriesKey, SpanRecord};
+use super::{Direction, Event, PolicyVerdict, SeriesKey, SpanRecord};
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -35,6 +37,7 @@ pub(crate) struct WorkerDelta {
     pub(crate) spans_dropped: u64,
     pub(crate) overflows: u64,
     pub(crate) outside: Outside,
+    pub(crate) decisions: Decisions,
 }
 
 impl Default for WorkerDelta {
@@ -49,6 +52,7 @@ impl Default for WorkerDelta {
             spans_dropped: 0,
             overflows: 0,
             outside: Outside::default(),
+            decisions: Decisions::default(),
         }
     }
 }
@@ -115,6 +119,7 @@ struct Cells {
     spans: RefCell<Vec<SpanRecord>>,
     spans_dropped: Cell<u64>,
     outside: RefCell<Outside>,
+    decisions: RefCell<Decisions>,
 }
 
 impl Cells {
@@ -130,6 +135,7 @@ impl Cells {
             spans: RefCell::default(),
             spans_dropped: Cell::default(),
             outside: RefCell::default(),
+            decisions: RefCell::default(),
         }
     }
 }
@@ -203,6 +209,11 @@ impl WorkerTelemetry {
     /// It has ended.
     pub fn connection_closed(&self, direction: Direction) {
         add(pick(&self.cells.closed, direction), 1);
+    }
+
+    /// Counts a verdict of an authorization policy.
+    pub fn decision(&self, direction: Direction, verdict: PolicyVerdict, policy: &Name) {
+        self.cells.decisions.borrow_mut().add(direction, verdict, Some(policy), 1);
     }
 
     /// Counts a connection to outside the mesh that has ended, by the name that it was seen with, and what the client sent and got.
@@ -280,6 +291,7 @@ impl WorkerTelemetry {
             spans_dropped: self.cells.spans_dropped.take(),
             overflows: self.cells.overflows.take(),
             outside: self.cells.outside.take(),
+            decisions: self.cells.decisions.take(),
         }
     }
 }

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesh_model::name::{ServiceName, WorkloadName};
+use mesh_model::policy::By;
 use mesh_traffic::balance::InFlight;
 use mesh_traffic::outlier;
 
 use self::about::About;
 use super::Worker;
-use crate::http::{BodyEnd, Headers, Kind, Observer, RequestHead, Response};
-use crate::telemetry::{AppProtocol, Failure, Security, SeriesKey, Side};
+use crate::http::{BodyEnd, Cut, Headers, Kind, Observer, RequestHead, Response};
+use crate::telemetry::{AppProtocol, Failure, PolicyVerdict, Security, SeriesKey, Side};
 use crate::trace::{TraceContext, sampled_by_id};
 
 /// Status of a request whose client went away before the answer; it is never sent.
@@ -57,7 +58,20 @@ pub struct Entry {
     /// What it failed with if its body does not end in time: at that time, and before.
     late: Option<(tokio::time::Instant, Failure)>,
     attempts: u32,
+    /// What authorization policies said, for the log.
+    judged: Option<Judged>,
+    /// Ends it when it is allowed no longer.
+    cut: Option<Rc<Cut>>,
     done: bool,
+}
+
+/// What authorization policies said.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// Of what kind it is.
+    pub verdict: PolicyVerdict,
+    /// Who said so.
+    pub by: By,
 }
 
 impl Record {
@@ -90,6 +104,8 @@ impl Record {
             keep: None,
             late: None,
             attempts: 0,
+            judged: None,
+            cut: None,
             done: false,
         }))
     }
@@ -177,6 +193,21 @@ impl Entry {
     /// When it ends at the latest, if anybody said so.
     pub fn until(&self) -> Option<(tokio::time::Instant, Failure)> {
         self.late
+    }
+
+    /// What authorization policies said of it.
+    pub fn judged(&mut self, judged: Judged) {
+        self.judged = Some(judged);
+    }
+
+    /// A tunnel ends when that is given.
+    pub fn revocable(&mut self, cut: Rc<Cut>) {
+        self.cut = Some(cut);
+    }
+
+    /// What ends it before its time.
+    pub(super) fn cut(&self) -> Option<Rc<Cut>> {
+        self.cut.clone()
     }
 
     /// Keeps something until the end of the exchange.
@@ -296,6 +327,7 @@ impl Observer for Entry {
             BodyEnd::Complete | BodyEnd::Dropped => {}
             BodyEnd::Failed => self.failure(Failure::UpstreamReset),
             BodyEnd::TooLarge => self.failure(Failure::ResponseTooLarge),
+            BodyEnd::Cut(failure) => self.failure(failure),
             BodyEnd::TimedOut => self.failure(self.lateness()),
         }
         self.tell_endpoint();

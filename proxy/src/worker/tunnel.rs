@@ -23,11 +23,17 @@ impl Worker {
         client.keep_alive();
         server.keep_alive();
         let relay = tcp::relay(client, server, idle);
-        let relayed = match record.until() {
-            None => relay.await,
-            Some((by, failure)) => match tokio::time::timeout_at(by, relay).await {
+        // Dropping the relay resets both sides.
+        let relayed = match (record.until(), record.cut()) {
+            (None, None) => relay.await,
+            (Some((by, failure)), _) => match tokio::time::timeout_at(by, relay).await {
                 Ok(relayed) => relayed,
                 Err(_) => return record.failure(failure),
+            },
+            (None, Some(cut)) => tokio::select! {
+                biased;
+                failure = cut.happens() => return record.failure(failure),
+                relayed = relay => relayed,
             },
         };
         record.carried(relayed.to_server, relayed.to_client);

@@ -6,7 +6,9 @@ use crate::sources::documents::{Document, read_documents};
 fn faults(yaml: &str) -> Vec<String> {
     match read_documents(yaml.as_bytes()).remove(0) {
         Document::Good(_) => Vec::new(),
-        Document::Bad(problems) => problems.into_iter().map(|problem| problem.fault.to_string()).collect(),
+        Document::Bad(problems) | Document::Closed(_, problems) => {
+            problems.into_iter().map(|problem| problem.fault.to_string()).collect()
+        }
     }
 }
 

@@ -156,9 +156,13 @@ pub(super) fn check_header_value(value: &str, field: &str, findings: &mut Findin
 }
 
 /// A header name must be a token (RFC 9110, section 5.6.2).
-pub(super) fn check_header_name(name: &str, field: &str, findings: &mut Findings) {
+pub(super) fn is_header_name(name: &str) -> bool {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.is_empty() || name.len() > 256 || !name.bytes().all(token) {
+    !name.is_empty() && name.len() <= 256 && name.bytes().all(token)
+}
+
+pub(super) fn check_header_name(name: &str, field: &str, findings: &mut Findings) {
+    if !is_header_name(name) {
         findings
             .fault(field, format!("`{}` is not a header name", name.chars().take(80).collect::<String>()));
     }

@@ -9,7 +9,7 @@ const GATEWAY_X: &str = "/apis/gateway.networking.x-k8s.io/v1alpha1";
 const AMIME: &str = "/apis/amime.io/v1alpha1";
 
 /// Every kind that is followed.
-pub const ALL: [Kind; 17] = [
+pub const ALL: [Kind; 18] = [
     Kind::Namespace,
     Kind::Service,
     Kind::EndpointSlice,
@@ -27,6 +27,7 @@ pub const ALL: [Kind; 17] = [
     Kind::ExternalService,
     Kind::TrafficPolicy,
     Kind::AuthenticationPolicy,
+    Kind::AuthorizationPolicy,
 ];
 
 /// Where objects of a kind are.
@@ -49,6 +50,7 @@ pub fn resource(kind: Kind) -> Resource {
         Kind::ExternalService => (AMIME, "externalservices"),
         Kind::TrafficPolicy => (AMIME, "trafficpolicies"),
         Kind::AuthenticationPolicy => (AMIME, "authenticationpolicies"),
+        Kind::AuthorizationPolicy => (AMIME, "authorizationpolicies"),
     };
     Resource { api, plural }
 }
@@ -68,7 +70,8 @@ pub fn has_status(kind: Kind) -> bool {
         | Kind::Workload
         | Kind::ExternalService
         | Kind::TrafficPolicy
-        | Kind::AuthenticationPolicy => true,
+        | Kind::AuthenticationPolicy
+        | Kind::AuthorizationPolicy => true,
         Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Pod => false,
     }
 }

@@ -1,6 +1,7 @@
 //! Which form of each object of a cluster is in force. Pure: objects come in, changes go out. It must not know how objects are found.
 //!
-//! Rules, as for a folder: a good object is in force. Of a bad one the last good form stays in force. An object goes when it is gone from
+//! Rules, as for a folder: a good object is in force. Of a bad one the last good form stays in force; of an AuthorizationPolicy without
+//! one a form that denies everything that it protects. An object goes when it is gone from
 //! the cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,8 @@ pub struct KubeState {
 struct Held {
     /// `None`: it was never good.
     form: Option<Object>,
+    /// Whether the form only stands in for one that was never good.
+    stands_in: bool,
     generation: Option<i64>,
 }
 
@@ -46,24 +49,31 @@ impl KubeState {
             }
             self.ledger.put(&key, facts);
         }
+        let good_before = before.as_ref().is_some_and(|held| !held.stands_in);
         let before = before.and_then(|held| held.form);
-        let (form, change) = match read_object(&node, 0) {
+        let differs = |now: &Object| !before.as_ref().is_some_and(|before| same(before, now));
+        let (form, changed, stands_in) = match read_object(&node, 0) {
             Document::Good(read) => {
                 self.problems.remove(&key);
-                let changed = !before.is_some_and(|before| same(&before, &read.object));
-                (Some(read.object), changed)
+                let changed = differs(&read.object);
+                (Some(read.object), changed, false)
             }
-            Document::Bad(problems) => {
+            Document::Closed(read, problems) if !good_before => {
                 self.problems.insert(key.clone(), problems);
-                (before, false)
+                let changed = differs(&read.object);
+                (Some(read.object), changed, true)
+            }
+            Document::Bad(problems) | Document::Closed(_, problems) => {
+                self.problems.insert(key.clone(), problems);
+                (before, false, false)
             }
         };
-        let change = form.clone().filter(|_| change).map(|object| Change::Apply {
+        let change = form.clone().filter(|_| changed).map(|object| Change::Apply {
             key: key.clone(),
             object,
             origin: origin(),
         });
-        self.objects.insert(key, Held { form, generation });
+        self.objects.insert(key, Held { form, stands_in, generation });
         change
     }
 
@@ -97,8 +107,11 @@ impl KubeState {
     pub fn reports(&self) -> Vec<Report> {
         let mut reports = Vec::new();
         for (key, problems) in &self.problems {
-            let kept = self.objects.get(key).is_some_and(|held| held.form.is_some());
-            let effect = if kept { Effect::LastGood } else { Effect::NotInForce };
+            let effect = match self.objects.get(key) {
+                Some(Held { form: Some(_), stands_in: true, .. }) => Effect::Closed,
+                Some(Held { form: Some(_), .. }) => Effect::LastGood,
+                Some(Held { form: None, .. }) | None => Effect::NotInForce,
+            };
             reports.extend(problems.iter().map(|problem| {
                 let problem = Problem { object: Some(key.clone()), ..problem.clone() };
                 Report { file: origin(), problem, effect }

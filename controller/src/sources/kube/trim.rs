@@ -57,6 +57,7 @@ fn labels_of(kind: Kind) -> Labels {
         | Kind::ExternalService
         | Kind::TrafficPolicy
         | Kind::AuthenticationPolicy
+        | Kind::AuthorizationPolicy
         | Kind::XBackendTrafficPolicy
         | Kind::GatewayClass
         | Kind::XMesh => Labels::None,

@@ -49,6 +49,8 @@ impl Failure {
             Self::RequestTooLarge => &REQUEST_TOO_LARGE,
             Self::ResponseTooLarge => &RESPONSE_TOO_LARGE,
             Self::PlaintextRefused => &PLAINTEXT_REFUSED,
+            Self::PolicyDenied => &POLICY_DENIED,
+            Self::PolicyUndecided => &POLICY_UNDECIDED,
             Self::BadRequest => &BAD_REQUEST,
         }
     }
@@ -326,6 +328,30 @@ const PLAINTEXT_REFUSED: Facts = Facts {
         without an answer.",
     remedy: "Bring the caller into the mesh. For the time of a migration `mtls.mode: Permissive` in \
         MeshConfig takes both.",
+};
+
+const POLICY_DENIED: Facts = Facts {
+    code: "policy_denied",
+    flag: "PD",
+    http: 403,
+    grpc: grpc::PERMISSION_DENIED,
+    meaning: "an authorization policy of the called workload does not allow the call",
+    cause: "An AuthorizationPolicy that denies fits, or policies that allow protect the port and none of them fits. A TCP connection is \
+        reset before the application sees a byte of it.",
+    remedy: "The access log of the called workload's proxy names the policy that decided and its rule: `verdict`, `policy`, `rule`. Add a \
+        rule for the caller, or call with what the rules allow.",
+};
+
+const POLICY_UNDECIDED: Facts = Facts {
+    code: "policy_undecided",
+    flag: "PU",
+    http: 403,
+    grpc: grpc::PERMISSION_DENIED,
+    meaning: "an authorization policy of the called workload asks for what cannot be known of the call, and so it is denied",
+    cause: "A rule asks for a method, a path, a host or a header, and the connection carries bytes that are no HTTP. What cannot be judged \
+        is refused, never let through.",
+    remedy: "Limit the rule to the ports that speak HTTP with `to[].ports`, or give the port a policy of its own that asks for callers \
+        only. If the port does speak HTTP, declare it with `appProtocol` of the Service.",
 };
 
 const BAD_REQUEST: Facts = Facts {

@@ -78,6 +78,8 @@ fn the_table_is_the_contract() {
             ("request_too_large", "RTL", 413, 8),
             ("response_too_large", "STL", 502, 8),
             ("plaintext_refused", "PR", 403, 7),
+            ("policy_denied", "PD", 403, 7),
+            ("policy_undecided", "PU", 403, 7),
             ("bad_request", "DPE", 400, 13),
         ]
     );

@@ -2,6 +2,8 @@
 
 #[path = "address.rs"]
 mod address;
+#[path = "authorization.rs"]
+mod authorization;
 #[path = "ca.rs"]
 mod ca;
 #[path = "config.rs"]
@@ -25,6 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
         policy::of_requests(),
         policy::of_backends(),
         policy::policies(),
+        authorization::cases(),
         address::cases(),
         address::hosts(),
         report::cases(),

@@ -205,7 +205,9 @@ impl Sending {
                 Poll::Ready(Some(Err(error))) => {
                     self.done = true;
                     let reason = match error {
-                        BodyError::Deadline | BodyError::Idle | BodyError::TooLarge => Reason::CANCEL,
+                        BodyError::Deadline | BodyError::Idle | BodyError::TooLarge | BodyError::Cut(_) => {
+                            Reason::CANCEL
+                        }
                         BodyError::Sender | BodyError::Protocol => Reason::INTERNAL_ERROR,
                     };
                     self.stream.reset(reason);

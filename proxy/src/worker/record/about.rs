@@ -50,7 +50,7 @@ impl Entry {
         if self.key.protocol == AppProtocol::Tcp {
             return self.connection_line(about, duration);
         }
-        let key = &self.key;
+        let (key, judged) = (&self.key, self.judged.as_ref());
         tracing::info!(
             target: "access",
             side = key.side.label(),
@@ -62,6 +62,9 @@ impl Entry {
             failure = key.failure.map(Failure::code),
             flag = key.failure.map(Failure::flag),
             route = key.route.as_deref(),
+            verdict = judged.map(|judged| judged.verdict.label()),
+            policy = judged.map(|judged| judged.by.policy.name.to_string()),
+            rule = judged.and_then(|judged| judged.by.rule),
             attempts = self.attempts,
             ms = duration.as_secs_f64() * 1e3,
             bytes_in = self.bytes_in.get(),
@@ -70,7 +73,7 @@ impl Entry {
     }
 
     fn connection_line(&self, about: &About, duration: Duration) {
-        let key = &self.key;
+        let (key, judged) = (&self.key, self.judged.as_ref());
         tracing::info!(
             target: "access",
             side = key.side.label(),
@@ -81,6 +84,9 @@ impl Entry {
             failure = key.failure.map(Failure::code),
             flag = key.failure.map(Failure::flag),
             route = key.route.as_deref(),
+            verdict = judged.map(|judged| judged.verdict.label()),
+            policy = judged.map(|judged| judged.by.policy.name.to_string()),
+            rule = judged.and_then(|judged| judged.by.rule),
             ms = duration.as_secs_f64() * 1e3,
             bytes_in = self.bytes_in.get(),
             bytes_out = self.bytes_out.get(),

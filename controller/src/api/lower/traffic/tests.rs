@@ -32,7 +32,7 @@ fn settings(yaml: &str) -> TrafficSettings {
             let Object::TrafficPolicy(policy) = read.object else { panic!("not a policy") };
             lower(&policy).0
         }
-        Document::Bad(problems) => panic!("{problems:?}"),
+        Document::Bad(problems) | Document::Closed(_, problems) => panic!("{problems:?}"),
     }
 }
 
@@ -40,7 +40,9 @@ fn settings(yaml: &str) -> TrafficSettings {
 fn faults(yaml: &str) -> Vec<String> {
     match read_documents(yaml.as_bytes()).remove(0) {
         Document::Good(_) => Vec::new(),
-        Document::Bad(problems) => problems.into_iter().map(|problem| problem.fault.to_string()).collect(),
+        Document::Bad(problems) | Document::Closed(_, problems) => {
+            problems.into_iter().map(|problem| problem.fault.to_string()).collect()
+        }
     }
 }
 

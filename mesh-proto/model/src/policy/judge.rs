@@ -1,0 +1,183 @@
+//! The verdict over a connection or a request. It must not know how it is carried out.
+//!
+//! Order: a policy that denies and fits decides; else, if policies that allow protect the port, one of them must fit. Audit policies never
+//! decide: what they would have made of a call that goes through is noted beside the verdict.
+
+use std::sync::Arc;
+
+use super::fit::{Fit, Looked, Reading};
+use super::{Action, Attributes, AuthorizationPolicy, Rehearsed};
+use crate::head::HeadView;
+
+/// The policies that protect one port of a workload.
+#[derive(Debug, Clone, Default)]
+pub struct Applied {
+    deny: Vec<Arc<AuthorizationPolicy>>,
+    allow: Vec<Arc<AuthorizationPolicy>>,
+    audit_deny: Vec<Arc<AuthorizationPolicy>>,
+    audit_allow: Vec<Arc<AuthorizationPolicy>>,
+    needs_request: bool,
+    needs_headers: bool,
+    needs_sni: bool,
+}
+
+/// What is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// It goes on.
+    Allow,
+    /// It is refused.
+    Deny,
+    /// It is refused, since a policy asks for what only a request has, and there is none.
+    Undecided,
+}
+
+/// A policy, and the rule of it, if a rule decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct By {
+    /// The policy.
+    pub policy: Arc<AuthorizationPolicy>,
+    /// From 0. `None`: that none of its rules fits.
+    pub rule: Option<usize>,
+}
+
+/// What becomes of a call, and who says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// What is decided.
+    pub decision: Decision,
+    /// Who decides; `None` where no policy that decides protects the port.
+    pub by: Option<By>,
+    /// The audit policy that would have refused a call that goes through.
+    pub would_deny: Option<By>,
+}
+
+impl Verdict {
+    /// Whether the call goes on.
+    pub fn is_allowed(&self) -> bool {
+        self.decision == Decision::Allow
+    }
+}
+
+impl Applied {
+    /// Those of `all` that protect that port, in the order that they have.
+    pub fn at<'a>(all: impl IntoIterator<Item = &'a Arc<AuthorizationPolicy>>, port: u16) -> Self {
+        let mut applied = Self::default();
+        for policy in all.into_iter().filter(|policy| policy.protects(port)) {
+            applied.needs_request |= policy.rules.iter().any(super::Rule::needs_request);
+            applied.needs_headers |= policy.rules.iter().any(|rule| !rule.when.is_empty());
+            applied.needs_sni |= policy.rules.iter().any(super::Rule::needs_sni);
+            let list = match policy.action {
+                _ if policy.refused.is_some() => &mut applied.deny,
+                Action::Deny => &mut applied.deny,
+                Action::Allow => &mut applied.allow,
+                Action::Audit(Rehearsed::Deny) => &mut applied.audit_deny,
+                Action::Audit(Rehearsed::Allow) => &mut applied.audit_allow,
+            };
+            list.push(Arc::clone(policy));
+        }
+        applied
+    }
+
+    /// Whether nothing is to be judged.
+    pub fn is_empty(&self) -> bool {
+        self.all().next().is_none()
+    }
+
+    /// Whether some rule asks for what only a request has.
+    pub fn needs_request(&self) -> bool {
+        self.needs_request
+    }
+
+    /// Whether some rule asks for more of a request than its method, path and host.
+    pub fn needs_headers(&self) -> bool {
+        self.needs_headers
+    }
+
+    /// Whether some rule asks for the name in a client's own TLS.
+    pub fn needs_sni(&self) -> bool {
+        self.needs_sni
+    }
+
+    /// All of them: those that deny, that allow, that only record.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<AuthorizationPolicy>> {
+        self.deny.iter().chain(&self.allow).chain(&self.audit_deny).chain(&self.audit_allow)
+    }
+
+    /// The verdict over a request, or over a connection that carries no requests.
+    pub fn judge<H: HeadView + ?Sized>(&self, call: &Attributes<'_, H>) -> Verdict {
+        if let Some((by, fit)) = fitting(&self.deny, call, Reading::Any) {
+            let decision = if fit == Fit::Yes { Decision::Deny } else { Decision::Undecided };
+            return Verdict { decision, by: Some(by), would_deny: None };
+        }
+        let (allowed, unsure) = match fitting(&self.allow, call, Reading::Every) {
+            Some((by, Fit::Yes)) => (Some(by), None),
+            Some((by, _)) => (None, Some(by)),
+            None => (None, None),
+        };
+        match (self.allow.first(), allowed) {
+            (Some(first), None) => {
+                let decision = if unsure.is_some() { Decision::Undecided } else { Decision::Deny };
+                let by = unsure.unwrap_or_else(|| By { policy: Arc::clone(first), rule: None });
+                Verdict { decision, by: Some(by), would_deny: None }
+            }
+            (_, allowed) => {
+                let would_deny = self.rehearse(call, allowed.is_some());
+                Verdict { decision: Decision::Allow, by: allowed, would_deny }
+            }
+        }
+    }
+
+    /// The verdict over a connection that will carry requests, if they can change nothing about it: every one of them would be refused.
+    pub fn judge_early<H: HeadView + ?Sized>(&self, call: &Attributes<'_, H>) -> Option<Verdict> {
+        let verdict = self.judge(&Attributes { request: None::<&H>, ..*call });
+        (verdict.decision == Decision::Deny).then_some(verdict)
+    }
+
+    /// What audit policies would have made of a call that goes through.
+    fn rehearse<H: HeadView + ?Sized>(&self, call: &Attributes<'_, H>, allowed: bool) -> Option<By> {
+        if let Some((by, _)) = fitting(&self.audit_deny, call, Reading::Any) {
+            return Some(by);
+        }
+        let first = self.audit_allow.first().filter(|_| !allowed)?;
+        let fits = matches!(fitting(&self.audit_allow, call, Reading::Every), Some((_, Fit::Yes)));
+        (!fits).then(|| By { policy: Arc::clone(first), rule: None })
+    }
+}
+
+/// The first rule that fits, else the first of which only a request can tell.
+fn fitting<H: HeadView + ?Sized>(
+    policies: &[Arc<AuthorizationPolicy>],
+    call: &Attributes<'_, H>,
+    reading: Reading,
+) -> Option<(By, Fit)> {
+    let mut later = None;
+    for policy in policies {
+        if policy.refused.is_some() {
+            return Some((By { policy: Arc::clone(policy), rule: None }, Fit::Yes));
+        }
+        for (at, rule) in policy.rules.iter().enumerate() {
+            match rule.fit(call, reading) {
+                Fit::Yes => return Some((By { policy: Arc::clone(policy), rule: Some(at) }, Fit::Yes)),
+                Fit::Later if later.is_none() => later = Some((policy, at)),
+                Fit::Later | Fit::No => {}
+            }
+        }
+    }
+    later.map(|(policy, at)| (By { policy: Arc::clone(policy), rule: Some(at) }, Fit::Later))
+}
+
+impl AuthorizationPolicy {
+    /// Each rule, whether the call fits it, and what does not fit.
+    pub fn look<H: HeadView + ?Sized>(&self, call: &Attributes<'_, H>) -> Vec<Looked> {
+        let reading = self.reading();
+        self.rules.iter().map(|rule| rule.look(call, reading)).collect()
+    }
+
+    fn reading(&self) -> Reading {
+        match self.action {
+            Action::Deny | Action::Audit(Rehearsed::Deny) => Reading::Any,
+            Action::Allow | Action::Audit(Rehearsed::Allow) => Reading::Every,
+        }
+    }
+}
