@@ -11,6 +11,7 @@ pub mod backend_policy;
 pub mod check;
 pub mod crds;
 pub mod external;
+pub mod federation;
 pub mod gateway;
 pub mod lower;
 pub mod mesh;
@@ -32,6 +33,7 @@ pub use authentication::AuthenticationPolicy;
 pub use authorization::AuthorizationPolicy;
 pub use backend_policy::XBackendTrafficPolicy;
 pub use external::ExternalService;
+pub use federation::FederatedTrustDomain;
 pub use gateway::{GrpcRoute, HttpRoute};
 pub use mesh::Announcement;
 pub use pod::Pod;
@@ -63,6 +65,8 @@ pub enum Kind {
     Workload,
     /// `amime.io/v1alpha1 ExternalService`.
     ExternalService,
+    /// `amime.io/v1alpha1 FederatedTrustDomain`.
+    FederatedTrustDomain,
     /// `amime.io/v1alpha1 TrafficPolicy`.
     TrafficPolicy,
     /// `amime.io/v1alpha1 AuthorizationPolicy`.
@@ -81,7 +85,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, with its `apiVersion` and `kind`.
-    pub const ALL: [(Self, &'static str, &'static str); 18] = [
+    pub const ALL: [(Self, &'static str, &'static str); 19] = [
         (Self::Service, "v1", "Service"),
         (Self::EndpointSlice, "discovery.k8s.io/v1", "EndpointSlice"),
         (Self::Namespace, "v1", "Namespace"),
@@ -93,6 +97,7 @@ impl Kind {
         (Self::MeshConfig, "amime.io/v1alpha1", "MeshConfig"),
         (Self::Workload, "amime.io/v1alpha1", "Workload"),
         (Self::ExternalService, "amime.io/v1alpha1", "ExternalService"),
+        (Self::FederatedTrustDomain, "amime.io/v1alpha1", "FederatedTrustDomain"),
         (Self::TrafficPolicy, "amime.io/v1alpha1", "TrafficPolicy"),
         (Self::AuthorizationPolicy, "amime.io/v1alpha1", "AuthorizationPolicy"),
         (Self::XBackendTrafficPolicy, "gateway.networking.x-k8s.io/v1alpha1", "XBackendTrafficPolicy"),
@@ -116,6 +121,7 @@ impl Kind {
             Self::MeshConfig => "MeshConfig",
             Self::Workload => "Workload",
             Self::ExternalService => "ExternalService",
+            Self::FederatedTrustDomain => "FederatedTrustDomain",
             Self::TrafficPolicy => "TrafficPolicy",
             Self::AuthorizationPolicy => "AuthorizationPolicy",
             Self::XBackendTrafficPolicy => "XBackendTrafficPolicy",
@@ -129,7 +135,11 @@ impl Kind {
     /// Whether its objects live in a namespace.
     pub fn scope(self) -> Scope {
         match self {
-            Self::Namespace | Self::MeshConfig | Self::GatewayClass | Self::XMesh => Scope::Cluster,
+            Self::Namespace
+            | Self::MeshConfig
+            | Self::FederatedTrustDomain
+            | Self::GatewayClass
+            | Self::XMesh => Scope::Cluster,
             Self::Service
             | Self::EndpointSlice
             | Self::HttpRoute
@@ -215,6 +225,8 @@ pub enum Object {
     Workload(Arc<Workload>),
     /// An ExternalService.
     ExternalService(Arc<ExternalService>),
+    /// A FederatedTrustDomain.
+    FederatedTrustDomain(Arc<FederatedTrustDomain>),
     /// A TrafficPolicy.
     TrafficPolicy(Arc<TrafficPolicy>),
     /// An AuthorizationPolicy.
@@ -244,6 +256,7 @@ impl Object {
             Self::MeshConfig(o) => &o.metadata,
             Self::Workload(o) => &o.metadata,
             Self::ExternalService(o) => &o.metadata,
+            Self::FederatedTrustDomain(o) => &o.metadata,
             Self::TrafficPolicy(o) => &o.metadata,
             Self::AuthorizationPolicy(o) => &o.metadata,
             Self::XBackendTrafficPolicy(o) => &o.metadata,

@@ -12,6 +12,7 @@ pub mod affinity;
 pub mod authentication;
 pub mod authorization;
 pub mod endpoints;
+mod federation;
 pub mod names;
 pub mod own;
 pub mod policies;
@@ -84,12 +85,18 @@ pub struct Trust<'a> {
 impl Trust<'_> {
     /// How a member with that service account is spoken to at a port, or at those that no policy names: it shows its identity, except
     /// where mutual TLS is disabled.
-    fn transport(self, workload: &WorkloadName, account: &str, port: Option<u16>) -> Transport {
+    fn transport(
+        self,
+        workload: &WorkloadName,
+        account: &str,
+        port: Option<u16>,
+        foreign: Option<TrustDomain>,
+    ) -> Transport {
         let said = self.authentication.of_workload(workload);
         if port.map_or(said.mtls.mode, |port| said.mode(port)) == MtlsMode::Disabled {
             return Transport::Plain;
         }
-        SpiffeId::new(self.domain.clone(), workload.0.namespace(), account)
+        SpiffeId::new(foreign.unwrap_or_else(|| self.domain.clone()), workload.0.namespace(), account)
             .map_or(Transport::Plain, Transport::Mesh)
     }
 }
@@ -140,6 +147,7 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
     for (key, entry) in index.workloads.store.iter() {
         reports.object(key, &entry.origin, None);
     }
+    federation::compile(index, trust_domain, &mut reports);
     let own = own::compile(&services, &mut reports);
     let addresses = addresses::compile(index, trust, &services, &mut reports);
     Compiled {

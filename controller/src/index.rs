@@ -54,6 +54,8 @@ pub struct Index {
     pub policies: policies::Policies,
     /// ExternalServices.
     pub externals: store::Store<crate::api::ExternalService>,
+    /// FederatedTrustDomains: for their conditions; the authority follows them.
+    pub federated: store::Store<crate::api::FederatedTrustDomain>,
     /// Pods.
     pub pods: pods::Pods,
     /// GatewayClasses.
@@ -102,6 +104,7 @@ impl Index {
             Object::MeshConfig(object) => self.settings.store.apply(key, object, origin),
             Object::Workload(object) => self.workloads.store.apply(key, object, origin),
             Object::ExternalService(object) => self.externals.apply(key, object, origin),
+            Object::FederatedTrustDomain(object) => self.federated.apply(key, object, origin),
             Object::TrafficPolicy(object) => self.policies.traffic.apply(key, object, origin),
             Object::AuthorizationPolicy(object) => self.policies.authorization.apply(key, object, origin),
             Object::XBackendTrafficPolicy(object) => self.policies.backend.apply(key, object, origin),
@@ -125,6 +128,7 @@ impl Index {
             Kind::MeshConfig => self.settings.store.delete(key),
             Kind::Workload => self.workloads.store.delete(key),
             Kind::ExternalService => self.externals.delete(key),
+            Kind::FederatedTrustDomain => self.federated.delete(key),
             Kind::TrafficPolicy => self.policies.traffic.delete(key),
             Kind::AuthorizationPolicy => self.policies.authorization.delete(key),
             Kind::XBackendTrafficPolicy => self.policies.backend.delete(key),

@@ -16,7 +16,7 @@ use mesh_model::spiffe::{InvalidSpiffeId, TrustDomain};
 
 use crate::admin_client::create_join_token;
 use crate::audit::{self, Beginnings};
-use crate::config::{AuditTo, Cluster, Config, IssuerRef, Issuers, Oidc, State};
+use crate::config::{AuditTo, BundleEndpoint, Cluster, Config, IssuerRef, Issuers, Loopback, Oidc, State};
 use crate::serve;
 
 /// Running requests have this long at the end.
@@ -129,6 +129,24 @@ struct Serve {
     /// Most join tokens that may wait for their use.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     max_join_tokens: usize,
+    /// Serve the trust bundle for other trust domains here, over HTTPS.
+    #[arg(long, value_name = "IP:PORT")]
+    bundle_endpoint: Option<SocketAddr>,
+    /// Certificate of the public web for it (PEM, profile https_web); without it the CA shows its SVID (https_spiffe).
+    #[arg(long, value_name = "FILE", requires_all = ["bundle_endpoint", "bundle_endpoint_key"])]
+    bundle_endpoint_cert: Option<PathBuf>,
+    /// The key of that certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "bundle_endpoint_cert")]
+    bundle_endpoint_key: Option<PathBuf>,
+    /// Follow the FederatedTrustDomains in this folder of objects; with --kubernetes those of the cluster are followed.
+    #[arg(long, value_name = "DIR", conflicts_with = "kubernetes")]
+    config_dir: Option<PathBuf>,
+    /// Roots (PEM) for bundle endpoints of profile HttpsWeb; the system's without.
+    #[arg(long, value_name = "FILE")]
+    federation_web_roots: Option<PathBuf>,
+    /// Also fetch bundles from this machine.
+    #[arg(long)]
+    federation_loopback: bool,
     /// One JSON object a log line.
     #[arg(long)]
     log_json: bool,
@@ -240,7 +258,14 @@ impl Serve {
             // clap lets no part of it come alone.
             _ => None,
         };
+        let web = self.bundle_endpoint_cert.zip(self.bundle_endpoint_key);
+        let bundle_endpoint = self.bundle_endpoint.map(|listen| BundleEndpoint { listen, web });
+        let loopback = if self.federation_loopback { Loopback::Allowed } else { Loopback::Refused };
         Ok(Config {
+            bundle_endpoint,
+            objects: self.config_dir,
+            federation_web_roots: self.federation_web_roots,
+            federation_loopback: loopback,
             listen: self.listen,
             metrics: self.metrics,
             svid_ttl: self.svid_ttl,

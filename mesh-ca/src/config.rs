@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mesh_model::spiffe::TrustDomain;
 
+pub use crate::federation::{BundleEndpoint, Loopback};
 pub use crate::kubernetes::{Cluster, IssuerRef};
 
 /// Shortest lifetime that is signed.
@@ -43,6 +44,14 @@ pub struct Config {
     pub max_join_tokens: usize,
     /// Most connections at once.
     pub max_connections: usize,
+    /// Where our bundle is served for other trust domains, if anywhere.
+    pub bundle_endpoint: Option<BundleEndpoint>,
+    /// The controller's folder, of which the `FederatedTrustDomain`s are followed; in a cluster its objects are.
+    pub objects: Option<PathBuf>,
+    /// PEM file of the roots for bundle endpoints of profile `HttpsWeb`; the system's without.
+    pub federation_web_roots: Option<PathBuf>,
+    /// Whether bundles are fetched from this machine.
+    pub federation_loopback: Loopback,
     /// Also write the roots to this file, for members that pin them.
     pub root_file: Option<PathBuf>,
     /// How long a root of this CA's own lives. It is replaced after four fifths of it.
@@ -124,6 +133,10 @@ impl Config {
             issuers: Issuers::Own,
             audit: AuditTo::State,
             accepts_clock: false,
+            bundle_endpoint: None,
+            objects: None,
+            federation_web_roots: None,
+            federation_loopback: Loopback::Refused,
         }
     }
 }

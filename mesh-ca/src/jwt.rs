@@ -64,6 +64,12 @@ impl JwtAuthority {
         self.jwks.subscribe()
     }
 
+    /// Unix second of the last change of the keys; 0 while there are none.
+    pub(crate) fn changed(&self) -> u64 {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.as_ref().map_or(0, |keys| keys.changed())
+    }
+
     /// A token of `id` for `audience`; `ttl` zero takes the default.
     pub(crate) fn sign(
         &self,

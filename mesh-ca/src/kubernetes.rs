@@ -4,6 +4,7 @@
 
 mod api;
 mod cert_manager;
+mod federated;
 mod jwt_secret;
 mod review;
 mod roots;
@@ -12,6 +13,7 @@ mod store;
 pub use api::{ApiFailure, Cluster};
 pub(crate) use cert_manager::CertManager;
 pub use cert_manager::IssuerRef;
+pub(crate) use federated::FederatedObjects;
 pub(crate) use jwt_secret::{JwtSecret, SecretVersion};
 pub(crate) use review::Reviewer;
 pub(crate) use store::Shared;

@@ -13,6 +13,7 @@ pub mod serve;
 mod authority;
 mod clock;
 mod csr;
+mod federation;
 mod jwt;
 mod keeper;
 mod kubernetes;
@@ -39,6 +40,7 @@ pub mod testing {
 pub use authority::AuthorityError;
 pub use config::{AuditTo, Config, Issuers, Oidc, State};
 pub use csr::InvalidCsr;
+pub use federation::{BundleEndpoint, EndpointError, Loopback};
 pub use keeper::OpenError;
 pub use kubernetes::{ApiFailure, Cluster, IssuerRef};
 pub use oidc::InvalidJwks;

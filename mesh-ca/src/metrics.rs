@@ -57,6 +57,11 @@ struct Reviewed {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Federated {
+    trust_domain: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Issued {
     kind: &'static str,
 }
@@ -75,6 +80,10 @@ struct Refused {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metrics {
     jwts: Counter,
+    fetched: Family<Federated, Gauge<u64, AtomicU64>>,
+    fetch_failures: Family<Federated, Counter>,
+    endpoint_answers: Counter,
+    endpoint_full: Counter,
     issued: Family<Issued, Counter>,
     refused: Family<Refused, Counter>,
     reviews: Family<Reviewed, Counter>,
@@ -105,6 +114,14 @@ impl Metrics {
             "Certificates signed, by proof",
             self.issued.clone(),
         );
+        let help = "When the bundle of a federated trust domain was last fetched";
+        registry.register("mesh_ca_federation_fetched_timestamp_seconds", help, self.fetched.clone());
+        let help = "Attempts to fetch the bundle of a federated trust domain that failed";
+        registry.register("mesh_ca_federation_failures", help, self.fetch_failures.clone());
+        let help = "Answers of the bundle endpoint";
+        registry.register("mesh_ca_bundle_endpoint_answers", help, self.endpoint_answers.clone());
+        let help = "Times that the bundle endpoint waited for a place";
+        registry.register("mesh_ca_bundle_endpoint_full", help, self.endpoint_full.clone());
         registry.register("mesh_ca_jwts_issued", "JWT-SVIDs signed for members", self.jwts.clone());
         registry.register("mesh_ca_requests_refused", "Requests refused, by reason", self.refused.clone());
         self.register_rotation(registry);
@@ -182,6 +199,23 @@ impl Metrics {
 
     pub(crate) fn issued(&self, kind: Kind) {
         self.issued.get_or_create(&Issued { kind: kind.label() }).inc();
+    }
+
+    /// `trust_domain` is from configuration; Unix seconds.
+    pub(crate) fn federation_fetched(&self, trust_domain: &str, at: u64) {
+        self.fetched.get_or_create(&Federated { trust_domain: trust_domain.to_owned() }).set(at);
+    }
+
+    pub(crate) fn federation_failed(&self, trust_domain: &str) {
+        self.fetch_failures.get_or_create(&Federated { trust_domain: trust_domain.to_owned() }).inc();
+    }
+
+    pub(crate) fn endpoint_answered(&self) {
+        self.endpoint_answers.inc();
+    }
+
+    pub(crate) fn endpoint_full(&self) {
+        self.endpoint_full.inc();
     }
 
     pub(crate) fn jwt_issued(&self) {

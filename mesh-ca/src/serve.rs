@@ -23,16 +23,16 @@ use mesh_proto::ca::v1::ca_rotation_server::CaRotationServer;
 use mesh_proto::ca::v1::certificate_authority_server::CertificateAuthorityServer;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 
 use crate::audit::{Audit, AuditError};
 use crate::authority::{Authority, KeyStore, Lives, Mint};
-use crate::config::{AuditTo, Config, ISSUER_PER_SVID, Issuers, MAX_TTL, MIN_TTL, State};
+use crate::config::{AuditTo, BundleEndpoint, Config, ISSUER_PER_SVID, Issuers, MAX_TTL, MIN_TTL, State};
+use crate::federation::{self, EndpointError, Federation, Fetcher, Source};
 use crate::jwt::{JwtAuthority, JwtStore};
 use crate::keeper::{Keeper, OpenError, Parts};
-use crate::kubernetes::{CertManager, JwtSecret, Reviewer, Shared};
+use crate::kubernetes::{CertManager, FederatedObjects, JwtSecret, Reviewer, Shared};
 use crate::metrics::{Metrics, Scraped};
 use crate::oidc::{self, InvalidJwks};
 use crate::own::{Own, OwnError};
@@ -63,6 +63,8 @@ pub struct Running {
     pub addr: SocketAddr,
     /// Where metrics are served.
     pub metrics_addr: SocketAddr,
+    /// Where our bundle is served for other trust domains, if anywhere.
+    pub bundle_endpoint_addr: Option<SocketAddr>,
     /// The administrator's socket, if there is one.
     pub admin_socket: Option<PathBuf>,
     /// The root certificate: what members pin.
@@ -117,7 +119,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let addr = listener.local_addr().map_err(StartError::Listener)?;
     let metrics_addr = metrics_listener.local_addr().map_err(StartError::Listener)?;
 
-    let published = published(&authority, &tokens_of_members).await;
+    let federation = federation(&config, &authority, kept.dir, &metrics);
+    let published = published(&authority, &tokens_of_members, federation, &tasks).await;
+    let serves =
+        |endpoint| serve_bundle(endpoint, &identity, &published, &tokens_of_members, (&metrics, &tasks));
+    let bundle_endpoint_addr = config.bundle_endpoint.as_ref().map(serves).transpose()?;
     let rotations = rotation::Rotations {
         authority: Arc::clone(&authority),
         store: kept.store,
@@ -155,30 +161,77 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let ousted = CancellationToken::new();
     keeper.keep(&tasks, ousted.clone());
     registry.register_collector(Box::new(Scraped { connections: accepted, tokens: kept.tokens }));
-    let state = AdminState::new(ready.clone(), Arc::new(registry));
-    let set = tasks.clone();
-    tasks.spawn("metrics", async move {
-        if let Err(error) = http_admin::serve(metrics_listener, state, set).await {
-            tracing::error!(%error, "metrics are not served any more");
-        }
-    });
+    serve_metrics(metrics_listener, AdminState::new(ready.clone(), Arc::new(registry)), &tasks);
     own.keep(identity, &tasks);
     tokens_of_members.keep(&tasks);
     gate.open();
     tracing::info!(%addr, metrics = %metrics_addr, trust_domain = %authority.trust_domain(), "serving certificates");
     let root_pem = authority.bundle_pem();
-    Ok(Running { addr, metrics_addr, admin_socket: config.admin_socket, root_pem, tasks, ready, ousted })
+    let admin_socket = config.admin_socket;
+    Ok(Running { addr, metrics_addr, bundle_endpoint_addr, admin_socket, root_pem, tasks, ready, ousted })
+}
+
+fn serve_metrics(listener: std::net::TcpListener, state: AdminState, tasks: &Tasks) {
+    let set = tasks.clone();
+    tasks.spawn("metrics", async move {
+        if let Err(error) = http_admin::serve(listener, state, set).await {
+            tracing::error!(%error, "metrics are not served any more");
+        }
+    });
 }
 
 /// What members are told to trust.
-async fn published(authority: &Authority, tokens: &JwtAuthority) -> Published {
+async fn published(
+    authority: &Authority,
+    tokens: &JwtAuthority,
+    federation: Federation,
+    tasks: &Tasks,
+) -> Published {
     // The first members get the keys of tokens with their certificates, unless these cannot be had now.
     if let Err(error) = tokens.look().await {
         tracing::error!(reason = mesh_identity::reasons(&error), "no keys of tokens yet: none is signed");
     }
-    // Nobody is federated with yet: the sender is gone, the value stays.
-    let federated = watch::channel(Arc::default()).1;
+    let federated = federation.watch();
+    federation.keep(tasks).await;
     Published { roots: authority.watch_bundle(), jwks: tokens.watch(), federated }
+}
+
+fn federation(
+    config: &Config,
+    authority: &Authority,
+    dir: Option<Arc<StateDir>>,
+    metrics: &Metrics,
+) -> Federation {
+    let source = match (&config.state, &config.objects) {
+        (State::Cluster(cluster), _) => Source::Cluster(Box::new(FederatedObjects::new(cluster))),
+        (_, Some(folder)) => Source::Folder(folder.clone()),
+        (_, None) => Source::Nowhere,
+    };
+    let (loopback, web_roots) = (config.federation_loopback, config.federation_web_roots.clone());
+    Federation::new(source, Fetcher { loopback, web_roots }, authority.watch_bundle(), dir, metrics.clone())
+}
+
+/// Serves our bundle for other trust domains.
+fn serve_bundle(
+    endpoint: &BundleEndpoint,
+    identity: &Identity,
+    published: &Published,
+    tokens: &Arc<JwtAuthority>,
+    (metrics, tasks): (&Metrics, &Tasks),
+) -> Result<SocketAddr, StartError> {
+    let tls = match &endpoint.web {
+        Some((cert, key)) => federation::web_config(cert, key)?,
+        None => identity.server_config(ClientAuth::Optional, &[b"http/1.1"]),
+    };
+    let listener =
+        bind::tcp(endpoint.listen, ReusePort::No).map_err(|error| error.with_option("--bundle-endpoint"))?;
+    let listener = TcpListener::from_std(listener).map_err(StartError::Listener)?;
+    let addr = listener.local_addr().map_err(StartError::Listener)?;
+    let (roots, jwks, tokens) = (published.roots.clone(), published.jwks.clone(), Arc::clone(tokens));
+    let document = move || federation::own_document(&roots.borrow(), &jwks.borrow(), tokens.changed());
+    federation::serve_endpoint(listener, tls, document, metrics.clone(), tasks);
+    tracing::info!(%addr, "serving the trust bundle for other trust domains");
+    Ok(addr)
 }
 
 fn check(config: &Config) -> Result<(), StartError> {
@@ -202,6 +255,8 @@ struct Kept {
     tokens: Arc<JoinTokens>,
     jwts: JwtStore,
     audit: Audit,
+    /// The state directory, if there is one.
+    dir: Option<Arc<StateDir>>,
 }
 
 fn open_state(config: &Config) -> Result<Kept, StartError> {
@@ -227,9 +282,9 @@ fn open_state(config: &Config) -> Result<Kept, StartError> {
     };
     let store = match &config.state {
         State::Cluster(cluster) => Store::Cluster(Box::new(Shared::new(cluster))),
-        State::Dir(_) | State::InMemory => Store::Local(Local::open(dir, config.root_file.clone())?),
+        State::Dir(_) | State::InMemory => Store::Local(Local::open(dir.clone(), config.root_file.clone())?),
     };
-    Ok(Kept { store: Arc::new(store), tokens: Arc::new(tokens), jwts, audit })
+    Ok(Kept { store: Arc::new(store), tokens: Arc::new(tokens), jwts, audit, dir })
 }
 
 fn upstream(config: &Config) -> Result<Upstream, StartError> {
@@ -393,6 +448,9 @@ pub enum StartError {
     /// The keys of the OIDC issuer.
     #[error(transparent)]
     Jwks(#[from] InvalidJwks),
+    /// What the bundle endpoint shows.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// A TCP port.
     #[error(transparent)]
     Bind(#[from] BindError),

@@ -62,6 +62,7 @@ pub fn wanted(
         }
         Kind::XBackendTrafficPolicy => context.attachments(&ANCESTORS),
         Kind::MeshConfig
+        | Kind::FederatedTrustDomain
         | Kind::Workload
         | Kind::ExternalService
         | Kind::TrafficPolicy

@@ -137,6 +137,10 @@ pub struct WorkloadSpec {
     /// The service account of its identity. Absent: the workload's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_account: Option<String>,
+    /// The trust domain of its identity, where it is a member of a federated mesh. Absent: our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub trust_domain: Option<String>,
     /// Where it runs, for locality.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,

@@ -1,5 +1,7 @@
 //! What is wrong with one object by itself, as an API server with our CRDs would find it. It must not know other objects.
 
+mod federation;
+
 use mesh_model::name::Name;
 use mesh_model::spiffe::TrustDomain;
 use mesh_model::traffic::SERVICE_PREFIX;
@@ -39,6 +41,7 @@ pub fn check(key: &ObjectKey, object: &Object) -> Vec<Fault> {
         Object::Service(service) => check_service(service, &mut findings),
         Object::EndpointSlice(slice) => check_slice(slice, &mut findings),
         Object::MeshConfig(config) => check_mesh_config(key, config, &mut findings),
+        Object::FederatedTrustDomain(foreign) => federation::check(foreign, &mut findings),
         Object::Workload(workload) => check_workload(workload, &mut findings),
         Object::ExternalService(external) => {
             // The name is checked apart; here any good one will do.
@@ -222,6 +225,9 @@ fn check_workload(workload: &Workload, findings: &mut Findings) {
         && let Err(error) = Name::new("default", account)
     {
         findings.fault("spec.serviceAccount", error.to_string());
+    }
+    if let Some(Err(error)) = workload.spec.trust_domain.as_deref().map(TrustDomain::new) {
+        findings.fault("spec.trustDomain", error.to_string());
     }
     let spec = &workload.spec;
     lower::scalars::number(spec.weight, "spec.weight", 1..=MAX_WORKLOAD_WEIGHT, findings);

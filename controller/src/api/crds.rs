@@ -4,7 +4,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 
 use super::{
-    AuthenticationPolicy, AuthorizationPolicy, ExternalService, MeshConfig, TrafficPolicy, Workload,
+    AuthenticationPolicy, AuthorizationPolicy, ExternalService, FederatedTrustDomain, MeshConfig,
+    TrafficPolicy, Workload,
 };
 
 /// Why a CRD could not be written as text.
@@ -22,6 +23,7 @@ pub fn crds() -> Result<Vec<(String, String)>, CrdError> {
         MeshConfig::crd(),
         Workload::crd(),
         ExternalService::crd(),
+        FederatedTrustDomain::crd(),
         TrafficPolicy::crd(),
         AuthenticationPolicy::crd(),
         AuthorizationPolicy::crd(),

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, PortEndpoints, Transport};
 use mesh_model::name::WorkloadName;
 use mesh_model::service::Service;
+use mesh_model::spiffe::TrustDomain;
 
 use super::Trust;
 use crate::api::amime::WorkloadPort;
@@ -129,7 +130,9 @@ pub(super) fn transport(
     if !workload.spec.mesh {
         return Transport::Plain;
     }
-    trust.transport(name, workload.spec.account(name.0.name()), port)
+    // One that is none is refused before; if it came here, no server would show our own for it.
+    let foreign = workload.spec.trust_domain.as_deref().and_then(|text| TrustDomain::new(text).ok());
+    trust.transport(name, workload.spec.account(name.0.name()), port, foreign)
 }
 
 fn from_slice(
@@ -226,7 +229,7 @@ pub(super) fn pod_transport(
     if !pod.injected() {
         return Transport::Plain;
     }
-    trust.transport(name, pod.account(), port)
+    trust.transport(name, pod.account(), port, None)
 }
 
 /// `None`: not to be used. Absent conditions mean ready. Source: EndpointSlice reference, `endpoints.conditions`.

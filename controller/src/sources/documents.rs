@@ -309,6 +309,7 @@ fn parse(kind: Kind, node: &Node) -> Result<(Object, Vec<String>), Fault> {
         Kind::MeshConfig => one(node, Object::MeshConfig),
         Kind::Workload => one(node, Object::Workload),
         Kind::ExternalService => one(node, Object::ExternalService),
+        Kind::FederatedTrustDomain => one(node, Object::FederatedTrustDomain),
         Kind::TrafficPolicy => one(node, Object::TrafficPolicy),
         Kind::AuthorizationPolicy => one(node, Object::AuthorizationPolicy),
         Kind::XBackendTrafficPolicy => one(node, Object::XBackendTrafficPolicy),
@@ -339,7 +340,11 @@ fn fill_namespace(object: &mut Object, key: &ObjectKey) {
         Object::XBackendTrafficPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::AuthenticationPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::Pod(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
-        Object::Namespace(_) | Object::MeshConfig(_) | Object::GatewayClass(_) | Object::XMesh(_) => {}
+        Object::Namespace(_)
+        | Object::MeshConfig(_)
+        | Object::FederatedTrustDomain(_)
+        | Object::GatewayClass(_)
+        | Object::XMesh(_) => {}
     }
 }
 

@@ -353,6 +353,7 @@ pub(super) fn same(a: &Object, b: &Object) -> bool {
         (Object::MeshConfig(a), Object::MeshConfig(b)) => a == b,
         (Object::Workload(a), Object::Workload(b)) => a == b,
         (Object::ExternalService(a), Object::ExternalService(b)) => a == b,
+        (Object::FederatedTrustDomain(a), Object::FederatedTrustDomain(b)) => a == b,
         (Object::TrafficPolicy(a), Object::TrafficPolicy(b)) => a == b,
         (Object::AuthorizationPolicy(a), Object::AuthorizationPolicy(b)) => a == b,
         (Object::XBackendTrafficPolicy(a), Object::XBackendTrafficPolicy(b)) => a == b,
@@ -371,6 +372,7 @@ pub(super) fn same(a: &Object, b: &Object) -> bool {
             | Object::MeshConfig(_)
             | Object::Workload(_)
             | Object::ExternalService(_)
+            | Object::FederatedTrustDomain(_)
             | Object::TrafficPolicy(_)
             | Object::AuthorizationPolicy(_)
             | Object::XBackendTrafficPolicy(_)

@@ -128,7 +128,7 @@ impl TrustBundle {
     }
 
     /// Whether the other says nothing else.
-    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+    pub fn says_the_same(&self, other: &Self) -> bool {
         let Self { trust_domain, generation, roots, anchors: _, jwt_keys, federated } = self;
         *trust_domain == other.trust_domain
             && *generation == other.generation

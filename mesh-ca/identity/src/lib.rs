@@ -37,7 +37,7 @@ pub use obtain::{Credential, ObtainConfig, ObtainError, obtain};
 pub use peer::{PeerIdentityError, peer_identity_error, peer_spiffe_id};
 pub use refusal::{Refusal, refusal};
 pub use svid::{InvalidSvid, Svid};
-pub use tls::{ClientAuth, server_name};
+pub use tls::{ClientAuth, anonymous_client, server_name};
 pub use way::{Bytes, Duplex, Opening, Tunnel, Way};
 
 #[cfg(test)]

@@ -84,6 +84,11 @@ pub(crate) fn client_config(shared: &Arc<Shared>, expected: Vec<SpiffeId>, alpn:
     config
 }
 
+/// For a client that shows no certificate, to a server that `bundle` verifies: as for a bundle endpoint of profile `https_spiffe`.
+pub fn anonymous_client(bundle: TrustBundle, server: SpiffeId, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+    Arc::new(bootstrap_config(bundle, server, alpn))
+}
+
 /// For the first call to the CA: no certificate of our own yet.
 pub(crate) fn bootstrap_config(bundle: TrustBundle, ca: SpiffeId, alpn: &[&[u8]]) -> ClientConfig {
     let verifier = ServerVerifier::new(Arc::new(ArcSwap::from_pointee(bundle)), vec![ca], Arc::default());

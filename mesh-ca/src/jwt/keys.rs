@@ -25,7 +25,11 @@ const MAX_KEYS: usize = 8;
 
 /// Oldest first; there is at least one. It has no `Debug`: they are secret (INV-8).
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct JwtKeys(Vec<JwtKey>);
+pub(super) struct JwtKeys {
+    keys: Vec<JwtKey>,
+    /// Unix second of the last change.
+    changed: u64,
+}
 
 #[derive(Clone, PartialEq, Eq)]
 struct JwtKey {
@@ -42,6 +46,8 @@ struct JwtKey {
 #[derive(Serialize, Deserialize)]
 struct Kept {
     keys: Vec<KeptKey>,
+    #[serde(default)]
+    changed: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,7 +79,7 @@ pub(crate) enum KeyTrouble {
 impl JwtKeys {
     /// The first key, which signs at once.
     pub(super) fn begin(now: u64) -> Result<Self, KeyTrouble> {
-        Ok(Self(vec![JwtKey::generate(now)?]))
+        Ok(Self { keys: vec![JwtKey::generate(now)?], changed: now })
     }
 
     /// Reads what [`JwtKeys::kept`] wrote.
@@ -84,29 +90,30 @@ impl JwtKeys {
             return Err(bad("there are none, or too many"));
         }
         let mut keys = Vec::new();
-        for key in kept.keys {
+        for key in &kept.keys {
             let private = STANDARD.decode(&key.private).map_err(|_| bad("a key is not base64"))?;
             keys.push(
-                JwtKey::of(key.kid, private, key.from).ok_or_else(|| bad("a key is not PKCS #8 of P-256"))?,
+                JwtKey::of(key.kid.clone(), private, key.from)
+                    .ok_or_else(|| bad("a key is not PKCS #8 of P-256"))?,
             );
         }
         keys.sort_by_key(|key| key.from);
-        Ok(Self(keys))
+        Ok(Self { keys, changed: kept.changed })
     }
 
     /// As text that must stay secret.
     pub(super) fn kept(&self) -> String {
-        let keys = self.0.iter().map(|key| KeptKey {
+        let keys = self.keys.iter().map(|key| KeptKey {
             kid: key.id.clone(),
             private: STANDARD.encode(&key.private),
             from: key.from,
         });
-        serde_json::to_string(&Kept { keys: keys.collect() }).unwrap_or_default()
+        serde_json::to_string(&Kept { keys: keys.collect(), changed: self.changed }).unwrap_or_default()
     }
 
     /// What there should be at `now`; `None` if that is what there is.
     pub(super) fn turned(&self, now: u64) -> Result<Option<Self>, KeyTrouble> {
-        let mut keys = self.0.clone();
+        let mut keys = self.keys.clone();
         let last = keys.last().map_or(0, |key| key.from);
         if now + AHEAD >= last + SIGNS {
             // After a long sleep it is still an hour until the new one signs: nobody has it yet.
@@ -117,12 +124,17 @@ impl JwtKeys {
         while keys.get(1).is_some_and(over) {
             keys.remove(0);
         }
-        Ok((keys != self.0).then_some(Self(keys)))
+        Ok((keys != self.keys).then_some(Self { keys, changed: now }))
+    }
+
+    /// Unix second of the last change.
+    pub(super) fn changed(&self) -> u64 {
+        self.changed
     }
 
     /// The JWKS, with every public key.
     pub(super) fn jwks(&self) -> String {
-        let keys = self.0.iter().map(|key| {
+        let keys = self.keys.iter().map(|key| {
             json!({"kty": "EC", "crv": "P-256", "use": "jwt-svid", "kid": key.id, "x": key.x, "y": key.y})
         });
         json!({ "keys": keys.collect::<Vec<_>>() }).to_string()
@@ -136,7 +148,7 @@ impl JwtKeys {
         now: u64,
         expires: u64,
     ) -> Result<String, KeyTrouble> {
-        let signer = self.0.iter().rev().find(|key| key.from <= now).or(self.0.first());
+        let signer = self.keys.iter().rev().find(|key| key.from <= now).or(self.keys.first());
         let signer = signer.ok_or(KeyTrouble::Make)?;
         let header = Header { kid: Some(signer.id.clone()), ..Header::new(Algorithm::ES256) };
         let claims = Claims { sub: subject, aud: audience, exp: expires, iat: now };
@@ -170,7 +182,7 @@ mod tests {
     const NOW: u64 = 1_700_000_000;
 
     fn ids(keys: &JwtKeys) -> Vec<&str> {
-        keys.0.iter().map(|key| key.id.as_str()).collect()
+        keys.keys.iter().map(|key| key.id.as_str()).collect()
     }
 
     fn signer(keys: &JwtKeys, now: u64) -> String {
@@ -183,7 +195,7 @@ mod tests {
         let first = JwtKeys::begin(NOW).unwrap();
         assert!(first.turned(NOW + SIGNS - AHEAD - 1).unwrap().is_none(), "not yet");
         let both = first.turned(NOW + SIGNS - AHEAD).unwrap().unwrap();
-        let (old, new) = (both.0[0].id.clone(), both.0[1].id.clone());
+        let (old, new) = (both.keys[0].id.clone(), both.keys[1].id.clone());
         assert!(both.jwks().contains(&new), "published an hour ahead");
         assert_eq!(signer(&both, NOW + SIGNS - 1), old);
         assert_eq!(signer(&both, NOW + SIGNS), new);
@@ -196,19 +208,19 @@ mod tests {
     #[test]
     fn at_every_moment_of_a_week_the_signer_was_published_for_an_hour_and_stays_for_one() {
         let mut keys = JwtKeys::begin(NOW).unwrap();
-        let mut seen: Vec<(String, u64)> = vec![(keys.0[0].id.clone(), 0)];
+        let mut seen: Vec<(String, u64)> = vec![(keys.keys[0].id.clone(), 0)];
         let mut signed: Vec<(String, u64)> = Vec::new();
         for minute in 0..7 * 24 * 60 {
             let now = NOW + minute * 60;
             if let Some(turned) = keys.turned(now).unwrap() {
                 keys = turned;
             }
-            for key in &keys.0 {
+            for key in &keys.keys {
                 if !seen.iter().any(|(id, _)| *id == key.id) {
                     seen.push((key.id.clone(), now));
                 }
             }
-            let by = keys.0.iter().rev().find(|key| key.from <= now).map(|key| key.id.clone()).unwrap();
+            let by = keys.keys.iter().rev().find(|key| key.from <= now).map(|key| key.id.clone()).unwrap();
             let published = seen.iter().find(|(id, _)| *id == by).unwrap().1;
             assert!(published == 0 || now >= published + AHEAD - 60, "minute {minute}");
             signed.push((by, now));
@@ -217,7 +229,7 @@ mod tests {
                 assert!(!lives || ids(&keys).contains(&id.as_str()), "minute {minute}");
                 lives
             });
-            assert!(keys.0.len() <= 2, "minute {minute}");
+            assert!(keys.keys.len() <= 2, "minute {minute}");
         }
         assert!(seen.len() >= 7, "it rotated");
     }
@@ -227,9 +239,9 @@ mod tests {
         let first = JwtKeys::begin(NOW).unwrap();
         let later = NOW + 40 * SIGNS;
         let both = first.turned(later).unwrap().unwrap();
-        assert_eq!(both.0.len(), 2);
-        assert_eq!(signer(&both, later), first.0[0].id);
-        assert_eq!(signer(&both, later + AHEAD), both.0[1].id);
+        assert_eq!(both.keys.len(), 2);
+        assert_eq!(signer(&both, later), first.keys[0].id);
+        assert_eq!(signer(&both, later + AHEAD), both.keys[1].id);
     }
 
     #[test]

@@ -199,6 +199,7 @@ async fn what_the_mesh_does_not_know_passes_byte_for_byte() {
     sidecar.counts(&["mesh_dns_answers_total", "resolver"], 1.0).await;
 }
 
+// T42
 #[tokio::test]
 async fn replies_are_kept_and_old_ones_are_given_when_the_resolver_fails() {
     let mesh = Mesh::new();
@@ -222,6 +223,7 @@ async fn replies_are_kept_and_old_ones_are_given_when_the_resolver_fails() {
     assert_eq!(asked(&sidecar, "new.example", kind::A).await.rcode, rcode::FAILED);
 }
 
+// T42
 #[tokio::test]
 async fn a_silent_resolver_delays_an_old_answer_and_does_not_lose_it() {
     let mesh = Mesh::new();
@@ -233,6 +235,7 @@ async fn a_silent_resolver_delays_an_old_answer_and_does_not_lose_it() {
     sidecar.counts(&["mesh_dns_answers_total", "stale"], 1.0).await;
 }
 
+// T42
 #[tokio::test]
 async fn the_next_resolver_is_asked_when_one_is_silent_fails_or_is_gone() {
     let mesh = Mesh::new();
@@ -270,6 +273,7 @@ async fn what_is_cut_over_udp_is_fetched_over_tcp_and_given_as_the_client_can_ta
     assert_eq!(resolver.asked(), 2, "once over UDP, once over TCP");
 }
 
+// T42
 #[tokio::test]
 async fn replies_that_are_made_up_are_counted_and_the_right_one_is_waited_for() {
     let mesh = Mesh::new();
@@ -288,6 +292,7 @@ async fn replies_that_are_made_up_are_counted_and_the_right_one_is_waited_for() 
     sidecar.counts(&["mesh_dns_troubles_total", "spoofed"], 4.0).await;
 }
 
+// T42
 #[tokio::test]
 async fn a_flood_of_guesses_ends_udp_and_a_reply_from_elsewhere_is_not_seen() {
     let mesh = Mesh::new();
@@ -310,6 +315,7 @@ async fn a_flood_of_guesses_ends_udp_and_a_reply_from_elsewhere_is_not_seen() {
     assert_eq!(asked(&sidecar, "some.example", kind::A).await.addresses, [ip("192.0.2.6")]);
 }
 
+// T42
 #[tokio::test]
 async fn hostile_queries_get_an_error_or_nothing_and_the_next_one_an_answer() {
     let mut mesh = Mesh::new();
@@ -344,6 +350,7 @@ async fn hostile_queries_get_an_error_or_nothing_and_the_next_one_an_answer() {
     assert_eq!(read(&good, &stream(to, &good).await).addresses.len(), 1);
 }
 
+// T42
 #[tokio::test]
 async fn beyond_the_bound_on_queries_to_resolvers_clients_get_a_failure_at_once() {
     let mesh = Mesh::new();

@@ -9,7 +9,7 @@ const GATEWAY_X: &str = "/apis/gateway.networking.x-k8s.io/v1alpha1";
 const AMIME: &str = "/apis/amime.io/v1alpha1";
 
 /// Every kind that is followed.
-pub const ALL: [Kind; 18] = [
+pub const ALL: [Kind; 19] = [
     Kind::Namespace,
     Kind::Service,
     Kind::EndpointSlice,
@@ -25,6 +25,7 @@ pub const ALL: [Kind; 18] = [
     Kind::MeshConfig,
     Kind::Workload,
     Kind::ExternalService,
+    Kind::FederatedTrustDomain,
     Kind::TrafficPolicy,
     Kind::AuthenticationPolicy,
     Kind::AuthorizationPolicy,
@@ -48,6 +49,7 @@ pub fn resource(kind: Kind) -> Resource {
         Kind::MeshConfig => (AMIME, "meshconfigs"),
         Kind::Workload => (AMIME, "workloads"),
         Kind::ExternalService => (AMIME, "externalservices"),
+        Kind::FederatedTrustDomain => (AMIME, "federatedtrustdomains"),
         Kind::TrafficPolicy => (AMIME, "trafficpolicies"),
         Kind::AuthenticationPolicy => (AMIME, "authenticationpolicies"),
         Kind::AuthorizationPolicy => (AMIME, "authorizationpolicies"),
@@ -69,6 +71,7 @@ pub fn has_status(kind: Kind) -> bool {
         | Kind::MeshConfig
         | Kind::Workload
         | Kind::ExternalService
+        | Kind::FederatedTrustDomain
         | Kind::TrafficPolicy
         | Kind::AuthenticationPolicy
         | Kind::AuthorizationPolicy => true,

@@ -55,6 +55,7 @@ fn labels_of(kind: Kind) -> Labels {
         | Kind::UdpRoute
         | Kind::MeshConfig
         | Kind::ExternalService
+        | Kind::FederatedTrustDomain
         | Kind::TrafficPolicy
         | Kind::AuthenticationPolicy
         | Kind::AuthorizationPolicy

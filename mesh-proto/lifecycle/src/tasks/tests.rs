@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
+// T43
 #[tokio::test]
 async fn a_panic_ends_its_task_alone_and_is_counted() {
     let tasks = Tasks::new();

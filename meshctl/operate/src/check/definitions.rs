@@ -19,10 +19,11 @@ const OLDEST_KERNEL: (u32, u32) = (5, 2);
 const NEEDED: [&str; 2] = ["httproutes.gateway.networking.k8s.io", "grpcroutes.gateway.networking.k8s.io"];
 const OF_USE: [&str; 2] = ["tcproutes.gateway.networking.k8s.io", "tlsroutes.gateway.networking.k8s.io"];
 /// Our kinds.
-pub(super) const OWN: [&str; 6] = [
+pub(super) const OWN: [&str; 7] = [
     "authenticationpolicies.amime.io",
     "authorizationpolicies.amime.io",
     "externalservices.amime.io",
+    "federatedtrustdomains.amime.io",
     "meshconfigs.amime.io",
     "trafficpolicies.amime.io",
     "workloads.amime.io",
