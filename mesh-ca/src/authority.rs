@@ -22,6 +22,8 @@ use crate::rotation::{Due, Point};
 use crate::vault::{BadKeys, Slot, Vault};
 use template::Serial;
 
+#[cfg(feature = "pkcs11")]
+pub(crate) use key::Token;
 pub(crate) use key::{Key, KeyStore};
 pub(crate) use mint::{Lives, Mint};
 pub(crate) use validate::{Span, roots_of};

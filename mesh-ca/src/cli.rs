@@ -93,6 +93,18 @@ struct Serve {
     /// Lifetime of a root; it is replaced, with overlap, after four fifths of it.
     #[arg(long, value_name = "DURATION", default_value = "87648h", value_parser = parse_duration)]
     root_ttl: Duration,
+    /// Make keys in a token instead of the state: the PKCS #11 library of its maker.
+    #[cfg(feature = "pkcs11")]
+    #[arg(long, value_name = "FILE", requires_all = ["pkcs11_token", "pkcs11_pin_file"])]
+    pkcs11_module: Option<PathBuf>,
+    /// The label of the token.
+    #[cfg(feature = "pkcs11")]
+    #[arg(long, value_name = "LABEL", requires = "pkcs11_module")]
+    pkcs11_token: Option<String>,
+    /// A file with the user's PIN of the token.
+    #[cfg(feature = "pkcs11")]
+    #[arg(long, value_name = "FILE", requires = "pkcs11_module")]
+    pkcs11_pin_file: Option<PathBuf>,
     /// Sign with the issuer in this folder (ca-cert.pem, ca-key.pem, cert-chain.pem, root-cert.pem), and follow it when it is replaced.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["upstream", "cert_manager"])]
     issuer_dir: Option<PathBuf>,
@@ -274,6 +286,14 @@ impl Serve {
             root_file: self.root_file,
             root_life: self.root_ttl,
             issuer_life: self.issuer_ttl,
+            #[cfg(feature = "pkcs11")]
+            token: match (self.pkcs11_module, self.pkcs11_token, self.pkcs11_pin_file) {
+                (Some(module), Some(label), Some(pin_file)) => {
+                    Some(crate::config::TokenConfig { module, label, pin_file })
+                }
+                // clap lets no part of it come alone.
+                _ => None,
+            },
             issuers: match (self.issuer_dir, self.upstream, self.cert_manager) {
                 (Some(folder), ..) => Issuers::Folder(folder),
                 (None, Some(socket), _) => Issuers::Program(socket),

@@ -58,12 +58,27 @@ pub struct Config {
     pub root_life: Duration,
     /// How long an issuer lives. It is replaced after two thirds of it.
     pub issuer_life: Duration,
+    /// Keys are made in this token instead of the state.
+    #[cfg(feature = "pkcs11")]
+    pub token: Option<TokenConfig>,
     /// Who signs issuers.
     pub issuers: Issuers,
     /// Where each decision is written down.
     pub audit: AuditTo,
     /// Sign although the clock is behind a certificate that was signed before: the clock is right now.
     pub accepts_clock: bool,
+}
+
+/// A token that speaks PKCS #11.
+#[cfg(feature = "pkcs11")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenConfig {
+    /// The shared library of its maker.
+    pub module: PathBuf,
+    /// Its label.
+    pub label: String,
+    /// A file with the user's PIN.
+    pub pin_file: PathBuf,
 }
 
 /// Who signs issuers.
@@ -130,6 +145,8 @@ impl Config {
             root_file: None,
             root_life: DEFAULT_ROOT_LIFE,
             issuer_life: DEFAULT_ISSUER_LIFE,
+            #[cfg(feature = "pkcs11")]
+            token: None,
             issuers: Issuers::Own,
             audit: AuditTo::State,
             accepts_clock: false,

@@ -314,8 +314,12 @@ impl Keeper {
         if let Some(slot) = slot.as_ref().filter(|_| act == Act::Prepare || act == Act::RenewIssuer) {
             check(mint, slot, now).map_err(|why| store.broken(why))?;
         }
+        let old_key = held.vault.current.root_key.clone().filter(|_| act == Act::Move);
         let vault = held.vault.after(act, slot, *leaf_life, now);
         if store.write(&held.version, &vault).await? {
+            if let Some(Err(why)) = old_key.map(|key| mint.keys.forget(&key)) {
+                tracing::error!(why, "the key of the old root is still in the token; remove it there");
+            }
             tracing::info!(step = ?vault.rotation.step, generation = vault.rotation.generation, ?act, "rotation went on");
             self.adopt(&vault, now).await?;
         }

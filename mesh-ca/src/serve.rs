@@ -287,6 +287,21 @@ fn open_state(config: &Config) -> Result<Kept, StartError> {
     Ok(Kept { store: Arc::new(store), tokens: Arc::new(tokens), jwts, audit, dir })
 }
 
+#[cfg(not(feature = "pkcs11"))]
+#[expect(clippy::unnecessary_wraps, reason = "with the feature `pkcs11` a token may not open")]
+fn key_store(_config: &Config) -> Result<KeyStore, StartError> {
+    Ok(KeyStore::Text)
+}
+
+#[cfg(feature = "pkcs11")]
+fn key_store(config: &Config) -> Result<KeyStore, StartError> {
+    let Some(token) = &config.token else { return Ok(KeyStore::Text) };
+    let failed = |why| StartError::Token { label: token.label.clone(), why };
+    let pin = std::fs::read_to_string(&token.pin_file).map_err(|error| failed(error.to_string()))?;
+    let opened = crate::authority::Token::open(&token.module, &token.label, pin.trim()).map_err(failed)?;
+    Ok(KeyStore::Token(Arc::new(opened)))
+}
+
 fn upstream(config: &Config) -> Result<Upstream, StartError> {
     Ok(match (&config.issuers, &config.state) {
         (Issuers::Own, _) => Upstream::Own,
@@ -316,7 +331,7 @@ async fn open_keys(
         upstream,
         mint: Mint {
             trust_domain: config.trust_domain.clone(),
-            keys: KeyStore::Text,
+            keys: key_store(config)?,
             lives,
             least_issuer: config.svid_ttl * ISSUER_PER_SVID,
         },
@@ -426,6 +441,14 @@ pub enum StartError {
         asked: Duration,
         /// As it must be.
         least: Duration,
+    },
+    /// The PKCS #11 token.
+    #[error("the PKCS #11 token `{label}` cannot be used: {why}")]
+    Token {
+        /// Which.
+        label: String,
+        /// What is wrong.
+        why: String,
     },
     /// cert-manager is in a cluster.
     #[error("an issuer of cert-manager can sign only where --kubernetes keeps the keys")]

@@ -17,7 +17,7 @@ const PYTHON: [&str; 5] =
     ["aiosmtpd==1.4.6", "grpcio==1.76.0", "requests==2.34.2", "sslyze==6.3.1", "websockets==17.4"];
 
 /// A program, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 16] = [
+const PROGRAMS: [(&str, &str); 17] = [
     ("curl", "curl"),
     ("nginx", "nginx"),
     ("h2load", "nghttp2-client"),
@@ -34,6 +34,7 @@ const PROGRAMS: [(&str, &str); 16] = [
     ("redis-cli", "redis-tools"),
     ("sshd", "openssh-server"),
     ("ssh", "openssh-client"),
+    ("softhsm2-util", "softhsm2"),
 ];
 
 pub(super) fn run(workspace: &Workspace) -> Result<bool> {

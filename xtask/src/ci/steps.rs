@@ -40,6 +40,12 @@ pub(super) const STEPS: &[Step<Workspace>] = &[
         run: gen_check,
     },
     Step { name: "test", about: "unit, property and component tests", needs: &["build"], run: test },
+    Step {
+        name: "pkcs11",
+        about: "keys of the authority in a PKCS #11 token",
+        needs: &["setup", "build"],
+        run: pkcs11,
+    },
     Step { name: "doc", about: "API documents, warnings are errors", needs: &[], run: doc },
     Step { name: "release", about: "meshctl as README's first command builds it", needs: &[], run: release },
     Step { name: "demo", about: "the demo checks itself", needs: &["release"], run: demo },
@@ -185,6 +191,13 @@ fn gen_check(workspace: &Workspace) -> Result<bool> {
 fn test(workspace: &Workspace) -> Result<bool> {
     let command = ["test", "--locked", "--workspace", "--no-fail-fast", "--profile", "ci"];
     done(cargo_in(workspace, 25).args(command).run())
+}
+
+/// A feature that no image has: a static program cannot load a module.
+fn pkcs11(workspace: &Workspace) -> Result<bool> {
+    let command =
+        ["test", "--locked", "-p", "mesh-ca", "--features", "pkcs11", "--test", "pkcs11", "--profile", "ci"];
+    done(cargo_in(workspace, 10).args(command).run())
 }
 
 fn doc(workspace: &Workspace) -> Result<bool> {
