@@ -24,6 +24,7 @@ use crate::announce::{self, Place};
 use crate::clock::now_ms;
 use crate::cluster::Cluster;
 use crate::inspect::Inspector;
+use crate::keys::{self, KeysConfig};
 use crate::observe::Observatory;
 use crate::observe::receive::Receiver;
 use crate::serve::stream::Context;
@@ -67,6 +68,8 @@ pub struct Config {
     pub max_proxies: usize,
     /// Admission webhooks; needs a cluster.
     pub webhook: Option<WebhookConfig>,
+    /// How keys of issuers are fetched.
+    pub keys: KeysConfig,
 }
 
 /// Where and how admission webhooks are served.
@@ -198,7 +201,8 @@ pub async fn start_on(
     let listener = tokio::net::TcpListener::from_std(sockets.grpc).map_err(socket)?;
     let trust_domain = identity.svid().spiffe_id.trust_domain().clone();
     let Opened { source, gate: source_gate, freshness, cluster } = open(config.objects, &ready, &tasks);
-    let mut control = Control::new(source, trust_domain.clone(), metrics.clone());
+    let keys = keys::keep(config.keys, metrics.keys(), &tasks);
+    let mut control = Control::new(source, trust_domain.clone(), metrics.clone(), keys);
     control.first().await;
     source_gate.open();
     if let (Some(listener), Some(webhook), Some(of)) = (sockets.webhook, config.webhook, &cluster) {

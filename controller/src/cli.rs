@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use mesh_fetch::Loopback;
 use mesh_identity::{Credential, ObtainConfig, obtain};
 use mesh_lifecycle::{Ready, Tasks, log, signal};
 use mesh_reach::HostPort;
@@ -17,6 +18,7 @@ use crate::app::metrics::Metrics;
 use crate::app::{self, Config, ObjectsFrom, Parts, Sockets, WebhookConfig};
 use crate::clock::now_ms;
 use crate::cluster::Cluster;
+use crate::keys::KeysConfig;
 
 /// What is logged. The client of the API server reports every attempt of every watcher; the controller says it once.
 const FILTER: &str = "info,kube_client=off";
@@ -81,6 +83,12 @@ pub struct ServeArgs {
     /// YAML file with the settings of injection; read again whenever a pod asks.
     #[arg(long, value_name = "FILE", requires = "webhook")]
     injection_values: Option<PathBuf>,
+    /// PEM file with the roots that issuers of tokens must show where keys are fetched (`jwksUri`); the public ones without.
+    #[arg(long, value_name = "FILE")]
+    jwks_roots: Option<PathBuf>,
+    /// Whether keys may be fetched from this machine itself: for meshes on one machine.
+    #[arg(long)]
+    jwks_loopback: bool,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -161,12 +169,14 @@ async fn serve_until_stopped(args: ServeArgs) -> anyhow::Result<()> {
     };
     let values = args.injection_values;
     let webhook = args.webhook.map(|listen| WebhookConfig { listen, namespace: mesh_namespace(), values });
+    let loopback = if args.jwks_loopback { Loopback::Allowed } else { Loopback::Refused };
     let config = Config {
         objects,
         listen: args.listen,
         metrics: args.metrics,
         max_proxies: args.max_proxies,
         webhook,
+        keys: KeysConfig::new(loopback, args.jwks_roots),
     };
     let sockets = Sockets::bind(&config)?;
     let (tasks, ready, metrics) = (Tasks::new(), Ready::new(), Metrics::default());

@@ -1,6 +1,7 @@
 //! The objects in force, found by name and by what refers to them. Synchronous: a change is applied when the call returns.
 //! It must not know files (`sources`) or what objects make together (`compile`).
 
+pub mod keys;
 pub mod namespaces;
 pub mod pods;
 pub mod policies;
@@ -64,6 +65,8 @@ pub struct Index {
     pub meshes: store::Store<crate::api::Announcement>,
     /// Objects that are there and of which nothing is in force, since they cannot be read.
     pub refused: BTreeSet<ObjectKey>,
+    /// Keys that were fetched.
+    pub keys: Arc<keys::FetchedKeys>,
     revision: u64,
     time_ms: u64,
 }

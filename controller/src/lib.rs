@@ -19,6 +19,7 @@ pub mod cluster;
 pub mod compile;
 pub mod index;
 pub mod inspect;
+pub mod keys;
 pub mod observe;
 pub mod serve;
 pub mod sources;

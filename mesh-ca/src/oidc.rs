@@ -1,13 +1,15 @@
 //! Attestation by JWT: an OIDC ID token or a Kubernetes service account token proves namespace and service account.
 //! It must not know certificates.
 //!
-//! Sources: RFC 7519, RFC 8725 (only asymmetric algorithms, keys by `kid`), OpenID Connect Core 3.1.3.7.
+//! What makes a token good is decided in `mesh-token`. Source: OpenID Connect Core 3.1.3.7.
 
 mod jwks;
 
-use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use mesh_token::{Expected, InvalidToken, Keys};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::config::Oidc;
 use crate::refusal::Refusal;
@@ -15,28 +17,11 @@ use jwks::{Freshness, Jwks};
 
 pub use jwks::InvalidJwks;
 
-/// Largest token that is looked at.
-const MAX_BYTES: usize = 16 * 1024;
-/// Seconds that the issuer's clock may differ from ours.
-const LEEWAY: u64 = 30;
-/// Public-key algorithms alone: with a symmetric one who can verify can also forge.
-const ALGORITHMS: [Algorithm; 9] = [
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::PS512,
-    Algorithm::ES256,
-    Algorithm::ES384,
-    Algorithm::EdDSA,
-];
-
 /// Accepts the tokens of one issuer.
 #[derive(Debug)]
 pub(crate) struct Verifier {
     issuer: String,
-    audience: String,
+    audiences: [String; 1],
     keys: Jwks,
 }
 
@@ -50,30 +35,24 @@ pub(crate) struct Account {
 impl Verifier {
     pub(crate) fn new(config: &Oidc) -> Result<Self, InvalidJwks> {
         let keys = Jwks::new(&config.jwks, config.jwks_roots.as_deref())?;
-        Ok(Self { issuer: config.issuer.clone(), audience: config.audience.clone(), keys })
+        Ok(Self { issuer: config.issuer.clone(), audiences: [config.audience.clone()], keys })
     }
 
     /// Who the token proves its holder to be.
     pub(crate) async fn attest(&self, jwt: &str) -> Result<Account, Refusal> {
         let keys = self.keys.get(Freshness::Cached).await.map_err(Refusal::NoKeys)?;
-        match verify(jwt, &keys, &self.issuer, &self.audience) {
-            Err(InvalidJwt::UnknownKey(_)) => {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let check = |keys: &Keys| verify(jwt, keys, &self.issuer, &self.audiences, now);
+        match check(&keys) {
+            Err(InvalidJwt::Token(InvalidToken::UnknownKey)) => {
                 // The issuer may have rotated its keys since.
                 let keys = self.keys.get(Freshness::Now).await.map_err(Refusal::NoKeys)?;
-                verify(jwt, &keys, &self.issuer, &self.audience)
+                check(&keys)
             }
             verified => verified,
         }
         .map_err(|error| Refusal::Jwt(error.to_string()))
     }
-}
-
-#[derive(Deserialize)]
-struct Claims {
-    #[serde(default)]
-    sub: String,
-    #[serde(rename = "kubernetes.io")]
-    kubernetes: Option<Kubernetes>,
 }
 
 #[derive(Deserialize)]
@@ -87,63 +66,37 @@ struct Named {
     name: String,
 }
 
-fn verify(jwt: &str, keys: &JwkSet, issuer: &str, audience: &str) -> Result<Account, InvalidJwt> {
-    if jwt.len() > MAX_BYTES {
-        return Err(InvalidJwt::TooLarge(jwt.len()));
-    }
-    let header = jsonwebtoken::decode_header(jwt).map_err(|_| InvalidJwt::Malformed)?;
-    if !ALGORITHMS.contains(&header.alg) {
-        return Err(InvalidJwt::Algorithm(header.alg));
-    }
-    let jwk = match (&header.kid, keys.keys.as_slice()) {
-        (Some(kid), _) => {
-            keys.find(kid).ok_or_else(|| InvalidJwt::UnknownKey(kid.chars().take(80).collect()))?
-        }
-        (None, [only]) => only,
-        (None, _) => return Err(InvalidJwt::NoKeyId),
-    };
-    let key = DecodingKey::from_jwk(jwk).map_err(|_| InvalidJwt::UnusableKey)?;
-    let mut validation = Validation::new(header.alg);
-    validation.set_issuer(&[issuer]);
-    validation.set_audience(&[audience]);
-    validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-    validation.validate_nbf = true;
-    validation.leeway = LEEWAY;
-    let claims: Claims = jsonwebtoken::decode(jwt, &key, &validation).map_err(InvalidJwt::Refused)?.claims;
-    account(claims)
+fn verify(
+    jwt: &str,
+    keys: &Keys,
+    issuer: &str,
+    audiences: &[String],
+    now: u64,
+) -> Result<Account, InvalidJwt> {
+    let verified = mesh_token::verify(jwt, keys, &Expected { issuer, audiences, now })?;
+    account(&verified.claims).ok_or(InvalidJwt::NoAccount)
 }
 
 /// Kubernetes says it in claims of its own; the subject says it for older ones and for other issuers.
-fn account(claims: Claims) -> Result<Account, InvalidJwt> {
-    if let Some(kubernetes) = claims.kubernetes {
-        return Ok(Account { namespace: kubernetes.namespace, name: kubernetes.serviceaccount.name });
+fn account(claims: &Map<String, Value>) -> Option<Account> {
+    if let Some(kubernetes) = claims.get("kubernetes.io") {
+        let Kubernetes { namespace, serviceaccount } = Kubernetes::deserialize(kubernetes).ok()?;
+        return Some(Account { namespace, name: serviceaccount.name });
     }
-    let mut parts = claims.sub.splitn(4, ':');
+    let mut parts = claims.get("sub")?.as_str()?.splitn(4, ':');
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some("system"), Some("serviceaccount"), Some(namespace), Some(name)) => {
-            Ok(Account { namespace: namespace.to_owned(), name: name.to_owned() })
+            Some(Account { namespace: namespace.to_owned(), name: name.to_owned() })
         }
-        _ => Err(InvalidJwt::NoAccount),
+        _ => None,
     }
 }
 
 /// Why a token proves nobody. The member may read this: it holds the token anyway.
 #[derive(Debug, thiserror::Error)]
 enum InvalidJwt {
-    #[error("it has {0} bytes, at most {MAX_BYTES} are read")]
-    TooLarge(usize),
-    #[error("it is no JWT with a readable header")]
-    Malformed,
-    #[error("its algorithm {0:?} is not one of the public-key algorithms")]
-    Algorithm(Algorithm),
-    #[error("it has no `kid`, and the issuer has not exactly one key")]
-    NoKeyId,
-    #[error("the issuer has no key `{0}`")]
-    UnknownKey(String),
-    #[error("the issuer's key cannot be used")]
-    UnusableKey,
-    #[error("{0}")]
-    Refused(jsonwebtoken::errors::Error),
+    #[error(transparent)]
+    Token(#[from] InvalidToken),
     #[error(
         "it names no service account: neither claim `kubernetes.io` nor sub `system:serviceaccount:NAMESPACE:NAME`"
     )]

@@ -1,7 +1,8 @@
 //! The way in: from the mesh port to the application. Who calls is known from the certificate alone, never from a header. It must
 //! not know backends: those are the caller's side; of routes and policies it keeps what protects the workload.
 //!
-//! accept → peek → mutual TLS and peer identity → serve by ALPN → authorize → rate limits → turn → forward to the application → record.
+//! accept → peek → mutual TLS and peer identity → serve by ALPN → authenticate → authorize → rate limits → turn → forward to the application
+//! → record.
 
 mod app;
 mod call;
@@ -10,13 +11,16 @@ mod gate;
 mod guard;
 mod limit;
 mod own;
+mod tokens;
 
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use mesh_identity::Identity;
+use mesh_model::authentication::jwt::JwtRules;
 use mesh_model::settings::MtlsMode;
 use mesh_model::spiffe::SpiffeId;
 
@@ -26,6 +30,7 @@ pub use self::captured::Captured;
 use self::guard::{Caller, Guard, Passed, Refusal};
 use self::limit::Buckets;
 use self::own::{Own, Served};
+use self::tokens::Tokens;
 use crate::config::{InboundListener, LEARNT_LIFE, Original};
 use crate::detect::{Learnt, Opener, Sniff};
 use crate::http::{self, OwnBounds, RequestHead, Upstream, Wire};
@@ -51,6 +56,7 @@ pub struct Inbound {
     own: Own,
     buckets: Buckets,
     guard: Rc<Guard>,
+    tokens: Tokens,
 }
 
 /// What each stage of a connection needs of it.
@@ -99,6 +105,7 @@ impl Inbound {
             learnt: RefCell::new(Learnt::new(1, LEARNT_LIFE)),
             own: Own::default(),
             buckets: Buckets::default(),
+            tokens: Tokens::default(),
         }
     }
 
@@ -175,6 +182,17 @@ impl Inbound {
         self.worker.snapshot().mtls_mode(self.listen.port())
     }
 
+    /// What is asked of tokens here.
+    fn jwt(&self) -> Option<Arc<JwtRules>> {
+        let snapshot = self.worker.snapshot();
+        snapshot.authentication().and_then(|said| said.jwt_at(self.listen.port())).cloned()
+    }
+
+    /// Whether nothing passes here that has no token: bytes have none.
+    fn requires_token(&self) -> bool {
+        self.jwt().is_some_and(|rules| rules.required)
+    }
+
     /// Waits until only mTLS gets in here. What is open without it is then not allowed any more, and its next request would not be either.
     async fn closed_to_plaintext(&self) {
         let port = self.listen.port();
@@ -239,12 +257,13 @@ impl Inbound {
         }
     }
 
-    /// A member calls it bytes. For a port that is declared to be HTTP, or whose policies ask for requests, that is no way round what is
-    /// decided by request: they are read as HTTP; if they are not, they are refused and on record.
+    /// A member calls it bytes. For a port that is declared to be HTTP, or whose policies ask for requests or tokens, that is no way round
+    /// what is decided by request: they are read as HTTP; if they are not, they are refused and on record.
     async fn bytes(self: &Rc<Self>, mut stream: Stream, peer: SpiffeId, connection: Connection) {
         let snapshot = self.worker.snapshot();
         let declared = own::spoken(&snapshot, self.listen);
-        if declared.is_none() && !self.guard.applied(&snapshot).needs_request() {
+        let asked = self.guard.applied(&snapshot).needs_request() || self.jwt().is_some();
+        if declared.is_none() && !asked {
             return self.opaque(stream, Some(peer), connection).await;
         }
         let timeouts = &self.worker.config.timeouts;
@@ -286,7 +305,7 @@ impl Inbound {
     /// The client says nothing: perhaps the application is to speak first. Whoever speaks decides.
     async fn silent(self: &Rc<Self>, mut client: Stream, connection: Connection) {
         let timeouts = &self.worker.config.timeouts;
-        let caller = Caller { peer: None, source: connection.source };
+        let caller = Caller { peer: None, source: connection.source, claims: None };
         let snapshot = self.worker.snapshot();
         if let Err(refusal) = self.guard.early(&snapshot, &caller, &self.worker.telemetry) {
             return refuse(&client, self.record(AppProtocol::Tcp, None), refusal);
@@ -302,6 +321,10 @@ impl Inbound {
                 self.learn(Opener::Server);
                 self.worker.telemetry.count(Event::PlaintextAccepted);
                 let mut record = self.record(AppProtocol::Tcp, None);
+                if self.requires_token() {
+                    client.abort();
+                    return record.failure(Failure::TokenMissing);
+                }
                 let _watch = match self.authorize(&mut record, &mut client, caller).await {
                     Ok(watch) => watch,
                     Err(refusal) => return refuse(&client, record, refusal),
@@ -338,7 +361,7 @@ impl Inbound {
         peer: Option<SpiffeId>,
         connection: Connection,
     ) {
-        let caller = Caller { peer, source: connection.source };
+        let caller = Caller { peer, source: connection.source, claims: None };
         let call = Rc::new(Call::new(Rc::clone(self), caller, app, connection));
         let options = self.worker.server_options();
         let end = http::serve(stream, wire, call, &options).await;
@@ -347,8 +370,12 @@ impl Inbound {
 
     async fn opaque(&self, mut client: Stream, peer: Option<SpiffeId>, connection: Connection) {
         let mut record = self.record(AppProtocol::Tcp, peer.as_ref());
+        if self.requires_token() {
+            client.abort();
+            return record.failure(Failure::TokenMissing);
+        }
         // Before the application sees that anybody is there.
-        let caller = Caller { peer, source: connection.source };
+        let caller = Caller { peer, source: connection.source, claims: None };
         let _watch = match self.authorize(&mut record, &mut client, caller).await {
             Ok(watch) => watch,
             Err(refusal) => return refuse(&client, record, refusal),

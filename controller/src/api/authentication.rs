@@ -45,9 +45,10 @@ use super::amime::{AmimeStatus, MtlsModeSetting};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(
-    validation = Rule::new("has(self.mtls)").message("the policy sets nothing"),
+    validation = Rule::new("has(self.mtls) || has(self.jwt)").message("the policy sets nothing"),
     validation = Rule::new("!(has(self.targetRefs) && has(self.selector))").message("targetRefs and selector exclude each other"),
-    validation = Rule::new("has(self.targetRefs) || has(self.selector) || !has(self.mtls) || !has(self.mtls.ports)").message("mtls.ports needs targetRefs or a selector: a port is one of a workload")
+    validation = Rule::new("has(self.targetRefs) || has(self.selector) || !has(self.mtls) || !has(self.mtls.ports)").message("mtls.ports needs targetRefs or a selector: a port is one of a workload"),
+    validation = Rule::new("has(self.targetRefs) || has(self.selector) || !has(self.jwt) || !has(self.jwt.ports)").message("jwt.ports needs targetRefs or a selector: a port is one of a workload")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AuthenticationPolicySpec {
@@ -61,6 +62,109 @@ pub struct AuthenticationPolicySpec {
     /// Mutual TLS with other members of the mesh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtls: Option<MtlsPolicy>,
+    /// Tokens of users. Of two policies at the same level one that requires tokens counts, else the first by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<JwtPolicy>,
+}
+
+/// Which tokens (JWT, RFC 7519) requests must or may have.
+#[derive(schemars::JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JwtPolicy {
+    /// Whose tokens are good.
+    #[schemars(length(min = 1, max = 16))]
+    pub issuers: Vec<JwtIssuer>,
+    /// Whether a request without a token is refused. One with a token that is not good always is.
+    #[serde(default = "yes")]
+    pub required: bool,
+    /// Ports on which the application listens, where this counts. Absent: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub ports: Option<Vec<u16>>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// An issuer of tokens.
+#[derive(schemars::JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(extend("x-kubernetes-validations" = [
+    Rule::new("has(self.jwks) != has(self.jwksUri)").message("an issuer has either jwks or jwksUri")
+]))]
+#[serde(rename_all = "camelCase")]
+pub struct JwtIssuer {
+    /// The claim `iss` of its tokens, literally.
+    #[schemars(length(min = 1, max = 2048))]
+    pub issuer: String,
+    /// The claim `aud` of a token must name one of these, literally.
+    #[schemars(length(min = 1, max = 32))]
+    pub audiences: Vec<String>,
+    /// Its public keys, a JWKS (RFC 7517).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65536))]
+    pub jwks: Option<String>,
+    /// Where the controller fetches its public keys: an https URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub jwks_uri: Option<String>,
+    /// Where in a request its tokens are. Absent: `Authorization: Bearer TOKEN`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 8))]
+    pub from: Option<Vec<TokenSource>>,
+    /// Whether the application gets the token too.
+    #[serde(default)]
+    pub forward: bool,
+    /// Headers that are made of claims. A client's own headers of these names are always taken off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub claim_to_headers: Option<Vec<ClaimToHeader>>,
+}
+
+/// A place in a request.
+#[derive(schemars::JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(extend("x-kubernetes-validations" = [
+    Rule::new("(has(self.header) ? 1 : 0) + (has(self.cookie) ? 1 : 0) + (has(self.query) ? 1 : 0) == 1")
+        .message("a place is one of header, cookie and query")
+]))]
+#[serde(rename_all = "camelCase")]
+pub struct TokenSource {
+    /// A header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<HeaderSource>,
+    /// The name of a cookie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub cookie: Option<String>,
+    /// The name of a parameter of the query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub query: Option<String>,
+}
+
+/// A header with a token.
+#[derive(schemars::JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeaderSource {
+    /// Its name.
+    #[schemars(length(min = 1, max = 256))]
+    pub name: String,
+    /// What is before the token, in any case of letters, as `Bearer `.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub prefix: String,
+}
+
+/// A header made of a claim.
+#[derive(schemars::JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimToHeader {
+    /// The name of a claim; or, from `/` on, a JSON Pointer into the claims (RFC 6901).
+    #[schemars(length(min = 1, max = 512))]
+    pub claim: String,
+    /// The name of the header.
+    #[schemars(length(min = 1, max = 256))]
+    pub header: String,
 }
 
 /// Whether mutual TLS is required.

@@ -159,8 +159,18 @@ fn check_authentication(policy: &AuthenticationPolicy, findings: &mut Findings) 
             "is empty; name at least one label, or leave the selector out to mean the whole namespace";
         findings.fault("spec.selector.matchLabels", message);
     }
+    if let Some(jwt) = &spec.jwt {
+        lower::jwt::check(jwt, findings);
+        if jwt.ports.is_some() && !named {
+            let message = "a port is one of a workload: name workloads by targetRefs or a selector";
+            findings.fault("spec.jwt.ports", message);
+        }
+    }
     let Some(mtls) = &spec.mtls else {
-        return findings.fault("spec", "the policy sets nothing; give it `mtls`");
+        if spec.jwt.is_none() {
+            findings.fault("spec", "the policy sets nothing; give it `mtls` or `jwt`");
+        }
+        return;
     };
     match mtls.ports.as_deref() {
         None if mtls.mode.is_none() => findings.fault("spec.mtls", "says neither a mode nor ports"),

@@ -8,6 +8,7 @@ pub mod backend_policy;
 mod cors;
 pub mod external;
 pub mod filters;
+pub mod jwt;
 pub mod matches;
 pub mod scalars;
 pub mod session;

@@ -14,12 +14,15 @@ use super::metrics::Metrics;
 use crate::access::{Accounts, Others};
 use crate::admit::NamespaceLabels;
 use crate::api::{Kind, ObjectKey};
+use crate::clock::now_ms;
 use crate::compile::routes::OTHERS;
 use crate::compile::{Compiled, compile};
 use crate::index::Index;
 use crate::inspect::objects::Objects;
+use crate::keys::{Keys, Wanted};
 use crate::serve::snapshot::News;
 use crate::serve::{Publisher, Snapshot};
+use crate::sources::state::Report;
 use crate::sources::{Batch, Source, refused};
 use crate::status::Condition;
 
@@ -29,7 +32,9 @@ const GRPC_PORT: u16 = 15_010;
 /// Follows the source.
 #[derive(Debug)]
 pub struct Control {
-    source: Source,
+    /// `None` once it is followed.
+    source: Option<Source>,
+    origin: Origin,
     index: Index,
     trust_domain: TrustDomain,
     publisher: Publisher,
@@ -40,6 +45,15 @@ pub struct Control {
     said: BTreeSet<String>,
     generations: Arc<BTreeMap<ObjectKey, i64>>,
     metrics: Metrics,
+    keys: Keys,
+    reports: Vec<Report>,
+}
+
+/// What kind of source it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Folder,
+    Cluster,
 }
 
 /// Where this controller and its replicas are: the endpoints of its own Service.
@@ -51,13 +65,30 @@ fn replicas(compiled: &Compiled) -> Vec<(Option<WorkloadName>, SocketAddr)> {
     endpoints.iter().map(|endpoint| (endpoint.workload.clone(), endpoint.address)).collect()
 }
 
+async fn follow(mut source: Source) -> (Source, Batch) {
+    let batch = source.next().await;
+    (source, batch)
+}
+
+/// Where keys are that objects name.
+fn wanted(index: &Index) -> Wanted {
+    let policies = index.policies.authentication.iter();
+    let issuers = policies.flat_map(|(_, entry)| entry.object.spec.jwt.iter().flat_map(|jwt| &jwt.issuers));
+    issuers.filter_map(|issuer| issuer.jwks_uri.as_deref()).map(Arc::from).collect()
+}
+
 impl Control {
     /// Nothing is read yet.
-    pub fn new(source: Source, trust_domain: TrustDomain, metrics: Metrics) -> Self {
+    pub fn new(source: Source, trust_domain: TrustDomain, metrics: Metrics, keys: Keys) -> Self {
         let index = Index::default();
         let (empty, _) = Snapshot::build(&compile(&index, &trust_domain), 0, 0, None);
+        let origin = match source {
+            Source::Dir(_) => Origin::Folder,
+            Source::Kube(_) => Origin::Cluster,
+        };
         Self {
-            source,
+            source: Some(source),
+            origin,
             index,
             trust_domain,
             publisher: Publisher::new(Arc::new(empty)),
@@ -67,6 +98,8 @@ impl Control {
             said: BTreeSet::new(),
             generations: Arc::default(),
             metrics,
+            keys,
+            reports: Vec::new(),
         }
     }
 
@@ -92,22 +125,31 @@ impl Control {
 
     /// Reads everything for the first time.
     pub async fn first(&mut self) {
-        let batch = self.source.next().await;
+        let Some(mut source) = self.source.take() else { return };
+        let batch = source.next().await;
         let changes = batch.changes.len();
         self.take(batch);
-        tracing::info!(
-            objects = changes,
-            resources = self.publisher.newest().len(),
-            "{} is read",
-            self.source.what()
-        );
+        let resources = self.publisher.newest().len();
+        tracing::info!(objects = changes, resources, "{} is read", source.what());
+        self.source = Some(source);
     }
 
     /// Follows the source for ever.
     pub async fn run(mut self) {
+        let Some(source) = self.source.take() else { return };
+        // A source must not be dropped while it looks, so what it finds is waited for as one future.
+        let mut next = Box::pin(follow(source));
         loop {
-            let batch = self.source.next().await;
-            self.take(batch);
+            tokio::select! {
+                (source, batch) = &mut next => {
+                    self.take(batch);
+                    next.set(follow(source));
+                }
+                Ok(()) = self.keys.known.changed() => {
+                    self.index.apply([], now_ms());
+                    self.compile(Instant::now());
+                }
+            }
         }
     }
 
@@ -116,12 +158,7 @@ impl Control {
         self.say_problems(&batch);
         self.index.refused = refused(&batch.reports);
         self.index.apply(batch.changes, batch.time_ms);
-        let compiled = compile(&self.index, &self.trust_domain);
-        self.say_conditions(&compiled);
-        let before = self.publisher.newest();
-        let (snapshot, news) =
-            Snapshot::build(&compiled, self.index.revision(), self.index.time_ms(), Some(&before));
-        self.metrics.compiled(began.elapsed(), batch.reports.len(), &snapshot);
+        self.reports = batch.reports;
         if !batch.generations.is_empty() {
             let generations = Arc::make_mut(&mut self.generations);
             for (key, generation) in batch.generations {
@@ -131,17 +168,34 @@ impl Control {
                 };
             }
         }
+        self.keys.wanted.send_if_modified(|before| {
+            let wanted = wanted(&self.index);
+            let changed = *before != wanted;
+            *before = wanted;
+            changed
+        });
+        self.compile(began);
+    }
+
+    fn compile(&mut self, began: Instant) {
+        self.index.keys = Arc::clone(&self.keys.known.borrow_and_update());
+        let compiled = compile(&self.index, &self.trust_domain);
+        self.say_conditions(&compiled);
+        let before = self.publisher.newest();
+        let (snapshot, news) =
+            Snapshot::build(&compiled, self.index.revision(), self.index.time_ms(), Some(&before));
+        self.metrics.compiled(began.elapsed(), self.reports.len(), &snapshot);
         let generations = Arc::clone(&self.generations);
         let replicas = replicas(&compiled);
         self.objects.send_replace(Arc::new(Objects {
-            problems: batch.reports,
+            problems: self.reports.clone(),
             compiled: compiled.objects,
             generations,
             replicas,
         }));
-        let others = match self.source {
-            Source::Dir(_) => Others::ByName,
-            Source::Kube(_) => Others::Unknown,
+        let others = match self.origin {
+            Origin::Folder => Others::ByName,
+            Origin::Cluster => Others::Unknown,
         };
         // Before the snapshot: a proxy that connects because of it is known by its account.
         self.accounts.send_replace(Arc::new(Accounts::of(&self.index, others)));
@@ -178,7 +232,7 @@ impl Control {
             // What is said on purpose of other controllers' parents is no news; nor is, of a cluster, a slice that came before its Service.
             let quiet = |condition: &&Condition| {
                 condition.reason == OTHERS
-                    || (key.kind == Kind::EndpointSlice && matches!(self.source, Source::Kube(_)))
+                    || (key.kind == Kind::EndpointSlice && self.origin == Origin::Cluster)
             };
             let new = report.conditions.iter().filter(|condition| !known.contains(condition));
             for condition in new.filter(|condition| !quiet(condition)) {

@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry as MetricsRegistry;
 
 use crate::clock::now_ms;
+use crate::keys::KeyCounters;
 use crate::observe::Observatory;
 use crate::serve::{Registry, Snapshot};
 use crate::sources::freshness::Freshness;
@@ -29,6 +30,7 @@ pub struct Metrics {
     sizes: Arc<Sizes>,
     counters: ServeCounters,
     announce: AnnounceCounters,
+    keys: KeyCounters,
 }
 
 /// Filled in once the parts are there.
@@ -56,6 +58,7 @@ impl Default for Metrics {
             sizes: Arc::default(),
             counters: ServeCounters::default(),
             announce: AnnounceCounters::default(),
+            keys: KeyCounters::default(),
         }
     }
 }
@@ -83,6 +86,7 @@ impl Metrics {
         );
         self.counters().register(registry);
         self.announce.register(registry);
+        self.keys.register(registry);
         registry.register_collector(Box::new(AtScrape(Arc::clone(&self.sizes))));
     }
 
@@ -94,6 +98,11 @@ impl Metrics {
     /// What writing to a cluster counts; the same for all clones.
     pub fn announce(&self) -> AnnounceCounters {
         self.announce.clone()
+    }
+
+    /// What fetching keys counts; the same for all clones.
+    pub fn keys(&self) -> KeyCounters {
+        self.keys.clone()
     }
 
     /// Where sizes are asked for.

@@ -1,11 +1,13 @@
 //! Whom each workload lets in unauthenticated: AuthenticationPolicies put together, and contradictions told. It must not know endpoints.
 //!
 //! Decisions: which policy counts is [`mesh_model::authentication::settle`]. A policy that cannot be read, and never could, may have been
-//! about any workload of its namespace and any port: all of them are strict until it is repaired (INV-7).
+//! about any workload of its namespace and any port: all of them are strict until it is repaired, and no
+//! token is good there (INV-7).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use mesh_model::authentication::jwt::{self, JwtRules};
 use mesh_model::authentication::{Authentication, Conflict, Level, MtlsRule, Said, settle};
 use mesh_model::name::WorkloadName;
 use mesh_model::settings::{MeshSettings, MtlsMode};
@@ -13,7 +15,7 @@ use mesh_model::settings::{MeshSettings, MtlsMode};
 use super::Reports;
 use super::targets::{self, Members};
 use crate::api::amime::MtlsModeSetting;
-use crate::api::{AuthenticationPolicy, Kind, ObjectKey};
+use crate::api::{AuthenticationPolicy, Kind, ObjectKey, lower};
 use crate::index::Index;
 use crate::status::{Condition, ConditionType};
 
@@ -58,6 +60,7 @@ struct Policy {
     source: String,
     mode: Option<MtlsMode>,
     ports: Vec<(u16, MtlsMode)>,
+    jwt: Option<JwtRules>,
     members: Members,
 }
 
@@ -73,14 +76,15 @@ pub fn compile(index: &Index, mesh: &MeshSettings, reports: &mut Reports) -> Aut
         policies.entry(Arc::clone(&key.namespace)).or_default().push(policy);
     }
     let mut found = Authentications {
-        mesh: Arc::new(Authentication { mtls: mesh.clone(), ports: BTreeMap::new() }),
+        mesh: Arc::new(Authentication { mtls: mesh.clone(), ports: BTreeMap::new(), jwt: None }),
         namespaces: BTreeMap::new(),
         workloads: BTreeMap::new(),
     };
-    let mut conflicts = BTreeMap::new();
+    let (mut conflicts, mut losers) = (BTreeMap::new(), BTreeSet::new());
     for (namespace, policies) in policies {
-        let (own, some) = settle(&mesh, &said(&policies, None));
+        let (mut own, some) = settle(&mesh, &said(&policies, None));
         note(some, None, &mut conflicts);
+        own.jwt = tokens(&policies, None, &mut losers).map(Arc::new);
         found.namespaces.insert(namespace, Arc::new(own));
         let named: BTreeSet<&WorkloadName> = policies
             .iter()
@@ -91,18 +95,19 @@ pub fn compile(index: &Index, mesh: &MeshSettings, reports: &mut Reports) -> Aut
             .flatten()
             .collect();
         for workload in named {
-            let (settled, some) = settle(&mesh, &said(&policies, Some(workload)));
+            let (mut settled, some) = settle(&mesh, &said(&policies, Some(workload)));
             note(some, Some(workload), &mut conflicts);
+            settled.jwt = tokens(&policies, Some(workload), &mut losers).map(Arc::new);
             let mapped = at_sidecar(index, workload, settled);
             found.workloads.insert(workload.clone(), Arc::new(mapped));
         }
     }
     tell(index, conflicts, reports);
+    tell_losers(index, losers, reports);
     for key in index.refused.iter().filter(|key| key.kind == Kind::AuthenticationPolicy) {
-        let mtls = MtlsRule { mode: MtlsMode::Strict, source: key.to_string() };
-        let strict = Arc::new(Authentication { mtls, ports: BTreeMap::new() });
+        let closed = Arc::new(Authentication::closed(key.to_string()));
         found.workloads.retain(|workload, _| workload.0.namespace() != &*key.namespace);
-        found.namespaces.insert(Arc::clone(&key.namespace), strict);
+        found.namespaces.insert(Arc::clone(&key.namespace), closed);
     }
     found
 }
@@ -115,9 +120,59 @@ fn read(
 ) -> Option<Policy> {
     let spec = &policy.spec;
     let members = targets::members(index, key, spec.target_refs.as_deref(), spec.selector.as_ref(), reports);
-    let mtls = spec.mtls.as_ref()?;
-    let ports = mtls.ports.iter().flatten().map(|port| (port.port, mode(port.mode))).collect();
-    Some(Policy { source: key.to_string(), mode: mtls.mode.map(mode), ports, members })
+    if spec.mtls.is_none() && spec.jwt.is_none() {
+        return None;
+    }
+    let mtls = spec.mtls.as_ref();
+    let ports = mtls.and_then(|mtls| mtls.ports.as_deref()).unwrap_or_default();
+    let source = key.to_string();
+    let jwt = spec.jwt.as_ref().map(|jwt| {
+        lower::jwt::lower(&source, jwt, |uri| {
+            index.keys.get(uri).and_then(|known| known.jwks.as_deref()).map(str::to_owned)
+        })
+    });
+    for (at, issuer) in spec.jwt.iter().flat_map(|jwt| &jwt.issuers).enumerate() {
+        let Some(known) = issuer.jwks_uri.as_deref().and_then(|uri| index.keys.get(uri)) else { continue };
+        let Some(trouble) = &known.trouble else { continue };
+        let (reason, effect) = match known.jwks {
+            Some(_) => ("KeysStale", "those that were fetched last count until they are an hour old"),
+            None => ("KeysUnavailable", "no token of this issuer is good until they are there"),
+        };
+        let field = format!("spec.jwt.issuers[{at}].jwksUri");
+        let message = format!("the keys cannot be fetched: {trouble}; {effect}");
+        reports.say(key, Condition::failed(ConditionType::ResolvedRefs, reason, field, message));
+    }
+    Some(Policy {
+        mode: mtls.and_then(|mtls| mtls.mode).map(mode),
+        ports: ports.iter().map(|port| (port.port, mode(port.mode))).collect(),
+        source,
+        jwt,
+        members,
+    })
+}
+
+/// What the policies of a namespace ask of tokens at a workload; `None`: at one that none of them names. Notes whose word does not count,
+/// and whose does.
+fn tokens(
+    policies: &[Policy],
+    workload: Option<&WorkloadName>,
+    losers: &mut BTreeSet<(String, String)>,
+) -> Option<JwtRules> {
+    let all = policies.iter().filter_map(|policy| Some((level(policy, workload)?, policy.jwt.as_ref()?)));
+    let (winner, some) = jwt::settle(&all.collect::<Vec<_>>());
+    losers.extend(some.into_iter().map(|(loser, winner)| (loser.to_owned(), winner.to_owned())));
+    winner.cloned()
+}
+
+/// For what a policy speaks at a workload, if it does.
+fn level(policy: &Policy, workload: Option<&WorkloadName>) -> Option<Level> {
+    match &policy.members {
+        Members::Namespace => Some(Level::Namespace),
+        Members::These(these) if workload.is_some_and(|workload| these.contains(workload)) => {
+            Some(Level::Workload)
+        }
+        Members::These(_) => None,
+    }
 }
 
 pub(super) fn mode(setting: MtlsModeSetting) -> MtlsMode {
@@ -131,13 +186,7 @@ pub(super) fn mode(setting: MtlsModeSetting) -> MtlsMode {
 /// What the policies of a namespace say of a workload; `None`: of one that none of them names.
 fn said<'a>(policies: &'a [Policy], workload: Option<&WorkloadName>) -> Vec<Said<'a>> {
     let one = |policy: &'a Policy| {
-        let level = match &policy.members {
-            Members::Namespace => Level::Namespace,
-            Members::These(these) if workload.is_some_and(|workload| these.contains(workload)) => {
-                Level::Workload
-            }
-            Members::These(_) => return None,
-        };
+        let level = level(policy, workload)?;
         Some(Said { source: &policy.source, level, mode: policy.mode, ports: policy.ports.clone() })
     };
     policies.iter().filter_map(one).collect()
@@ -164,7 +213,11 @@ fn at_sidecar(index: &Index, workload: &WorkloadName, said: Authentication) -> A
             }
         }
     }
-    Authentication { ports, ..said }
+    let jwt = said.jwt.map(|rules| {
+        let ports = rules.ports.iter().map(|port| own(*port)).collect();
+        Arc::new(JwtRules { ports, ..JwtRules::clone(&rules) })
+    });
+    Authentication { ports, jwt, ..said }
 }
 
 /// Conflicts, each with the first workload that has it; none for the whole namespace.
@@ -194,6 +247,17 @@ fn tell(index: &Index, conflicts: Conflicts, reports: &mut Reports) {
             conflict.winner
         );
         reports.say(key, Condition::failed(ConditionType::Accepted, "Conflicted", field, message));
+    }
+}
+
+fn tell_losers(index: &Index, losers: BTreeSet<(String, String)>, reports: &mut Reports) {
+    for (key, _) in index.policies.authentication.iter() {
+        let name = key.to_string();
+        let Some((_, winner)) = losers.iter().find(|(loser, _)| *loser == name) else { continue };
+        let message = format!(
+            "{winner} asks for tokens of the same workloads, and that counts; put the issuers into one policy, or tell the workloads apart"
+        );
+        reports.say(key, Condition::failed(ConditionType::Accepted, "Conflicted", "spec.jwt", message));
     }
 }
 

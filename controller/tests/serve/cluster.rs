@@ -14,7 +14,7 @@ use mesh_lifecycle::Tasks;
 use serde_json::{Value as Json, json};
 
 use super::api::Api;
-use super::world::{DEADLINE, Proxy, names};
+use super::world::{DEADLINE, Proxy, keys, names};
 
 const SERVICES: &str = "/api/v1/services";
 const PODS: &str = "/api/v1/pods";
@@ -70,7 +70,8 @@ impl World {
         let any = "127.0.0.1:0".parse().unwrap();
         let place = Place { namespace: "amime-system".into(), pod: pod.into() };
         let objects = ObjectsFrom::Cluster(self.api.cluster(), place);
-        let config = Config { objects, listen: any, metrics: any, max_proxies: 10, webhook: None };
+        let config =
+            Config { objects, listen: any, metrics: any, max_proxies: 10, webhook: None, keys: keys() };
         let identity = self.ca.identity("amime-system", "mesh-controller");
         app::start(config, identity, Tasks::new()).await.unwrap()
     }

@@ -6,5 +6,6 @@
 mod api;
 mod cluster;
 mod config;
+mod keys;
 mod reports;
 mod world;

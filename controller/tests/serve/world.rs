@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use mesh_controller::app::{self, Config, ObjectsFrom, Running};
+use mesh_controller::keys::KeysConfig;
+use mesh_fetch::Loopback;
 use mesh_identity::testing::TestCa;
 use mesh_identity::{ExpectedServer, Identity, channel};
 use mesh_lifecycle::Tasks;
@@ -54,6 +56,15 @@ impl World {
         std::fs::write(folder.path().join("all.yaml"), yaml).unwrap();
         let ca = TestCa::new("mesh.test");
         let running = start(&ca, folder.path(), 100).await;
+        Self { ca, folder, running }
+    }
+
+    /// Keys of issuers are fetched as `keys` says.
+    pub async fn with_keys(yaml: &str, keys: KeysConfig) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("all.yaml"), yaml).unwrap();
+        let ca = TestCa::new("mesh.test");
+        let running = start_with(&ca, folder.path(), 100, keys).await;
         Self { ca, folder, running }
     }
 
@@ -109,6 +120,10 @@ impl World {
 }
 
 pub async fn start(ca: &TestCa, folder: &Path, max_proxies: usize) -> Running {
+    start_with(ca, folder, max_proxies, keys()).await
+}
+
+async fn start_with(ca: &TestCa, folder: &Path, max_proxies: usize, keys: KeysConfig) -> Running {
     let any = "127.0.0.1:0".parse().unwrap();
     let config = Config {
         objects: ObjectsFrom::Folder(folder.to_owned()),
@@ -116,6 +131,7 @@ pub async fn start(ca: &TestCa, folder: &Path, max_proxies: usize) -> Running {
         metrics: any,
         max_proxies,
         webhook: None,
+        keys,
     };
     app::start(config, ca.identity("amime-system", "mesh-controller"), Tasks::new()).await.unwrap()
 }
@@ -242,4 +258,9 @@ pub fn destination(name: &str) -> Destination {
 
 pub fn names(resources: &[Resource]) -> Vec<&str> {
     resources.iter().map(|resource| resource.name.as_str()).collect()
+}
+
+/// Nothing is fetched that a test does not ask for.
+pub fn keys() -> KeysConfig {
+    KeysConfig::new(Loopback::Refused, None)
 }

@@ -10,7 +10,7 @@ use http::Uri;
 use http::header::{ACCEPT, HOST};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
-use jsonwebtoken::jwk::JwkSet;
+use mesh_token::{Keys, MAX_JWKS_BYTES as MAX_BYTES};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -25,8 +25,6 @@ const MAX_AGE: Duration = Duration::from_mins(5);
 const MIN_AGE: Duration = Duration::from_secs(10);
 /// The issuer has this long for its answer.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// Largest key set.
-const MAX_BYTES: usize = 256 * 1024;
 /// Where systems keep the roots that they trust.
 const SYSTEM_ROOTS: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
@@ -56,7 +54,7 @@ enum Source {
 
 #[derive(Debug, Default)]
 struct Cache {
-    keys: Option<Arc<JwkSet>>,
+    keys: Option<Arc<Keys>>,
     asked: Option<Instant>,
     /// Of the file: when it was changed, and its length.
     version: Option<(SystemTime, u64)>,
@@ -79,7 +77,7 @@ impl Jwks {
     }
 
     /// The keys; the last good ones while new ones cannot be had.
-    pub(super) async fn get(&self, freshness: Freshness) -> Result<Arc<JwkSet>, String> {
+    pub(super) async fn get(&self, freshness: Freshness) -> Result<Arc<Keys>, String> {
         let mut cache = self.cache.lock().await;
         let read = match &self.source {
             Source::File(path) => match changed(path, cache.version) {
@@ -103,7 +101,7 @@ impl Jwks {
         };
         let parsed = read.map(|read| {
             read.and_then(|bytes| {
-                serde_json::from_slice(&bytes).map_err(|error| format!("they are no JWKS: {error}"))
+                Keys::parse(&bytes).map_err(|error| format!("they cannot be used: {error}"))
             })
         });
         match (parsed, &cache.keys) {

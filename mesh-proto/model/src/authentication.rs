@@ -4,8 +4,12 @@
 //! Port before workload before namespace before mesh; of several that speak at one level the strictest counts. Source: Istio's
 //! PeerAuthentication has the same order and takes the oldest one; a conflict must not open what somebody meant to close.
 
-use std::collections::BTreeMap;
+pub mod jwt;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use self::jwt::JwtRules;
 use crate::settings::MtlsMode;
 
 /// Ports of a workload of which something is said; beyond it all of them are strict.
@@ -27,12 +31,21 @@ pub struct Authentication {
     pub mtls: MtlsRule,
     /// Of ports that are.
     pub ports: BTreeMap<u16, MtlsRule>,
+    /// What is asked of tokens; `None`: nothing.
+    pub jwt: Option<Arc<JwtRules>>,
 }
 
 impl Authentication {
-    /// Only mutual TLS, everywhere: what counts where nothing is known.
-    pub fn strict() -> Self {
-        Self { mtls: MtlsRule { mode: MtlsMode::Strict, source: String::new() }, ports: BTreeMap::new() }
+    /// Only mutual TLS, everywhere, and no token is good: what counts where nothing is known.
+    pub fn closed(source: impl Into<String>) -> Self {
+        let source = source.into();
+        let jwt = Some(Arc::new(JwtRules::closed(source.clone())));
+        Self { mtls: MtlsRule { mode: MtlsMode::Strict, source }, ports: BTreeMap::new(), jwt }
+    }
+
+    /// What a port asks of tokens.
+    pub fn jwt_at(&self, port: u16) -> Option<&Arc<JwtRules>> {
+        self.jwt.as_ref().filter(|rules| rules.counts_at(port))
     }
 
     /// What counts at a port.
@@ -47,9 +60,9 @@ impl Authentication {
 
     /// Every object that says some of it, each once.
     pub fn sources(&self) -> Vec<&str> {
-        let all = self.ports.values().chain([&self.mtls]);
-        let mut sources: Vec<&str> =
-            all.map(|rule| rule.source.as_str()).filter(|source| !source.is_empty()).collect();
+        let all = self.ports.values().chain([&self.mtls]).map(|rule| rule.source.as_str());
+        let all = all.chain(self.jwt.iter().map(|rules| rules.source.as_str()));
+        let mut sources: Vec<&str> = all.filter(|source| !source.is_empty()).collect();
         sources.sort_unstable();
         sources.dedup();
         sources
@@ -114,7 +127,7 @@ pub fn settle(mesh: &MtlsRule, said: &[Said<'_>]) -> (Authentication, Vec<Confli
         .into_iter()
         .filter_map(|(port, all)| Some((port, strictest(all.into_iter(), Some(port), &mut conflicts)?)))
         .collect();
-    (Authentication { mtls, ports }, conflicts)
+    (Authentication { mtls, ports, jwt: None }, conflicts)
 }
 
 fn strictest<'a>(

@@ -59,13 +59,17 @@ pub enum Failure {
     PolicyDenied,
     /// An authorization policy asks for what cannot be known of it: a request, where there are only bytes.
     PolicyUndecided,
+    /// The called workload asks for a token, and there is none.
+    TokenMissing,
+    /// The token that came with it is not good.
+    TokenInvalid,
     /// The request itself is malformed or ambiguous.
     BadRequest,
 }
 
 impl Failure {
     /// Every failure, in the order of the reference page.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::NoRoute,
         Self::BackendInvalid,
         Self::NoBackend,
@@ -91,6 +95,8 @@ impl Failure {
         Self::PlaintextRefused,
         Self::PolicyDenied,
         Self::PolicyUndecided,
+        Self::TokenMissing,
+        Self::TokenInvalid,
         Self::BadRequest,
     ];
 

@@ -1,6 +1,7 @@
 //! From the model to the wire. It cannot fail and must not decide: what the model says is what is sent.
 
 mod address;
+mod authentication;
 mod authorization;
 mod external;
 mod policy;
@@ -8,7 +9,6 @@ mod stream;
 
 use std::time::Duration;
 
-use mesh_model::authentication::{Authentication, MtlsRule};
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, Transport};
 use mesh_model::name::ServiceName;
 use mesh_model::route::{
@@ -18,6 +18,7 @@ use mesh_model::route::{
 use mesh_model::service::{OwnServices, Protocol, Service};
 use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
 
+pub use self::authentication::authentication;
 pub use self::policy::policy;
 use super::ModelResource;
 use crate::config::v1 as wire;
@@ -63,20 +64,6 @@ fn mtls_mode(mode: MtlsMode) -> wire::MtlsMode {
         MtlsMode::Strict => wire::MtlsMode::Strict,
         MtlsMode::Permissive => wire::MtlsMode::Permissive,
         MtlsMode::Disabled => wire::MtlsMode::Disabled,
-    }
-}
-
-/// Whom a workload lets in unauthenticated.
-pub fn authentication(authentication: &Authentication) -> wire::AuthenticationPolicy {
-    let port = |(port, rule): (&u16, &MtlsRule)| wire::PortAuthentication {
-        port: (*port).into(),
-        mtls_mode: mtls_mode(rule.mode).into(),
-        mtls_source: rule.source.clone(),
-    };
-    wire::AuthenticationPolicy {
-        mtls_mode: mtls_mode(authentication.mtls.mode).into(),
-        mtls_source: authentication.mtls.source.clone(),
-        ports: authentication.ports.iter().map(port).collect(),
     }
 }
 

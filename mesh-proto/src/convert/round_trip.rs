@@ -1,9 +1,11 @@
 //! What is encoded is decoded to the same, for arbitrary models; and no bytes make a decoder panic.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_model::address::{Meaning, Member, Served, ServedPort};
+use mesh_model::authentication::jwt::{ClaimHeader, Handling, JwtIssuer, JwtRules, TokenPlace};
 use mesh_model::authentication::{Authentication, MtlsRule};
 use mesh_model::endpoint::{Endpoint, EndpointState, PortEndpoints, Transport};
 use mesh_model::external::{ExternalPort, HostMeaning, Origination, Resolution};
@@ -121,8 +123,30 @@ fn authentication() -> impl Strategy<Value = Authentication> {
         let mode = select(vec![MtlsMode::Strict, MtlsMode::Permissive, MtlsMode::Disabled]);
         (mode, "\\PC{0,9}").prop_map(|(mode, source)| MtlsRule { mode, source })
     };
-    (rule(), prop::collection::btree_map(port(), rule(), 0..4))
-        .prop_map(|(mtls, ports)| Authentication { mtls, ports })
+    (rule(), prop::collection::btree_map(port(), rule(), 0..4), option::of(jwt_rules()))
+        .prop_map(|(mtls, ports, jwt)| Authentication { mtls, ports, jwt: jwt.map(Arc::new) })
+}
+
+fn jwt_rules() -> impl Strategy<Value = JwtRules> {
+    let text = || "\\PC{0,9}";
+    let place = prop_oneof![
+        (text(), text()).prop_map(|(name, prefix)| TokenPlace::Header { name, prefix }),
+        text().prop_map(TokenPlace::Cookie),
+        text().prop_map(TokenPlace::Query),
+    ];
+    let handling = select(vec![Handling::Removed, Handling::Forwarded]);
+    let header = (text(), text()).prop_map(|(header, claim)| ClaimHeader { header, claim });
+    let issuer = (text(), vec(text(), 0..3), text(), vec(place, 1..4), handling, vec(header, 0..3));
+    let issuer = issuer.prop_map(|(issuer, audiences, jwks, from, handling, claim_headers)| JwtIssuer {
+        issuer,
+        audiences,
+        jwks,
+        from,
+        handling,
+        claim_headers,
+    });
+    (text(), any::<bool>(), vec(port(), 0..3), vec(issuer, 0..3))
+        .prop_map(|(source, required, ports, issuers)| JwtRules { source, required, ports, issuers })
 }
 
 fn address() -> impl Strategy<Value = Address> {

@@ -752,6 +752,81 @@ pub struct AuthenticationPolicy {
     pub mtls_source: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "3")]
     pub ports: ::prost::alloc::vec::Vec<PortAuthentication>,
+    /// Absent: nothing is asked of tokens.
+    #[prost(message, optional, tag = "4")]
+    pub jwt: ::core::option::Option<JwtPolicy>,
+}
+/// Tokens that requests must or may have.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JwtPolicy {
+    /// The object that says so: `KIND NS/NAME`.
+    #[prost(string, tag = "1")]
+    pub source: ::prost::alloc::string::String,
+    /// A request without a token is refused. One with a token that is not good always is.
+    #[prost(bool, tag = "2")]
+    pub required: bool,
+    /// As of `PortAuthentication.port`; none: every port.
+    #[prost(uint32, repeated, tag = "3")]
+    pub ports: ::prost::alloc::vec::Vec<u32>,
+    /// None: no token is good.
+    #[prost(message, repeated, tag = "4")]
+    pub issuers: ::prost::alloc::vec::Vec<JwtIssuer>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JwtIssuer {
+    #[prost(string, tag = "1")]
+    pub issuer: ::prost::alloc::string::String,
+    /// `aud` must name one of them.
+    #[prost(string, repeated, tag = "2")]
+    pub audiences: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// JWKS (RFC 7517) of public keys; empty: none are known, and no token of this issuer is good.
+    #[prost(string, tag = "3")]
+    pub jwks: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "4")]
+    pub from: ::prost::alloc::vec::Vec<TokenPlace>,
+    /// The application gets the token too; else it is taken out of the request.
+    #[prost(bool, tag = "5")]
+    pub forward: bool,
+    #[prost(message, repeated, tag = "6")]
+    pub claim_headers: ::prost::alloc::vec::Vec<ClaimHeader>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenPlace {
+    #[prost(oneof = "token_place::Place", tags = "1, 2, 3")]
+    pub place: ::core::option::Option<token_place::Place>,
+}
+/// Nested message and enum types in `TokenPlace`.
+pub mod token_place {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Place {
+        #[prost(message, tag = "1")]
+        Header(super::TokenHeader),
+        /// The name of a cookie.
+        #[prost(string, tag = "2")]
+        Cookie(::prost::alloc::string::String),
+        /// The name of a parameter.
+        #[prost(string, tag = "3")]
+        Query(::prost::alloc::string::String),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenHeader {
+    /// Lower case.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What is before the token; may be empty.
+    #[prost(string, tag = "2")]
+    pub prefix: ::prost::alloc::string::String,
+}
+/// A header made of a claim; a client's own of that name is taken off.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClaimHeader {
+    /// Lower case.
+    #[prost(string, tag = "1")]
+    pub header: ::prost::alloc::string::String,
+    /// The name of a claim, or a JSON Pointer (RFC 6901).
+    #[prost(string, tag = "2")]
+    pub claim: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PortAuthentication {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mesh_model::name::WorkloadName;
+use mesh_model::policy::Claims;
 use mesh_model::spiffe::SpiffeId;
 use mesh_traffic::deadline;
 use mesh_traffic::retry::{UNSEEN, chain};
@@ -14,7 +15,7 @@ use super::gate::{self, Turn, Wait};
 use super::guard::{Caller, Pass, Passed, Refusal, Watch};
 use super::limit::Told;
 use super::own::Served;
-use super::{Connection, Inbound};
+use super::{Connection, Inbound, tokens};
 use crate::http::{
     Body, ExchangeFailure, Fault, Handler, Headers, Kind, OwnBounds, Request, RequestHead, Response, Upgrade,
     UpstreamResponse, Wire, refusal, response_to,
@@ -58,7 +59,11 @@ impl Call {
         let mut record = self.inbound.record(AppProtocol::from(kind), self.caller.peer.as_ref());
         strip(&mut head.headers, self.caller.peer.as_ref());
         Self::trace(&mut record, &mut head);
-        let pass = match self.authorize(&mut record, &head) {
+        let claims = match self.authenticate(&mut head) {
+            Ok(claims) => claims,
+            Err(refused) => return refused.answer(record, kind),
+        };
+        let pass = match self.authorize(&mut record, &head, claims) {
             Ok(pass) => pass,
             Err(refusal) => return refuse(record, &refusal.into(), kind),
         };
@@ -86,10 +91,24 @@ impl Call {
             .expect("hexadecimal digits and hyphens are a value");
     }
 
+    /// Whose token it is, if any is asked for.
+    fn authenticate(&self, head: &mut RequestHead) -> Result<Option<Rc<Claims>>, tokens::Refused> {
+        let Some(rules) = self.inbound.jwt() else { return Ok(None) };
+        let telemetry = &self.inbound.worker.telemetry;
+        let good = self.inbound.tokens.check(&rules, head, tokens::unix_now(), telemetry)?;
+        Ok(good.map(|good| Rc::clone(&good.claims)))
+    }
+
     /// What authorization policies say.
-    fn authorize(&self, record: &mut Record, head: &RequestHead) -> Result<Pass, Refusal> {
+    fn authorize(
+        &self,
+        record: &mut Record,
+        head: &RequestHead,
+        claims: Option<Rc<Claims>>,
+    ) -> Result<Pass, Refusal> {
         let Inbound { worker, guard, .. } = &*self.inbound;
-        match guard.request(&worker.snapshot(), &self.caller, head, &worker.telemetry) {
+        let caller = Caller { claims, ..self.caller.clone() };
+        match guard.request(&worker.snapshot(), caller, head, &worker.telemetry) {
             Ok(Passed { pass, judged }) => {
                 if let Some(judged) = judged {
                     record.judged(judged);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use http::Method;
 use http::uri::PathAndQuery;
 use mesh_model::head::HeadView;
-use mesh_model::policy::{Applied, Attributes, AuthorizationPolicy, By, Decision, Verdict};
+use mesh_model::policy::{Applied, Attributes, AuthorizationPolicy, By, Claims, Decision, Verdict};
 use mesh_model::settings::MeshSettings;
 use mesh_model::spiffe::SpiffeId;
 
@@ -55,6 +55,8 @@ struct Entry {
 pub(super) struct Caller {
     pub(super) peer: Option<SpiffeId>,
     pub(super) source: IpAddr,
+    /// Of the token that a request came with, once it is verified.
+    pub(super) claims: Option<Rc<Claims>>,
 }
 
 /// What a verdict was about, kept for as long as it may be asked again.
@@ -127,13 +129,13 @@ impl Guard {
     pub(super) fn request(
         &self,
         snapshot: &Snapshot,
-        caller: &Caller,
+        caller: Caller,
         head: &RequestHead,
         telemetry: &WorkerTelemetry,
     ) -> Result<Passed, Refusal> {
         let applied = self.applied(snapshot);
         let settings = configured(snapshot)?;
-        let verdict = applied.judge(&self.attributes(settings, caller, None, Some(head)));
+        let verdict = applied.judge(&self.attributes(settings, &caller, None, Some(head)));
         let judged = said(verdict, telemetry)?;
         let request = Some(Kept {
             method: head.method.clone(),
@@ -142,7 +144,7 @@ impl Guard {
             authority: head.authority.clone(),
             headers: applied.needs_headers().then(|| head.headers.clone()),
         });
-        let subject = Rc::new(Subject { caller: caller.clone(), sni: None, request });
+        let subject = Rc::new(Subject { caller, sni: None, request });
         Ok(Passed { pass: Pass { subject, applied }, judged })
     }
 
@@ -192,7 +194,7 @@ impl Guard {
             port: self.port,
             sni,
             request,
-            claims: None,
+            claims: caller.claims.as_deref(),
         }
     }
 

@@ -205,11 +205,11 @@ impl Store {
     }
 
     /// Notes endpoints that cannot be used, so that no route waits for them for ever; and closes what a policy protects that cannot be
-    /// read and was never good (INV-7); where whom to let in cannot be read, nobody gets in without mutual TLS. What stands in has no version of
+    /// read and was never good (INV-7); where whom to let in cannot be read, nobody gets in. What stands in has no version of
     /// the controller's, so that the next stream brings it anew.
     fn refuse(&mut self, name: &str, invalid: &Invalid) {
         if name == convert::AUTHENTICATION {
-            let strict = || Versioned::new(String::new(), Authentication::strict());
+            let strict = || Versioned::new(String::new(), Authentication::closed(""));
             self.authentication.get_or_insert_with(strict);
         }
         match Resourceful::parse(name) {

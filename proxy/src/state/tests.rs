@@ -399,6 +399,7 @@ fn who_gets_in_unauthenticated_is_nobody_until_it_is_known_and_what_cannot_be_re
         ModelResource::Authentication(Authentication {
             mtls: rule(mode),
             ports: [(81, rule(at_81))].into_iter().collect(),
+            jwt: None,
         })
     };
     let open = said(MtlsMode::Permissive, MtlsMode::Disabled);

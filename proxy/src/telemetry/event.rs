@@ -152,11 +152,13 @@ pub enum Event {
     KeyExchange(Group),
     /// A handshake with a member resumed an earlier session.
     HandshakeResumed,
+    /// The verified tokens that are kept were forgotten, for want of room.
+    TokensForgotten,
 }
 
 impl Event {
     /// Every event, in the order of its index.
-    pub const ALL: [Self; 64] = [
+    pub const ALL: [Self; 65] = [
         Self::PlaintextRefused,
         Self::PlaintextAccepted,
         Self::HandshakeFailed(HandshakeFailure::NoCertificate),
@@ -221,6 +223,7 @@ impl Event {
         Self::KeyExchange(Group::Secp384r1),
         Self::KeyExchange(Group::Other),
         Self::HandshakeResumed,
+        Self::TokensForgotten,
     ];
 
     /// The label's value.
@@ -299,6 +302,7 @@ impl Event {
             Self::KeyExchange(Group::Secp384r1) => (61, "key_exchange_secp384r1"),
             Self::KeyExchange(Group::Other) => (62, "key_exchange_other"),
             Self::HandshakeResumed => (63, "handshake_resumed"),
+            Self::TokensForgotten => (64, "tokens_forgotten"),
         }
     }
 }

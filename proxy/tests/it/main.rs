@@ -49,4 +49,5 @@ mod stalls;
 mod streams;
 mod tcp;
 mod timeouts;
+mod tokens;
 mod workload_api;

@@ -18,7 +18,7 @@ const GET_ONCE: &[u8] = b"GET / HTTP/1.1\r\nhost: cart\r\nconnection: close\r\n\
 fn said(mode: MtlsMode, ports: &[(u16, MtlsMode)]) -> ModelResource {
     let rule = |mode| MtlsRule { mode, source: "AuthenticationPolicy shop/p".to_owned() };
     let ports: BTreeMap<_, _> = ports.iter().map(|(port, mode)| (*port, rule(*mode))).collect();
-    ModelResource::Authentication(Authentication { mtls: rule(mode), ports })
+    ModelResource::Authentication(Authentication { mtls: rule(mode), ports, jwt: None })
 }
 
 /// The sidecar's configuration becomes the mesh's with this.

@@ -168,7 +168,7 @@ pub(super) const PACKAGES: &[Package] = &[
             &["serve", "observe"],
             &["compile"],
             &["status", "admit"],
-            &["sources", "access"],
+            &["sources", "access", "keys"],
             &["index"],
             &["api", "clock", "cluster"],
         ],

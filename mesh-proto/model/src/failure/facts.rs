@@ -21,6 +21,7 @@ mod grpc {
     pub(super) const UNIMPLEMENTED: u8 = 12;
     pub(super) const INTERNAL: u8 = 13;
     pub(super) const UNAVAILABLE: u8 = 14;
+    pub(super) const UNAUTHENTICATED: u8 = 16;
 }
 
 impl Failure {
@@ -51,6 +52,8 @@ impl Failure {
             Self::PlaintextRefused => &PLAINTEXT_REFUSED,
             Self::PolicyDenied => &POLICY_DENIED,
             Self::PolicyUndecided => &POLICY_UNDECIDED,
+            Self::TokenMissing => &TOKEN_MISSING,
+            Self::TokenInvalid => &TOKEN_INVALID,
             Self::BadRequest => &BAD_REQUEST,
         }
     }
@@ -352,6 +355,31 @@ const POLICY_UNDECIDED: Facts = Facts {
         is refused, never let through.",
     remedy: "Limit the rule to the ports that speak HTTP with `to[].ports`, or give the port a policy of its own that asks for callers \
         only. If the port does speak HTTP, declare it with `appProtocol` of the Service.",
+};
+
+const TOKEN_MISSING: Facts = Facts {
+    code: "token_missing",
+    flag: "TM",
+    http: 401,
+    grpc: grpc::UNAUTHENTICATED,
+    meaning: "the called workload asks for a token, and there is none",
+    cause: "An AuthenticationPolicy with `jwt.required: true` counts for the workload, and the request has no \
+        token in any of the places that the policy names. Bytes that are no HTTP cannot have one.",
+    remedy: "Send a token of one of the policy's issuers, by default as `Authorization: Bearer TOKEN`. Where \
+        callers without one are meant to come in, set `jwt.required: false`, or name with `jwt.ports` where it counts.",
+};
+
+const TOKEN_INVALID: Facts = Facts {
+    code: "token_invalid",
+    flag: "TI",
+    http: 401,
+    grpc: grpc::UNAUTHENTICATED,
+    meaning: "the token that came with the request is not good",
+    cause: "The text says why: expired, of another issuer, for another audience, signed with a key that the \
+        issuer does not have, with an algorithm that is not taken, or more than one token. Where the issuer's \
+        keys cannot be had, no token of it is good.",
+    remedy: "Look at the reason in the answer and in `WWW-Authenticate`. If the keys are missing, the condition \
+        ResolvedRefs of the AuthenticationPolicy in `meshctl sync` says why.",
 };
 
 const BAD_REQUEST: Facts = Facts {

@@ -80,6 +80,8 @@ fn the_table_is_the_contract() {
             ("plaintext_refused", "PR", 403, 7),
             ("policy_denied", "PD", 403, 7),
             ("policy_undecided", "PU", 403, 7),
+            ("token_missing", "TM", 401, 16),
+            ("token_invalid", "TI", 401, 16),
             ("bad_request", "DPE", 400, 13),
         ]
     );

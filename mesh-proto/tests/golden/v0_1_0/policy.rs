@@ -1,15 +1,15 @@
 //! Values of `mesh.config.v1` that are about policies, and of what came with them.
 
 use mesh_proto::config::v1::{
-    AdaptiveConcurrency, AuthenticationPolicy, Balancing, BodyLimits, CircuitBreaker, Cors, DirectResponse,
-    Fault, FaultAbort, FaultDelay, Filter, GrpcProbe, HashCookie, HashKey, HashTable, Header, HealthCheck,
-    Hedging, HttpProbe, InvalidBackend, LatencyOutlier, LeastRequest, Locality, Mirror, MtlsMode,
-    OutlierDetection, OwnPort, OwnServices, PeakEwma, PolicyTarget, PortAuthentication, Protocol,
-    RandomChoice, RateKey, RateKeyPart, RateLimit, RateLimits, RequestTimeouts, Resource, Retries,
-    RetryBudget, RetryMethods, RetryOn, RoundRobin, RouteKind, RoutePolicyTarget, Rule, RuleRetry,
-    ServicePolicyTarget, ServiceTarget, SessionKind, SessionPersistence, SlowStart, SourceAddress,
-    SuccessRate, TcpProbe, TrafficPolicy, TrafficSettings, balancing, fault_abort, filter, hash_key,
-    health_check, mirror, policy_target, rate_key, resource,
+    AdaptiveConcurrency, AuthenticationPolicy, Balancing, BodyLimits, CircuitBreaker, ClaimHeader, Cors,
+    DirectResponse, Fault, FaultAbort, FaultDelay, Filter, GrpcProbe, HashCookie, HashKey, HashTable, Header,
+    HealthCheck, Hedging, HttpProbe, InvalidBackend, JwtIssuer, JwtPolicy, LatencyOutlier, LeastRequest,
+    Locality, Mirror, MtlsMode, OutlierDetection, OwnPort, OwnServices, PeakEwma, PolicyTarget,
+    PortAuthentication, Protocol, RandomChoice, RateKey, RateKeyPart, RateLimit, RateLimits, RequestTimeouts,
+    Resource, Retries, RetryBudget, RetryMethods, RetryOn, RoundRobin, RouteKind, RoutePolicyTarget, Rule,
+    RuleRetry, ServicePolicyTarget, ServiceTarget, SessionKind, SessionPersistence, SlowStart, SourceAddress,
+    SuccessRate, TcpProbe, TokenHeader, TokenPlace, TrafficPolicy, TrafficSettings, balancing, fault_abort,
+    filter, hash_key, health_check, mirror, policy_target, rate_key, resource, token_place,
 };
 
 use super::{Case, case, text};
@@ -286,8 +286,43 @@ fn authentication() -> AuthenticationPolicy {
         mtls_mode: MtlsMode::Permissive.into(),
         mtls_source: text("MeshConfig default"),
         ports: vec![port_authentication()],
+        jwt: Some(jwt()),
         ..AuthenticationPolicy::default()
     }
+}
+
+fn jwt() -> JwtPolicy {
+    JwtPolicy {
+        source: text("AuthenticationPolicy shop/users"),
+        required: true,
+        ports: vec![8080],
+        issuers: vec![jwt_issuer()],
+        ..JwtPolicy::default()
+    }
+}
+
+fn jwt_issuer() -> JwtIssuer {
+    JwtIssuer {
+        issuer: text("https://issuer.example"),
+        audiences: vec![text("shop")],
+        jwks: text(r#"{"keys":[]}"#),
+        from: vec![token_place(token_place::Place::Header(token_header()))],
+        forward: true,
+        claim_headers: vec![claim_header()],
+        ..JwtIssuer::default()
+    }
+}
+
+fn token_place(place: token_place::Place) -> TokenPlace {
+    TokenPlace { place: Some(place), ..TokenPlace::default() }
+}
+
+fn token_header() -> TokenHeader {
+    TokenHeader { name: text("authorization"), prefix: text("Bearer "), ..TokenHeader::default() }
+}
+
+fn claim_header() -> ClaimHeader {
+    ClaimHeader { header: text("x-user"), claim: text("/user/id"), ..ClaimHeader::default() }
 }
 
 fn own() -> OwnServices {
@@ -425,6 +460,13 @@ pub(super) fn policies() -> Vec<Case> {
         ),
         case("mesh.config.v1.AuthenticationPolicy", authentication()),
         case("mesh.config.v1.PortAuthentication", port_authentication()),
+        case("mesh.config.v1.JwtPolicy", jwt()),
+        case("mesh.config.v1.JwtIssuer", jwt_issuer()),
+        case("mesh.config.v1.TokenPlace", token_place(token_place::Place::Header(token_header()))),
+        case("mesh.config.v1.TokenPlace-cookie", token_place(token_place::Place::Cookie(text("session")))),
+        case("mesh.config.v1.TokenPlace-query", token_place(token_place::Place::Query(text("access_token")))),
+        case("mesh.config.v1.TokenHeader", token_header()),
+        case("mesh.config.v1.ClaimHeader", claim_header()),
         case("mesh.config.v1.OwnServices", own()),
         case("mesh.config.v1.OwnPort", own_port()),
         case("mesh.config.v1.RuleRetry", rule_retry()),
