@@ -1,5 +1,6 @@
 //! One HTTP connection on the mesh port, and each of its requests on the way to the application: one line a phase.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,8 +36,10 @@ pub(super) struct Call {
 }
 
 /// Headers by which somebody could claim to be somebody: only the certificate says who calls.
-const IDENTITY_HEADERS: [&str; 4] =
-    ["x-forwarded-client-cert", "l5d-client-id", "x-envoy-peer-metadata", "x-envoy-peer-metadata-id"];
+const IDENTITY_HEADERS: [&str; 2] = ["x-forwarded-client-cert", "l5d-client-id"];
+
+/// Beginnings of headers by which proxies of other meshes are told things.
+const OF_OTHERS: &str = "x-envoy-";
 
 /// Headers of our own that a proxy of the mesh may send and the application may hand on.
 const OF_PEERS: [&str; 2] = [chain::ATTEMPT, deadline::TIMEOUT_MS];
@@ -319,8 +322,12 @@ pub(super) fn workload(identity: &SpiffeId) -> Option<WorkloadName> {
 /// Takes off what only the mesh may say. A peer with a certificate of the mesh is a proxy, whose attempts and deadlines are believed.
 fn strip(headers: &mut Headers, peer: Option<&SpiffeId>) {
     headers.remove_where(|name| {
-        (name.starts_with("x-mesh-") && !(peer.is_some() && OF_PEERS.contains(&name)))
-            || IDENTITY_HEADERS.contains(&name)
+        // Servers that hand headers on as variables cannot tell `_` from `-`.
+        let spelt = if name.contains('_') { Cow::from(name.replace('_', "-")) } else { Cow::from(name) };
+        let believed = peer.is_some() && OF_PEERS.contains(&name);
+        (spelt.starts_with("x-mesh-") && !believed)
+            || spelt.starts_with(OF_OTHERS)
+            || IDENTITY_HEADERS.contains(&&*spelt)
     });
     if peer.is_some() {
         return;

@@ -439,3 +439,39 @@ async fn equivalent_hosts_have_the_same_verdict() {
         );
     }
 }
+
+// T22
+#[tokio::test]
+async fn no_spelling_of_a_claimed_identity_reaches_the_application() {
+    let mut mesh = Mesh::new();
+    mesh.settings.mtls_mode = MtlsMode::Permissive;
+    let app = echo(&mesh.tasks).await;
+    let (client, server) = mesh.pair(app, Some(Protocol::Http1));
+    let names = [
+        "x-forwarded-client-cert",
+        "X-Forwarded-Client-Cert",
+        "x_forwarded_client_cert",
+        "x-forwarded_client-cert",
+        "l5d-client-id",
+        "L5D_CLIENT_ID",
+        "x-envoy-peer-metadata",
+        "x-envoy-original-path",
+        "X_Envoy_Internal",
+        "x-mesh-failure",
+        "x_mesh_failure",
+    ];
+    // From a member, and in plaintext from an address like a member's.
+    for address in [client.outbound(), server.inbound()] {
+        for name in names {
+            let head = format!(
+                "GET / HTTP/1.1\r\nhost: cart\r\n{name}: evil\r\nx-other: kept\r\nconnection: close\r\n\r\n"
+            );
+            let answer = String::from_utf8_lossy(&ask(address, head.as_bytes()).await).into_owned();
+            assert!(
+                answer.starts_with("HTTP/1.1 200") && answer.contains("x-other: kept"),
+                "{name}: {answer}"
+            );
+            assert!(!answer.contains("evil"), "{name}: {answer}");
+        }
+    }
+}
