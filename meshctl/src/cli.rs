@@ -10,7 +10,7 @@ use mesh_lifecycle::tasks::Tasks;
 
 use crate::commands::{
     Outcome, analyze, bug_report, certs, cluster_check, demo, diff, error, explain, inject, install, local,
-    mtls, proxy, run, stat, sync, top, trace, uninstall, up, upgrade, version,
+    mtls, policy, proxy, run, stat, sync, test, top, trace, uninstall, up, upgrade, version,
 };
 use crate::{output, parts};
 
@@ -74,6 +74,10 @@ enum Command {
     Sync(sync::Args),
     /// Show what the mesh would do with a request, and which object and field says so
     Explain(Box<explain::Args>),
+    /// Check assertions of files: who may call what, and which route takes it; exit code 1 if one fails
+    Test(Box<test::Args>),
+    /// Write policies from observed traffic; show what policies would refuse of it, and what audit policies recorded
+    Policy(policy::Args),
     /// Put workloads in files into the mesh, for `kubectl apply`
     Inject(inject::InjectArgs),
     /// Take workloads in files out of the mesh
@@ -162,6 +166,8 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Mtls(args) => mtls::run(args, mesh, tasks).await,
         Command::Sync(args) => sync::run(args, mesh, tasks).await,
         Command::Explain(args) => Box::pin(explain::run(&args, mesh)).await,
+        Command::Test(args) => Box::pin(test::run(&args, mesh)).await,
+        Command::Policy(args) => Box::pin(policy::run(args, mesh, tasks)).await,
         Command::Inject(args) => inject::inject(&args),
         Command::Uninject(args) => inject::uninject(&args),
         Command::Proxy(args) => Box::pin(proxy::run(args)).await,

@@ -5,7 +5,8 @@
 //! - Every block is applied together with `docs/tasks/shop.yaml`, where it counts before an object of the same name.
 //! - A block whose first line is a comment such as `# route.yaml` is that file for the commands below it.
 //! - `<!-- wrong: TEXT -->` above a block: the controller refuses it, and says TEXT.
-//! - A block `sh` holds commands of `meshctl explain` or `meshctl error`; the block `text` after it is what the last one prints.
+//! - A block `yml` with such a comment, as `# tests.yml`, is a file as well, though no object.
+//! - A block `sh` holds commands of `meshctl explain`, `meshctl test` or `meshctl error`; the block `text` after it is what the last one prints.
 //! - A block `console` holds what is run beside a mesh, and `yml` a file that is no object: they are shown and nobody checks them.
 //! - `<!-- show: Route, Backends -->` above a block `text`: only these sections are shown beside the first, `…` stands for others.
 //!
@@ -196,7 +197,9 @@ fn outputs(page: &Page) -> Vec<(&Block, String)> {
             }
             "sh" => {
                 for line in block.text.lines() {
-                    let checked = line.starts_with("meshctl explain ") || line.starts_with("meshctl error");
+                    let checked = ["meshctl explain ", "meshctl test ", "meshctl error"]
+                        .iter()
+                        .any(|command| line.starts_with(command));
                     assert!(checked, "{}: nobody checks `{line}`", page.at(block));
                     last = Some(run(line, folder.path()));
                 }
@@ -205,7 +208,14 @@ fn outputs(page: &Page) -> Vec<(&Block, String)> {
                 let output = last.take().unwrap_or_else(|| panic!("{}: what prints this?", page.at(block)));
                 outputs.push((block, shown(&output, &block.note)));
             }
-            "console" | "yml" => {}
+            "yml" => {
+                if let Some(name) = block.text.lines().next().and_then(|line| line.strip_prefix("# "))
+                    && Path::new(name).extension().is_some_and(|e| e == "yml")
+                {
+                    fs::write(folder.path().join(name), &block.text).unwrap();
+                }
+            }
+            "console" => {}
             other => panic!("{}: a block is yaml, sh, text, console or yml, not `{other}`", page.at(block)),
         }
     }

@@ -12,14 +12,14 @@ use crate::cluster::{Api, ClusterArgs, has_cluster};
 use crate::local::state::{self, FindError};
 use crate::output::{self, Format, Paint};
 
-mod answer;
-mod caller;
-mod connection;
+pub(crate) mod answer;
+pub(crate) mod caller;
+pub(crate) mod connection;
 mod json;
 mod mtls;
 pub(crate) mod objects;
 mod outside;
-mod question;
+pub(crate) mod question;
 mod settings;
 mod sources;
 mod view;

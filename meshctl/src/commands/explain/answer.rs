@@ -105,7 +105,16 @@ impl Concerned {
 impl<'a> Answer<'a> {
     /// Decides.
     pub(crate) fn find(objects: &'a Objects, question: &'a Question, caller: &'a Caller) -> Self {
-        let destination = destination(objects, question, caller);
+        Self::at(objects, question, caller, destination(objects, question, caller))
+    }
+
+    /// Decides about a request whose destination is known otherwise than by its host.
+    pub(crate) fn at(
+        objects: &'a Objects,
+        question: &'a Question,
+        caller: &'a Caller,
+        destination: Destination,
+    ) -> Self {
         let routing = match &destination {
             Destination::Service { port, .. }
                 if matches!(port.protocol, Some(Protocol::Tcp | Protocol::Tls)) =>

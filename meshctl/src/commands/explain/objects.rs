@@ -99,6 +99,15 @@ impl Objects {
         Ok(Self { index, compiled, problems: state.reports(), from, texts })
     }
 
+    /// The same objects, and those of one more text.
+    pub(crate) fn with(self, name: &str, text: String) -> Result<Self, LoadError> {
+        let known = self.texts.into_iter().map(|(file, text)| (file, Contents::Bytes(text.into_bytes())));
+        let files = known.chain([(Arc::from(name), Contents::Bytes(text.into_bytes()))]).collect();
+        let more = Self::of(DirState::default(), files, self.from)?;
+        // Of the first reading: it knows also what could not be read at all.
+        Ok(Self { problems: self.problems, ..more })
+    }
+
     /// What files say, by their names.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&Arc<str>, &String)> {
         self.texts.iter()

@@ -93,6 +93,21 @@ impl Question {
             authority,
         })
     }
+
+    /// As filters send it on: with this path and authority, and with headers changed, or taken away.
+    pub(crate) fn forwarded(
+        &self,
+        path: &str,
+        authority: &str,
+        changed: &[(String, Option<String>)],
+    ) -> Self {
+        let mut next = Self { path: path.to_owned(), authority: authority.to_owned(), ..self.clone() };
+        for (name, value) in changed {
+            next.headers.retain(|(known, _)| known != name);
+            next.headers.extend(value.iter().map(|value| (name.clone(), value.clone())));
+        }
+        next
+    }
 }
 
 fn checked_method(text: &str) -> Result<String, InvalidQuestion> {
