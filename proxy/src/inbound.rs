@@ -435,10 +435,17 @@ impl Inbound {
     }
 }
 
+/// The peer, if it is a member of this mesh: one of another may have the same names, and none of them is ours.
+fn of_own_mesh<'a>(worker: &Worker, peer: Option<&'a SpiffeId>) -> Option<&'a SpiffeId> {
+    let snapshot = worker.snapshot();
+    let settings = snapshot.settings()?;
+    peer.filter(|peer| *peer.trust_domain() == settings.trust_domain)
+}
+
 /// A record of what comes to the workload.
 fn record(worker: &Rc<Worker>, protocol: AppProtocol, peer: Option<&SpiffeId>) -> Record {
     let mut record = Record::new(worker, Side::Inbound, protocol);
-    record.source(peer.and_then(call::workload));
+    record.source(of_own_mesh(worker, peer).and_then(call::workload));
     let security = if peer.is_some() { Security::Mtls } else { Security::Plaintext };
     record.destination(worker.own.clone(), security);
     record

@@ -183,10 +183,11 @@ impl std::fmt::Debug for Clients {
     }
 }
 
-/// Accepts mutual TLS; a client without a certificate of the mesh does not get in.
+/// Accepts mutual TLS; a client without a certificate of the mesh, or of one that it is federated with, does not get in.
 #[derive(Clone)]
 pub struct Server {
     config: Arc<rustls::ServerConfig>,
+    identity: Identity,
 }
 
 impl std::fmt::Debug for Server {
@@ -211,7 +212,13 @@ pub struct Peer {
 impl Server {
     /// With the identity to show; it follows renewals by itself.
     pub fn new(identity: &Identity) -> Self {
-        Self { config: identity.server_config(ClientAuth::Required, &Alpn::ALL.map(Alpn::wire)) }
+        let config = identity.server_config(ClientAuth::Federated, &Alpn::ALL.map(Alpn::wire));
+        Self { config, identity: identity.clone() }
+    }
+
+    /// Whether somebody still vouches for the trust domain of that caller.
+    pub fn knows(&self, caller: &SpiffeId) -> bool {
+        self.identity.bundle().of(caller.trust_domain()).is_some()
     }
 
     /// Completes a handshake, whose first bytes may have been peeked.

@@ -60,7 +60,8 @@ impl Call {
     async fn forward(&self, mut head: Box<RequestHead>, body: Body, client: Upgrade) -> Response {
         let kind = head.kind;
         let mut record = self.inbound.record(AppProtocol::from(kind), self.caller.peer.as_ref());
-        strip(&mut head.headers, self.caller.peer.as_ref());
+        let member = super::of_own_mesh(&self.inbound.worker, self.caller.peer.as_ref());
+        strip(&mut head.headers, member);
         Self::trace(&mut record, &mut head);
         let claims = match self.authenticate(&mut head) {
             Ok(claims) => claims,
@@ -109,7 +110,11 @@ impl Call {
         head: &RequestHead,
         claims: Option<Rc<Claims>>,
     ) -> Result<Pass, Refusal> {
-        let Inbound { worker, guard, .. } = &*self.inbound;
+        let Inbound { worker, guard, tls, .. } = &*self.inbound;
+        // Its handshake was good; since then the federation may have ended.
+        if self.caller.peer.as_ref().is_some_and(|peer| !tls.knows(peer)) {
+            return Err(Refusal { failure: Failure::PolicyDenied, judged: None });
+        }
         let caller = Caller { claims, ..self.caller.clone() };
         match guard.request(&worker.snapshot(), caller, head, &worker.telemetry) {
             Ok(Passed { pass, judged }) => {
@@ -319,17 +324,17 @@ pub(super) fn workload(identity: &SpiffeId) -> Option<WorkloadName> {
     WorkloadName::new(identity.namespace(), identity.service_account()).ok()
 }
 
-/// Takes off what only the mesh may say. A peer with a certificate of the mesh is a proxy, whose attempts and deadlines are believed.
-fn strip(headers: &mut Headers, peer: Option<&SpiffeId>) {
+/// Takes off what only the mesh may say. A member of this mesh is a proxy, whose attempts and deadlines are believed.
+fn strip(headers: &mut Headers, member: Option<&SpiffeId>) {
     headers.remove_where(|name| {
         // Servers that hand headers on as variables cannot tell `_` from `-`.
         let spelt = if name.contains('_') { Cow::from(name.replace('_', "-")) } else { Cow::from(name) };
-        let believed = peer.is_some() && OF_PEERS.contains(&name);
+        let believed = member.is_some() && OF_PEERS.contains(&name);
         (spelt.starts_with("x-mesh-") && !believed)
             || spelt.starts_with(OF_OTHERS)
             || IDENTITY_HEADERS.contains(&&*spelt)
     });
-    if peer.is_some() {
+    if member.is_some() {
         return;
     }
     let Some(state) = headers.get_str("tracestate").filter(|state| state.contains("mesh=")) else { return };

@@ -1,6 +1,7 @@
 //! The verdict over a connection or a request. It must not know how it is carried out.
 //!
-//! Order: a policy that denies and fits decides; else, if policies that allow protect the port, one of them must fit. Audit policies never
+//! Order: a policy that denies and fits decides; else, if policies that allow protect the port, one of them must fit; else callers of the
+//! mesh's own trust domain and those without an identity go on, and those of another trust domain are refused. Audit policies never
 //! decide: what they would have made of a call that goes through is noted beside the verdict.
 
 use std::sync::Arc;
@@ -120,6 +121,10 @@ impl Applied {
                 let decision = if unsure.is_some() { Decision::Undecided } else { Decision::Deny };
                 let by = unsure.unwrap_or_else(|| By { policy: Arc::clone(first), rule: None });
                 Verdict { decision, by: Some(by), would_deny: None }
+            }
+            // A member of another mesh is known, and nothing more: what it may do has to be said.
+            (None, None) if call.peer.is_some_and(|peer| peer.trust_domain() != call.trust_domain) => {
+                Verdict { decision: Decision::Deny, by: None, would_deny: None }
             }
             (_, allowed) => {
                 let would_deny = self.rehearse(call, allowed.is_some());
