@@ -1,6 +1,11 @@
 //! Two meshes with two trust domains on one machine: each fetches the other's bundle, and a policy says who of the other mesh may call.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says plainly what it expects")]
+#![allow(
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "logs of what failed; a pause between two looks at a state"
+)]
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -36,7 +41,7 @@ struct Mesh {
     ca: SocketAddr,
     endpoint: SocketAddr,
     controller: SocketAddr,
-    _parts: Vec<Part>,
+    parts: Vec<Part>,
 }
 
 fn free() -> SocketAddr {
@@ -69,7 +74,7 @@ impl Mesh {
         let dir = folder.join(domain);
         fs::create_dir_all(dir.join("objects")).unwrap();
         let mut mesh =
-            Self { dir, domain, ca: free(), endpoint: free(), controller: free(), _parts: Vec::new() };
+            Self { dir, domain, ca: free(), endpoint: free(), controller: free(), parts: Vec::new() };
         mesh.write(
             "mesh",
             &format!("apiVersion: amime.io/v1alpha1\nkind: MeshConfig\nmetadata: {{ name: default }}\nspec: {{ trustDomain: {domain} }}\n"),
@@ -82,7 +87,7 @@ impl Mesh {
             free(),
             mesh.endpoint,
         );
-        mesh._parts.push(part(&mesh.dir, "ca", &args));
+        mesh.parts.push(part(&mesh.dir, "ca", &args));
         listens(mesh.ca);
         let token = mesh.token("amime-system", "mesh-controller");
         let args = format!(
@@ -92,7 +97,7 @@ impl Mesh {
             free(),
             mesh.ca,
         );
-        mesh._parts.push(part(&mesh.dir, "controller", &args));
+        mesh.parts.push(part(&mesh.dir, "controller", &args));
         listens(mesh.controller);
         mesh
     }
@@ -140,14 +145,14 @@ impl Mesh {
 
     fn federate_with(&self, other: &Self) {
         let roots = fs::read_to_string(other.dir.join("ca/root.pem")).unwrap();
-        let roots: String = roots.lines().map(|line| format!("    {line}\n")).collect();
+        let roots = roots.replace('\n', "\n    ");
         let (domain, endpoint) = (other.domain, other.endpoint);
         self.write(
             "federation",
             &format!(
                 "apiVersion: amime.io/v1alpha1\nkind: FederatedTrustDomain\nmetadata: {{ name: other }}\nspec:\n  trustDomain: {domain}\n  \
                 bundleEndpoint:\n    url: https://{endpoint}/\n    endpointSpiffeId: spiffe://{domain}/ns/amime-system/sa/mesh-ca\n  \
-                initialRoots: |\n{roots}"
+                initialRoots: |\n    {roots}"
             ),
         );
     }
