@@ -1,8 +1,11 @@
 //! Values of `mesh.ca.v1`.
 
+use mesh_proto::ca::v1::issue_request::Credential;
 use mesh_proto::ca::v1::{
-    CreateJoinTokenRequest, CreateJoinTokenResponse, FederatedBundle, IssueJwtRequest, IssueJwtResponse,
-    IssueRequest, IssueResponse, Renewal, TrustBundle, WatchBundleRequest, issue_request::Credential,
+    AckBundleRequest, AckBundleResponse, CreateJoinTokenRequest, CreateJoinTokenResponse, FederatedBundle,
+    IssueJwtRequest, IssueJwtResponse, IssueRequest, IssueResponse, Renewal, RootStatus, RotateRequest,
+    RotationStatus, RotationStatusRequest, TrustBundle, Waiting, WaitingMember, WatchBundleRequest,
+    rotate_request, rotation_status,
 };
 
 use super::{Case, case, text};
@@ -30,6 +33,7 @@ pub(super) fn cases() -> Vec<Case> {
         csr_der: vec![0x30, 0x01],
         ttl_seconds: 3_600,
         credential: Some(credential),
+        ..IssueRequest::default()
     };
     vec![
         case("mesh.ca.v1.IssueRequest", issue(Credential::JoinToken(text("token")))),
@@ -77,5 +81,49 @@ pub(super) fn cases() -> Vec<Case> {
             "mesh.ca.v1.CreateJoinTokenResponse",
             CreateJoinTokenResponse { token: text("secret"), expires: 1_700_000_600 },
         ),
+        case("mesh.ca.v1.AckBundleRequest", AckBundleRequest { instance: text("cart-1"), generation: 5 }),
+        case("mesh.ca.v1.AckBundleResponse", AckBundleResponse {}),
+        case("mesh.ca.v1.RotationStatusRequest", RotationStatusRequest {}),
+        case("mesh.ca.v1.RotateRequest", RotateRequest { what: rotate_request::What::Root.into() }),
+        case("mesh.ca.v1.RotationStatus", rotation()),
+        case("mesh.ca.v1.RootStatus", root()),
+        case("mesh.ca.v1.Waiting", waiting()),
+        case("mesh.ca.v1.WaitingMember", member()),
     ]
+}
+
+fn rotation() -> RotationStatus {
+    RotationStatus {
+        trust_domain: text("shop.example"),
+        step: rotation_status::Step::RootPublished.into(),
+        since: 1_700_000_000,
+        generation: 5,
+        roots: vec![root()],
+        issuer_not_after: 1_700_600_000,
+        root_due: 1_800_000_000,
+        issuer_due: 1_700_400_000,
+        waiting: Some(waiting()),
+        members: 12,
+        members_in_step: 11,
+        asked: rotate_request::What::Issuer.into(),
+        upstream: text("its own root"),
+        trouble: text("the Secret cannot be written"),
+    }
+}
+
+fn root() -> RootStatus {
+    RootStatus { sha256: text("5a0f"), not_after: 1_900_000_000, signs: true }
+}
+
+fn waiting() -> Waiting {
+    Waiting { first: vec![member()], count: 1, until: 1_700_003_600, why: text("a member has to trust it") }
+}
+
+fn member() -> WaitingMember {
+    WaitingMember {
+        spiffe_id: text("spiffe://shop.example/ns/shop/sa/cart"),
+        instance: text("cart-1"),
+        not_after: 1_700_003_600,
+        generation: 4,
+    }
 }
