@@ -231,7 +231,7 @@ async fn a_jwt_of_the_configured_issuer_gives_the_identity_of_its_account() {
     let forged = place.file("forged", &other);
     let (code, message) = refused(obtain(place.ask(ca.addr, Credential::JwtFile(forged)), &tasks).await);
     assert_eq!(code, Code::Unauthenticated);
-    assert!(message.contains("the issuer has no key `b`"), "{message}");
+    assert!(message.contains("the issuer has no key of that `kid`"), "{message}");
     tasks.shutdown(DEADLINE).await;
     stop(ca).await;
 }
