@@ -13,6 +13,7 @@ use crate::local::state::{self, FindError};
 use crate::output::{self, Format, Paint};
 
 pub(crate) mod answer;
+mod authorization;
 pub(crate) mod caller;
 pub(crate) mod connection;
 mod json;
@@ -26,6 +27,7 @@ mod view;
 mod words;
 
 use answer::Answer;
+pub(crate) use authorization::arriving;
 use caller::Caller;
 use connection::{Connection, InvalidConnection};
 use objects::{Objects, Place};

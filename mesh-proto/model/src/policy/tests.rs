@@ -155,6 +155,22 @@ fn names_are_those_of_the_own_trust_domain_and_nobody_could_be_anybody() {
 
 // T21
 #[test]
+fn a_member_of_another_mesh_may_do_what_a_policy_allows_it_and_nothing_else() {
+    let theirs = id("spiffe://other.test/ns/a/sa/x");
+    let verdict = judge(&[], Some(&theirs), None);
+    assert_eq!((verdict.decision, &verdict.by), (Decision::Deny, &None));
+    assert!(verdict.words().contains("another trust domain"), "{}", verdict.words());
+    let elsewhere = from(namespaces(&["b"]), CallerLists::default());
+    let denies = policy("denies", Action::Deny, vec![elsewhere]);
+    assert_eq!(judge(&[denies], Some(&theirs), None).decision, Decision::Deny);
+    let named = CallerLists { identities: vec![theirs.clone()], ..CallerLists::default() };
+    let allows = policy("allows", Action::Allow, vec![from(named, CallerLists::default())]);
+    assert!(judge(&[allows], Some(&theirs), None).is_allowed());
+    let same_names = id("spiffe://mesh.test/ns/a/sa/x");
+    assert!(judge(&[], Some(&same_names), None).is_allowed() && judge(&[], None, None).is_allowed());
+}
+
+#[test]
 fn a_dot_in_a_name_is_a_dot() {
     let accounts = vec![Name::new("shop", "cert-manager.io").unwrap()];
     let rule = from(CallerLists { accounts, ..CallerLists::default() }, CallerLists::default());

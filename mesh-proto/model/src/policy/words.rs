@@ -97,7 +97,13 @@ impl Verdict {
     /// One sentence without a full stop.
     pub fn words(&self) -> String {
         let Some(by) = &self.by else {
-            return "allowed: no policy that decides protects the port".to_owned();
+            let words = match self.decision {
+                Decision::Allow => "allowed: no policy that decides protects the port",
+                Decision::Deny | Decision::Undecided => {
+                    "denied: the caller is of another trust domain, and no policy allows it"
+                }
+            };
+            return words.to_owned();
         };
         if let Some(why) = &by.policy.refused {
             return format!(

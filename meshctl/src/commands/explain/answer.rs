@@ -137,6 +137,7 @@ impl<'a> Answer<'a> {
         !matches!(self.outcome, Outcome::Failed { .. })
             && self.concerned.iter().all(Concerned::is_good)
             && self.objects.problems.is_empty()
+            && super::authorization::held(self).iter().all(|held| !held.is_refused())
     }
 }
 

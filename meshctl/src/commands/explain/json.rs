@@ -40,6 +40,7 @@ pub(crate) fn json(answer: &Answer<'_>) -> Value {
             routing.targets.iter().map(|target| backend(target, routing, &sources))
         }).collect::<Vec<_>>(),
         "mtls": answer.routing.as_ref().map(|routing| mtls(routing, answer, &sources)),
+        "authorization": answer.routing.as_ref().map(|_| authorization(answer)),
         "settings": answer.routing.as_ref().map(|routing| rows(&settings::of_request(&routing.explanation.policy), &sources)),
         "objects": answer.concerned.iter().map(object).collect::<Vec<_>>(),
         "problems": answer.objects.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -73,6 +74,21 @@ fn mtls(routing: &Routing, answer: &Answer<'_>, sources: &Sources<'_>) -> Value 
         })
     });
     counting.collect()
+}
+
+/// Whether the called workloads take the request, where policies say so.
+fn authorization(answer: &Answer<'_>) -> Value {
+    let held = super::authorization::held(answer).into_iter().map(|one| {
+        json!({
+            "verdict": one.verdict(),
+            "workloads": one.workloads,
+            "words": one.words(),
+            "policies": one.policies,
+            "decided_by": one.said.as_ref().and_then(|said| said.decided_by(answer.objects)),
+            "misfits": one.misfits,
+        })
+    });
+    held.collect()
 }
 
 fn result(answer: &Answer<'_>) -> Value {

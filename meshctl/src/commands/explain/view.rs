@@ -33,6 +33,7 @@ pub(crate) fn text(answer: &Answer<'_>, paint: Paint) -> String {
         route(&mut page, routing, &sources);
         backends(&mut page, routing, &sources);
         mtls(&mut page, routing, answer.objects, &sources);
+        authorization(&mut page, answer);
         page.section("Settings of the request");
         for row in settings::of_request(&routing.explanation.policy) {
             page.setting(&row, &sources);
@@ -303,6 +304,25 @@ fn mtls(page: &mut Page, routing: &Routing, objects: &Objects, sources: &Sources
     for one in counting {
         page.line(one.rule.mode.as_str(), &one.words(), Tone::Plain);
         page.from(&format!("from {}", sources.field(&one.rule.source, one.field).words()));
+    }
+}
+
+/// Whether the called workloads take the request, where policies say so.
+fn authorization(page: &mut Page, answer: &Answer<'_>) {
+    let held = super::authorization::held(answer);
+    if held.is_empty() {
+        return;
+    }
+    page.section("Authorization");
+    for one in held {
+        let tone = if one.is_refused() { Tone::Bad } else { Tone::Plain };
+        page.line(one.verdict(), &one.words(), tone);
+        for misfit in &one.misfits {
+            page.from(misfit);
+        }
+        if let Some(by) = one.said.as_ref().and_then(|said| said.decided_by(answer.objects)) {
+            page.from(&format!("from {by}"));
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use mesh_model::explain::{Effect, FilterStep, Share};
+use mesh_model::explain::{FilterStep, Share};
 use mesh_model::failure::Failure;
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::policy::{Claims, NoRequest};
@@ -15,6 +15,7 @@ use mesh_model::stream::StreamKind;
 use super::file::{Case, Wanted};
 use crate::commands::callee::{self, Call, Peer, Said};
 use crate::commands::explain::answer::{Answer, Destination, Outcome, Target};
+use crate::commands::explain::arriving;
 use crate::commands::explain::caller::Caller;
 use crate::commands::explain::connection::{self, Connection};
 use crate::commands::explain::objects::Objects;
@@ -217,17 +218,6 @@ fn ways<'a>(answer: &'a Answer<'_>) -> Vec<Way<'a>> {
         BackendTarget::Service { .. } | BackendTarget::Invalid { .. } => None,
     };
     targets.filter_map(way).collect()
-}
-
-/// A request as the called sidecar sees it.
-fn arriving(question: &Question, steps: &[&[FilterStep]]) -> Question {
-    let mut next = question.clone();
-    for step in steps.iter().flat_map(|steps| steps.iter()) {
-        if let Effect::Forwarded { path, authority, headers } = &step.effect {
-            next = next.forwarded(path, authority, headers);
-        }
-    }
-    next
 }
 
 fn at_the_callee(
