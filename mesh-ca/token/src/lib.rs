@@ -1,4 +1,4 @@
-//! JSON Web Tokens: the keys of an issuer ([`Keys`]), and what a token proves ([`verify`]). Time is an argument. It must not know where
+//! JSON Web Tokens: the keys of an issuer ([`Keys`]), and what a token proves ([`verify()`]). Time is an argument. It must not know where
 //! keys come from or in which part of a request a token was.
 //!
 //! Only asymmetric algorithms, from a list; a key is good for its own algorithms alone, so that nobody signs with a public key as if it
