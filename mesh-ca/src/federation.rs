@@ -1,12 +1,11 @@
 //! Federation: whom else members may know. Objects declare trust domains, their bundles are fetched now and then and reach every member
-//! with our own; and our own is served for others. The arrow points down: `federation → {source, fetch, endpoint} → {declared, document,
-//! guard}`. It must not know what a member of another trust domain may do: policies say that.
+//! with our own; and our own is served for others. The arrow points down: `federation → {source, fetch, endpoint} → {declared,
+//! document}`. It must not know what a member of another trust domain may do: policies say that.
 
 mod declared;
 mod document;
 mod endpoint;
 mod fetch;
-mod guard;
 mod source;
 
 use std::collections::BTreeMap;
@@ -27,7 +26,7 @@ use declared::Declared;
 pub use endpoint::{BundleEndpoint, EndpointError};
 pub(crate) use endpoint::{spawn as serve_endpoint, web_config};
 pub(crate) use fetch::Fetcher;
-pub use guard::Loopback;
+pub use mesh_fetch::Loopback;
 pub(crate) use source::Source;
 
 /// Between two looks at what is declared, and at what is due.

@@ -7,23 +7,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
-use http::header::{ACCEPT, HOST};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
+use mesh_fetch::Loopback;
+use mesh_fetch::guard::allows;
 use mesh_identity::{TrustBundle, anonymous_client};
 use mesh_reach::Resolver;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::declared::{Declared, Profile};
-use super::guard::{Loopback, allows};
 
 /// The endpoint has this long for its answer, the lookup of its name included.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -75,7 +70,7 @@ impl Fetcher {
         let stream = self.connect(host, url.port_u16().unwrap_or(443), until).await?;
         let connected = TlsConnector::from(config).connect(name, stream).await;
         let stream = connected.map_err(|error| format!("`{url}`: {}", mesh_identity::reasons(&error)))?;
-        request(url, stream).await.map_err(|why| format!("`{url}`: {why}"))
+        mesh_fetch::get(url, stream, MAX_BYTES).await.map_err(|why| format!("`{url}`: {why}"))
     }
 
     /// To the first address that answers, of those that may be asked: a name that also has others gets no further by it.
@@ -115,32 +110,5 @@ impl Fetcher {
             .with_root_certificates(store)
             .with_no_client_auth();
         Ok(Arc::new(config))
-    }
-}
-
-async fn request(url: &Uri, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Vec<u8>, String> {
-    let text = |error: hyper::Error| error.to_string();
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
-    let authority = url.authority().map_or("", http::uri::Authority::as_str);
-    let path = url.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let request = http::Request::get(path).header(HOST, authority).header(ACCEPT, "application/json");
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
-    let answer = async {
-        let response = sender.send_request(request).await.map_err(text)?;
-        // A redirect is one too: what it names was not declared.
-        if response.status() != http::StatusCode::OK {
-            return Err(format!("it answers {}", response.status()));
-        }
-        let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
-        Ok(body.map_err(|error| error.to_string())?.to_bytes().to_vec())
-    };
-    tokio::pin!(answer, connection);
-    tokio::select! {
-        answer = &mut answer => answer,
-        ended = &mut connection => {
-            ended.map_err(text)?;
-            answer.await
-        }
     }
 }

@@ -7,14 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::Uri;
-use http::header::{ACCEPT, HOST};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::rt::TokioIo;
 use mesh_token::{Keys, MAX_JWKS_BYTES as MAX_BYTES};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
@@ -146,43 +142,13 @@ async fn fetch(uri: &Uri, tls: Option<&Arc<ClientConfig>>) -> Result<Vec<u8>, St
     let stream =
         TcpStream::connect((bare, port)).await.map_err(|error| failed("cannot connect to", &error))?;
     match tls {
-        None => request(uri, stream).await.map_err(|error| failed("cannot read", &error)),
+        None => mesh_fetch::get(uri, stream, MAX_BYTES).await.map_err(|error| failed("cannot read", &error)),
         Some(config) => {
             let name =
                 ServerName::try_from(bare.to_owned()).map_err(|error| failed("cannot connect to", &error))?;
             let connected = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
             let stream = connected.map_err(|error| failed("cannot connect to", &error))?;
-            request(uri, stream).await.map_err(|error| failed("cannot read", &error))
-        }
-    }
-}
-
-async fn request(uri: &Uri, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Vec<u8>, String> {
-    let text = |error: hyper::Error| error.to_string();
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
-    let authority = uri.authority().map_or("", http::uri::Authority::as_str);
-    let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let request = http::Request::get(path).header(HOST, authority).header(ACCEPT, "application/json");
-    let request = request.body(Empty::<hyper::body::Bytes>::new()).map_err(|error| error.to_string())?;
-    let answer = async {
-        let response = sender.send_request(request).await.map_err(text)?;
-        if !response.status().is_success() {
-            return Err(format!("status {}", response.status()));
-        }
-        let body = Limited::new(response.into_body(), MAX_BYTES)
-            .collect()
-            .await
-            .map_err(|error| error.to_string())?;
-        Ok(body.to_bytes().to_vec())
-    };
-    tokio::pin!(answer, connection);
-    // The connection has to be driven until the answer is there; it may end first, having read all of it.
-    tokio::select! {
-        answer = &mut answer => answer,
-        ended = &mut connection => {
-            ended.map_err(text)?;
-            answer.await
+            mesh_fetch::get(uri, stream, MAX_BYTES).await.map_err(|error| failed("cannot read", &error))
         }
     }
 }

@@ -19,6 +19,7 @@ use mesh_reach::Resolver;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -128,7 +129,7 @@ impl Fetcher {
             why: error.to_string(),
         };
         let stream = TlsConnector::from(config).connect(name, stream).await.map_err(failed)?;
-        let answered = request(uri, TokioIo::new(stream), self.bytes).await;
+        let answered = get(uri, stream, self.bytes).await;
         answered.map_err(|why| Unfetched::Answer { host: host.to_owned(), why })
     }
 
@@ -184,12 +185,15 @@ fn bare(uri: &Uri) -> &str {
     uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
 }
 
-async fn request<S>(uri: &Uri, stream: TokioIo<S>, most: usize) -> Result<Vec<u8>, String>
-where
-    TokioIo<S>: hyper::rt::Read + hyper::rt::Write + Unpin,
-{
+/// Asks once for `uri` on a connection that somebody has made, and gives the document, of `most` bytes at most. A redirect is an error.
+pub async fn get(
+    uri: &Uri,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    most: usize,
+) -> Result<Vec<u8>, String> {
     let text = |error: hyper::Error| error.to_string();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.map_err(text)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
     let authority = uri.authority().map_or("", http::uri::Authority::as_str);
     let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let request = http::Request::get(path).header(HOST, authority).header(ACCEPT, "application/json");
