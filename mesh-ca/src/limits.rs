@@ -16,6 +16,8 @@ pub(crate) struct Rate {
 
 /// One identity at one place.
 pub(crate) const IDENTITY: Rate = Rate { per_second: 1, burst: 10 };
+/// Tokens for the applications of one identity at one place: a sidecar keeps those that are still good for a while.
+pub(crate) const TOKEN: Rate = Rate { per_second: 20, burst: 100 };
 /// One address, whoever it says that it is: before anything is read.
 pub(crate) const PLACE: Rate = Rate { per_second: 100, burst: 200 };
 /// All together: what one processor signs and checks with ease.

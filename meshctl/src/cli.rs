@@ -55,7 +55,7 @@ enum Command {
     /// Show what objects of files would change in the mesh; exit code 1 if something would
     Diff(diff::Args),
     /// Start a mesh without members; add them with `meshctl run`
-    Up,
+    Up(up::Args),
     /// Run a command as a member of the mesh
     Run(run::Args),
     /// Run several programs as a mesh, from one file
@@ -156,7 +156,7 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Check(args) => Box::pin(cluster_check::run(*args, tasks)).await,
         Command::Analyze(args) => analyze::run(*args).await,
         Command::Diff(args) => diff::run(args).await,
-        Command::Up => up::run(mesh, tasks).await,
+        Command::Up(args) => up::run(args, mesh, tasks).await,
         Command::Run(args) => run::run(args, mesh, tasks).await,
         Command::Local(args) => local::run(args, mesh, tasks).await,
         Command::Top(args) => top::run(args, mesh, tasks).await,

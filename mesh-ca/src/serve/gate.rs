@@ -8,7 +8,7 @@ use aws_lc_rs::digest;
 use mesh_model::spiffe::SpiffeId;
 use tokio::time::Instant;
 
-use crate::limits::{ALL, IDENTITY, Limits, PLACE, TooSoon};
+use crate::limits::{ALL, IDENTITY, Limits, PLACE, TOKEN, TooSoon};
 use crate::refusal::Refusal;
 
 /// Most keys whose owner is remembered; the oldest is forgotten.
@@ -20,6 +20,7 @@ pub(super) struct Gate {
     all: Mutex<Limits<()>>,
     places: Mutex<Limits<IpAddr>>,
     identities: Mutex<Limits<(SpiffeId, IpAddr)>>,
+    tokens: Mutex<Limits<(SpiffeId, IpAddr)>>,
     keys: Mutex<Keys>,
 }
 
@@ -37,6 +38,7 @@ impl Gate {
             all: Mutex::new(Limits::new(ALL)),
             places: Mutex::new(Limits::new(PLACE)),
             identities: Mutex::new(Limits::new(IDENTITY)),
+            tokens: Mutex::new(Limits::new(TOKEN)),
             keys: Mutex::new(Keys::default()),
         }
     }
@@ -52,6 +54,12 @@ impl Gate {
     pub(super) fn identity(&self, id: &SpiffeId, place: IpAddr) -> Result<(), Refusal> {
         let admitted = lock(&self.identities).admit((id.clone(), place), self.now());
         admitted.map_err(|soon| refusal(format!("`{id}` at {place}"), soon))
+    }
+
+    /// A token for an application of an identity.
+    pub(super) fn token(&self, id: &SpiffeId, place: IpAddr) -> Result<(), Refusal> {
+        let admitted = lock(&self.tokens).admit((id.clone(), place), self.now());
+        admitted.map_err(|soon| refusal(format!("tokens of `{id}` at {place}"), soon))
     }
 
     /// A key is one identity's: with two, who shows it would be either.

@@ -69,6 +69,8 @@ struct Known {
     key: Option<String>,
 }
 
+/// What the audit log calls a token of an application.
+const TOKEN: &str = "jwt";
 /// Longest name of a process.
 const MAX_INSTANCE: usize = 64;
 
@@ -172,7 +174,8 @@ impl CertificateAuthority for Issue {
         if let Some(peer) = &peer {
             self.gate.call(peer.addr.ip())?;
         }
-        match self.sign_jwt(&request, peer.as_ref()) {
+        let decided = self.sign_jwt(&request, peer.as_ref());
+        match self.write_token_down(decided, peer.as_ref()) {
             Ok(answer) => {
                 self.metrics.jwt_issued();
                 tracing::info!(id = answer.spiffe_id, expires = answer.expires, from, "token issued");
@@ -271,6 +274,40 @@ impl Issue {
         }
     }
 
+    /// As [`Self::write_down`], for a token: it has no serial and no key, and nothing else of it stays.
+    fn write_token_down(
+        &self,
+        decided: Result<wire::IssueJwtResponse, Refusal>,
+        peer: Option<&PeerInfo>,
+    ) -> Result<wire::IssueJwtResponse, Refusal> {
+        if matches!(&decided, Err(Refusal::TooSoon { is_news: false, .. })) {
+            return decided;
+        }
+        let caller_id = peer.and_then(|peer| peer.spiffe_id.as_ref()).map(SpiffeId::to_string);
+        let line = Decision {
+            time: unix_now(),
+            decision: if decided.is_ok() { "issued" } else { "refused" },
+            kind: TOKEN,
+            spiffe_id: decided.as_ref().ok().map(|token| token.spiffe_id.clone()),
+            instance: "",
+            caller: peer.map(|peer| peer.addr.to_string()),
+            caller_id,
+            serial: None,
+            key_sha256: None,
+            not_after: decided.as_ref().ok().map(|token| token.expires),
+            reason: decided.as_ref().err().map(ToString::to_string),
+        };
+        let Err(error) = self.audit.write(&line) else { return decided };
+        self.metrics.audit_failed();
+        match decided {
+            Ok(_) => Err(Refusal::NoAudit(error.to_string())),
+            Err(refusal) => {
+                tracing::error!(%error, "a refusal cannot be written to the audit log");
+                Err(refusal)
+            }
+        }
+    }
+
     /// A rotation waits for whoever has a certificate.
     fn remember(&self, signed: &Signed, request: &wire::IssueRequest, kind: Kind) {
         let id = signed.svid.spiffe_id.to_string();
@@ -344,6 +381,9 @@ impl Issue {
         peer: Option<&PeerInfo>,
     ) -> Result<wire::IssueJwtResponse, Refusal> {
         let id = member(peer, Refusal::NoMember)?;
+        if let Some(peer) = peer {
+            self.gate.token(&id, peer.addr.ip())?;
+        }
         let ttl = Duration::from_secs(request.ttl_seconds.into());
         let signed = self.tokens_of_members.sign(&id, &request.audience, ttl, unix_now())?;
         Ok(wire::IssueJwtResponse { token: signed.token, spiffe_id: id.to_string(), expires: signed.expires })

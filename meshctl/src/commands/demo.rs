@@ -8,7 +8,7 @@ use mesh_lifecycle::tasks::Tasks;
 use tokio_util::sync::CancellationToken;
 
 use super::{Outcome, check};
-use crate::local::control_plane::ControlPlane;
+use crate::local::control_plane::{ControlPlane, Options};
 use crate::local::probe;
 use crate::output::{self, Format, Paint, Tone};
 use crate::shop::install;
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks, began: Instant) -
     let plane = tokio::select! {
         biased;
         () = &mut end => return Ok(Outcome::Fine),
-        plane = ControlPlane::start(mesh, tasks) => plane?,
+        plane = ControlPlane::start(mesh, Options::default(), tasks) => plane?,
     };
     // From here on everything ends by `stop`, whatever happens.
     let outcome = tokio::select! {

@@ -11,7 +11,7 @@ use super::Outcome;
 use super::foreground::{self, Signals};
 use crate::client::inspect::Inspect;
 use crate::local::control::Said;
-use crate::local::control_plane::{ControlPlane, START_DEADLINE, StartError};
+use crate::local::control_plane::{ControlPlane, Options, START_DEADLINE, StartError};
 use crate::local::objects::Protocol;
 use crate::local::paths::MeshPaths;
 use crate::local::probe;
@@ -113,19 +113,21 @@ async fn find_or_start(mesh: &str, tasks: &Tasks) -> anyhow::Result<(Option<Cont
     loop {
         let starting = match state::find(mesh) {
             Ok(state) => return Ok((None, state)),
-            Err(FindError::NotRunning(_)) => match ControlPlane::start(mesh, tasks).await {
-                Ok(plane) => {
-                    output::note(&format!(
-                        "meshctl: no mesh `{mesh}` ran on this machine; started one for as long as this command runs"
-                    ));
-                    plane.publish(Vec::new(), true)?;
-                    let state = plane.state();
-                    return Ok((Some(plane), state));
+            Err(FindError::NotRunning(_)) => {
+                match ControlPlane::start(mesh, Options::default(), tasks).await {
+                    Ok(plane) => {
+                        output::note(&format!(
+                            "meshctl: no mesh `{mesh}` ran on this machine; started one for as long as this command runs"
+                        ));
+                        plane.publish(Vec::new(), true)?;
+                        let state = plane.state();
+                        return Ok((Some(plane), state));
+                    }
+                    // Somebody else was faster.
+                    Err(error @ StartError::Running { .. }) => anyhow::Error::from(error),
+                    Err(error) => return Err(error.into()),
                 }
-                // Somebody else was faster.
-                Err(error @ StartError::Running { .. }) => anyhow::Error::from(error),
-                Err(error) => return Err(error.into()),
-            },
+            }
             Err(error @ FindError::Unreadable { .. }) => error.into(),
             Err(error) => return Err(error.into()),
         };

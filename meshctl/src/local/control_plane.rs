@@ -51,6 +51,22 @@ pub(crate) enum StartError {
     NotReady(#[from] NotReady),
 }
 
+/// What a mesh may be told beside its name.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) trust_domain: String,
+    /// Where other meshes get our trust bundle.
+    pub(crate) bundle_endpoint: Option<SocketAddr>,
+    /// Bundle endpoints of other meshes may be on this machine.
+    pub(crate) federation_loopback: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { trust_domain: TRUST_DOMAIN.to_owned(), bundle_endpoint: None, federation_loopback: false }
+    }
+}
+
 /// A running control plane. It runs for as long as this lives and [`ControlPlane::stop`] was not called.
 #[derive(Debug)]
 pub(crate) struct ControlPlane {
@@ -65,7 +81,7 @@ pub(crate) struct ControlPlane {
 
 impl ControlPlane {
     /// Starts certificate authority and controller and waits until both are ready.
-    pub(crate) async fn start(mesh: &str, tasks: &Tasks) -> Result<Self, StartError> {
+    pub(crate) async fn start(mesh: &str, options: Options, tasks: &Tasks) -> Result<Self, StartError> {
         let paths = MeshPaths::find(mesh)?;
         paths.create()?;
         let lock = lock::take(&paths.lock()).map_err(|error| match error {
@@ -74,10 +90,10 @@ impl ControlPlane {
         })?;
         let claim = subnet::claim(mesh)?;
         clear_leftovers(&paths);
-        let state = describe(mesh, &paths, claim.subnet());
+        let state = describe(mesh, &options.trust_domain, &paths, claim.subnet());
         let settings = paths.objects().join("mesh.yaml");
         if !settings.exists() {
-            write(settings, &objects::mesh_config(TRUST_DOMAIN))?;
+            write(settings, &objects::mesh_config(&options.trust_domain))?;
         }
         let supervisor = Supervisor::new(tasks);
         let state = Arc::new(Mutex::new(state));
@@ -90,7 +106,7 @@ impl ControlPlane {
             _lock: lock,
         };
         plane.keep_state_file(tasks);
-        let started = plane.start_parts().await;
+        let started = plane.start_parts(&options).await;
         if let Err(error) = started {
             plane.stop().await;
             return Err(error);
@@ -98,9 +114,9 @@ impl ControlPlane {
         Ok(plane)
     }
 
-    async fn start_parts(&self) -> Result<(), StartError> {
+    async fn start_parts(&self, options: &Options) -> Result<(), StartError> {
         let state = self.state();
-        for spec in [ca(&state, &self.paths), controller(&state, &self.paths)] {
+        for spec in [ca(&state, options, &self.paths), controller(&state, &self.paths)] {
             let name = spec.name.clone();
             self.supervisor.start(spec);
             // The controller obtains its identity from the CA, so one after the other.
@@ -172,13 +188,13 @@ impl ControlPlane {
     }
 }
 
-fn describe(mesh: &str, paths: &MeshPaths, subnet: Subnet) -> MeshState {
+fn describe(mesh: &str, trust_domain: &str, paths: &MeshPaths, subnet: Subnet) -> MeshState {
     let at = |host, port| SocketAddr::from((subnet.host(host), port));
     MeshState {
         name: mesh.to_owned(),
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        trust_domain: TRUST_DOMAIN.to_owned(),
+        trust_domain: trust_domain.to_owned(),
         subnet: subnet.host(0),
         objects: paths.objects(),
         root_pem: paths.root_pem(),
@@ -194,8 +210,8 @@ fn describe(mesh: &str, paths: &MeshPaths, subnet: Subnet) -> MeshState {
     }
 }
 
-fn ca(state: &MeshState, paths: &MeshPaths) -> ChildSpec {
-    let args = arguments(
+fn ca(state: &MeshState, options: &Options, paths: &MeshPaths) -> ChildSpec {
+    let mut args = arguments(
         &["__ca", "serve"],
         [
             ("--listen", state.ca.address.to_string().into()),
@@ -204,8 +220,15 @@ fn ca(state: &MeshState, paths: &MeshPaths) -> ChildSpec {
             ("--state-dir", paths.ca_state().into()),
             ("--trust-domain", state.trust_domain.clone().into()),
             ("--svid-ttl", "1h".into()),
+            ("--config-dir", state.objects.clone().into()),
         ],
     );
+    if let Some(listen) = options.bundle_endpoint {
+        args.extend(["--bundle-endpoint".into(), listen.to_string().into()]);
+    }
+    if options.federation_loopback {
+        args.push("--federation-loopback".into());
+    }
     let launch = Launch { args, log: paths.logs().join("mesh-ca.log") };
     let ready = Some(state.ca.metrics);
     ChildSpec { name: "mesh-ca".into(), kind: Kind::Ca, launch, ready, token: None, grace: GRACE }
@@ -274,13 +297,15 @@ pub(crate) mod tests {
 
     /// A mesh for tests of what is derived from one.
     pub(crate) fn state(paths: &MeshPaths) -> MeshState {
-        describe("test", paths, Subnet::of([127, 7, 0, 0].into()))
+        describe("test", TRUST_DOMAIN, paths, Subnet::of([127, 7, 0, 0].into()))
     }
 
     #[test]
     fn arguments_of_the_control_plane_name_everything_it_needs() {
         let paths = MeshPaths::at("/m/test".into());
         let state = state(&paths);
+        let bundle_endpoint = Some(([127, 0, 0, 1], 8443).into());
+        let options = Options { bundle_endpoint, federation_loopback: true, ..Options::default() };
         let text = |spec: ChildSpec| {
             let args: Vec<_> =
                 spec.launch.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -288,7 +313,7 @@ pub(crate) mod tests {
         };
         insta::assert_snapshot!(format!(
             "{}\n\n{}",
-            text(ca(&state, &paths)),
+            text(ca(&state, &options, &paths)),
             text(controller(&state, &paths))
         ));
     }

@@ -7,6 +7,7 @@ mod life;
 mod load;
 mod policy;
 mod rollout;
+mod security;
 mod world;
 
 use std::time::Instant;
@@ -101,6 +102,18 @@ const SCENARIOS: &[Scenario] = &[
         about: "controller and authority restart under load, and no request is lost; a sidecar restarts without a controller, and goes on",
         always: false,
         run: rollout::restarts,
+    },
+    Scenario {
+        name: "authorized",
+        about: "a namespace closed by default serves the caller that a policy names, refuses another member, and meshctl explain says why",
+        always: false,
+        run: security::authorized,
+    },
+    Scenario {
+        name: "rotation",
+        about: "with certificates of a minute the root is replaced under load, the authority dies in between, and no request is lost",
+        always: false,
+        run: security::rotation,
     },
     Scenario {
         name: "upgrade",

@@ -8,9 +8,11 @@ use mesh_proto::ca::v1 as wire;
 use mesh_proto::ca::v1::certificate_authority_server::CertificateAuthority as _;
 use tonic::{Code, Request};
 
-use super::answers::service;
+use super::answers::{service, with_audit};
 use super::*;
+use crate::audit::Audit;
 use crate::clock::unix_now;
+use crate::serve::issue::Issue;
 
 #[tokio::test]
 async fn a_member_gets_tokens_and_a_certificate_for_its_application() {
@@ -43,16 +45,7 @@ async fn a_member_gets_tokens_and_a_certificate_for_its_application() {
 async fn only_who_shows_a_certificate_of_today_gets_a_token() {
     let service = service();
     service.tokens_of_members.look().await.unwrap();
-    let asked = |peer: Option<PeerInfo>| {
-        let mut request =
-            Request::new(wire::IssueJwtRequest { audience: vec!["orders".to_owned()], ttl_seconds: 0 });
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
-        }
-        service.issue_jwt(request)
-    };
-    let peer =
-        |spiffe_id, not_after| Some(PeerInfo { addr: (Ipv4Addr::LOCALHOST, 1).into(), spiffe_id, not_after });
+    let asked = |peer| ask(&service, peer);
     let later = unix_now() + 60;
     for (peer, says) in [
         (None, "needs a client certificate"),
@@ -65,4 +58,48 @@ async fn only_who_shows_a_certificate_of_today_gets_a_token() {
     }
     let answer = asked(peer(Some(cart()), later)).await.unwrap().into_inner();
     assert_eq!(answer.spiffe_id, cart().to_string());
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_written_down_is_not_handed_out() {
+    let service = with_audit(Audit::broken());
+    service.tokens_of_members.look().await.unwrap();
+    let status = ask(&service, peer(Some(cart()), unix_now() + 60)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{}", status.message());
+    assert!(status.message().contains("audit"), "{}", status.message());
+}
+
+#[tokio::test]
+async fn tokens_of_one_identity_have_a_bound_of_their_own() {
+    let service = service();
+    service.tokens_of_members.look().await.unwrap();
+    let later = unix_now() + 60;
+    let mut given = 0;
+    let refused = loop {
+        match ask(&service, peer(Some(cart()), later)).await {
+            Ok(_) if given > 10_000 => panic!("there is no bound"),
+            Ok(_) => given += 1,
+            Err(status) => break status,
+        }
+    };
+    assert!(given >= 100, "{given}");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{}", refused.message());
+    let other = SpiffeId::parse("spiffe://mesh.test/ns/shop/sa/orders").unwrap();
+    ask(&service, peer(Some(other), later)).await.unwrap();
+}
+
+fn peer(spiffe_id: Option<SpiffeId>, not_after: u64) -> Option<PeerInfo> {
+    Some(PeerInfo { addr: (Ipv4Addr::LOCALHOST, 1).into(), spiffe_id, not_after })
+}
+
+async fn ask(
+    service: &Issue,
+    peer: Option<PeerInfo>,
+) -> Result<tonic::Response<wire::IssueJwtResponse>, tonic::Status> {
+    let mut request =
+        Request::new(wire::IssueJwtRequest { audience: vec!["orders".to_owned()], ttl_seconds: 0 });
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(peer);
+    }
+    service.issue_jwt(request).await
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::Outcome;
 use crate::local::composition::{self, Composition};
-use crate::local::control_plane::{self, ControlPlane, MEMBER_PREFIX};
+use crate::local::control_plane::{self, ControlPlane, MEMBER_PREFIX, Options};
 use crate::local::keeper::Keeper;
 use crate::local::paths::MeshPaths;
 use crate::local::probe::PACE;
@@ -85,7 +85,7 @@ async fn in_foreground(
     let plane = tokio::select! {
         biased;
         () = &mut end => return Ok(Outcome::Fine),
-        plane = ControlPlane::start(mesh, tasks) => plane?,
+        plane = ControlPlane::start(mesh, Options::default(), tasks) => plane?,
     };
     let result = keep(file, composition, &plane, tasks, end).await;
     plane.stop().await;
