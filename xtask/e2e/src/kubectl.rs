@@ -47,7 +47,8 @@ impl Kubectl {
     /// What a command in a pod's container does.
     pub(crate) fn exec(&self, namespace: &str, pod: &str, container: &str, command: &[&str]) -> Result<Ran> {
         let args = [&["exec", "-n", namespace, pod, "-c", container, "--"], command].concat();
-        program::run(&self.program, &args, None)
+        let ran = program::run(&self.program, &args, None)?;
+        Ok(Ran { stderr: without_kubectls_own(&ran.stderr), ..ran })
     }
 
     /// The name (or what else `path` names) of a running pod.
@@ -76,4 +77,10 @@ impl Kubectl {
         }
         Ok(ran.stdout)
     }
+}
+
+/// What the command said: kubectl adds a line of its own, which would be the last.
+fn without_kubectls_own(stderr: &str) -> String {
+    let own = "command terminated with exit code";
+    stderr.lines().filter(|line| !line.starts_with(own)).flat_map(|line| [line, "\n"]).collect()
 }

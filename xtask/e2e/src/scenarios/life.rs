@@ -14,7 +14,9 @@ pub(super) fn install(world: &mut World) -> Result<()> {
     world.before = world.everything()?;
     world.meshctl(&["check", "--pre"], 0)?;
     let images: Vec<&str> = world.images.iter().map(String::as_str).collect();
-    let ran = world.meshctl(&[["install"].as_slice(), &images].concat(), 0)?;
+    let lifetime = world.lifetime.map(|lifetime| format!("ca.certificateLifetime={lifetime}"));
+    let set: Vec<&str> = lifetime.iter().flat_map(|value| ["--set", value]).collect();
+    let ran = world.meshctl(&[["install"].as_slice(), &images, &set].concat(), 0)?;
     screen::detail(&format!("meshctl install: {}", ran.last()));
     world.kubectl.rolled_out(MESH, &["mesh-controller", "mesh-ca"])?;
     let ran = world.meshctl(&["check"], 0)?;

@@ -13,7 +13,7 @@ use super::world::{MESH, SHOP, World};
 
 /// For a change to be in force everywhere.
 const IN_FORCE: Duration = Duration::from_mins(1);
-/// For a whole rotation with certificates of a minute.
+/// For a whole rotation: every certificate of the old root has to end.
 const ROTATED: Duration = Duration::from_mins(8);
 /// A member that has no business with the shop.
 const GUEST: &str = r#"
@@ -96,23 +96,9 @@ fn explained(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Certificates of a minute; the root is replaced, and the authority killed after the new one was published.
+/// The root is replaced, and the authority killed after the new one was published.
 pub(super) fn rotation(world: &mut World) -> Result<()> {
-    lifetime(world, "60s")?;
-    let outcome = rotated(world);
-    let back = lifetime(world, "1h");
-    outcome.and(back)
-}
-
-fn lifetime(world: &World, lifetime: &str) -> Result<()> {
-    let value = format!("ca.certificateLifetime={lifetime}");
-    let images: Vec<&str> = world.images.iter().map(String::as_str).collect();
-    let ran = world.meshctl(&[["upgrade", "--yes", "--set", &value].as_slice(), &images].concat(), 0)?;
-    screen::detail(&format!("meshctl upgrade --set {value}: {}", ran.last()));
-    world.kubectl.rolled_out(MESH, &["mesh-controller", "mesh-ca"])
-}
-
-fn rotated(world: &World) -> Result<()> {
+    let world = &*world;
     let old = roots(&status(world)?)?;
     let before = load::report(world)?;
     world.meshctl(&["certs", "rotate", "--root"], 0)?;

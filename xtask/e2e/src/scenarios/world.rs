@@ -21,6 +21,8 @@ pub(super) struct World {
     /// `--image-hub` and `--image-tag`, as far as they are given.
     pub(super) images: Vec<String>,
     pub(super) rate: u32,
+    /// Of members' certificates, where it is not the default.
+    pub(super) lifetime: Option<&'static str>,
     /// Helm and the chart, where they are given.
     pub(super) helm: Option<(PathBuf, PathBuf)>,
     /// What was on the cluster before the mesh.
@@ -28,7 +30,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(args: &UserArgs, rate: u32) -> Result<Self> {
+    pub(super) fn new(args: &UserArgs, rate: u32, lifetime: Option<&'static str>) -> Result<Self> {
         let mut images = Vec::new();
         for (option, value) in [("--image-hub", &args.image_hub), ("--image-tag", &args.image_tag)] {
             if let Some(value) = value {
@@ -42,6 +44,7 @@ impl World {
             meshctl: args.meshctl.clone(),
             images,
             rate,
+            lifetime,
             helm: args.helm.clone().zip(args.chart.clone()),
             before: Vec::new(),
         })
