@@ -295,6 +295,11 @@ pub struct Condition {
     /// A claim of the caller's token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimCondition>,
+    /// An expression in CEL that must hold, as `request.path.startsWith('/v2/') && 'admin' in jwt.claims.groups`. What has no answer for a
+    /// call, such as a header that is not there, fits a rule that denies and no rule that allows. See the reference of expressions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub cel: Option<String>,
 }
 
 /// A header that has one of the values, or is there, or is not. A rule that denies fits if any value of the header does, one that allows

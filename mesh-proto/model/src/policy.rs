@@ -1,12 +1,14 @@
 //! Who may call what: AuthorizationPolicies as values, and the verdict over a connection or a request. The proxy, `meshctl explain`,
 //! `meshctl authz` and `meshctl test` call the same functions, so that none of them can say something else than the others.
 //!
-//! Names are literals: no pattern in a name, no expression (CVE-2026-39350). Where a part can be read in several ways, a rule that denies fits if
+//! Names are literals: no pattern in a name (CVE-2026-39350). Expressions are conditions
+//! of their own, with bounds and types; one without an answer denies. Where a part can be read in several ways, a rule that denies fits if
 //! any reading fits, and one that allows only if every reading does: several values of a header (CVE-2026-26308, CVE-2021-32777),
 //! parameters in a path (CVE-2026-73511, CVE-2026-73551), a name in another trust domain. It must not know where a policy was written.
 
 pub mod cidr;
 pub mod claims;
+mod expression;
 mod fit;
 mod judge;
 mod paths;
@@ -16,6 +18,8 @@ mod words;
 
 use std::net::IpAddr;
 
+use mesh_cel::Program;
+
 use crate::head::HeadView;
 use crate::host::Host;
 use crate::name::Name;
@@ -24,7 +28,7 @@ use crate::spiffe::{SpiffeId, TrustDomain};
 pub use cidr::Cidr;
 pub use claims::Claims;
 pub use fit::{CallList, CallerList, Fit, Looked, Negation, Place};
-pub use judge::{Applied, By, Decision, Verdict};
+pub use judge::{Applied, By, Decision, Unanswered, Verdict};
 pub use paths::PathRule;
 
 /// A policy as it protects one workload.
@@ -262,6 +266,8 @@ pub enum Condition {
         /// Literals.
         values: Vec<String>,
     },
+    /// An expression holds.
+    Cel(Program),
 }
 
 /// What a verdict is about: a connection, or with `request` a request on it.

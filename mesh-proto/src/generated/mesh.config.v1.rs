@@ -1365,7 +1365,7 @@ pub struct CallLists {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AuthorizationCondition {
-    #[prost(oneof = "authorization_condition::Condition", tags = "1, 2, 3")]
+    #[prost(oneof = "authorization_condition::Condition", tags = "1, 2, 3, 4")]
     pub condition: ::core::option::Option<authorization_condition::Condition>,
 }
 /// Nested message and enum types in `AuthorizationCondition`.
@@ -1378,6 +1378,9 @@ pub mod authorization_condition {
         Presence(super::HeaderPresence),
         #[prost(message, tag = "3")]
         Claim(super::ClaimValues),
+        /// An expression that answers yes or no.
+        #[prost(string, tag = "4")]
+        Cel(::prost::alloc::string::String),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -18,7 +18,7 @@ use mesh_model::spiffe::SpiffeId;
 
 use crate::http::{Cut, Form, RequestHead};
 use crate::state::Snapshot;
-use crate::telemetry::{Direction, Failure, PolicyVerdict, WorkerTelemetry};
+use crate::telemetry::{Direction, Event, Failure, PolicyVerdict, WorkerTelemetry};
 use crate::worker::record::Judged;
 
 /// The policies of one listener, and what is under way there.
@@ -272,10 +272,14 @@ fn configured(snapshot: &Snapshot) -> Result<&MeshSettings, Refusal> {
 
 /// Counts a verdict, and turns it into what becomes of the call.
 fn said(verdict: Verdict, telemetry: &WorkerTelemetry) -> Result<Option<Judged>, Refusal> {
-    let Verdict { decision, by, would_deny } = verdict;
+    let Verdict { decision, by, would_deny, unanswered } = verdict;
+    if unanswered.is_some() {
+        telemetry.count(Event::ExpressionUnanswered);
+    }
+    let unanswered = unanswered.map(|unanswered| unanswered.words());
     let judge = |verdict: PolicyVerdict, by: By| {
         telemetry.decision(Direction::Inbound, verdict, &by.policy.name);
-        Judged { verdict, by }
+        Judged { verdict, by, unanswered: unanswered.clone() }
     };
     match decision {
         Decision::Allow => {

@@ -154,11 +154,13 @@ pub enum Event {
     HandshakeResumed,
     /// The verified tokens that are kept were forgotten, for want of room.
     TokensForgotten,
+    /// A call was refused, and an expression of a policy had no answer for it.
+    ExpressionUnanswered,
 }
 
 impl Event {
     /// Every event, in the order of its index.
-    pub const ALL: [Self; 65] = [
+    pub const ALL: [Self; 66] = [
         Self::PlaintextRefused,
         Self::PlaintextAccepted,
         Self::HandshakeFailed(HandshakeFailure::NoCertificate),
@@ -224,6 +226,7 @@ impl Event {
         Self::KeyExchange(Group::Other),
         Self::HandshakeResumed,
         Self::TokensForgotten,
+        Self::ExpressionUnanswered,
     ];
 
     /// The label's value.
@@ -303,6 +306,7 @@ impl Event {
             Self::KeyExchange(Group::Other) => (62, "key_exchange_other"),
             Self::HandshakeResumed => (63, "handshake_resumed"),
             Self::TokensForgotten => (64, "tokens_forgotten"),
+            Self::ExpressionUnanswered => (65, "expression_unanswered"),
         }
     }
 }

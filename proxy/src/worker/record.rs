@@ -72,6 +72,8 @@ pub struct Judged {
     pub verdict: PolicyVerdict,
     /// Who said so.
     pub by: By,
+    /// The expression that had no answer, and why.
+    pub unanswered: Option<String>,
 }
 
 impl Record {

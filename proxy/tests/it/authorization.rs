@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use crate::harness::*;
 use crate::policies::*;
 
-fn authz(name: &str, action: Action, rules: Vec<Rule>) -> AuthorizationPolicy {
+pub(crate) fn authz(name: &str, action: Action, rules: Vec<Rule>) -> AuthorizationPolicy {
     AuthorizationPolicy {
         name: Name::new("shop", name).unwrap(),
         action,
@@ -41,14 +41,14 @@ fn to_paths(paths: &[&str]) -> Vec<Calls> {
 }
 
 /// Tells a sidecar who may call its workload, from now on.
-fn protect(mesh: &Mesh, server: &mut Sidecar, policies: Vec<AuthorizationPolicy>) {
+pub(crate) fn protect(mesh: &Mesh, server: &mut Sidecar, policies: Vec<AuthorizationPolicy>) {
     let mut all = mesh.resources();
     all.extend(policies.into_iter().map(ModelResource::Authorization));
     server.control.replace(all);
 }
 
 /// An application that counts its connections and says "hello" on each at once, then echoes.
-async fn greeter(mesh: &Mesh) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+pub(crate) async fn greeter(mesh: &Mesh) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
     let seen = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&seen);
     let address = peer(&mesh.tasks, move |mut stream| {

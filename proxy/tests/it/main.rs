@@ -20,6 +20,7 @@ mod cors;
 mod dns;
 mod drain;
 mod endpoints;
+mod expressions;
 mod failures;
 mod faults;
 mod floods;

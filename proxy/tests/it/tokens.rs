@@ -269,22 +269,25 @@ async fn a_grpc_call_without_a_token_is_unauthenticated() {
 
 #[tokio::test]
 async fn a_policy_decides_by_the_claims_of_a_token_that_was_verified_and_by_no_others() {
-    let issuer = Issuer::new("a");
-    let mut shop = Shop::new(rules(&issuer, |rules| rules.required = false)).await;
     let claim = Condition::Claim { path: "/org/roles".to_owned(), values: vec!["dev".to_owned()] };
-    shop.mesh.services.push(ModelResource::Authorization(AuthorizationPolicy {
-        name: Name::new("shop", "developers").unwrap(),
-        action: Action::Allow,
-        rules: vec![Rule { when: vec![claim], ..Rule::default() }],
-        scope: Scope::All,
-        refused: None,
-        origin: String::new(),
-    }));
-    shop.tell(rules(&issuer, |rules| rules.required = false));
-    until(|| async { refused(&shop.get("/", "").await).1 == "policy_denied" }).await;
-    assert_eq!(refused(&shop.bearer(&issuer.token(&claims())).await).0, 200);
-    let other = issuer.token(&with("org", json!({"roles": ["ops"]})));
-    assert_eq!(refused(&shop.bearer(&other).await).1, "policy_denied");
-    let forged = Issuer::new("a").token(&claims());
-    assert_eq!(refused(&shop.bearer(&forged).await).1, "token_invalid");
+    let expression = "'dev' in jwt.claims.org.roles && jwt.claims.sub == 'ann'";
+    for condition in [claim, Condition::Cel(mesh_cel::Program::compile(expression).unwrap())] {
+        let issuer = Issuer::new("a");
+        let mut shop = Shop::new(rules(&issuer, |rules| rules.required = false)).await;
+        shop.mesh.services.push(ModelResource::Authorization(AuthorizationPolicy {
+            name: Name::new("shop", "developers").unwrap(),
+            action: Action::Allow,
+            rules: vec![Rule { when: vec![condition], ..Rule::default() }],
+            scope: Scope::All,
+            refused: None,
+            origin: String::new(),
+        }));
+        shop.tell(rules(&issuer, |rules| rules.required = false));
+        until(|| async { refused(&shop.get("/", "").await).1 == "policy_denied" }).await;
+        assert_eq!(refused(&shop.bearer(&issuer.token(&claims())).await).0, 200);
+        let other = issuer.token(&with("org", json!({"roles": ["ops"]})));
+        assert_eq!(refused(&shop.bearer(&other).await).1, "policy_denied");
+        let forged = Issuer::new("a").token(&claims());
+        assert_eq!(refused(&shop.bearer(&forged).await).1, "token_invalid");
+    }
 }

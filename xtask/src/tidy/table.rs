@@ -143,6 +143,18 @@ pub(super) const PACKAGES: &[Package] = &[
         also: &[],
     },
     Package {
+        path: "mesh-proto/cel",
+        layers: &[
+            &["readings"],
+            &["check", "evaluate"],
+            &["code"],
+            &["parse"],
+            &["lex", "variable"],
+            &["value"],
+        ],
+        also: &[],
+    },
+    Package {
         path: "xtask/cluster",
         layers: &[
             &["main"],
@@ -252,6 +264,8 @@ pub(super) const DOORS: &[Door] = &[
     Door { package: "proxy/dns", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/traffic", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/traffic", guarded: &["mesh_http1", "http"], open: &[], why: PURE_WHY },
+    Door { package: "mesh-proto/cel", guarded: IMPURE, open: &[], why: PURE_WHY },
+    Door { package: "mesh-proto/cel", guarded: &["mesh_model"], open: &[], why: PURE_WHY },
     Door {
         package: "mesh-proto/model",
         guarded: &["prost", "tonic", "mesh_proto", "tokio", "kube", "k8s_openapi", "serde"],

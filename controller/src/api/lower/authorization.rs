@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 
+use mesh_cel::Program;
 use mesh_model::name::Name;
 use mesh_model::policy::{
     Action, CallLists, CallerLists, Callers, Calls, Cidr, Condition, GrpcCall, HostRule, PathRule, Rehearsed,
@@ -25,6 +26,9 @@ const MAX_ENTRIES: usize = 32;
 const MAX_VALUES: usize = 128;
 /// Bytes of a value.
 const MAX_TEXT: usize = 4_096;
+
+/// Expressions of a policy.
+const MAX_EXPRESSIONS: usize = 64;
 
 /// What an object says, as far as it can be known without others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +65,17 @@ pub fn lower(object: &given::AuthorizationPolicy) -> (Lowered, Findings) {
     let one = |(at, rule): (usize, &given::AuthorizationRule)| {
         rule_of(rule, namespace, &format!("spec.rules[{at}]"), &mut findings)
     };
-    let rules = rules.iter().enumerate().map(one).collect();
+    let rules: Vec<Rule> = rules.iter().enumerate().map(one).collect();
+    let conditions = rules.iter().flat_map(|rule| &rule.when);
+    let expressions = conditions.filter(|one| matches!(one, Condition::Cel(_))).count();
+    if expressions > MAX_EXPRESSIONS {
+        findings.fault(
+            "spec.rules",
+            format!(
+                "have {expressions} expressions, at most {MAX_EXPRESSIONS} are allowed; split the policy"
+            ),
+        );
+    }
     (Lowered { action, rules }, findings)
 }
 
@@ -319,9 +333,9 @@ fn listed<G, T>(
 }
 
 fn condition(given: &given::Condition, at: &str, findings: &mut Findings) -> Option<Condition> {
-    match (&given.header, &given.claim) {
-        (Some(header), None) => header_condition(header, &format!("{at}.header"), findings),
-        (None, Some(claim)) => {
+    match (&given.header, &given.claim, &given.cel) {
+        (Some(header), None, None) => header_condition(header, &format!("{at}.header"), findings),
+        (None, Some(claim), None) => {
             let values = values(Some(&claim.values), &format!("{at}.claim.values"), findings, |text| {
                 Ok(text.to_owned())
             });
@@ -330,12 +344,19 @@ fn condition(given: &given::Condition, at: &str, findings: &mut Findings) -> Opt
             }
             Some(Condition::Claim { path: claim.path.clone(), values })
         }
-        (None, None) => {
-            findings.fault(at, "says nothing; write `header` or `claim`");
+        (None, None, Some(text)) => match Program::compile(text) {
+            Ok(program) => Some(Condition::Cel(program)),
+            Err(error) => {
+                findings.fault(format!("{at}.cel"), error.to_string());
+                None
+            }
+        },
+        (None, None, None) => {
+            findings.fault(at, "says nothing; write `header`, `claim` or `cel`");
             None
         }
-        (Some(_), Some(_)) => {
-            findings.fault(at, "says two things; write two entries of `when`");
+        _ => {
+            findings.fault(at, "says several things; write an entry of `when` for each");
             None
         }
     }

@@ -41,6 +41,11 @@ impl Claims {
         self.0.iter().map(|(name, claim)| (name.as_str(), claim))
     }
 
+    /// The claim of that name.
+    pub fn named(&self, name: &str) -> Option<&Claim> {
+        find(&self.0, name)
+    }
+
     /// The claim at `path`: the name of one, whatever characters it has; or from `/` on a pointer.
     pub fn find(&self, path: &str) -> Option<&Claim> {
         let Some(pointer) = path.strip_prefix('/') else { return find(&self.0, path) };
@@ -59,7 +64,7 @@ impl Claims {
     }
 }
 
-fn find<'a>(entries: &'a [(String, Claim)], name: &str) -> Option<&'a Claim> {
+pub(super) fn find<'a>(entries: &'a [(String, Claim)], name: &str) -> Option<&'a Claim> {
     entries.iter().rev().find(|(known, _)| known == name).map(|(_, claim)| claim)
 }
 

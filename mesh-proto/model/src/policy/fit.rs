@@ -1,6 +1,11 @@
 //! Whether a call fits a rule, and which field says that it does not. It must not know other rules.
 
-use super::{Attributes, CallLists, CallerLists, Callers, Calls, Condition, GrpcCall, HostRule, Rule, paths};
+use mesh_cel::{Program, Trouble};
+
+use super::{
+    Attributes, CallLists, CallerLists, Callers, Calls, Condition, GrpcCall, HostRule, Rule, expression,
+    paths,
+};
 use crate::authority::Authority;
 use crate::head::HeadView;
 use crate::spiffe::SpiffeId;
@@ -79,7 +84,7 @@ impl Reading {
     }
 
     /// The answer where nothing can be said for sure.
-    fn unclear(self) -> Fit {
+    pub(super) fn unclear(self) -> Fit {
         (self == Self::Any).into()
     }
 }
@@ -152,9 +157,12 @@ pub struct Looked {
 impl Rule {
     /// Whether the call fits.
     pub(super) fn fit<H: HeadView + ?Sized>(&self, call: &Attributes<'_, H>, reading: Reading) -> Fit {
+        self.fit_but_when(call, reading).and(|| all(&self.when, |condition| condition.fit(call, reading)))
+    }
+
+    fn fit_but_when<H: HeadView + ?Sized>(&self, call: &Attributes<'_, H>, reading: Reading) -> Fit {
         let from = some(&self.from, |callers| callers.fit(call, reading));
         from.and(|| some(&self.to, |calls| calls.fit(call, reading)))
-            .and(|| all(&self.when, |condition| condition.fit(call, reading)))
     }
 
     /// Whether the call fits, and what decides it.
@@ -194,6 +202,23 @@ impl Rule {
         from().or_else(to).or_else(when)
     }
 
+    /// The first expression without an answer, if callers and calls fit otherwise: which entry of `when`, and why.
+    pub(super) fn unanswered<H: HeadView + ?Sized>(
+        &self,
+        call: &Attributes<'_, H>,
+        reading: Reading,
+    ) -> Option<(usize, String)> {
+        if self.fit_but_when(call, reading) == Fit::No {
+            return None;
+        }
+        self.when.iter().enumerate().find_map(|(at, condition)| {
+            match expression::answer(condition.expression()?, call, reading) {
+                Err(Trouble::Failed(why)) => Some((at, why.into_owned())),
+                Ok(_) | Err(Trouble::Later) => None,
+            }
+        })
+    }
+
     /// Whether it asks for something that only a request has.
     pub(super) fn needs_request(&self) -> bool {
         let of_calls = |lists: &CallLists| {
@@ -202,12 +227,14 @@ impl Rule {
                 && lists.hosts.is_empty()
                 && lists.grpc.is_empty())
         };
-        !self.when.is_empty() || self.to.iter().any(|calls| of_calls(&calls.fits) || of_calls(&calls.not))
+        self.when.iter().any(Condition::needs_request)
+            || self.to.iter().any(|calls| of_calls(&calls.fits) || of_calls(&calls.not))
     }
 
     /// Whether it asks for the name in a client's own TLS.
     pub(super) fn needs_sni(&self) -> bool {
         self.to.iter().any(|calls| !(calls.fits.sni.is_empty() && calls.not.sni.is_empty()))
+            || self.when.iter().any(|condition| condition.expression().is_some_and(Program::needs_sni))
     }
 }
 
@@ -387,9 +414,27 @@ impl GrpcCall {
 }
 
 impl Condition {
-    fn fit<H: HeadView + ?Sized>(&self, call: &Attributes<'_, H>, reading: Reading) -> Fit {
+    /// Whether it asks for more of a request than its method, path and host, or may do so.
+    pub(super) fn needs_request(&self) -> bool {
+        self.expression().is_none_or(Program::needs_request)
+    }
+
+    /// The expression that it is, if it is one.
+    pub(super) fn expression(&self) -> Option<&Program> {
+        match self {
+            Self::Cel(program) => Some(program),
+            Self::Header { .. } | Self::HeaderPresent { .. } | Self::Claim { .. } => None,
+        }
+    }
+
+    pub(super) fn fit<H: HeadView + ?Sized>(&self, call: &Attributes<'_, H>, reading: Reading) -> Fit {
+        if let Self::Cel(program) = self {
+            return expression::fit(program, call, reading);
+        }
         let Some(request) = call.request else { return Fit::Later };
         match self {
+            // It is looked at above: it may need no request.
+            Self::Cel(_) => Fit::Later,
             Self::Header { name, values } => header_fits(name, values, request, reading).into(),
             Self::HeaderPresent { name, present } => {
                 let mut there = false;

@@ -20,6 +20,7 @@ pub struct Applied {
     needs_request: bool,
     needs_headers: bool,
     needs_sni: bool,
+    has_expressions: bool,
 }
 
 /// What is decided.
@@ -51,6 +52,19 @@ pub struct Verdict {
     pub by: Option<By>,
     /// The audit policy that would have refused a call that goes through.
     pub would_deny: Option<By>,
+    /// An expression without an answer, of a call that is refused for it, or for want of a rule that allows it.
+    pub unanswered: Option<Unanswered>,
+}
+
+/// An expression that has no answer for a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unanswered {
+    /// The policy, and the rule.
+    pub by: By,
+    /// Which entry of `when`, from 0.
+    pub when: usize,
+    /// A sentence without a full stop.
+    pub why: String,
 }
 
 impl Verdict {
@@ -66,7 +80,10 @@ impl Applied {
         let mut applied = Self::default();
         for policy in all.into_iter().filter(|policy| policy.protects(port)) {
             applied.needs_request |= policy.rules.iter().any(super::Rule::needs_request);
-            applied.needs_headers |= policy.rules.iter().any(|rule| !rule.when.is_empty());
+            applied.needs_headers |=
+                policy.rules.iter().flat_map(|rule| &rule.when).any(super::Condition::needs_request);
+            applied.has_expressions |=
+                policy.rules.iter().flat_map(|rule| &rule.when).any(|one| one.expression().is_some());
             applied.needs_sni |= policy.rules.iter().any(super::Rule::needs_sni);
             let list = match policy.action {
                 _ if policy.refused.is_some() => &mut applied.deny,
@@ -107,9 +124,35 @@ impl Applied {
 
     /// The verdict over a request, or over a connection that carries no requests.
     pub fn judge<H: HeadView + ?Sized>(&self, call: &Attributes<'_, H>) -> Verdict {
+        let mut verdict = self.decide(call);
+        if self.has_expressions && !verdict.is_allowed() {
+            verdict.unanswered = self.unanswered(call, verdict.by.as_ref());
+        }
+        verdict
+    }
+
+    /// The expression that stands in the way without an answer: of the rule that decides, or of those that could have allowed the call.
+    fn unanswered<H: HeadView + ?Sized>(
+        &self,
+        call: &Attributes<'_, H>,
+        by: Option<&By>,
+    ) -> Option<Unanswered> {
+        let decides = by.filter(|by| by.rule.is_some());
+        let policies = decides.map_or(self.allow.as_slice(), |by| std::slice::from_ref(&by.policy));
+        let rules = policies.iter().flat_map(|policy| {
+            policy.rules.iter().enumerate().map(move |(number, rule)| (policy, number, rule))
+        });
+        let wanted = |number: usize| decides.is_none_or(|by| by.rule == Some(number));
+        rules.filter(|(_, number, _)| wanted(*number)).find_map(|(policy, number, rule)| {
+            let (when, why) = rule.unanswered(call, policy.reading())?;
+            Some(Unanswered { by: By { policy: Arc::clone(policy), rule: Some(number) }, when, why })
+        })
+    }
+
+    fn decide<H: HeadView + ?Sized>(&self, call: &Attributes<'_, H>) -> Verdict {
         if let Some((by, fit)) = fitting(&self.deny, call, Reading::Any) {
             let decision = if fit == Fit::Yes { Decision::Deny } else { Decision::Undecided };
-            return Verdict { decision, by: Some(by), would_deny: None };
+            return Verdict { decision, by: Some(by), would_deny: None, unanswered: None };
         }
         let (allowed, unsure) = match fitting(&self.allow, call, Reading::Every) {
             Some((by, Fit::Yes)) => (Some(by), None),
@@ -120,15 +163,15 @@ impl Applied {
             (Some(first), None) => {
                 let decision = if unsure.is_some() { Decision::Undecided } else { Decision::Deny };
                 let by = unsure.unwrap_or_else(|| By { policy: Arc::clone(first), rule: None });
-                Verdict { decision, by: Some(by), would_deny: None }
+                Verdict { decision, by: Some(by), would_deny: None, unanswered: None }
             }
             // A member of another mesh is known, and nothing more: what it may do has to be said.
             (None, None) if call.peer.is_some_and(|peer| peer.trust_domain() != call.trust_domain) => {
-                Verdict { decision: Decision::Deny, by: None, would_deny: None }
+                Verdict { decision: Decision::Deny, by: None, would_deny: None, unanswered: None }
             }
             (_, allowed) => {
                 let would_deny = self.rehearse(call, allowed.is_some());
-                Verdict { decision: Decision::Allow, by: allowed, would_deny }
+                Verdict { decision: Decision::Allow, by: allowed, would_deny, unanswered: None }
             }
         }
     }
@@ -179,7 +222,7 @@ impl AuthorizationPolicy {
         self.rules.iter().map(|rule| rule.look(call, reading)).collect()
     }
 
-    fn reading(&self) -> Reading {
+    pub(super) fn reading(&self) -> Reading {
         match self.action {
             Action::Deny | Action::Audit(Rehearsed::Deny) => Reading::Any,
             Action::Allow | Action::Audit(Rehearsed::Allow) => Reading::Every,

@@ -64,10 +64,18 @@ pub(super) fn every_fits(rules: &[PathRule], path: &str) -> bool {
 /// As it is, without a final slash, without parameters, without both.
 pub(super) fn any_reading(path: &str, fits: impl Fn(&str) -> bool) -> bool {
     let bare = without_parameters(path);
-    [path, &bare].into_iter().any(|path| {
-        let shorter = path.strip_suffix('/').filter(|shorter| !shorter.is_empty());
-        fits(path) || shorter.is_some_and(&fits)
-    })
+    [path, &bare].into_iter().any(|path| fits(path) || slashless(path).is_some_and(&fits))
+}
+
+/// The same as a list; a reading may be there twice.
+pub(super) fn readings(path: &str) -> Vec<Cow<'_, str>> {
+    let bare = without_parameters(path);
+    let shorter: Vec<String> = [path, &bare].into_iter().filter_map(slashless).map(str::to_owned).collect();
+    [path.into(), bare].into_iter().chain(shorter.into_iter().map(Cow::Owned)).collect()
+}
+
+fn slashless(path: &str) -> Option<&str> {
+    path.strip_suffix('/').filter(|shorter| !shorter.is_empty())
 }
 
 /// As it is, and without parameters.
@@ -76,7 +84,7 @@ pub(super) fn every_reading(path: &str, fits: impl Fn(&str) -> bool) -> bool {
 }
 
 /// What a server makes of a path that cuts parameters before it resolves dots.
-fn without_parameters(path: &str) -> Cow<'_, str> {
+pub(super) fn without_parameters(path: &str) -> Cow<'_, str> {
     if !path.contains(';') {
         return path.into();
     }

@@ -1,5 +1,7 @@
 //! Verdicts as rows that somebody could write, and arbitrary policies against a naive oracle.
 
+mod expressions;
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

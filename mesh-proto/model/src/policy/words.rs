@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use mesh_cel::{Program, Trouble};
+
 use super::{
     Action, Attributes, AuthorizationPolicy, By, CallList, CallerList, Condition, Decision, Negation, Place,
-    Rehearsed, Verdict,
+    Rehearsed, Unanswered, Verdict, expression,
 };
 use crate::head::HeadView;
 
@@ -96,6 +98,14 @@ impl By {
 impl Verdict {
     /// One sentence without a full stop.
     pub fn words(&self) -> String {
+        let words = self.decision_words();
+        match &self.unanswered {
+            None => words,
+            Some(unanswered) => format!("{words}; {}", unanswered.words()),
+        }
+    }
+
+    fn decision_words(&self) -> String {
         let Some(by) = &self.by else {
             let words = match self.decision {
                 Decision::Allow => "allowed: no policy that decides protects the port",
@@ -130,6 +140,18 @@ impl Verdict {
     }
 }
 
+impl Unanswered {
+    /// The field of the object, as `spec.rules[1].when[0].cel`.
+    pub fn field(&self) -> String {
+        format!("{}.cel", Place::When(self.when).field(self.by.rule.unwrap_or_default()))
+    }
+
+    /// What has no answer, and why.
+    pub fn words(&self) -> String {
+        format!("{} of AuthorizationPolicy {} has no answer: {}", self.field(), self.by.policy.name, self.why)
+    }
+}
+
 /// Why a call does not fit a place of a rule, or what waits for a request there: what the call has, against what is written.
 pub(super) fn misfit<H: HeadView + ?Sized>(
     policy: &AuthorizationPolicy,
@@ -154,7 +176,11 @@ pub(super) fn misfit<H: HeadView + ?Sized>(
             format!("{has}, which is {}", among(not))
         }
         Place::Calls(_, not, list) => format!("{}, which is {}", called(list, call), among(not)),
-        Place::When(at) => rule.when.get(at).map(|condition| unmet(condition, call)).unwrap_or_default(),
+        Place::When(at) => match rule.when.get(at) {
+            Some(Condition::Cel(program)) => unanswered(program, policy, call),
+            Some(condition) => unmet(condition, call),
+            None => String::new(),
+        },
     }
 }
 
@@ -195,6 +221,26 @@ fn sni(sni: Option<&str>) -> String {
     )
 }
 
+/// Bytes of an expression that are shown.
+const SHOWN: usize = 160;
+
+fn unanswered<H: HeadView + ?Sized>(
+    program: &Program,
+    policy: &AuthorizationPolicy,
+    call: &Attributes<'_, H>,
+) -> String {
+    let mut text = program.text().split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() > SHOWN {
+        text = text.chars().take(SHOWN).chain(['…']).collect();
+    }
+    match expression::answer(program, call, policy.reading()) {
+        Ok(true) => format!("`{text}` holds"),
+        Ok(false) => format!("`{text}` does not hold"),
+        Err(Trouble::Later) => format!("there is no request, for which `{text}` asks"),
+        Err(Trouble::Failed(why)) => format!("`{text}` has no answer: {why}"),
+    }
+}
+
 fn unmet<H: HeadView + ?Sized>(condition: &Condition, call: &Attributes<'_, H>) -> String {
     let Some(request) = call.request else { return "there is no request".to_owned() };
     match condition {
@@ -216,6 +262,7 @@ fn unmet<H: HeadView + ?Sized>(condition: &Condition, call: &Attributes<'_, H>) 
         }
         Condition::HeaderPresent { name, present: true } => format!("header {name} is not there"),
         Condition::HeaderPresent { name, present: false } => format!("header {name} is there"),
+        Condition::Cel(program) => format!("`{}` does not hold", program.text()),
         Condition::Claim { path, .. } => match call.claims {
             None => "there is no token whose claims could be looked at".to_owned(),
             Some(claims) if claims.find(path).is_none() => format!("the token has no claim {path}"),

@@ -1,5 +1,6 @@
 //! Authorization policies from the wire. Everything that is not known is an error: whoever applies it denies instead of guessing (INV-7).
 
+use mesh_cel::Program;
 use mesh_model::name::Name;
 use mesh_model::policy::{
     Action, AuthorizationPolicy, CallLists, CallerLists, Callers, Calls, Cidr, Condition, GrpcCall, HostRule,
@@ -128,6 +129,10 @@ fn condition(field: &Field<'_>, one: wire::AuthorizationCondition) -> Result<Con
                 path: text(&field.at("path"), claim.path)?,
                 values: values(&field, claim.values)?,
             })
+        }
+        Some(Wire::Cel(expression)) => {
+            let program = Program::compile(&expression);
+            program.map(Condition::Cel).map_err(|error| field.at("cel").refused(&error))
         }
     }
 }

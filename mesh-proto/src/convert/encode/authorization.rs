@@ -82,6 +82,7 @@ fn condition(condition: &Condition) -> wire::AuthorizationCondition {
         Condition::Claim { path, values } => {
             Wire::Claim(wire::ClaimValues { path: path.clone(), values: values.clone() })
         }
+        Condition::Cel(program) => Wire::Cel(program.text().to_owned()),
     };
     wire::AuthorizationCondition { condition: Some(condition) }
 }

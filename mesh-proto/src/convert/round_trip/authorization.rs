@@ -1,5 +1,6 @@
 //! Arbitrary authorization policies.
 
+use mesh_cel::Program;
 use mesh_model::policy::{
     Action, AuthorizationPolicy, CallLists, CallerLists, Callers, Calls, Cidr, Condition, GrpcCall, HostRule,
     PathRule, Rehearsed, Rule, Scope,
@@ -79,6 +80,7 @@ fn condition() -> impl Strategy<Value = Condition> {
         ("[a-z-]{1,6}", vec("\\PC{0,4}", 1..3)).prop_map(|(name, values)| Condition::Header { name, values }),
         ("[a-z-]{1,6}", any::<bool>()).prop_map(|(name, present)| Condition::HeaderPresent { name, present }),
         ("/?[a-z]{1,6}", vec("\\PC{0,4}", 1..3)).prop_map(|(path, values)| Condition::Claim { path, values }),
+        "request\\.path == '[a-z]{0,6}'".prop_map(|text| Condition::Cel(Program::compile(&text).unwrap())),
     ]
 }
 

@@ -91,7 +91,7 @@ pub(super) fn cases() -> Vec<Case> {
         body: Some(resource::Body::Authorization(policy())),
         ..Resource::default()
     };
-    use authorization_condition::Condition::{Claim, Header, Presence};
+    use authorization_condition::Condition::{Cel, Claim, Header, Presence};
     vec![
         case("mesh.config.v1.Resource-authorization", resource),
         case("mesh.config.v1.AuthorizationPolicy", policy()),
@@ -106,6 +106,7 @@ pub(super) fn cases() -> Vec<Case> {
         case("mesh.config.v1.AuthorizationCondition", condition(Header(header()))),
         case("mesh.config.v1.AuthorizationCondition-presence", condition(Presence(presence()))),
         case("mesh.config.v1.AuthorizationCondition-claim", condition(Claim(claim()))),
+        case("mesh.config.v1.AuthorizationCondition-cel", condition(Cel(text("request.method == 'GET'")))),
         case("mesh.config.v1.HeaderValues", header()),
         case("mesh.config.v1.HeaderPresence", presence()),
         case("mesh.config.v1.ClaimValues", claim()),

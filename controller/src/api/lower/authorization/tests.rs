@@ -25,7 +25,7 @@ fn a_policy_means_what_it_says() {
         "action: Allow, rules: [{\
           from: [{identities: ['spiffe://mesh.local/ns/shop/sa/web'], not: {cidrs: [10.0.0.0/8]}}, {serviceAccounts: [cart, bank/teller], namespaces: [shop]}], \
           to: [{ports: [8080], methods: [GET, POST], paths: [/a, '/b/*'], hosts: [Web.shop, '*.example.com'], grpc: [shop.Cart/Get, 'shop.Cart/*']}], \
-          when: [{header: {name: X-Role, values: [user]}}, {header: {name: x-debug, present: false}}, {claim: {path: /realm/roles, values: [admin]}}]}]",
+          when: [{header: {name: X-Role, values: [user]}}, {header: {name: x-debug, present: false}}, {claim: {path: /realm/roles, values: [admin]}}, {cel: \"request.path == '/a'\"}]}]",
     )
     .unwrap();
     let rule = &policy.rules[0];
@@ -36,7 +36,8 @@ fn a_policy_means_what_it_says() {
     assert_eq!(accounts, ["shop/cart", "bank/teller"]);
     let hosts: Vec<String> = rule.to[0].fits.hosts.iter().map(ToString::to_string).collect();
     assert_eq!(hosts, ["web.shop", "*.example.com"]);
-    assert_eq!(rule.when.len(), 3);
+    assert_eq!(rule.when.len(), 4);
+    assert!(matches!(&rule.when[3], Condition::Cel(program) if program.text() == "request.path == '/a'"));
     assert!(matches!(&rule.when[0], Condition::Header { name, .. } if name == "x-role"));
     assert_eq!(read("action: Allow").unwrap().rules, []);
     assert_eq!(read("action: Audit, rules: [{}]").unwrap().action, Action::Audit(Rehearsed::Allow));
@@ -208,7 +209,27 @@ fn faults_of_calls_and_conditions_are_told_with_their_field() {
         (when("{claim: {path: '', values: [a]}}"), "spec.rules[0].when[0].claim.path: is empty"),
         (
             when("{claim: {path: a, values: [b]}, header: {name: a, present: true}}"),
-            "spec.rules[0].when[0]: says two things",
+            "spec.rules[0].when[0]: says several things",
+        ),
+        (when("{cel: ''}"), "spec.rules[0].when[0].cel: line 1, column 1: it is empty"),
+        (
+            when("{cel: 'true && reqest.path == \"/a\"'}"),
+            "spec.rules[0].when[0].cel: line 1, column 9: there is no variable `reqest.path`",
+        ),
+        (
+            when("{cel: 'destination.port'}"),
+            "when[0].cel: line 1, column 1: an expression must answer yes or no",
+        ),
+        (
+            when(&format!("{{cel: '{}'}}", "a".repeat(5000))),
+            "when[0].cel: line 1, column 1: it has 5000 bytes, and at most 4096",
+        ),
+        (
+            rule(&format!(
+                "{{when: [{0}]}}, {{when: [{0}]}}, {{when: [{0}]}}",
+                ["{cel: 'true'}"; 22].join(",")
+            )),
+            "spec.rules: have 66 expressions, at most 64 are allowed",
         ),
         (
             to(&format!("{{hosts: ['{}']}}", "a".repeat(5000))),
