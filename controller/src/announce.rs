@@ -11,13 +11,11 @@ pub mod roots;
 pub mod status;
 pub mod writer;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_identity::Identity;
 use mesh_lifecycle::Tasks;
-use mesh_model::name::WorkloadName;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -103,14 +101,8 @@ async fn run(parts: Parts, candidate: &mut Candidate) {
         roots.follow(&identity.bundle(), &said, now).await;
         let snapshot = Arc::clone(&snapshots.borrow());
         let programmed = registry.programmed(&snapshot);
-        let others = said.replicas.iter().filter(|(workload, _)| !is(workload.as_ref(), &place));
-        let others: Vec<SocketAddr> = others.map(|(_, address)| *address).collect();
+        let others = said.others(&place.namespace, &place.pod);
         peers.ask(&others, now).await;
         writer.pass(&Sayings::new(&said, &programmed, &peers), &said, now).await;
     }
-}
-
-/// Whether a workload is this very controller.
-fn is(workload: Option<&WorkloadName>, place: &Place) -> bool {
-    workload.is_some_and(|name| name.0.namespace() == place.namespace && name.0.name() == place.pod)
 }

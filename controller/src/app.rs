@@ -23,7 +23,8 @@ use crate::admit::{self, Webhook};
 use crate::announce::{self, Place};
 use crate::clock::now_ms;
 use crate::cluster::Cluster;
-use crate::inspect::Inspector;
+use crate::inspect::others::Others;
+use crate::inspect::{Inspector, spans};
 use crate::keys::{self, KeysConfig};
 use crate::observe::Observatory;
 use crate::observe::receive::Receiver;
@@ -225,12 +226,20 @@ pub async fn start_on(
         counters: metrics.counters(),
         token: tasks.token(),
     };
+    let others = match &cluster {
+        None => Others::none(identity.clone()),
+        Some(InCluster { place, .. }) => {
+            let own = (place.namespace.clone(), place.pod.clone());
+            Others::of(identity.clone(), control.objects(), own)
+        }
+    };
     let inspector = Inspector {
         access: access.clone(),
         observatory: observatory.clone(),
         registry: registry.clone(),
         snapshots: control.snapshots(),
         objects: control.objects(),
+        others: others.clone(),
         tasks: tasks.clone(),
     };
     if let Some(InCluster { cluster, place, ledger }) = cluster {
@@ -251,6 +260,7 @@ pub async fn start_on(
     let token = tasks.token();
     tasks.spawn("grpc server", Box::pin(serve(services, accepted, token.clone())));
     tasks.spawn("control loop", until(token.clone(), control.run()));
+    tasks.spawn("gather spans", until(token.clone(), spans::gather(observatory.clone(), others)));
     tasks.spawn("observe", until(token, tick(observatory)));
     Ok(Running { addr, metrics_addr, tasks, ready })
 }

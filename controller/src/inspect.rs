@@ -1,7 +1,15 @@
-//! `mesh.inspect.v1.InspectService`: answers `meshctl` from what is known. Read only. It must not know how things came to be known.
+//! `mesh.inspect.v1.InspectService`: answers `meshctl` and the dashboard from what is known, here and at the other replicas. Read only.
+//! It must not know how things came to be known.
 
+pub mod edges;
+pub mod facts;
+pub mod failures;
 pub mod objects;
+pub mod others;
 pub mod peers;
+pub mod protocols;
+pub mod spans;
+pub mod tap;
 pub mod trace;
 
 use std::sync::Arc;
@@ -10,8 +18,10 @@ use mesh_identity::incoming::PeerInfo;
 use mesh_lifecycle::Tasks;
 use mesh_proto::inspect::v1::inspect_service_server::InspectService;
 use mesh_proto::inspect::v1::{
-    CertsRequest, CertsResponse, ProxySync, ProxyVersion, RejectedResource, StatRequest, StatResponse,
-    SyncRequest, SyncResponse, TraceRequest, TraceResponse, VersionRequest, VersionResponse,
+    CertsRequest, CertsResponse, EdgesRequest, EdgesResponse, FailuresRequest, FailuresResponse,
+    ProtocolsRequest, ProtocolsResponse, ProxySync, ProxyVersion, RejectedResource, SpansRequest,
+    SpansResponse, StatRequest, StatResponse, SyncRequest, SyncResponse, TapRequest, TapResponse,
+    TraceRequest, TraceResponse, VersionRequest, VersionResponse,
 };
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
@@ -20,9 +30,12 @@ use tonic::{Request, Response, Status};
 use crate::access::Access;
 use crate::clock::now_ms;
 use crate::observe::Observatory;
+use crate::observe::failures::window as failures_window;
+use crate::observe::stats::group::{self, World};
 use crate::serve::registry::{Connected, ProxyLine};
 use crate::serve::{Registry, Snapshot};
 use objects::Objects;
+use others::Others;
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -37,7 +50,9 @@ pub struct Inspector {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// What is to be said about objects.
     pub objects: watch::Receiver<Arc<Objects>>,
-    /// For `Trace`.
+    /// The other replicas.
+    pub others: Others,
+    /// For streams.
     pub tasks: Tasks,
 }
 
@@ -49,21 +64,127 @@ impl Inspector {
             Err(denied) => Err(Status::permission_denied(denied.to_string())),
         }
     }
+
+    fn objects(&self) -> Arc<Objects> {
+        Arc::clone(&self.objects.borrow())
+    }
+
+    /// What proxies of all replicas said.
+    async fn traffic(&self, request: &StatRequest, objects: &Objects) -> StatResponse {
+        let here = self.observatory.stat(request, now_ms() / 1000, objects.facts.members());
+        let asked = StatRequest { local_only: true, ..request.clone() };
+        let (mut all, unanswered) = self
+            .others
+            .ask(|mut client| {
+                let asked = asked.clone();
+                async move { client.stat(asked).await }
+            })
+            .await;
+        all.push(here);
+        StatResponse { unanswered, ..group::together(all) }
+    }
+
+    async fn failed(&self, request: &FailuresRequest, objects: &Objects) -> FailuresResponse {
+        let now = now_ms();
+        let rows = self.observatory.failures(|failures| failures.rows(request, now, objects.facts.members()));
+        let window_seconds = failures_window(request);
+        let here = FailuresResponse { window_seconds, rows, unanswered: Vec::new() };
+        if request.local_only {
+            return here;
+        }
+        let asked = FailuresRequest { local_only: true, ..request.clone() };
+        let (mut all, unanswered) = self
+            .others
+            .ask(|mut client| {
+                let asked = asked.clone();
+                async move { client.failures(asked).await }
+            })
+            .await;
+        all.push(here);
+        let about =
+            StatRequest { window_seconds, namespace: request.namespace.clone(), ..StatRequest::default() };
+        let traffic = self.traffic(&about, objects).await;
+        FailuresResponse { unanswered, ..failures::together(all, &traffic) }
+    }
+}
+
+/// One hour is kept.
+fn within_an_hour(window: u32) -> Result<(), Status> {
+    if window > 3600 {
+        return Err(Status::invalid_argument(format!(
+            "window_seconds: {window} is over 3600; one hour is kept"
+        )));
+    }
+    Ok(())
 }
 
 #[tonic::async_trait]
 impl InspectService for Inspector {
     type TraceStream = ReceiverStream<Result<TraceResponse, Status>>;
+    type TapStream = ReceiverStream<Result<TapResponse, Status>>;
+    type SpansStream = ReceiverStream<Result<SpansResponse, Status>>;
 
     async fn stat(&self, request: Request<StatRequest>) -> Result<Response<StatResponse>, Status> {
         let request = self.admit(request)?;
-        if request.window_seconds > 3600 {
-            let window = request.window_seconds;
-            return Err(Status::invalid_argument(format!(
-                "window_seconds: {window} is over 3600; one hour is kept"
-            )));
+        within_an_hour(request.window_seconds)?;
+        let objects = self.objects();
+        if request.local_only {
+            let members = objects.facts.members();
+            return Ok(Response::new(self.observatory.stat(&request, now_ms() / 1000, members)));
         }
-        Ok(Response::new(self.observatory.stat(&request, now_ms() / 1000)))
+        let all = self.traffic(&request, &objects).await;
+        let services = objects.facts.behind();
+        let world = World { members: objects.facts.members(), services: &services };
+        Ok(Response::new(group::answer(all, &request, world)))
+    }
+
+    async fn edges(&self, request: Request<EdgesRequest>) -> Result<Response<EdgesResponse>, Status> {
+        let request = self.admit(request)?;
+        within_an_hour(request.window_seconds)?;
+        let objects = self.objects();
+        let about = StatRequest {
+            window_seconds: edges::window(&request),
+            namespace: request.namespace,
+            from: request.from,
+            to: request.to,
+            ..StatRequest::default()
+        };
+        let all = self.traffic(&about, &objects).await;
+        Ok(Response::new(edges::edges(all, &objects.facts)))
+    }
+
+    async fn failures(
+        &self,
+        request: Request<FailuresRequest>,
+    ) -> Result<Response<FailuresResponse>, Status> {
+        let request = self.admit(request)?;
+        within_an_hour(request.window_seconds)?;
+        Ok(Response::new(self.failed(&request, &self.objects()).await))
+    }
+
+    async fn protocols(
+        &self,
+        request: Request<ProtocolsRequest>,
+    ) -> Result<Response<ProtocolsResponse>, Status> {
+        let request = self.admit(request)?;
+        let objects = self.objects();
+        let about = StatRequest {
+            window_seconds: 3600,
+            namespace: request.namespace.clone(),
+            ..StatRequest::default()
+        };
+        let all = self.traffic(&about, &objects).await;
+        Ok(Response::new(protocols::protocols(all, &request, &objects.facts)))
+    }
+
+    async fn tap(&self, request: Request<TapRequest>) -> Result<Response<Self::TapStream>, Status> {
+        let request = self.admit(request)?;
+        tap::follow(&self.observatory, &self.others, request, &self.tasks).map(Response::new)
+    }
+
+    async fn spans(&self, request: Request<SpansRequest>) -> Result<Response<Self::SpansStream>, Status> {
+        let request = self.admit(request)?;
+        Ok(Response::new(spans::follow(self.observatory.clone(), request, &self.tasks)))
     }
 
     async fn trace(&self, request: Request<TraceRequest>) -> Result<Response<Self::TraceStream>, Status> {
@@ -74,7 +195,7 @@ impl InspectService for Inspector {
     async fn sync(&self, request: Request<SyncRequest>) -> Result<Response<SyncResponse>, Status> {
         self.admit(request)?;
         let snapshot = Arc::clone(&self.snapshots.borrow());
-        let objects = Arc::clone(&self.objects.borrow());
+        let objects = self.objects();
         let programmed = self.registry.programmed(&snapshot);
         Ok(Response::new(SyncResponse {
             revision: snapshot.revision,

@@ -18,6 +18,7 @@ use crate::clock::now_ms;
 use crate::compile::routes::OTHERS;
 use crate::compile::{Compiled, compile};
 use crate::index::Index;
+use crate::inspect::facts::Facts;
 use crate::inspect::objects::Objects;
 use crate::keys::{Keys, Wanted};
 use crate::serve::snapshot::News;
@@ -187,11 +188,13 @@ impl Control {
         self.metrics.compiled(began.elapsed(), self.reports.len(), &snapshot);
         let generations = Arc::clone(&self.generations);
         let replicas = replicas(&compiled);
+        let facts = Facts::new(&self.index, compiled.services, compiled.authentication);
         self.objects.send_replace(Arc::new(Objects {
             problems: self.reports.clone(),
             compiled: compiled.objects,
             generations,
             replicas,
+            facts,
         }));
         let others = match self.origin {
             Origin::Folder => Others::ByName,

@@ -164,6 +164,8 @@ impl Collector for AtScrape {
         gauge("mesh_controller_report_streams", "Open report streams", counts.reporters)?;
         gauge("mesh_controller_report_series", "Series kept", counts.series)?;
         gauge("mesh_controller_report_open_traces", "Traces that wait for more spans", counts.open_traces)?;
+        gauge("mesh_controller_report_failures", "Kinds of failures kept with an example", counts.failures)?;
+        gauge("mesh_controller_taps", "Open tap sessions", counts.taps)?;
         let mut counter = |name: &str, help: &str, value: u64| {
             let counter = ConstCounter::new(value);
             let encoder = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
@@ -178,6 +180,16 @@ impl Collector for AtScrape {
             "mesh_controller_report_series_overflow",
             "Reported series that found no room",
             counts.series_overflow,
+        )?;
+        counter(
+            "mesh_controller_report_series_without_history",
+            "Series that have no history for want of room",
+            counts.without_history,
+        )?;
+        counter(
+            "mesh_controller_report_failures_overflow",
+            "Kinds of failures that had to make room",
+            counts.failures_overflow,
         )?;
         counter(
             "mesh_controller_report_spans_dropped",

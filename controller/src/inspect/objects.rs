@@ -7,6 +7,7 @@ use std::sync::Arc;
 use mesh_model::name::WorkloadName;
 use mesh_proto::inspect::v1::{Condition as WireCondition, ObjectStatus};
 
+use super::facts::Facts;
 use crate::api::ObjectKey;
 use crate::sources::state::{Effect, Report};
 use crate::status::programmed::Programmed;
@@ -23,9 +24,20 @@ pub struct Objects {
     pub generations: Arc<BTreeMap<ObjectKey, i64>>,
     /// Where replicas of the controller are, with the name of each one's workload.
     pub replicas: Vec<(Option<WorkloadName>, SocketAddr)>,
+    /// What traffic is told together with.
+    pub facts: Facts,
 }
 
 impl Objects {
+    /// Where the replicas are that are not this pod.
+    pub fn others(&self, namespace: &str, pod: &str) -> Vec<SocketAddr> {
+        let is_own = |workload: &Option<WorkloadName>| {
+            workload.as_ref().is_some_and(|name| name.0.namespace() == namespace && name.0.name() == pod)
+        };
+        let others = self.replicas.iter().filter(|(workload, _)| !is_own(workload));
+        others.map(|(_, address)| *address).collect()
+    }
+
     /// The status of every object, and of every file that could not be read as objects.
     pub fn statuses(&self, programmed: &Programmed) -> Vec<ObjectStatus> {
         let mut statuses: Vec<ObjectStatus> =

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_lifecycle::Tasks;
-use mesh_proto::inspect::v1::{TraceRequest, TraceResponse};
+use mesh_proto::inspect::v1::{Dropping, TraceRequest, TraceResponse};
+use mesh_proto::report::v1::{Side, Span};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use crate::observe::Observatory;
-use crate::observe::stats::is_failure;
+use crate::observe::stats::{is_failure, named};
 use crate::observe::traces::Assembled;
 
 /// Traces that wait to be written to this reader, besides those in the common queue.
@@ -48,7 +49,13 @@ async fn send(
     let ppm = if request.sample_ppm == 0 { ALL_PPM } else { request.sample_ppm.min(ALL_PPM) };
     let mut traces = observatory.follow_traces();
     let _wanted = observatory.demand().want(ppm);
+    let _elsewhere = (!request.local_only).then(|| observatory.elsewhere().want(ppm));
     let mut sent = 0;
+    if let Some(known) = observatory.finished(&request.trace_id) {
+        // The reader's end is seen at the next send.
+        let _ = out.send_timeout(Ok(response(&observatory, &known)), STALLED).await;
+        return;
+    }
     while request.limit == 0 || sent < request.limit {
         let trace = match traces.recv().await {
             Ok(trace) => trace,
@@ -61,7 +68,7 @@ async fn send(
         if !wanted(&request, &trace) {
             continue;
         }
-        if out.send_timeout(Ok(response(&trace)), STALLED).await.is_err() {
+        if out.send_timeout(Ok(response(&observatory, &trace)), STALLED).await.is_err() {
             return;
         }
         sent += 1;
@@ -75,11 +82,33 @@ fn wanted(request: &TraceRequest, trace: &Assembled) -> bool {
     let end =
         trace.spans.iter().map(|span| span.start_us.saturating_add(span.duration_us)).max().unwrap_or(0);
     let slow = || end.saturating_sub(begin) > u64::from(request.slower_than_ms) * 1000;
-    (!request.failed_only || failed()) && (request.slower_than_ms == 0 || slow())
+    let through = |wanted: &str| {
+        trace.spans.iter().any(|span| {
+            named(wanted, &span.source_namespace, &span.source_workload)
+                || named(wanted, &span.destination_namespace, &span.destination_workload)
+                || named(wanted, &span.service_namespace, &span.service)
+        })
+    };
+    (!request.failed_only || failed())
+        && (request.slower_than_ms == 0 || slow())
+        && (request.through.is_empty() || through(&request.through))
+        && (request.trace_id.is_empty() || *request.trace_id == trace.trace_id)
 }
 
-fn response(trace: &Arc<Assembled>) -> TraceResponse {
+fn response(observatory: &Observatory, trace: &Arc<Assembled>) -> TraceResponse {
+    let begins = |span: &Span| span.side() == Side::Outbound && span.parent_span_id.is_empty();
+    let of_it = |one: &Dropping| {
+        trace.spans.iter().any(|span| {
+            let asked = span.side() == Side::Inbound
+                && (&span.destination_namespace, &span.destination_workload)
+                    == (&one.namespace, &one.workload);
+            let began = begins(span)
+                && (&span.source_namespace, &span.source_workload) == (&one.namespace, &one.workload);
+            asked || began
+        })
+    };
     TraceResponse {
+        dropping: observatory.dropping().into_iter().filter(of_it).collect(),
         trace_id: trace.trace_id.to_vec(),
         spans: trace.spans.clone(),
         complete: trace.missing.is_empty(),

@@ -24,6 +24,13 @@ impl Histogram {
         histogram
     }
 
+    /// For the wire.
+    pub fn to_wire(&self) -> Wire {
+        let (indices, counts) =
+            self.buckets.iter().map(|(index, count)| (u32::from(*index), u64::from(*count))).unzip();
+        Wire { indices, counts }
+    }
+
     /// Counts `count` values of bucket `index`.
     pub fn add(&mut self, index: u16, count: u32) {
         if count == 0 {

@@ -1,8 +1,8 @@
 //! What each proxy last said about itself: its certificate, its readiness. Pure, and bounded: the longest gone is forgotten first.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use mesh_proto::inspect::v1::ProxyCertificate;
+use mesh_proto::inspect::v1::{ProxyCertificate, Reporter};
 use mesh_proto::report::v1::ProxyState;
 
 /// Most proxies.
@@ -18,6 +18,8 @@ pub type ProxyKey = (String, String, String);
 
 #[derive(Debug, Default)]
 struct Record {
+    /// As whom it runs, by its certificate.
+    account: String,
     state: Option<ProxyState>,
     reported_ms: u64,
     /// Streams that are open; two for a moment while a proxy reconnects.
@@ -42,9 +44,9 @@ pub enum Batch {
 }
 
 impl Proxies {
-    /// A stream opens. `false`: there is no room.
+    /// A stream opens, of that service account. `false`: there is no room.
     #[must_use]
-    pub fn open(&mut self, key: &ProxyKey) -> bool {
+    pub fn open(&mut self, key: &ProxyKey, account: &str) -> bool {
         if !self.records.contains_key(key) && self.records.len() >= MAX_PROXIES {
             let gone = self.records.iter().filter(|(_, record)| record.streams == 0);
             let Some(oldest) = gone.min_by_key(|(_, record)| record.gone_ms).map(|(key, _)| key.clone())
@@ -53,7 +55,9 @@ impl Proxies {
             };
             self.records.remove(&oldest);
         }
-        self.records.entry(key.clone()).or_default().streams += 1;
+        let record = self.records.entry(key.clone()).or_default();
+        record.streams += 1;
+        account.clone_into(&mut record.account);
         true
     }
 
@@ -99,10 +103,14 @@ impl Proxies {
         self.records.retain(|_, record| record.streams > 0 || record.gone_ms + REMEMBERED_MS > now_ms);
     }
 
-    /// Namespace and workload of the proxies with an open stream.
-    pub fn reporters(&self) -> HashSet<(&str, &str)> {
+    /// The workloads of proxies with an open stream.
+    pub fn reporters(&self) -> impl Iterator<Item = Reporter> {
         let open = self.records.iter().filter(|(_, record)| record.streams > 0);
-        open.map(|((namespace, workload, _), _)| (namespace.as_str(), workload.as_str())).collect()
+        open.map(|((namespace, workload, _), record)| Reporter {
+            namespace: namespace.clone(),
+            workload: workload.clone(),
+            service_account: record.account.clone(),
+        })
     }
 
     /// Proxies with an open stream.

@@ -1,4 +1,4 @@
-//! `mesh.report.v1.ReportService`: takes what proxies report and tells them how many traces are wanted. The shell of this part.
+//! `mesh.report.v1.ReportService`: takes what proxies report and tells them how many traces are wanted, and which requests are tapped. The shell of this part.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use mesh_identity::incoming::PeerInfo;
 use mesh_lifecycle::{CancellationToken, Tasks};
 use mesh_proto::report::v1::report_service_server::ReportService;
 use mesh_proto::report::v1::{
-    ProxyReport, Received, ReportCommand, SetTracing, proxy_report, report_command,
+    ProxyReport, Received, ReportCommand, SetTaps, SetTracing, proxy_report, report_command,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -26,6 +26,8 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(10);
 const QUEUE: usize = 4;
 /// Series of one message that are looked at.
 const MAX_SERIES_A_MESSAGE: usize = 5_000;
+/// Examples of failures of one message that are looked at.
+const MAX_EXAMPLES_A_MESSAGE: usize = 1_000;
 
 type Answer = Result<ReportCommand, Status>;
 
@@ -86,7 +88,8 @@ impl Receiver {
             Status::permission_denied(denied.to_string())
         })?;
         let key = (hello.namespace, hello.workload, hello.instance.chars().take(128).collect());
-        if !self.observatory.proxies(|proxies| proxies.open(&key)) {
+        let account = peer.as_ref().map(|peer| peer.service_account().to_owned()).unwrap_or_default();
+        if !self.observatory.proxies(|proxies| proxies.open(&key, &account)) {
             self.observatory.refused();
             return Err(Status::resource_exhausted(
                 "this controller takes reports of as many proxies as it may",
@@ -97,6 +100,11 @@ impl Receiver {
         command(out, report_command::Command::Received(Received { sequence: 0 })).await?;
         let mut largest = self.observatory.demand().largest();
         largest.mark_changed();
+        let mut taps = self.observatory.taps().wanted();
+        // A proxy that comes while nobody taps knows that already.
+        if !taps.borrow().taps.is_empty() {
+            taps.mark_changed();
+        }
         loop {
             // Every arm may be dropped at its await: what was not taken is there the next time.
             tokio::select! {
@@ -105,6 +113,11 @@ impl Receiver {
                     changed.map_err(|_| Status::unavailable("the controller stops; connect again"))?;
                     let sample_ppm = *largest.borrow_and_update();
                     command(out, report_command::Command::Tracing(SetTracing { sample_ppm })).await?;
+                }
+                changed = taps.changed() => {
+                    changed.map_err(|_| Status::unavailable("the controller stops; connect again"))?;
+                    let wanted = SetTaps::clone(&taps.borrow_and_update());
+                    command(out, report_command::Command::Taps(wanted)).await?;
                 }
                 message = inbound.message() => match message {
                     Ok(Some(report)) => {
@@ -131,9 +144,18 @@ impl Receiver {
                 (metrics.sequence > 0).then_some(metrics.sequence)
             }
             proxy_report::Message::Spans(spans) => {
-                self.observatory.traces(|traces| {
-                    traces.lost(spans.dropped);
-                    traces.record(reporter, spans.spans, now);
+                self.observatory.spans(reporter, &key.2, spans, now);
+                None
+            }
+            proxy_report::Message::Tapped(tapped) => {
+                self.observatory.taps().record(reporter, &key.2, tapped);
+                None
+            }
+            proxy_report::Message::Examples(mut examples) => {
+                examples.examples.truncate(MAX_EXAMPLES_A_MESSAGE);
+                self.observatory.failures(|failures| {
+                    failures.lost(examples.dropped);
+                    failures.record(reporter, &key.2, examples.examples, now);
                 });
                 None
             }

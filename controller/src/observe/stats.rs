@@ -1,18 +1,25 @@
-//! Counters and latencies of the last hour, one series an edge; `rings` has them over time. Pure: time is an argument, in
-//! seconds. Bounded: a series that finds no room is counted, and so are its requests.
+//! Counters and latencies of the last hour, one series an edge; `rings` has them over time, `points` their history. Pure: time is an
+//! argument, in seconds. Bounded: a series that finds no room is counted, and so are its requests. What is told here are rows of one
+//! replica; `group` makes answers of those of all.
 
+pub mod group;
+mod points;
 mod rings;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use mesh_proto::inspect::v1::{FailureCount, StatRequest, StatResponse, StatRow};
-use mesh_proto::report::v1::{Security, Series, SeriesKey, Side};
+use mesh_proto::inspect::v1::{FailureCount, Reporter as WireReporter, StatRequest, StatResponse, StatRow};
+use mesh_proto::report::v1::{Series, SeriesKey, Side};
 
+use self::points::Points;
 use self::rings::{Cell, KEPT, Rings};
 use super::histogram::Histogram;
+use super::members::Members;
 
 /// Most series.
 pub const MAX_SERIES: usize = 20_000;
+/// Most series that have a history: 5,760 bytes each, 29 MB of all.
+pub const MAX_HISTORIES: usize = 5_000;
 /// Longest text of a key; names in Kubernetes end at 253, a route is two and a rule.
 const MAX_TEXT: usize = 600;
 
@@ -33,6 +40,7 @@ struct Edge {
     source_workload: String,
     service_namespace: String,
     service: String,
+    service_port: u32,
     destination_namespace: String,
     destination_workload: String,
     route: String,
@@ -40,12 +48,22 @@ struct Edge {
     security: i32,
 }
 
+/// What one edge counted.
+#[derive(Debug, Default)]
+struct Kept {
+    rings: Rings,
+    /// `None`: there was no room.
+    points: Option<Points>,
+}
+
 /// The statistics.
 #[derive(Debug, Default)]
 pub struct Stats {
-    series: HashMap<Edge, Rings>,
+    series: HashMap<Edge, Kept>,
+    histories: usize,
     began: Option<u64>,
     overflow: u64,
+    without_history: u64,
 }
 
 impl Stats {
@@ -55,20 +73,37 @@ impl Stats {
         for series in series {
             let Some(key) = &series.key else { continue };
             let Some(edge) = edge(reporter, key) else { continue };
-            if !self.series.contains_key(&edge) && self.series.len() >= MAX_SERIES {
+            let cell = cell(key, series);
+            if let Some(kept) = self.series.get_mut(&edge) {
+                kept.add(&cell, now);
+                continue;
+            }
+            if self.series.len() >= MAX_SERIES {
                 self.overflow = self.overflow.saturating_add(1);
                 continue;
             }
-            self.series.entry(edge).or_default().add(&cell(key, series), now);
+            let mut kept = Kept::default();
+            if self.histories < MAX_HISTORIES {
+                self.histories += 1;
+                kept.points = Some(Points::default());
+            } else {
+                self.without_history = self.without_history.saturating_add(1);
+            }
+            kept.add(&cell, now);
+            self.series.insert(edge, kept);
         }
     }
 
     /// Forgets what is older than an hour.
     pub fn expire(&mut self, now: u64) {
-        self.series.retain(|_, rings| {
-            rings.expire(now);
-            !rings.is_empty()
+        self.series.retain(|_, kept| {
+            kept.rings.expire(now);
+            if let Some(points) = &mut kept.points {
+                points.expire(now);
+            }
+            !kept.rings.is_empty()
         });
+        self.histories = self.series.values().filter(|kept| kept.points.is_some()).count();
     }
 
     /// How many series there are.
@@ -86,88 +121,81 @@ impl Stats {
         self.overflow
     }
 
-    /// Answers a question about the last seconds. `reporters` have a proxy that reports, also when it has not told of a call yet.
-    pub fn query(&self, request: &StatRequest, now: u64, reporters: &Callers<'_>) -> StatResponse {
+    /// How many series have no history for want of room.
+    pub fn without_history(&self) -> u64 {
+        self.without_history
+    }
+
+    /// What is known of the last seconds: rows of both sides as they were reported, with their histograms.
+    pub fn rows(&self, request: &StatRequest, now: u64, members: &Members) -> StatResponse {
         let asked = match request.window_seconds {
             0 => 60,
             seconds => u64::from(seconds).min(KEPT),
         };
         // Right after the start a rate over the whole window would be too low.
         let lived = self.began.map_or(asked, |began| now.saturating_sub(began).max(1));
-        let window = asked.min(lived);
-        let callers: Callers<'_> = self.callers().chain(reporters.iter().copied()).collect();
         let mut rows: Vec<StatRow> = Vec::new();
-        for (edge, rings) in &self.series {
-            if !edge.fits(request) || !side_fits(edge, request.side, &callers) {
-                continue;
-            }
+        for (edge, kept) in self.series.iter().filter(|(edge, _)| edge.fits(request, members)) {
             // Over all that was asked for: the second in which it began is part of it.
-            let cell = rings.sum(asked, now);
-            if cell.requests > 0 {
-                rows.push(row(edge, &cell, window));
+            let cell = kept.rings.sum(asked, now);
+            let history = match &kept.points {
+                Some(points) if request.history => points.wire(),
+                _ => Vec::new(),
+            };
+            if cell.requests > 0 || !history.is_empty() {
+                rows.push(StatRow { history, ..row(edge, &cell) });
             }
         }
-        rows.sort_by(|a, b| order(a).cmp(&order(b)));
-        StatResponse { window_seconds: u32::try_from(window).unwrap_or(0), rows }
+        let window_seconds = u32::try_from(asked.min(lived)).unwrap_or(0);
+        StatResponse { window_seconds, rows, ..StatResponse::default() }
     }
 
-    /// Workloads whose own proxies report their calls.
-    fn callers(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// Workloads whose own proxies told of calls of theirs.
+    pub fn callers(&self) -> impl Iterator<Item = WireReporter> {
         let outbound = self.series.keys().filter(|edge| edge.side == Side::Outbound as i32);
-        outbound.map(|edge| (edge.source_namespace.as_str(), edge.source_workload.as_str()))
+        let names = outbound.map(|edge| (edge.source_namespace.as_str(), edge.source_workload.as_str()));
+        let names: BTreeSet<_> = names.collect();
+        names.into_iter().map(|(namespace, workload)| WireReporter {
+            namespace: namespace.to_owned(),
+            workload: workload.to_owned(),
+            service_account: String::new(),
+        })
     }
 }
 
-/// Namespace and name of workloads.
-pub type Callers<'a> = HashSet<(&'a str, &'a str)>;
-
-fn order(row: &StatRow) -> (&str, &str, &str, &str, &str, &str, &str, i32) {
-    (
-        &row.source_namespace,
-        &row.source_workload,
-        &row.service_namespace,
-        &row.service,
-        &row.destination_namespace,
-        &row.destination_workload,
-        &row.route,
-        row.side,
-    )
+impl Kept {
+    fn add(&mut self, cell: &Cell, now: u64) {
+        self.rings.add(cell, now);
+        if let Some(points) = &mut self.points {
+            points.add(cell, now);
+        }
+    }
 }
 
 impl Edge {
-    fn fits(&self, request: &StatRequest) -> bool {
+    fn fits(&self, request: &StatRequest, members: &Members) -> bool {
         let namespace = request.namespace.as_str();
         let in_namespace = namespace.is_empty()
             || [&self.source_namespace, &self.service_namespace, &self.destination_namespace]
                 .iter()
                 .any(|n| *n == namespace);
+        let workload = |wanted: &str, namespace: &str, name: &str| {
+            named(wanted, namespace, name) || named(wanted, namespace, members.owner(namespace, name))
+        };
         let from =
-            request.from.is_empty() || named(&request.from, &self.source_namespace, &self.source_workload);
+            request.from.is_empty() || workload(&request.from, &self.source_namespace, &self.source_workload);
         let to = request.to.is_empty()
-            || named(&request.to, &self.destination_namespace, &self.destination_workload)
+            || workload(&request.to, &self.destination_namespace, &self.destination_workload)
             || named(&request.to, &self.service_namespace, &self.service);
         in_namespace && from && to
     }
 }
 
 /// `NAME` or `NAMESPACE/NAME`.
-fn named(wanted: &str, namespace: &str, name: &str) -> bool {
+pub fn named(wanted: &str, namespace: &str, name: &str) -> bool {
     match wanted.split_once('/') {
         Some((ns, wanted)) => ns == namespace && wanted == name,
         None => wanted == name,
-    }
-}
-
-/// A side that was asked for; else each request once: as its caller's proxy saw it, and where the caller has none as its
-/// callee's did.
-fn side_fits(edge: &Edge, side: i32, callers: &Callers<'_>) -> bool {
-    match Side::try_from(side) {
-        Ok(Side::Outbound | Side::Inbound) => edge.side == side,
-        Ok(Side::Unspecified) | Err(_) => {
-            edge.side == Side::Outbound as i32
-                || edge.security == Security::Plaintext as i32
-                || !callers.contains(&(edge.source_namespace.as_str(), edge.source_workload.as_str()))
-        }
     }
 }
 
@@ -179,6 +207,7 @@ fn edge(reporter: Reporter<'_>, key: &SeriesKey) -> Option<Edge> {
         source_workload: cut(&key.source_workload),
         service_namespace: cut(&key.service_namespace),
         service: cut(&key.service),
+        service_port: key.service_port,
         destination_namespace: cut(&key.destination_namespace),
         destination_workload: cut(&key.destination_workload),
         route: cut(&key.route),
@@ -217,6 +246,9 @@ fn cell(key: &SeriesKey, series: &Series) -> Cell {
         requests: series.requests,
         failures: count(failed),
         mesh_failures: count(failed && by_mesh),
+        bytes_in: series.bytes_in,
+        bytes_out: series.bytes_out,
+        latency_sum_us: series.latency_sum_us,
         latency: series.latency.as_ref().map(Histogram::from_wire).unwrap_or_default(),
         codes: if by_mesh {
             vec![(key.failure.chars().take(40).collect(), series.requests)]
@@ -226,15 +258,18 @@ fn cell(key: &SeriesKey, series: &Series) -> Cell {
     }
 }
 
-fn row(edge: &Edge, cell: &Cell, window: u64) -> StatRow {
-    let millis = |q: f64| cell.latency.quantile(q) / 1000.0;
+/// Without rates and quantiles, which `group` finds once all is put together.
+fn row(edge: &Edge, cell: &Cell) -> StatRow {
     let codes: BTreeMap<&String, u64> = cell.codes.iter().map(|(code, count)| (code, *count)).collect();
+    let codes = codes.into_iter().map(|(code, count)| FailureCount { code: code.clone(), count });
+    let is_tcp = edge.protocol == "tcp";
     StatRow {
         side: edge.side,
         source_namespace: edge.source_namespace.clone(),
         source_workload: edge.source_workload.clone(),
         service_namespace: edge.service_namespace.clone(),
         service: edge.service.clone(),
+        service_port: edge.service_port,
         destination_namespace: edge.destination_namespace.clone(),
         destination_workload: edge.destination_workload.clone(),
         route: edge.route.clone(),
@@ -243,14 +278,13 @@ fn row(edge: &Edge, cell: &Cell, window: u64) -> StatRow {
         requests: cell.requests,
         failures: cell.failures,
         mesh_failures: cell.mesh_failures,
-        rps: cell.requests as f64 / window.max(1) as f64,
-        p50_ms: millis(0.50),
-        p95_ms: millis(0.95),
-        p99_ms: millis(0.99),
-        failure_codes: codes
-            .into_iter()
-            .map(|(code, count)| FailureCount { code: code.clone(), count })
-            .collect(),
+        failure_codes: codes.collect(),
+        bytes_in: cell.bytes_in,
+        bytes_out: cell.bytes_out,
+        tcp_connections: if is_tcp { cell.requests } else { 0 },
+        latency: Some(cell.latency.to_wire()),
+        latency_sum_us: cell.latency_sum_us,
+        ..StatRow::default()
     }
 }
 

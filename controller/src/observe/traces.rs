@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use mesh_proto::report::v1::{Security, Side, Span};
 
+use super::span::claim;
 use super::stats::Reporter;
 
 /// Traces that wait for more of their spans.
@@ -57,29 +58,37 @@ struct Open {
 }
 
 impl Traces {
-    /// Adds spans that a proxy reported.
-    pub fn record(&mut self, reporter: Reporter<'_>, spans: Vec<Span>, now_ms: u64) {
+    /// Adds spans that a proxy reported; gives those that can be, as they are believed.
+    pub fn record(
+        &mut self,
+        reporter: Reporter<'_>,
+        instance: &str,
+        spans: Vec<Span>,
+        now_ms: u64,
+    ) -> Vec<Span> {
+        let mut believed = Vec::with_capacity(spans.len());
         for mut span in spans {
             let (Ok(id), 8) = (TraceId::try_from(&*span.trace_id), span.span_id.len()) else {
                 self.dropped += 1;
                 continue;
             };
-            // What a proxy says about itself is taken from its identity.
-            match Side::try_from(span.side) {
-                Ok(Side::Outbound) => {
-                    reporter.namespace.clone_into(&mut span.source_namespace);
-                    reporter.workload.clone_into(&mut span.source_workload);
-                }
-                Ok(Side::Inbound) => {
-                    reporter.namespace.clone_into(&mut span.destination_namespace);
-                    reporter.workload.clone_into(&mut span.destination_workload);
-                }
-                Ok(Side::Unspecified) | Err(_) => {
-                    self.dropped += 1;
-                    continue;
-                }
+            if !claim(reporter, instance, &mut span) {
+                self.dropped += 1;
+                continue;
             }
+            believed.push(span.clone());
             self.add(id, span, now_ms);
+        }
+        believed
+    }
+
+    /// Adds spans that another replica has looked at.
+    pub fn merge(&mut self, spans: Vec<Span>, now_ms: u64) {
+        for span in spans {
+            match TraceId::try_from(&*span.trace_id) {
+                Ok(id) if span.span_id.len() == 8 => self.add(id, span, now_ms),
+                _ => self.dropped += 1,
+            }
         }
     }
 

@@ -15,6 +15,22 @@ pub struct StatRequest {
     /// Which side's reports: unspecified takes the caller's, and the callee's where the caller has no proxy.
     #[prost(enumeration = "super::super::report::v1::Side", tag = "5")]
     pub side: i32,
+    /// By what rows are put together. Whom a row is about stands where it was called: in `destination_*`, `service*` or `route`; with `to`
+    /// in `source_*`. Without `from` and `to` there is a row of each that is known, also without traffic.
+    #[prost(enumeration = "Group", tag = "6")]
+    pub group: i32,
+    /// Only this one: workload, pod, service, namespace or route, as `group` says; `NAME` or `NAMESPACE/NAME`. Empty: all.
+    #[prost(string, tag = "7")]
+    pub name: ::prost::alloc::string::String,
+    /// Rows have their history.
+    #[prost(bool, tag = "8")]
+    pub history: bool,
+    /// Rows have their histogram, so that they can be put together further.
+    #[prost(bool, tag = "9")]
+    pub histograms: bool,
+    /// What this replica knows and the others do not: rows of both sides, not put together, with their histograms; and who reports here.
+    #[prost(bool, tag = "10")]
+    pub local_only: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StatResponse {
@@ -22,8 +38,26 @@ pub struct StatResponse {
     pub window_seconds: u32,
     #[prost(message, repeated, tag = "2")]
     pub rows: ::prost::alloc::vec::Vec<StatRow>,
+    /// Replicas that did not answer, so that their proxies are missing.
+    #[prost(string, repeated, tag = "3")]
+    pub unanswered: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of a `local_only` answer.
+    #[prost(message, repeated, tag = "4")]
+    pub reporters: ::prost::alloc::vec::Vec<Reporter>,
 }
-/// One (source, service, destination workload, route, protocol, security).
+/// A workload whose proxy reports.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Reporter {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub workload: ::prost::alloc::string::String,
+    /// Of its identity; how callees' proxies name it.
+    #[prost(string, tag = "3")]
+    pub service_account: ::prost::alloc::string::String,
+}
+/// One (source, service, destination workload, route, protocol, security), or what `group` made of it: fields that differ within a row
+/// are empty then.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StatRow {
     #[prost(enumeration = "super::super::report::v1::Side", tag = "1")]
@@ -65,6 +99,45 @@ pub struct StatRow {
     pub p99_ms: f64,
     #[prost(message, repeated, tag = "18")]
     pub failure_codes: ::prost::alloc::vec::Vec<FailureCount>,
+    /// Bodies, or what TCP clients sent and got.
+    #[prost(uint64, tag = "19")]
+    pub bytes_in: u64,
+    #[prost(uint64, tag = "20")]
+    pub bytes_out: u64,
+    /// Of `requests`, connections that are not HTTP; they are counted when they end.
+    #[prost(uint64, tag = "21")]
+    pub tcp_connections: u64,
+    /// Of a workload, pod, service or namespace: members whose proxy reports, and all of them.
+    #[prost(uint32, tag = "23")]
+    pub meshed: u32,
+    #[prost(uint32, tag = "24")]
+    pub meshed_of: u32,
+    /// Oldest first; slots of 10 s of the last hour without traffic are left out.
+    #[prost(message, repeated, tag = "25")]
+    pub history: ::prost::alloc::vec::Vec<Point>,
+    #[prost(message, optional, tag = "26")]
+    pub latency: ::core::option::Option<super::super::report::v1::Histogram>,
+    /// Sum over `requests`, microseconds.
+    #[prost(uint64, tag = "27")]
+    pub latency_sum_us: u64,
+    #[prost(uint32, tag = "28")]
+    pub service_port: u32,
+}
+/// Ten seconds of a row.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Point {
+    /// Of its begin, Unix seconds; a multiple of 10.
+    #[prost(uint64, tag = "1")]
+    pub time: u64,
+    #[prost(uint64, tag = "2")]
+    pub requests: u64,
+    #[prost(uint64, tag = "3")]
+    pub failures: u64,
+    /// Of rows that were put together: the largest of them.
+    #[prost(double, tag = "4")]
+    pub p50_ms: f64,
+    #[prost(double, tag = "5")]
+    pub p99_ms: f64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FailureCount {
@@ -73,7 +146,7 @@ pub struct FailureCount {
     #[prost(uint64, tag = "2")]
     pub count: u64,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TraceRequest {
     /// Share of all traces, parts per million; 0 takes 1,000,000.
     #[prost(uint32, tag = "1")]
@@ -87,6 +160,14 @@ pub struct TraceRequest {
     /// Only traces that took longer.
     #[prost(uint32, tag = "4")]
     pub slower_than_ms: u32,
+    #[prost(bool, tag = "5")]
+    pub local_only: bool,
+    /// Only traces that pass this workload or service, `NAME` or `NAMESPACE/NAME`.
+    #[prost(string, tag = "6")]
+    pub through: ::prost::alloc::string::String,
+    /// Only this one, 16 bytes: also when it was finished in the last minutes.
+    #[prost(bytes = "vec", tag = "7")]
+    pub trace_id: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TraceResponse {
@@ -100,6 +181,27 @@ pub struct TraceResponse {
     /// In words, what is missing.
     #[prost(string, repeated, tag = "4")]
     pub missing: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Workloads of this trace that were seen to call others without the trace of what they were asked.
+    #[prost(message, repeated, tag = "5")]
+    pub dropping: ::prost::alloc::vec::Vec<Dropping>,
+}
+/// A workload that does not pass trace headers on: while it answered a request with a trace, its proxy saw calls without one, and none
+/// with it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Dropping {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub workload: ::prost::alloc::string::String,
+    /// Calls without the trace, in the last minutes.
+    #[prost(uint64, tag = "3")]
+    pub calls: u64,
+    /// The method and path of the last one, and whom it called.
+    #[prost(string, tag = "4")]
+    pub example: ::prost::alloc::string::String,
+    /// A trace of such a call, 16 bytes.
+    #[prost(bytes = "vec", tag = "5")]
+    pub trace_id: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SyncRequest {}
@@ -217,6 +319,278 @@ pub struct ProxyVersion {
     pub version: ::prost::alloc::string::String,
     #[prost(uint32, tag = "2")]
     pub count: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EdgesRequest {
+    /// 1 to 3600; 0 takes 600.
+    #[prost(uint32, tag = "1")]
+    pub window_seconds: u32,
+    /// As in StatRequest.
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub from: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub to: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EdgesResponse {
+    #[prost(uint32, tag = "1")]
+    pub window_seconds: u32,
+    #[prost(message, repeated, tag = "2")]
+    pub edges: ::prost::alloc::vec::Vec<Edge>,
+    #[prost(string, repeated, tag = "3")]
+    pub unanswered: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Edge {
+    #[prost(string, tag = "1")]
+    pub source_namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub source_workload: ::prost::alloc::string::String,
+    /// Where nothing is known of the workload, the service is who was called.
+    #[prost(string, tag = "3")]
+    pub destination_namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub destination_workload: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub service_namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(enumeration = "super::super::report::v1::Security", tag = "7")]
+    pub security: i32,
+    /// Why it is not secured; unspecified where it is.
+    #[prost(enumeration = "Unsecured", tag = "8")]
+    pub unsecured: i32,
+    /// The same in words, with the object that says so.
+    #[prost(string, tag = "9")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "10")]
+    pub requests: u64,
+    #[prost(uint64, tag = "11")]
+    pub failures: u64,
+    #[prost(double, tag = "12")]
+    pub rps: f64,
+    #[prost(double, tag = "13")]
+    pub p50_ms: f64,
+    #[prost(double, tag = "14")]
+    pub p99_ms: f64,
+    #[prost(uint64, tag = "15")]
+    pub bytes_in: u64,
+    #[prost(uint64, tag = "16")]
+    pub bytes_out: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FailuresRequest {
+    /// 1 to 3600; 0 takes 600.
+    #[prost(uint32, tag = "1")]
+    pub window_seconds: u32,
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub from: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub to: ::prost::alloc::string::String,
+    /// Whoever called or was called, workload or service; `NAME` or `NAMESPACE/NAME`.
+    #[prost(string, tag = "5")]
+    pub about: ::prost::alloc::string::String,
+    #[prost(bool, tag = "6")]
+    pub local_only: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FailuresResponse {
+    #[prost(uint32, tag = "1")]
+    pub window_seconds: u32,
+    /// The most frequent first.
+    #[prost(message, repeated, tag = "2")]
+    pub rows: ::prost::alloc::vec::Vec<FailureRow>,
+    #[prost(string, repeated, tag = "3")]
+    pub unanswered: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FailureRow {
+    /// Whose traffic and how it ended: `failure` is empty when the application itself failed.
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<super::super::report::v1::SeriesKey>,
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+    /// Unix milliseconds.
+    #[prost(uint64, tag = "3")]
+    pub first_ms: u64,
+    /// The last one.
+    #[prost(message, optional, tag = "4")]
+    pub example: ::core::option::Option<super::super::report::v1::Example>,
+    /// Which proxy reported it.
+    #[prost(string, tag = "5")]
+    pub instance: ::prost::alloc::string::String,
+    /// All requests of the same edge in the window.
+    #[prost(uint64, tag = "6")]
+    pub requests: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProtocolsRequest {
+    /// As in StatRequest; an hour is looked at.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub service: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProtocolsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub ports: ::prost::alloc::vec::Vec<PortProtocol>,
+    #[prost(string, repeated, tag = "2")]
+    pub unanswered: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PortProtocol {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub port: u32,
+    /// `http`, `http2`, `grpc`, `tcp`, …; empty: nothing is declared and the proxies find out.
+    #[prost(string, tag = "4")]
+    pub declared: ::prost::alloc::string::String,
+    /// What was seen.
+    #[prost(message, repeated, tag = "5")]
+    pub seen: ::prost::alloc::vec::Vec<SeenProtocol>,
+    /// In words, what does not fit; empty: all does.
+    #[prost(string, tag = "6")]
+    pub mismatch: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SeenProtocol {
+    /// `http`, `grpc`, `tcp`.
+    #[prost(string, tag = "1")]
+    pub protocol: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub requests: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TapRequest {
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<super::super::report::v1::TapFilter>,
+    /// Of each proxy; as in mesh.report.v1.Tap.
+    #[prost(uint32, tag = "2")]
+    pub max_rps: u32,
+    /// It ends after this time; 0 takes 600 s, at most an hour.
+    #[prost(uint32, tag = "3")]
+    pub duration_seconds: u32,
+    #[prost(bool, tag = "4")]
+    pub headers: bool,
+    /// End after so many; 0: until the caller leaves.
+    #[prost(uint32, tag = "5")]
+    pub limit: u32,
+    #[prost(bool, tag = "6")]
+    pub local_only: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TapResponse {
+    /// Empty in a response that only says what was dropped.
+    #[prost(message, optional, tag = "1")]
+    pub span: ::core::option::Option<super::super::report::v1::Span>,
+    #[prost(message, repeated, tag = "2")]
+    pub headers: ::prost::alloc::vec::Vec<super::super::report::v1::Header>,
+    /// Since the last response: requests that fitted and are not told.
+    #[prost(uint64, tag = "3")]
+    pub dropped: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SpansRequest {
+    /// Parts per million of all traces.
+    #[prost(uint32, tag = "1")]
+    pub sample_ppm: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SpansResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub spans: ::prost::alloc::vec::Vec<super::super::report::v1::Span>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Group {
+    /// One row for each (source, service, destination workload, route, protocol, security).
+    Unspecified = 0,
+    /// What each Deployment (StatefulSet, …) was asked, or with `to` what it asked. Outside Kubernetes: each workload.
+    Workload = 1,
+    /// The same of each pod. Outside Kubernetes: each workload.
+    Pod = 2,
+    Service = 3,
+    Namespace = 4,
+    Route = 5,
+}
+impl Group {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "GROUP_UNSPECIFIED",
+            Self::Workload => "GROUP_WORKLOAD",
+            Self::Pod => "GROUP_POD",
+            Self::Service => "GROUP_SERVICE",
+            Self::Namespace => "GROUP_NAMESPACE",
+            Self::Route => "GROUP_ROUTE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "GROUP_UNSPECIFIED" => Some(Self::Unspecified),
+            "GROUP_WORKLOAD" => Some(Self::Workload),
+            "GROUP_POD" => Some(Self::Pod),
+            "GROUP_SERVICE" => Some(Self::Service),
+            "GROUP_NAMESPACE" => Some(Self::Namespace),
+            "GROUP_ROUTE" => Some(Self::Route),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Unsecured {
+    Unspecified = 0,
+    /// Nobody of the mesh called.
+    CallerOutside = 1,
+    /// The caller is a workload of the mesh whose calls do not go through its proxy.
+    CallerPastProxy = 2,
+    /// Nothing of the mesh stands before the called one.
+    CalleeOutside = 3,
+    /// A policy turns mutual TLS off there.
+    Disabled = 4,
+    /// It went from an application to itself.
+    Itself = 5,
+}
+impl Unsecured {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "UNSECURED_UNSPECIFIED",
+            Self::CallerOutside => "UNSECURED_CALLER_OUTSIDE",
+            Self::CallerPastProxy => "UNSECURED_CALLER_PAST_PROXY",
+            Self::CalleeOutside => "UNSECURED_CALLEE_OUTSIDE",
+            Self::Disabled => "UNSECURED_DISABLED",
+            Self::Itself => "UNSECURED_ITSELF",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "UNSECURED_UNSPECIFIED" => Some(Self::Unspecified),
+            "UNSECURED_CALLER_OUTSIDE" => Some(Self::CallerOutside),
+            "UNSECURED_CALLER_PAST_PROXY" => Some(Self::CallerPastProxy),
+            "UNSECURED_CALLEE_OUTSIDE" => Some(Self::CalleeOutside),
+            "UNSECURED_DISABLED" => Some(Self::Disabled),
+            "UNSECURED_ITSELF" => Some(Self::Itself),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod inspect_service_client {
@@ -412,6 +786,128 @@ pub mod inspect_service_client {
                 .insert(GrpcMethod::new("mesh.inspect.v1.InspectService", "Version"));
             self.inner.unary(req, path, codec).await
         }
+        /// Who talks to whom, and whether that is secured or why not.
+        pub async fn edges(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EdgesRequest>,
+        ) -> std::result::Result<tonic::Response<super::EdgesResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.inspect.v1.InspectService/Edges",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mesh.inspect.v1.InspectService", "Edges"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What failed, by who called whom and how it failed, with the last example of each.
+        pub async fn failures(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FailuresRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FailuresResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.inspect.v1.InspectService/Failures",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mesh.inspect.v1.InspectService", "Failures"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What each port was declared to speak and what was seen there.
+        pub async fn protocols(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ProtocolsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ProtocolsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.inspect.v1.InspectService/Protocols",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mesh.inspect.v1.InspectService", "Protocols"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Requests as they end, while the caller reads.
+        pub async fn tap(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TapRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::TapResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.inspect.v1.InspectService/Tap",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mesh.inspect.v1.InspectService", "Tap"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Spans as proxies report them: how replicas of the controller put traces together whose spans came to several.
+        pub async fn spans(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SpansRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::SpansResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.inspect.v1.InspectService/Spans",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mesh.inspect.v1.InspectService", "Spans"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -456,6 +952,49 @@ pub mod inspect_service_server {
             &self,
             request: tonic::Request<super::VersionRequest>,
         ) -> std::result::Result<tonic::Response<super::VersionResponse>, tonic::Status>;
+        /// Who talks to whom, and whether that is secured or why not.
+        async fn edges(
+            &self,
+            request: tonic::Request<super::EdgesRequest>,
+        ) -> std::result::Result<tonic::Response<super::EdgesResponse>, tonic::Status>;
+        /// What failed, by who called whom and how it failed, with the last example of each.
+        async fn failures(
+            &self,
+            request: tonic::Request<super::FailuresRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FailuresResponse>,
+            tonic::Status,
+        >;
+        /// What each port was declared to speak and what was seen there.
+        async fn protocols(
+            &self,
+            request: tonic::Request<super::ProtocolsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ProtocolsResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the Tap method.
+        type TapStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::TapResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Requests as they end, while the caller reads.
+        async fn tap(
+            &self,
+            request: tonic::Request<super::TapRequest>,
+        ) -> std::result::Result<tonic::Response<Self::TapStream>, tonic::Status>;
+        /// Server streaming response type for the Spans method.
+        type SpansStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::SpansResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Spans as proxies report them: how replicas of the controller put traces together whose spans came to several.
+        async fn spans(
+            &self,
+            request: tonic::Request<super::SpansRequest>,
+        ) -> std::result::Result<tonic::Response<Self::SpansStream>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct InspectServiceServer<T> {
@@ -752,6 +1291,232 @@ pub mod inspect_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mesh.inspect.v1.InspectService/Edges" => {
+                    #[allow(non_camel_case_types)]
+                    struct EdgesSvc<T: InspectService>(pub Arc<T>);
+                    impl<
+                        T: InspectService,
+                    > tonic::server::UnaryService<super::EdgesRequest> for EdgesSvc<T> {
+                        type Response = super::EdgesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EdgesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as InspectService>::edges(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EdgesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mesh.inspect.v1.InspectService/Failures" => {
+                    #[allow(non_camel_case_types)]
+                    struct FailuresSvc<T: InspectService>(pub Arc<T>);
+                    impl<
+                        T: InspectService,
+                    > tonic::server::UnaryService<super::FailuresRequest>
+                    for FailuresSvc<T> {
+                        type Response = super::FailuresResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FailuresRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as InspectService>::failures(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FailuresSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mesh.inspect.v1.InspectService/Protocols" => {
+                    #[allow(non_camel_case_types)]
+                    struct ProtocolsSvc<T: InspectService>(pub Arc<T>);
+                    impl<
+                        T: InspectService,
+                    > tonic::server::UnaryService<super::ProtocolsRequest>
+                    for ProtocolsSvc<T> {
+                        type Response = super::ProtocolsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ProtocolsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as InspectService>::protocols(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ProtocolsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mesh.inspect.v1.InspectService/Tap" => {
+                    #[allow(non_camel_case_types)]
+                    struct TapSvc<T: InspectService>(pub Arc<T>);
+                    impl<
+                        T: InspectService,
+                    > tonic::server::ServerStreamingService<super::TapRequest>
+                    for TapSvc<T> {
+                        type Response = super::TapResponse;
+                        type ResponseStream = T::TapStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TapRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as InspectService>::tap(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TapSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mesh.inspect.v1.InspectService/Spans" => {
+                    #[allow(non_camel_case_types)]
+                    struct SpansSvc<T: InspectService>(pub Arc<T>);
+                    impl<
+                        T: InspectService,
+                    > tonic::server::ServerStreamingService<super::SpansRequest>
+                    for SpansSvc<T> {
+                        type Response = super::SpansResponse;
+                        type ResponseStream = T::SpansStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SpansRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as InspectService>::spans(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SpansSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -1,11 +1,9 @@
-//! The inspect API of the controller, over mutual TLS with an identity of our own that lives in memory only. In a cluster all replicas
-//! are asked, since each knows the proxies that are connected to it. It must not know how the answers are shown.
+//! The inspect API of the controller, over mutual TLS with an identity of our own that lives in memory only. In a cluster one
+//! replica answers for all, or all are asked where each knows its own. It must not know how the answers are shown.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-
-use futures_util::stream::SelectAll;
 
 use mesh_ca::admin_client::{AdminError, create_join_token};
 use mesh_identity::{
@@ -15,7 +13,8 @@ use mesh_lifecycle::tasks::Tasks;
 use mesh_model::spiffe::TrustDomain;
 use mesh_proto::inspect::v1::inspect_service_client::InspectServiceClient;
 use mesh_proto::inspect::v1::{
-    CertsRequest, CertsResponse, StatRequest, StatResponse, SyncRequest, SyncResponse, TraceRequest,
+    CertsRequest, CertsResponse, EdgesRequest, EdgesResponse, ProtocolsRequest, ProtocolsResponse,
+    StatRequest, StatResponse, SyncRequest, SyncResponse, TapRequest, TapResponse, TraceRequest,
     TraceResponse, VersionRequest, VersionResponse,
 };
 use tonic::transport::Channel;
@@ -100,19 +99,57 @@ impl Inspect {
 
     /// Traffic of the last while.
     pub(crate) async fn stat(&self, request: StatRequest) -> Result<StatResponse, InspectError> {
-        let all = self.all(|replica| {
+        self.any("stat", |mut client| {
             let request = request.clone();
-            async move { replica.answer("stat", replica.client.clone().stat(request)).await }
-        });
-        Ok(merge::stat(all.await?))
+            async move { client.stat(request).await }
+        })
+        .await
+    }
+
+    /// Who talks to whom.
+    pub(crate) async fn edges(&self, request: EdgesRequest) -> Result<EdgesResponse, InspectError> {
+        self.any("edges", |mut client| {
+            let request = request.clone();
+            async move { client.edges(request).await }
+        })
+        .await
+    }
+
+    /// What ports speak.
+    pub(crate) async fn protocols(
+        &self,
+        request: ProtocolsRequest,
+    ) -> Result<ProtocolsResponse, InspectError> {
+        self.any("protocols", |mut client| {
+            let request = request.clone();
+            async move { client.protocols(request).await }
+        })
+        .await
     }
 
     /// Traces as they become complete.
-    pub(crate) async fn trace(&self, request: TraceRequest) -> Result<Traces, InspectError> {
-        let all = self.all(|replica| async move {
-            replica.answer("trace", replica.client.clone().trace(request)).await
-        });
-        Ok(Traces(futures_util::stream::select_all(all.await?)))
+    pub(crate) async fn trace(
+        &self,
+        request: TraceRequest,
+    ) -> Result<Following<TraceResponse>, InspectError> {
+        let stream = self
+            .any("trace", |mut client| {
+                let request = request.clone();
+                async move { client.trace(request).await }
+            })
+            .await?;
+        Ok(Following { call: "trace", stream })
+    }
+
+    /// Requests as they end.
+    pub(crate) async fn tap(&self, request: TapRequest) -> Result<Following<TapResponse>, InspectError> {
+        let stream = self
+            .any("tap", |mut client| {
+                let request = request.clone();
+                async move { client.tap(request).await }
+            })
+            .await?;
+        Ok(Following { call: "tap", stream })
     }
 
     /// Which proxies and objects are up to date.
@@ -137,6 +174,31 @@ impl Inspect {
             replica.answer("version", replica.client.clone().version(VersionRequest {})).await
         });
         Ok(merge::version(all.await?))
+    }
+
+    /// Asks one replica, which asks the others; the next one if it does not answer.
+    async fn any<T, F>(
+        &self,
+        call: &'static str,
+        ask: impl Fn(InspectServiceClient<Channel>) -> F,
+    ) -> Result<T, InspectError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let mut last = None;
+        for replica in &self.replicas {
+            match replica.answer(call, ask(replica.client.clone())).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => last = Some(error),
+            }
+        }
+        let none = || InspectError::Call {
+            controller: "no Pod".to_owned(),
+            call,
+            reason: "there is no replica".to_owned(),
+            see: CLUSTER_LOG,
+        };
+        Err(last.unwrap_or_else(none))
     }
 
     /// Asks all replicas at once: each knows the proxies that are connected to it, so that an answer without one is no answer.
@@ -182,20 +244,22 @@ async fn identity(config: ObtainConfig, tasks: &Tasks) -> Result<Identity, Inspe
     identity.map_err(|_| InspectError::NoIdentity { ca })?.map_err(InspectError::Identity)
 }
 
-/// Traces, until any side ends.
+/// What a replica tells, until any side ends.
 #[derive(Debug)]
-pub(crate) struct Traces(SelectAll<Streaming<TraceResponse>>);
+pub(crate) struct Following<T> {
+    call: &'static str,
+    stream: Streaming<T>,
+}
 
-impl Traces {
+impl<T> Following<T> {
     /// The next one; None when the controller ended the stream. Waits as long as it takes.
-    pub(crate) async fn next(&mut self) -> Result<Option<TraceResponse>, InspectError> {
-        let failed = |status: Status| InspectError::Call {
+    pub(crate) async fn next(&mut self) -> Result<Option<T>, InspectError> {
+        self.stream.message().await.map_err(|status| InspectError::Call {
             controller: "a replica".to_owned(),
-            call: "trace",
+            call: self.call,
             reason: reason(&status),
             see: CLUSTER_LOG,
-        };
-        futures_util::StreamExt::next(&mut self.0).await.transpose().map_err(failed)
+        })
     }
 }
 

@@ -1,58 +1,11 @@
-//! The answers of all replicas as one. Pure. What cannot be put together exactly errs on the side of caution, and says so here.
+//! The answers of all replicas as one, where a replica does not answer for the others by itself. Pure.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use mesh_proto::inspect::v1::{
-    CertsResponse, FailureCount, ObjectStatus, ProxySync, ProxyVersion, StatResponse, StatRow, SyncResponse,
-    VersionResponse,
+    CertsResponse, ObjectStatus, ProxySync, ProxyVersion, SyncResponse, VersionResponse,
 };
-
-/// Rows of the same traffic, which a proxy reported to one replica before it moved to another one, are one row: counts and rates are
-/// added. Quantiles cannot be: the larger one is told.
-pub(super) fn stat(all: Vec<StatResponse>) -> StatResponse {
-    let window_seconds = all.iter().map(|one| one.window_seconds).max().unwrap_or_default();
-    let mut rows = BTreeMap::new();
-    for row in all.into_iter().flat_map(|one| one.rows) {
-        match rows.entry(key(&row)) {
-            Entry::Vacant(place) => drop(place.insert(row)),
-            Entry::Occupied(mut known) => add(known.get_mut(), row),
-        }
-    }
-    StatResponse { window_seconds, rows: rows.into_values().collect() }
-}
-
-type Key = (i32, [String; 8], i32);
-
-fn key(row: &StatRow) -> Key {
-    let names = [
-        &row.source_namespace,
-        &row.source_workload,
-        &row.service_namespace,
-        &row.service,
-        &row.destination_namespace,
-        &row.destination_workload,
-        &row.route,
-        &row.protocol,
-    ];
-    (row.side, names.map(String::clone), row.security)
-}
-
-fn add(known: &mut StatRow, more: StatRow) {
-    known.requests += more.requests;
-    known.failures += more.failures;
-    known.mesh_failures += more.mesh_failures;
-    known.rps += more.rps;
-    known.p50_ms = known.p50_ms.max(more.p50_ms);
-    known.p95_ms = known.p95_ms.max(more.p95_ms);
-    known.p99_ms = known.p99_ms.max(more.p99_ms);
-    let codes = known.failure_codes.drain(..).chain(more.failure_codes);
-    let mut counts = BTreeMap::<String, u64>::new();
-    for failure in codes {
-        *counts.entry(failure.code).or_default() += failure.count;
-    }
-    known.failure_codes = counts.into_iter().map(|(code, count)| FailureCount { code, count }).collect();
-}
 
 /// A proxy that moved is told as the replica has it to which it is connected. An object is in force on all proxies together; its
 /// conditions are those of the replica where something is wrong with it.
@@ -127,27 +80,6 @@ mod tests {
     use mesh_proto::inspect::v1::{Condition, ProxyCertificate};
 
     use super::*;
-
-    #[test]
-    fn traffic_that_two_replicas_know_is_one_row() {
-        let row = |requests, p99_ms, code: &str| StatRow {
-            source_workload: "web".into(),
-            requests,
-            failures: 1,
-            rps: 2.0,
-            p99_ms,
-            failure_codes: vec![FailureCount { code: code.into(), count: 1 }],
-            ..StatRow::default()
-        };
-        let other = StatRow { source_workload: "cart".into(), ..row(7, 1.0, "a") };
-        let one = StatResponse { window_seconds: 60, rows: vec![row(10, 5.0, "a"), other] };
-        let two = StatResponse { window_seconds: 60, rows: vec![row(20, 3.0, "b")] };
-        let all = stat(vec![one, two]);
-        assert_eq!((all.window_seconds, all.rows.len()), (60, 2));
-        let web = all.rows.iter().find(|row| row.source_workload == "web").unwrap();
-        assert_eq!((web.requests, web.failures, web.failure_codes.len()), (30, 2, 2));
-        assert!((web.rps - 4.0).abs() < f64::EPSILON && (web.p99_ms - 5.0).abs() < f64::EPSILON);
-    }
 
     #[test]
     fn a_proxy_that_moved_is_where_it_is_connected_and_objects_count_all_proxies() {

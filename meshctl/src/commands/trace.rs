@@ -52,13 +52,8 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
         limit: args.number,
         failed_only: args.failed,
         slower_than_ms: args.slower_than,
+        ..TraceRequest::default()
     };
-    if inspect.replicas() > 1 {
-        output::note(&format!(
-            "{} replicas of the controller: hops that proxies of different replicas report come as separate trees",
-            inspect.replicas()
-        ));
-    }
     let mut traces = inspect.trace(request).await?;
     let end = mesh_lifecycle::signal::shutdown();
     tokio::pin!(end);

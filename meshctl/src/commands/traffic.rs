@@ -175,6 +175,7 @@ pub(crate) mod tests {
         StatResponse {
             window_seconds: 10,
             rows: vec![plain, nobody, routed, row("catalog", "catalog", 20.0, 1)],
+            ..StatResponse::default()
         }
     }
 

@@ -173,6 +173,8 @@ impl Reporter {
                 self.shared.set_tracing(tracing.sample_ppm);
             }
             Some(report_command::Command::Received(received)) => self.outbox.received(received.sequence),
+            // This proxy taps nothing yet: a controller that asks gets no events.
+            Some(report_command::Command::Taps(_)) => {}
             // From a later version of the protocol.
             None => {}
         }

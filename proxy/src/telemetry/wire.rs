@@ -73,6 +73,7 @@ pub(super) fn span(span: SpanRecord) -> wire::Span {
         duration_us: us(span.duration),
         // 0 says that there was none.
         first_byte_us: span.first_byte.map_or(0, |d| us(d).max(1)),
+        ..wire::Span::default()
     }
 }
 

@@ -24,6 +24,9 @@ pub(super) struct Cell {
     pub(super) requests: u64,
     pub(super) failures: u64,
     pub(super) mesh_failures: u64,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+    pub(super) latency_sum_us: u64,
     pub(super) latency: Histogram,
     pub(super) codes: Vec<(String, u64)>,
 }
@@ -33,6 +36,9 @@ impl Cell {
         self.requests = self.requests.saturating_add(other.requests);
         self.failures = self.failures.saturating_add(other.failures);
         self.mesh_failures = self.mesh_failures.saturating_add(other.mesh_failures);
+        self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
+        self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
+        self.latency_sum_us = self.latency_sum_us.saturating_add(other.latency_sum_us);
         self.latency.merge(&other.latency);
         for (code, count) in &other.codes {
             self.add_code(code, *count);

@@ -40,6 +40,7 @@ fn a_whole_trace_is_handed_on_after_a_quiet_while() {
     for (n, span) in whole().into_iter().rev().enumerate() {
         traces.record(
             if span.side == Side::Outbound as i32 { WEB } else { CART },
+            "i",
             vec![span],
             1_000 + n as u64,
         );
@@ -93,11 +94,11 @@ fn a_call_that_never_arrived_needs_no_span_of_its_callee() {
 #[test]
 fn an_incomplete_trace_waits_longer_and_then_says_what_is_missing() {
     let mut traces = Traces::default();
-    traces.record(WEB, whole()[..1].to_vec(), 1_000);
+    traces.record(WEB, "i", whole()[..1].to_vec(), 1_000);
     assert_eq!(traces.settle(1_000 + PATIENCE_MS - 1, 0), []);
     let done = traces.settle(1_000 + PATIENCE_MS, 0);
     assert_eq!(done[0].missing.len(), 1);
-    traces.record(CART, whole()[1..2].to_vec(), 20_000);
+    traces.record(CART, "i", whole()[1..2].to_vec(), 20_000);
     assert_eq!((traces.open(), traces.dropped()), (0, 1), "too late");
 }
 
@@ -105,7 +106,7 @@ fn an_incomplete_trace_waits_longer_and_then_says_what_is_missing() {
 fn a_trace_from_before_all_proxies_reported_is_not_called_incomplete() {
     let mut traces = Traces::default();
     // Begins at 1000 ms; more traces are wanted since 500 ms.
-    traces.record(WEB, whole()[..1].to_vec(), 1_000);
+    traces.record(WEB, "i", whole()[..1].to_vec(), 1_000);
     assert_eq!(traces.settle(1_000 + PATIENCE_MS, 500), []);
     assert_eq!(traces.open(), 0);
 }
@@ -121,23 +122,23 @@ fn bounds_are_kept_and_counted() {
             })
             .collect()
     };
-    traces.record(WEB, many(MAX_SPANS + 3), 1);
+    traces.record(WEB, "i", many(MAX_SPANS + 3), 1);
     assert_eq!(traces.dropped(), 3);
     let others = (0..MAX_OPEN + 5).map(|i| {
         let mut id = [7; 16];
         id[..8].copy_from_slice(&(i as u64).to_be_bytes());
         Span { trace_id: id.to_vec().into(), ..span(1, 1, 0, Side::Outbound, 1) }
     });
-    traces.record(WEB, others.collect(), 1);
+    traces.record(WEB, "i", others.collect(), 1);
     assert_eq!((traces.open(), traces.dropped()), (MAX_OPEN, 3 + 6));
-    traces.record(WEB, vec![Span { trace_id: vec![1; 3].into(), ..Span::default() }], 1);
+    traces.record(WEB, "i", vec![Span { trace_id: vec![1; 3].into(), ..Span::default() }], 1);
     assert_eq!(traces.dropped(), 10, "a trace id that is none");
 }
 
 #[test]
 fn a_proxy_speaks_for_itself_only() {
     let mut traces = Traces::default();
-    traces.record(CART, vec![span(1, 1, 0, Side::Outbound, 1)], 1);
+    traces.record(CART, "i", vec![span(1, 1, 0, Side::Outbound, 1)], 1);
     let done = traces.settle(1 + PATIENCE_MS, 0);
     assert_eq!(done[0].spans[0].source_workload, "cart");
 }

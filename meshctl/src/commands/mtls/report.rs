@@ -326,8 +326,8 @@ pub(super) mod tests {
             row(Side::Inbound, "", "", "gone", Plaintext, 1),
         ];
         Seen {
-            outbound: StatResponse { window_seconds: 60, rows: outbound },
-            inbound: StatResponse { window_seconds: 60, rows: inbound },
+            outbound: StatResponse { window_seconds: 60, rows: outbound, ..StatResponse::default() },
+            inbound: StatResponse { window_seconds: 60, rows: inbound, ..StatResponse::default() },
         }
     }
 

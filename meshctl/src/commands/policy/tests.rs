@@ -44,7 +44,7 @@ fn stat() -> StatResponse {
         StatRow { protocol: "tcp".into(), ..row("shop/orders", "db-1", 2) },
         row("shop/web", "alone-1", 9),
     ];
-    StatResponse { window_seconds: 600, rows }
+    StatResponse { window_seconds: 600, rows, ..StatResponse::default() }
 }
 
 fn yaml(objects: &Objects, scope: &Scope) -> (String, Seen) {

@@ -159,7 +159,13 @@ mod tests {
     fn a_trace_with_a_missing_hop_says_which() {
         let spans = shop().into_iter().take(3).collect();
         let missing = vec!["the callee of web → reviews".to_owned()];
-        let trace = TraceResponse { trace_id: vec![1; 16], spans, complete: false, missing };
+        let trace = TraceResponse {
+            trace_id: vec![1; 16],
+            spans,
+            complete: false,
+            missing,
+            ..TraceResponse::default()
+        };
         insta::assert_snapshot!(text(&trace, Paint::Plain));
     }
 

@@ -11,7 +11,9 @@ pub(super) struct Packed(Box<[u8]>);
 impl From<&Cell> for Packed {
     fn from(cell: &Cell) -> Self {
         let mut bytes = Vec::with_capacity(32 + 4 * cell.latency.buckets().len());
-        for number in [cell.requests, cell.failures, cell.mesh_failures, cell.codes.len() as u64] {
+        let counts = [cell.requests, cell.failures, cell.mesh_failures];
+        let sums = [cell.bytes_in, cell.bytes_out, cell.latency_sum_us, cell.codes.len() as u64];
+        for number in counts.into_iter().chain(sums) {
             put(&mut bytes, number);
         }
         for (code, count) in &cell.codes {
@@ -41,7 +43,16 @@ impl Packed {
     fn unpack(&self) -> Option<Cell> {
         let mut rest = &*self.0;
         let (requests, failures, mesh_failures) = (take(&mut rest)?, take(&mut rest)?, take(&mut rest)?);
-        let mut cell = Cell { requests, failures, mesh_failures, ..Cell::default() };
+        let (bytes_in, bytes_out, latency_sum_us) = (take(&mut rest)?, take(&mut rest)?, take(&mut rest)?);
+        let mut cell = Cell {
+            requests,
+            failures,
+            mesh_failures,
+            bytes_in,
+            bytes_out,
+            latency_sum_us,
+            ..Cell::default()
+        };
         for _ in 0..take(&mut rest)? {
             let length = usize::try_from(take(&mut rest)?).ok()?;
             let (code, behind) = rest.split_at_checked(length)?;
@@ -93,16 +104,19 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_packed_comes_out_again(
-            numbers in any::<[u64; 3]>(),
+            numbers in any::<[u64; 6]>(),
             buckets in prop::collection::btree_map(0_u16..=384, 1_u32.., 0..60),
             codes in prop::collection::btree_map("[a-z_]{1,40}", any::<u64>(), 0..24),
         ) {
-            let [requests, failures, mesh_failures] = numbers;
+            let [requests, failures, mesh_failures, bytes_in, bytes_out, latency_sum_us] = numbers;
             let mut latency = Histogram::default();
             for (index, count) in buckets {
                 latency.add(index, count);
             }
-            let cell = Cell { requests, failures, mesh_failures, latency, codes: codes.into_iter().collect() };
+            let codes = codes.into_iter().collect();
+            let cell = Cell {
+                requests, failures, mesh_failures, bytes_in, bytes_out, latency_sum_us, latency, codes,
+            };
             prop_assert_eq!(Packed::from(&cell).unpack(), Some(cell));
         }
     }

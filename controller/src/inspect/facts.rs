@@ -1,0 +1,129 @@
+//! What objects say that traffic is told together with: who is behind a service, which pods are of which Deployment, what ports are
+//! declared to speak, where mutual TLS is off. Taken over from compiling without a copy; what costs is found when it is first asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
+
+use mesh_model::endpoint::Endpoints;
+use mesh_model::name::{ServiceName, WorkloadName};
+use mesh_model::service::{Protocol, Service};
+use mesh_model::settings::MtlsMode;
+
+use crate::api::{ObjectKey, Pod};
+use crate::compile::authentication::Authentications;
+use crate::index::Index;
+use crate::observe::members::{Member, Members, owner_of_pod};
+use crate::observe::stats::group::Behind;
+
+/// Pods set this label to the hash in the name of their ReplicaSet.
+const HASH_LABEL: &str = "pod-template-hash";
+
+/// What objects say at one revision.
+#[derive(Debug, Default)]
+pub struct Facts {
+    services: BTreeMap<ServiceName, (Service, Endpoints)>,
+    authentication: Option<Authentications>,
+    pods: Vec<(ObjectKey, Arc<Pod>)>,
+    /// Workloads that are no pods, and whether they have a proxy.
+    others: Vec<(ObjectKey, bool)>,
+    members: OnceLock<Members>,
+}
+
+/// Where mutual TLS is off: the object that says so, and the port if it says so of one only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disabled {
+    /// As in `AuthenticationPolicy shop/cart`; empty: the default of the mesh.
+    pub source: String,
+    /// `None`: of every port that is not named.
+    pub port: Option<u16>,
+}
+
+impl Facts {
+    /// Of what was read and compiled.
+    pub fn new(
+        index: &Index,
+        services: BTreeMap<ServiceName, (Service, Endpoints)>,
+        authentication: Authentications,
+    ) -> Self {
+        let pods = index.pods.store.iter().map(|(key, entry)| (key.clone(), Arc::clone(&entry.object)));
+        let others = index.workloads.store.iter().map(|(key, entry)| (key.clone(), entry.object.spec.mesh));
+        Self {
+            services,
+            authentication: Some(authentication),
+            pods: pods.collect(),
+            others: others.collect(),
+            members: OnceLock::new(),
+        }
+    }
+
+    /// All workloads.
+    pub fn members(&self) -> &Members {
+        self.members.get_or_init(|| {
+            let mut members = Members::default();
+            for (key, pod) in &self.pods {
+                members.add(&key.namespace, &key.name, member(&key.name, pod));
+            }
+            for (key, sidecar) in &self.others {
+                let (owner, account) = (key.name.to_string(), key.name.to_string());
+                members.add(&key.namespace, &key.name, Member { owner, account, sidecar: *sidecar });
+            }
+            members
+        })
+    }
+
+    /// Who is behind which service.
+    pub fn behind(&self) -> Behind<'_> {
+        let each = self.services.iter().map(|(service, (_, endpoints))| {
+            let all = endpoints.ports.iter().flat_map(|port| &port.endpoints);
+            let named = all.filter_map(|endpoint| endpoint.workload.as_ref());
+            let workloads: BTreeSet<_> =
+                named.map(|workload| (workload.0.namespace(), workload.0.name())).collect();
+            ((service.0.namespace(), service.0.name()), workloads)
+        });
+        each.collect()
+    }
+
+    /// Ports of services and what they are declared to speak, in order.
+    pub fn ports(&self) -> impl Iterator<Item = (&ServiceName, u16, Option<Protocol>)> {
+        self.services.iter().flat_map(|(name, (service, _))| {
+            service.ports.iter().map(move |port| (name, port.port, port.protocol))
+        })
+    }
+
+    /// Whether mutual TLS is off at a workload, at some port at least.
+    pub fn disabled(&self, namespace: &str, workload: &str) -> Option<Disabled> {
+        let name = WorkloadName::new(namespace, workload).ok()?;
+        let said = self.authentication.as_ref()?.of_workload(&name);
+        if said.mtls.mode == MtlsMode::Disabled {
+            return Some(Disabled { source: said.mtls.source.clone(), port: None });
+        }
+        let (port, rule) = said.ports.iter().find(|(_, rule)| rule.mode == MtlsMode::Disabled)?;
+        Some(Disabled { source: rule.source.clone(), port: Some(*port) })
+    }
+
+    /// Who lets plaintext in there, in words.
+    pub fn open_by(&self, namespace: &str, workload: &str) -> Option<String> {
+        let name = WorkloadName::new(namespace, workload).ok()?;
+        let said = self.authentication.as_ref()?.of_workload(&name);
+        let ports = said.ports.iter().map(|(port, rule)| (rule, Some(*port)));
+        let all = ports.chain([(&said.mtls, None)]);
+        let (rule, port) = all.min_by_key(|(rule, port)| (rule.mode.strictness(), port.is_some()))?;
+        let at = port.map(|port| format!(" at port {port}")).unwrap_or_default();
+        let source = if rule.source.is_empty() { "the default" } else { rule.source.as_str() };
+        Some(format!("{}{at} by {source}", rule.mode.as_str()))
+    }
+}
+
+fn member(name: &str, pod: &Pod) -> Member {
+    let labels = pod.metadata.labels.as_ref();
+    let hash = labels.and_then(|labels| labels.get(HASH_LABEL)).map(String::as_str);
+    let owners = pod.metadata.owner_references.iter().flatten();
+    let controller = owners
+        .filter(|owner| owner.controller == Some(true))
+        .map(|owner| (owner.kind.as_str(), owner.name.as_str()));
+    Member {
+        owner: owner_of_pod(name, controller.into_iter().next(), hash),
+        account: pod.account().to_owned(),
+        sidecar: pod.injected(),
+    }
+}
