@@ -61,7 +61,7 @@ impl Filter {
     /// The question to the controller.
     pub(crate) fn request(&self, window_seconds: u32) -> StatRequest {
         let (namespace, from, to) = (self.namespace.clone(), self.from.clone(), self.to.clone());
-        StatRequest { window_seconds, namespace, from, to, side: 0 }
+        StatRequest { window_seconds, namespace, from, to, ..StatRequest::default() }
     }
 }
 
