@@ -25,9 +25,34 @@ pub struct Authentications {
     mesh: Arc<Authentication>,
     namespaces: BTreeMap<Arc<str>, Arc<Authentication>>,
     workloads: BTreeMap<WorkloadName, Arc<Authentication>>,
+    /// Every policy, also those whose word does not count.
+    speakers: Vec<Speaker>,
+}
+
+/// A policy and for whom it speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Speaker {
+    source: String,
+    namespace: Arc<str>,
+    /// `None`: everybody of its namespace.
+    workloads: Option<BTreeSet<WorkloadName>>,
 }
 
 impl Authentications {
+    /// Every policy that speaks of a workload, whether its word counts or not, as `AuthenticationPolicy NS/NAME`.
+    pub fn speaking<'a>(&'a self, workload: &'a WorkloadName) -> impl Iterator<Item = &'a str> {
+        let speaks = |one: &&Speaker| match &one.workloads {
+            None => &*one.namespace == workload.0.namespace(),
+            Some(these) => these.contains(workload),
+        };
+        self.speakers.iter().filter(speaks).map(|one| one.source.as_str())
+    }
+
+    /// The workloads that a policy names; `None`: it is for everybody of its namespace, or is not known.
+    pub fn named_by(&self, source: &str) -> Option<&BTreeSet<WorkloadName>> {
+        self.speakers.iter().find(|one| one.source == source)?.workloads.as_ref()
+    }
+
     /// What counts for a workload of that namespace; for one that no policy names, and for one that is not known: what its namespace says.
     pub fn of(&self, namespace: &str, workload: Option<&WorkloadName>) -> &Arc<Authentication> {
         let named = workload.and_then(|workload| self.workloads.get(workload));
@@ -64,6 +89,16 @@ struct Policy {
     members: Members,
 }
 
+impl Policy {
+    fn speaker(&self, namespace: &Arc<str>) -> Speaker {
+        let workloads = match &self.members {
+            Members::Namespace => None,
+            Members::These(these) => Some(these.clone()),
+        };
+        Speaker { source: self.source.clone(), namespace: Arc::clone(namespace), workloads }
+    }
+}
+
 /// Puts everything together.
 pub fn compile(index: &Index, mesh: &MeshSettings, reports: &mut Reports) -> Authentications {
     let source = index.settings.find().map(|(key, _)| key.to_string()).unwrap_or_default();
@@ -79,9 +114,11 @@ pub fn compile(index: &Index, mesh: &MeshSettings, reports: &mut Reports) -> Aut
         mesh: Arc::new(Authentication { mtls: mesh.clone(), ports: BTreeMap::new(), jwt: None }),
         namespaces: BTreeMap::new(),
         workloads: BTreeMap::new(),
+        speakers: Vec::new(),
     };
     let (mut conflicts, mut losers) = (BTreeMap::new(), BTreeSet::new());
     for (namespace, policies) in policies {
+        found.speakers.extend(policies.iter().map(|policy| policy.speaker(&namespace)));
         let (mut own, some) = settle(&mesh, &said(&policies, None));
         note(some, None, &mut conflicts);
         own.jwt = tokens(&policies, None, &mut losers).map(Arc::new);
@@ -132,6 +169,13 @@ fn read(
         })
     });
     for (at, issuer) in spec.jwt.iter().flat_map(|jwt| &jwt.issuers).enumerate() {
+        // Also where nobody fetches anything, such as at a desk: that an address is never asked does not depend on its answer.
+        if let Some(why) = issuer.jwks_uri.as_deref().and_then(mesh_fetch::never) {
+            let field = format!("spec.jwt.issuers[{at}].jwksUri");
+            let message = format!("{why}; no token of this issuer is good until its keys are elsewhere");
+            reports.say(key, Condition::failed(ConditionType::ResolvedRefs, "KeysForbidden", field, message));
+            continue;
+        }
         let Some(known) = issuer.jwks_uri.as_deref().and_then(|uri| index.keys.get(uri)) else { continue };
         let Some(trouble) = &known.trouble else { continue };
         let (reason, effect) = match known.jwks {

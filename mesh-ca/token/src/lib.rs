@@ -12,4 +12,6 @@ pub mod testing;
 mod verify;
 
 pub use keys::{InvalidKeys, Keys, MAX_JWKS_BYTES, MAX_KEYS};
-pub use verify::{Expected, InvalidToken, LEEWAY, MAX_TOKEN_BYTES, Verified, issuer_of, verify};
+pub use verify::{
+    Expected, InvalidToken, LEEWAY, MAX_TOKEN_BYTES, Verified, issuer_of, judge_unproven, unproven, verify,
+};

@@ -108,6 +108,15 @@ pub fn url(text: &str) -> Result<Uri, Unfetched> {
     if good { Ok(uri) } else { Err(bad()) }
 }
 
+/// Why nothing is ever fetched from a URL, whatever the machine: its host is an address that nobody may ask. `None`: that is not known before
+/// the host is resolved.
+pub fn never(text: &str) -> Option<Unfetched> {
+    let uri = url(text).ok()?;
+    let address: IpAddr = bare(&uri).parse().ok()?;
+    let allowed = guard::allows(address, Loopback::Allowed);
+    (!allowed).then(|| Unfetched::Forbidden { host: bare(&uri).to_owned(), address })
+}
+
 impl Fetcher {
     /// The document at a URL. A redirect is an error: what it names was not declared.
     pub async fn fetch(&self, text: &str) -> Result<Vec<u8>, Unfetched> {

@@ -155,3 +155,19 @@ async fn a_server_that_says_nothing_is_given_up() {
     let refused = fetcher.fetch(&server.url("localhost")).await.unwrap_err();
     assert!(matches!(refused, Unfetched::Late { .. }), "{refused}");
 }
+
+#[test]
+fn an_address_that_nobody_may_ask_is_known_without_asking() {
+    for (url, forbidden) in [
+        ("https://169.254.169.254/latest/meta-data", true),
+        ("https://[fe80::1]/keys", true),
+        ("https://[::ffff:169.254.169.254]/keys", true),
+        ("https://10.0.0.7/keys", false),
+        // Meshes on one machine may.
+        ("https://127.0.0.1:8443/keys", false),
+        ("https://issuer.example/keys", false),
+        ("http://169.254.169.254/", false),
+    ] {
+        assert_eq!(never(url).is_some(), forbidden, "{url}");
+    }
+}
