@@ -9,8 +9,8 @@ use mesh_lifecycle::log::Format as LogFormat;
 use mesh_lifecycle::tasks::Tasks;
 
 use crate::commands::{
-    Outcome, analyze, bug_report, certs, cluster_check, demo, diff, error, explain, inject, install, local,
-    mtls, policy, proxy, run, stat, sync, test, top, trace, uninstall, up, upgrade, version,
+    Outcome, analyze, authz, bug_report, certs, cluster_check, demo, diff, error, explain, inject, install,
+    local, mtls, policy, proxy, run, stat, sync, test, top, trace, uninstall, up, upgrade, version,
 };
 use crate::{output, parts};
 
@@ -74,6 +74,8 @@ enum Command {
     Sync(sync::Args),
     /// Show what the mesh would do with a request, and which object and field says so
     Explain(Box<explain::Args>),
+    /// Show who may call what, by which policy and rule, who may not and why; with --from exit code 1 if that caller may not
+    Authz(Box<authz::Args>),
     /// Check assertions of files: who may call what, and which route takes it; exit code 1 if one fails
     Test(Box<test::Args>),
     /// Write policies from observed traffic; show what policies would refuse of it, and what audit policies recorded
@@ -166,6 +168,7 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Mtls(args) => mtls::run(args, mesh, tasks).await,
         Command::Sync(args) => sync::run(args, mesh, tasks).await,
         Command::Explain(args) => Box::pin(explain::run(&args, mesh)).await,
+        Command::Authz(args) => Box::pin(authz::run(&args, mesh, tasks)).await,
         Command::Test(args) => Box::pin(test::run(&args, mesh)).await,
         Command::Policy(args) => Box::pin(policy::run(args, mesh, tasks)).await,
         Command::Inject(args) => inject::inject(&args),

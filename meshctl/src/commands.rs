@@ -2,6 +2,7 @@
 
 pub(crate) mod analyze;
 mod ask;
+pub(crate) mod authz;
 pub(crate) mod bug_report;
 mod callee;
 pub(crate) mod certs;

@@ -1,12 +1,12 @@
 //! The pages about tasks and objects say what is so: every YAML block is an object that the controller accepts without a word,
-//! and every `meshctl explain` and `meshctl error` on a page prints what stands below it.
+//! and every `meshctl explain`, `authz`, `test` and `error` on a page prints what stands below it.
 //!
 //! How a page is written:
 //! - Every block is applied together with `docs/tasks/shop.yaml`, where it counts before an object of the same name.
 //! - A block whose first line is a comment such as `# route.yaml` is that file for the commands below it.
 //! - `<!-- wrong: TEXT -->` above a block: the controller refuses it, and says TEXT.
 //! - A block `yml` with such a comment, as `# tests.yml`, is a file as well, though no object.
-//! - A block `sh` holds commands of `meshctl explain`, `meshctl test` or `meshctl error`; the block `text` after it is what the last one prints.
+//! - A block `sh` holds commands of `meshctl explain`, `authz`, `test` or `error`; the block `text` after it is what the last one prints.
 //! - A block `console` holds what is run beside a mesh, and `yml` a file that is no object: they are shown and nobody checks them.
 //! - `<!-- show: Route, Backends -->` above a block `text`: only these sections are shown beside the first, `…` stands for others.
 //!
@@ -197,7 +197,7 @@ fn outputs(page: &Page) -> Vec<(&Block, String)> {
             }
             "sh" => {
                 for line in block.text.lines() {
-                    let checked = ["meshctl explain ", "meshctl test ", "meshctl error"]
+                    let checked = ["meshctl explain ", "meshctl authz ", "meshctl test ", "meshctl error"]
                         .iter()
                         .any(|command| line.starts_with(command));
                     assert!(checked, "{}: nobody checks `{line}`", page.at(block));

@@ -57,11 +57,6 @@ async fn what_was_observed_becomes_policies_that_let_the_shop_go_on_and_keep_str
     let (code, out, err) = run(&home, &["policy", "suggest", "--check"]);
     assert_eq!(code, Some(0), "{out}{err}");
 
-    let tests = home.path().join("tests.yml");
-    std::fs::write(&tests, TESTS).unwrap();
-    let (code, out, err) = run(&home, &["test", "-f", tests.to_str().unwrap(), "--live"]);
-    assert_eq!(code, Some(0), "{out}{err}");
-
     // The sidecars do what the assertions say.
     let visitor = proxy_of(&state, "visitor");
     wait_for("the catalog to be closed to visitors", async || {
@@ -70,6 +65,16 @@ async fn what_was_observed_becomes_policies_that_let_the_shop_go_on_and_keep_str
     })
     .await;
     assert_eq!(get(visitor, "http://web.shop/").await.unwrap().status, 200);
+
+    // Judged, and sent through the sidecar of the caller.
+    let tests = home.path().join("tests.yml");
+    std::fs::write(&tests, TESTS).unwrap();
+    let (code, out, err) = run(&home, &["test", "-f", tests.to_str().unwrap(), "--live"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    for part in ["the application answers 200", "the mesh answers 403 policy_denied", "2 of 2 sent"] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    who_may_call_what(&home).await;
 
     // A file of assertions that asks for the contrary, and one that is broken.
     std::fs::write(&tests, TESTS.replace("verdict: deny", "verdict: allow")).unwrap();
@@ -83,4 +88,26 @@ async fn what_was_observed_becomes_policies_that_let_the_shop_go_on_and_keep_str
     assert!(code == Some(2) && err.contains("verdikt"), "{err}");
     demo.signal(Signal::INT);
     assert_eq!(demo.ended().await, Some(0));
+}
+
+/// `meshctl authz` with the calls that the called sidecars have reported: those of the visitor that went on and those that were refused.
+async fn who_may_call_what(home: &Home) {
+    wait_for("calls of the visitor to be reported", async || {
+        let (code, out, err) = run(home, &["authz", "catalog.shop", "--from", "visitor.shop", "-o", "json"]);
+        assert_eq!(code, Some(1), "{out}{err}");
+        let report: Value = serde_json::from_str(&out).unwrap();
+        let row = &report["doors"][0]["callers"][0];
+        assert_eq!(
+            (&row["verdict"], &report["doors"][0]["default"]),
+            (&"refused".into(), &"deny".into()),
+            "{out}"
+        );
+        (row["calls"]["refused"].as_u64().unwrap() > 0).then_some(())
+    })
+    .await;
+    let (code, out, err) = run(home, &["authz", "-n", "shop"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    let web =
+        out.lines().find(|line| line.starts_with("shop/visitor ") && line.contains("shop/web:80")).unwrap();
+    assert!(web.contains("allowed") && web.contains("spec.rules[0] of"), "{web}");
 }

@@ -1,6 +1,7 @@
 //! `meshctl explain`: what the mesh would do with a request, and which object and field says so. Offline: the objects are
 //! compiled by the controller's functions, and decided about by those of the proxy.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
@@ -13,17 +14,17 @@ use crate::local::state::{self, FindError};
 use crate::output::{self, Format, Paint};
 
 pub(crate) mod answer;
-mod authorization;
+pub(crate) mod authorization;
 pub(crate) mod caller;
 pub(crate) mod connection;
-mod json;
-mod mtls;
+pub(crate) mod json;
+pub(crate) mod mtls;
 pub(crate) mod objects;
 mod outside;
 pub(crate) mod question;
 mod settings;
 mod sources;
-mod view;
+pub(crate) mod view;
 mod words;
 
 use answer::Answer;
@@ -51,9 +52,12 @@ pub(crate) struct Args {
     /// The namespace of the caller: short names and routes of callers are looked up there
     #[arg(short, long, value_name = "NS")]
     namespace: Option<String>,
-    /// Who calls: a workload (NAME, NAME.NS or NS/NAME) or a namespace
-    #[arg(long, value_name = "WORKLOAD|NS")]
+    /// Who calls: a workload (NAME, NAME.NS or NS/NAME), a namespace, an identity (spiffe://…), or `plaintext`: nobody with a sidecar
+    #[arg(long, value_name = "WORKLOAD|NS|ID")]
     from: Option<String>,
+    /// Where the called sidecars see the connection come from, if that is not the caller's own address: behind NAT, or a gateway
+    #[arg(long, value_name = "ADDRESS", requires = "from")]
+    source_ip: Option<IpAddr>,
     /// Objects: a folder, a file, or `-` for standard input; may be given several times. Without it, those of the mesh that runs on
     /// this machine, or of the cluster
     #[arg(short = 'f', long = "filename", value_name = "FOLDER|FILE|-")]
@@ -105,8 +109,7 @@ pub(crate) async fn run(args: &Args, mesh: &str) -> anyhow::Result<Outcome> {
         Err(error) => return Err(error.into()),
     };
     let objects = load(args, mesh).await?;
-    let caller =
-        Caller::find(&objects.index, args.namespace.as_deref(), args.from.as_deref(), &objects.from)?;
+    let caller = Caller::of(&objects, args.namespace.as_deref(), args.from.as_deref(), args.source_ip)?;
     let answer = Answer::find(&objects, &question, &caller);
     match args.output {
         Format::Json => output::json(&json::json(&answer))?,
@@ -118,8 +121,7 @@ pub(crate) async fn run(args: &Args, mesh: &str) -> anyhow::Result<Outcome> {
 /// Prints what becomes of a connection.
 async fn explain_connection(args: &Args, mesh: &str, connection: &Connection) -> anyhow::Result<Outcome> {
     let objects = load(args, mesh).await?;
-    let caller =
-        Caller::find(&objects.index, args.namespace.as_deref(), args.from.as_deref(), &objects.from)?;
+    let caller = Caller::of(&objects, args.namespace.as_deref(), args.from.as_deref(), args.source_ip)?;
     let answer = connection::Answer::find(&objects, connection, &caller);
     match args.output {
         Format::Json => output::json(&connection::json(&answer))?,
@@ -138,20 +140,39 @@ fn refused(why: &str, format: Format) -> anyhow::Result<Outcome> {
     Ok(Outcome::Finding)
 }
 
+async fn load(args: &Args, mesh: &str) -> anyhow::Result<Objects> {
+    Ok(meant(&args.files, &args.cluster, mesh).await?.0)
+}
+
+/// Where objects come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Files, and nothing runs.
+    Files,
+    /// The mesh on this machine.
+    Here,
+    /// A cluster, maybe with files in place of some of its objects.
+    Cluster,
+}
+
 /// The objects that are meant: those of a cluster that is named, with files in place of their namesakes; else those of files; else of the
 /// mesh on this machine; where none runs, of the cluster that there is.
-async fn load(args: &Args, mesh: &str) -> anyhow::Result<Objects> {
-    let places: Vec<Place> = args.files.iter().map(|file| Place::parse(file)).collect();
-    if args.cluster.is_named() {
-        return of_cluster(args, &places).await;
+pub(crate) async fn meant(
+    files: &[PathBuf],
+    cluster: &ClusterArgs,
+    mesh: &str,
+) -> anyhow::Result<(Objects, Origin)> {
+    let places: Vec<Place> = files.iter().map(|file| Place::parse(file)).collect();
+    if cluster.is_named() {
+        return of_cluster(cluster, &places).await;
     }
     if !places.is_empty() {
-        return Ok(Objects::load(&places)?);
+        return Ok((Objects::load(&places)?, Origin::Files));
     }
     match state::find(mesh) {
-        Ok(state) => Ok(Objects::load(&[Place::Path(state.objects)])?),
+        Ok(state) => Ok((Objects::load(&[Place::Path(state.objects)])?, Origin::Here)),
         Err(away @ FindError::NotRunning(_)) if has_cluster() => {
-            of_cluster(args, &places).await.with_context(|| format!("{away}; so the cluster was asked"))
+            of_cluster(cluster, &places).await.with_context(|| format!("{away}; so the cluster was asked"))
         }
         Err(FindError::NotRunning(mesh)) => bail!(
             "no objects to explain with: no mesh named `{mesh}` runs on this machine; \
@@ -162,9 +183,9 @@ async fn load(args: &Args, mesh: &str) -> anyhow::Result<Objects> {
 }
 
 /// With Pods: who calls and who answers is among them.
-async fn of_cluster(args: &Args, places: &[Place]) -> anyhow::Result<Objects> {
-    let api = Api::connect(&args.cluster).await?;
-    Ok(analyze::objects(analyze::cluster_files(&api, &[]).await?, places)?)
+async fn of_cluster(cluster: &ClusterArgs, places: &[Place]) -> anyhow::Result<(Objects, Origin)> {
+    let api = Api::connect(cluster).await?;
+    Ok((analyze::objects(analyze::cluster_files(&api, &[]).await?, places)?, Origin::Cluster))
 }
 
 #[cfg(test)]

@@ -13,9 +13,11 @@ use crate::output::{self, Paint};
 
 mod file;
 mod judge;
+mod live;
 mod report;
 mod stand_ins;
 
+use live::{Live, Methods};
 use report::{CaseResult, SuiteResult};
 
 /// Arguments of `meshctl test`.
@@ -29,9 +31,13 @@ pub(crate) struct Args {
     /// machine, or of the cluster
     #[arg(long, value_name = "FOLDER|FILE")]
     config_dir: Vec<PathBuf>,
-    /// Judge on the objects that the running mesh has now; files of --config-dir count in place of their namesakes in a cluster
+    /// Judge on the objects that the running mesh has now, and send the requests as their callers where that can be done: through the
+    /// sidecars of a mesh on this machine. Files of --config-dir count in place of their namesakes in a cluster
     #[arg(long)]
     live: bool,
+    /// With --live: send also requests whose method may change something, such as POST and DELETE
+    #[arg(long, requires = "live")]
+    all_methods: bool,
     /// In which form
     #[arg(short, long, value_enum, default_value_t)]
     output: Form,
@@ -54,9 +60,14 @@ enum Form {
 }
 
 const HELP: &str = "\
-Nothing is sent: the objects are compiled as the controller does it, and each call is decided
-as the sidecars of caller and callee do it. A Service of a folder without pods is judged at a
-stand-in, made of the pod template that it selects, else of its own selector.
+The objects are compiled as the controller does it, and each call is decided as the sidecars of
+caller and callee do it. A Service of a folder without pods is judged at a stand-in, made of the
+pod template that it selects, else of its own selector.
+
+With --live the request is sent too, as its caller: through the caller's sidecar, or in plaintext
+for `plaintext: true`; what comes back has to agree with what was judged. What cannot be sent is
+judged alone, and says why: bytes, claims of a token, methods that may change something (but for
+--all-methods), and callers whose traffic is captured, as in a cluster.
 
 A file of assertions:
   apiVersion: amime.io/v1alpha1
@@ -71,6 +82,7 @@ A file of assertions:
 Examples:
   meshctl test -f tests/ --config-dir objects/
   meshctl test -f tests/ --config-dir objects/ --junit report.xml
+  meshctl test -f tests/ --live
   meshctl test -f tests/ --context staging
 
 Exit codes: 0 all pass, 1 some fail, 2 a file cannot be read or there are no objects.";
@@ -78,11 +90,27 @@ Exit codes: 0 all pass, 1 some fail, 2 a file cannot be read or there are no obj
 /// Judges every case and prints.
 pub(crate) async fn run(args: &Args, mesh: &str) -> anyhow::Result<Outcome> {
     let suites = suites(&args.files)?;
-    let (objects, judged_on) = load(args, mesh).await?;
+    let (objects, judged_on, home) = load(args, mesh).await?;
     for problem in objects.problems.iter().filter(|problem| concerns(problem)) {
         output::note(&format!("meshctl: {problem}"));
     }
-    let results: Vec<SuiteResult> = suites.into_iter().map(|suite| judged(&objects, suite)).collect();
+    let mut results: Vec<SuiteResult> = suites.into_iter().map(|suite| judged(&objects, suite)).collect();
+    if args.live {
+        let methods = if args.all_methods { Methods::All } else { Methods::Safe };
+        for result in results.iter_mut().flat_map(|suite| &mut suite.cases) {
+            let live = match home {
+                Home::Here => Box::pin(live::send(&objects, &result.case, methods)).await,
+                Home::Elsewhere => Live::Not(
+                    "in a cluster traffic is captured: nobody but the application calls as the application"
+                        .to_owned(),
+                ),
+            };
+            if let (Live::Sent(answer), Ok(got)) = (&live, &result.got) {
+                result.mismatches.extend(judge::differs(&result.case, got, answer));
+            }
+            result.live = Some(live);
+        }
+    }
     if let Some(path) = &args.junit {
         std::fs::write(path, report::junit(&results))
             .with_context(|| format!("cannot write the report to `{}`", path.display()))?;
@@ -96,7 +124,7 @@ pub(crate) async fn run(args: &Args, mesh: &str) -> anyhow::Result<Outcome> {
 }
 
 /// Other kinds of a folder, and files of assertions beside objects, are none of our business.
-fn concerns(problem: &mesh_controller::sources::state::Report) -> bool {
+pub(crate) fn concerns(problem: &mesh_controller::sources::state::Report) -> bool {
     problem.problem.reason != mesh_controller::sources::Reason::UnknownKind
 }
 
@@ -104,7 +132,7 @@ fn judged(objects: &Objects, suite: file::Suite) -> SuiteResult {
     let cases = suite.cases.into_iter().map(|case| {
         let got = judge::judge(objects, &case);
         let mismatches = got.as_ref().map(|got| judge::compare(&case, got)).unwrap_or_default();
-        CaseResult { case, got, mismatches }
+        CaseResult { case, got, mismatches, live: None }
     });
     SuiteResult { cases: cases.collect(), file: suite.file }
 }
@@ -138,8 +166,15 @@ fn text(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read assertions from `{}`", path.display()))
 }
 
-/// The objects to judge on, and what they are in words.
-async fn load(args: &Args, mesh: &str) -> anyhow::Result<(Objects, String)> {
+/// Where the mesh is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Home {
+    Here,
+    Elsewhere,
+}
+
+/// The objects to judge on, what they are in words, and where the mesh is that has them.
+async fn load(args: &Args, mesh: &str) -> anyhow::Result<(Objects, String, Home)> {
     let places: Vec<Place> = args.config_dir.iter().map(|path| Place::parse(path)).collect();
     if args.cluster.is_named() {
         return of_cluster(args, &places).await;
@@ -147,7 +182,7 @@ async fn load(args: &Args, mesh: &str) -> anyhow::Result<(Objects, String)> {
     if !places.is_empty() && !args.live {
         let objects = with_stand_ins(Objects::load(&places)?)?;
         let from = objects.from.clone();
-        return Ok((objects, from));
+        return Ok((objects, from, Home::Elsewhere));
     }
     match state::find(mesh) {
         Ok(_) if !places.is_empty() => {
@@ -155,7 +190,7 @@ async fn load(args: &Args, mesh: &str) -> anyhow::Result<(Objects, String)> {
         }
         Ok(state) => {
             let objects = Objects::load(&[Place::Path(state.objects)])?;
-            Ok((objects, format!("the mesh {mesh} on this machine")))
+            Ok((objects, format!("the mesh {mesh} on this machine"), Home::Here))
         }
         Err(away @ FindError::NotRunning(_)) if has_cluster() => {
             of_cluster(args, &places).await.with_context(|| format!("{away}; so the cluster was asked"))
@@ -168,14 +203,14 @@ async fn load(args: &Args, mesh: &str) -> anyhow::Result<(Objects, String)> {
     }
 }
 
-async fn of_cluster(args: &Args, places: &[Place]) -> anyhow::Result<(Objects, String)> {
+async fn of_cluster(args: &Args, places: &[Place]) -> anyhow::Result<(Objects, String, Home)> {
     let api = Api::connect(&args.cluster).await?;
     let objects = analyze::objects(analyze::cluster_files(&api, &[]).await?, places)?;
-    Ok((objects, "the cluster".to_owned()))
+    Ok((objects, "the cluster".to_owned(), Home::Elsewhere))
 }
 
 /// The same objects, with somebody behind every Service that selects pods.
-fn with_stand_ins(objects: Objects) -> anyhow::Result<Objects> {
+pub(crate) fn with_stand_ins(objects: Objects) -> anyhow::Result<Objects> {
     let more = stand_ins::text(&objects);
     if more.is_empty() { Ok(objects) } else { Ok(objects.with(stand_ins::FILE, more)?) }
 }

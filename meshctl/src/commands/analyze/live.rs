@@ -9,7 +9,7 @@ use mesh_controller::sources::state::{Contents, DirState};
 use serde_json::{Map, Value};
 
 use crate::cluster::Api;
-use crate::commands::explain::objects::{LoadError, Objects, Place};
+use crate::commands::explain::objects::{LoadError, Objects, Place, documents};
 
 /// A document with its name: `Kind/namespace/name`, in place of a file's path.
 pub(crate) type Files = BTreeMap<Arc<str>, Vec<u8>>;
@@ -78,7 +78,7 @@ pub(crate) fn objects(mut files: Files, places: &[Place]) -> Result<Objects, Loa
 /// The objects of files as documents, one an object.
 pub(crate) fn files_of(places: &[Place]) -> Result<Files, LoadError> {
     let mut files = Files::new();
-    for object in Objects::load(places)?.texts().flat_map(|(_, text)| documents(text)) {
+    for object in Objects::load(places)?.documents() {
         if let Some(name) = name(&object) {
             files.insert(name.into(), object.to_string().into_bytes());
         }
@@ -89,17 +89,11 @@ pub(crate) fn files_of(places: &[Place]) -> Result<Files, LoadError> {
 /// An annotation of every object that has it, by `Kind/namespace/name`.
 pub(super) fn annotations(objects: &Objects, annotation: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    for object in objects.texts().flat_map(|(_, text)| documents(text)) {
+    for object in objects.documents() {
         let value = object.pointer("/metadata/annotations").and_then(|all| all.get(annotation)?.as_str());
         if let (Some(name), Some(value)) = (name(&object), value) {
             found.insert(name, value.to_owned());
         }
     }
     found
-}
-
-/// Every document of a text that can be read; the others are told by the controller's own reading.
-fn documents(text: &str) -> Vec<Value> {
-    let parts = text.split("\n---");
-    parts.filter_map(|part| serde_saphyr::from_str(part.trim_start_matches('-')).ok()).collect()
 }

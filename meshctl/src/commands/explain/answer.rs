@@ -18,11 +18,13 @@ use mesh_model::service::{Protocol, ServicePort};
 use mesh_model::settings::OutboundMode;
 use mesh_model::traffic::{PolicyTarget, TrafficPolicy};
 
+use super::authorization::{self, Held, Way};
 use super::caller::Caller;
 use super::objects::Objects;
 use super::outside::{self, Outside};
 use super::question::Question;
 use super::words;
+use crate::commands::callee::{self, Place};
 
 /// Everything that is to be said about a request.
 #[derive(Debug)]
@@ -93,12 +95,14 @@ pub(crate) struct Concerned {
     pub(crate) key: ObjectKey,
     pub(crate) origin: String,
     pub(crate) conditions: Vec<Condition>,
+    /// Whether it is a policy that protects nobody and could have been meant for what is called.
+    pub(crate) is_idle: bool,
 }
 
 impl Concerned {
-    /// Whether it is in force as it is written.
-    pub(super) fn is_good(&self) -> bool {
-        self.conditions.iter().all(|c| c.verdict == mesh_controller::status::Verdict::True)
+    /// Whether it is in force as it is written, or has no say.
+    pub(crate) fn is_good(&self) -> bool {
+        self.is_idle || self.conditions.iter().all(|c| c.verdict == mesh_controller::status::Verdict::True)
     }
 }
 
@@ -129,7 +133,15 @@ impl<'a> Answer<'a> {
         let outcome = outcome(objects, question, &destination, routing.as_ref());
         let concerned = concerned(objects, &destination, routing.as_ref());
         let notes = routing.as_ref().map(cross_origin).unwrap_or_default();
-        Self { objects, question, caller, destination, routing, outcome, notes, concerned }
+        let mut answer = Self { objects, question, caller, destination, routing, outcome, notes, concerned };
+        let ways = authorization::ways(&answer);
+        answer.concerned.extend(policies_on(objects, &ways));
+        answer
+    }
+
+    /// What the called sidecars say.
+    pub(crate) fn held(&self) -> Vec<Held> {
+        authorization::held(self.objects, self.caller.peer.as_ref(), None, &authorization::ways(self))
     }
 
     /// Whether the request is carried or answered as objects say, and all objects concerned are in force.
@@ -137,7 +149,7 @@ impl<'a> Answer<'a> {
         !matches!(self.outcome, Outcome::Failed { .. })
             && self.concerned.iter().all(Concerned::is_good)
             && self.objects.problems.is_empty()
-            && super::authorization::held(self).iter().all(|held| !held.is_refused())
+            && self.held().iter().all(|held| held.is_mirror || !held.is_refused())
     }
 }
 
@@ -348,6 +360,25 @@ pub(super) fn concerned_of(objects: &Objects, mut keys: Vec<ObjectKey>) -> Vec<C
             key,
             origin: report.origin.to_string(),
             conditions: report.conditions.clone(),
+            is_idle: false,
         })
         .collect()
+}
+
+/// The policies that have a say where the ways end, and those that could have been meant.
+pub(super) fn policies_on(objects: &Objects, ways: &[Way]) -> Vec<Concerned> {
+    let services: Vec<ServiceName> = ways.iter().map(|way| way.service.clone()).collect();
+    policies_at(objects, &services, &authorization::places(objects, ways))
+}
+
+/// The policies that have a say at these places, and those that could have been meant, each with what is doubtful about it.
+pub(crate) fn policies_at(objects: &Objects, services: &[ServiceName], places: &[Place]) -> Vec<Concerned> {
+    let standing = callee::standing::policies(objects, services, places).into_iter();
+    let found = standing.filter_map(|one| {
+        let mut concerned = concerned_of(objects, vec![one.key.clone()]).pop()?;
+        concerned.conditions.extend(callee::doubts::of(objects, &one.key));
+        concerned.is_idle = one.is_idle;
+        Some(concerned)
+    });
+    found.collect()
 }

@@ -2,8 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use mesh_controller::api::Kind;
+use std::net::IpAddr;
+
+use mesh_controller::api::{Kind, ObjectKey};
 use mesh_controller::index::Index;
+use mesh_model::name::WorkloadName;
+use mesh_model::spiffe::SpiffeId;
+
+use super::objects::Objects;
+use crate::commands::callee::{self, Peer};
 
 /// The namespace of a caller when nothing says another one.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -16,6 +23,8 @@ pub(crate) struct Caller {
     pub(crate) workload: Option<String>,
     /// Empty if not known.
     pub(crate) zone: String,
+    /// As whom those see it whom it calls; `None`: only its namespace is known.
+    pub(crate) peer: Option<Peer>,
 }
 
 /// Why the sender is not known.
@@ -25,31 +34,75 @@ pub(crate) enum UnknownCaller {
     Nobody { name: String, from: String, known: String },
     #[error("several workloads are named `{name}`: {found}; write `--from {name}.NAMESPACE`")]
     Several { name: String, found: String },
+    #[error("--from {text} is no identity: {why}")]
+    Identity { text: String, why: String },
     #[error("--from {from} is in namespace {found}, not in {asked}; leave --namespace out")]
     Elsewhere { from: String, found: String, asked: String },
 }
 
+/// Who calls without any certificate of the mesh.
+const PLAINTEXT: &str = "plaintext";
+
 impl Caller {
-    /// From `--namespace` and `--from`, of which the latter names a workload (`NAME`, `NAME.NS`, `NS/NAME`) or a namespace.
-    pub(crate) fn find(
+    /// From `--namespace` and `--from`: a workload (`NAME`, `NAME.NS`, `NS/NAME`), a namespace, a whole identity, or `plaintext`. `source`:
+    /// where called sidecars see the connection come from, if that is not the caller's own address.
+    pub(crate) fn of(
+        objects: &Objects,
+        namespace: Option<&str>,
+        from: Option<&str>,
+        source: Option<IpAddr>,
+    ) -> Result<Self, UnknownCaller> {
+        let mut caller = match from {
+            Some(text) if text.contains("://") => Self::identity(text)?,
+            Some(PLAINTEXT) if !is_known(&objects.index, PLAINTEXT) => {
+                let peer = Peer { identity: None, source: callee::UNKNOWN, address: None };
+                let namespace = namespace.unwrap_or(DEFAULT_NAMESPACE).to_owned();
+                Self { namespace, workload: None, zone: String::new(), peer: Some(peer) }
+            }
+            from => Self::find(&objects.index, namespace, from, &objects.from)?,
+        };
+        let named = caller.workload.as_ref();
+        let named = named.and_then(|name| WorkloadName::new(&caller.namespace, name).ok());
+        if let Some(workload) = named {
+            caller.peer = callee::peer_of(objects, &workload);
+        }
+        if let (Some(peer), Some(source)) = (&mut caller.peer, source) {
+            peer.source = source;
+        }
+        Ok(caller)
+    }
+
+    fn identity(text: &str) -> Result<Self, UnknownCaller> {
+        let bad = |why: String| UnknownCaller::Identity { text: text.to_owned(), why };
+        let identity = SpiffeId::parse(text).map_err(|error| bad(error.to_string()))?;
+        let namespace = identity.namespace().to_owned();
+        let peer = Peer { identity: Some(identity), source: callee::UNKNOWN, address: None };
+        Ok(Self { namespace, workload: None, zone: String::new(), peer: Some(peer) })
+    }
+
+    /// From `--namespace` and `--from`, of which the latter names a workload or a namespace.
+    fn find(
         index: &Index,
         namespace: Option<&str>,
         from: Option<&str>,
         place: &str,
     ) -> Result<Self, UnknownCaller> {
-        let plain =
-            |namespace: &str| Self { namespace: namespace.to_owned(), workload: None, zone: String::new() };
+        let plain = |namespace: &str| Self {
+            namespace: namespace.to_owned(),
+            workload: None,
+            zone: String::new(),
+            peer: None,
+        };
         let Some(from) = from else { return Ok(plain(namespace.unwrap_or(DEFAULT_NAMESPACE))) };
         let (name, within) = match (from.split_once('/'), from.split_once('.')) {
             (Some((within, name)), _) | (None, Some((name, within))) => (name, Some(within)),
             (None, None) => (from, namespace),
         };
-        let workloads = || index.workloads.store.iter().map(|(key, entry)| (key, &entry.object.spec));
-        let found: Vec<_> = workloads()
-            .filter(|(key, _)| &*key.name == name && within.is_none_or(|within| &*key.namespace == within))
+        let found: Vec<_> = members(index)
+            .filter(|key| &*key.name == name && within.is_none_or(|within| &*key.namespace == within))
             .collect();
         match found.as_slice() {
-            [(key, spec)] => match namespace.filter(|namespace| **namespace != *key.namespace) {
+            [key] => match namespace.filter(|namespace| **namespace != *key.namespace) {
                 Some(asked) => Err(UnknownCaller::Elsewhere {
                     from: from.to_owned(),
                     found: key.namespace.to_string(),
@@ -58,13 +111,14 @@ impl Caller {
                 None => Ok(Self {
                     namespace: key.namespace.to_string(),
                     workload: Some(key.name.to_string()),
-                    zone: spec.zone.clone().unwrap_or_default(),
+                    zone: zone(index, key),
+                    peer: None,
                 }),
             },
             [] if namespaces(index).contains(from) => Ok(plain(from)),
             [] => {
                 let known: Vec<String> =
-                    workloads().take(10).map(|(key, _)| format!("{}.{}", key.name, key.namespace)).collect();
+                    members(index).take(10).map(|key| format!("{}.{}", key.name, key.namespace)).collect();
                 let known = if known.is_empty() {
                     "there is no Workload; name a namespace with --namespace".to_owned()
                 } else {
@@ -73,7 +127,7 @@ impl Caller {
                 Err(UnknownCaller::Nobody { name: from.to_owned(), from: place.to_owned(), known })
             }
             several => {
-                let found: Vec<&str> = several.iter().map(|(key, _)| &*key.namespace).collect();
+                let found: Vec<&str> = several.iter().map(|key| &*key.namespace).collect();
                 let found = format!("in {}", found.join(" and "));
                 Err(UnknownCaller::Several { name: name.to_owned(), found })
             }
@@ -81,10 +135,29 @@ impl Caller {
     }
 }
 
+/// Every Workload, and every pod that is not one of them.
+fn members(index: &Index) -> impl Iterator<Item = &ObjectKey> {
+    let workloads = index.workloads.store.iter().map(|(key, _)| key);
+    let is_workload = |key: &ObjectKey| {
+        index.workloads.store.find(&ObjectKey::new(Kind::Workload, &key.namespace, &key.name)).is_some()
+    };
+    let pods = index.pods.store.iter().map(|(key, _)| key).filter(move |key| !is_workload(key));
+    workloads.chain(pods)
+}
+
+fn is_known(index: &Index, name: &str) -> bool {
+    members(index).any(|key| &*key.name == name) || namespaces(index).contains(name)
+}
+
+fn zone(index: &Index, key: &ObjectKey) -> String {
+    let workload = index.workloads.store.find(key);
+    workload.and_then(|entry| entry.object.spec.zone.clone()).unwrap_or_default()
+}
+
 /// Every namespace that some object is in or is.
 fn namespaces(index: &Index) -> BTreeSet<&str> {
     let services = index.services.store.iter().map(|(key, _)| key);
-    let workloads = index.workloads.store.iter().map(|(key, _)| key);
+    let workloads = members(index);
     let routes =
         index.routes.http.iter().map(|(key, _)| key).chain(index.routes.grpc.iter().map(|(key, _)| key));
     let declared = index.namespaces.store.iter().map(|(key, _)| key);

@@ -21,7 +21,8 @@ use mesh_model::stream::{
     self, RequestRoutes, StreamDecision, StreamKind, StreamRoute, StreamStanding, StreamTable,
 };
 
-use super::answer::{Concerned, concerned_of};
+use super::answer::{Concerned, concerned_of, policies_on};
+use super::authorization::{self, Held, Way};
 use super::caller::Caller;
 use super::objects::Objects;
 use super::outside::{self, Outside};
@@ -162,7 +163,36 @@ impl<'a> Answer<'a> {
         };
         answer.outcome = answer.decide();
         answer.concerned = concerned_of(objects, answer.keys());
+        let policies = policies_on(objects, &answer.ways());
+        answer.concerned.extend(policies);
         answer
+    }
+
+    /// What the called sidecars say of these bytes.
+    pub(crate) fn held(&self) -> Vec<Held> {
+        let sni = self.connection.name.as_deref();
+        authorization::held(self.objects, self.caller.peer.as_ref(), sni, &self.ways())
+    }
+
+    fn ways(&self) -> Vec<Way> {
+        if let (Outcome::Carried, Reached::Own(direct)) = (&self.outcome, &self.reached) {
+            let way = |(service, port): &(ServiceName, u16)| Way {
+                service: service.clone(),
+                port: *port,
+                endpoints: vec![direct.endpoint.clone()],
+                arriving: None,
+                is_mirror: false,
+            };
+            return direct.service.iter().map(way).collect();
+        }
+        let used = self.targets.iter().filter(|target| target.share > 0.0);
+        let way = |target: &Target| match &target.target {
+            BackendTarget::Service { service, port } if self.outcome == Outcome::Carried => {
+                Some(Way::to(self.objects, service, *port, None, false))
+            }
+            BackendTarget::Service { .. } | BackendTarget::Invalid { .. } => None,
+        };
+        used.filter_map(way).collect()
     }
 
     /// Whether the connection is carried, and all objects concerned are in force.
@@ -170,6 +200,7 @@ impl<'a> Answer<'a> {
         !matches!(self.outcome, Outcome::Refused { .. })
             && self.concerned.iter().all(Concerned::is_good)
             && self.objects.problems.is_empty()
+            && self.held().iter().all(|held| !held.is_refused())
     }
 
     fn decide(&mut self) -> Outcome {

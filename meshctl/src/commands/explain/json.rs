@@ -10,6 +10,8 @@ use mesh_model::route::cors::Verdict as CorsVerdict;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Concerned, Destination, Outcome, Routing, Target};
+use super::authorization::Held;
+use super::objects::Objects;
 use super::settings::{self, Row};
 use super::sources::{Source, Sources};
 use super::{view, words};
@@ -40,7 +42,7 @@ pub(crate) fn json(answer: &Answer<'_>) -> Value {
             routing.targets.iter().map(|target| backend(target, routing, &sources))
         }).collect::<Vec<_>>(),
         "mtls": answer.routing.as_ref().map(|routing| mtls(routing, answer, &sources)),
-        "authorization": answer.routing.as_ref().map(|_| authorization(answer)),
+        "authorization": authorization(&answer.held(), answer.objects),
         "settings": answer.routing.as_ref().map(|routing| rows(&settings::of_request(&routing.explanation.policy), &sources)),
         "objects": answer.concerned.iter().map(object).collect::<Vec<_>>(),
         "problems": answer.objects.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -76,16 +78,18 @@ fn mtls(routing: &Routing, answer: &Answer<'_>, sources: &Sources<'_>) -> Value 
     counting.collect()
 }
 
-/// Whether the called workloads take the request, where policies say so.
-fn authorization(answer: &Answer<'_>) -> Value {
-    let held = super::authorization::held(answer).into_iter().map(|one| {
+/// Whether the called workloads take the call, where something says so.
+pub(super) fn authorization(held: &[Held], objects: &Objects) -> Value {
+    let held = held.iter().map(|one| {
         json!({
             "verdict": one.verdict(),
             "workloads": one.workloads,
+            "mirror": one.is_mirror,
             "words": one.words(),
             "policies": one.policies,
-            "decided_by": one.said.as_ref().and_then(|said| said.decided_by(answer.objects)),
+            "decided_by": one.said.as_ref().and_then(|said| said.decided_by(objects)),
             "misfits": one.misfits,
+            "notes": one.notes,
         })
     });
     held.collect()
@@ -208,7 +212,7 @@ fn source(source: &Source) -> Value {
     json!({ "object": source.object, "field": source.field, "at": source.at })
 }
 
-pub(super) fn object(object: &Concerned) -> Value {
+pub(crate) fn object(object: &Concerned) -> Value {
     let conditions = object.conditions.iter().map(|c| {
         json!({
             "type": c.kind.as_str(),
@@ -218,5 +222,10 @@ pub(super) fn object(object: &Concerned) -> Value {
             "message": c.message,
         })
     });
-    json!({ "object": object.key.to_string(), "at": object.origin, "conditions": conditions.collect::<Vec<_>>() })
+    json!({
+        "object": object.key.to_string(),
+        "at": object.origin,
+        "idle": object.is_idle,
+        "conditions": conditions.collect::<Vec<_>>(),
+    })
 }

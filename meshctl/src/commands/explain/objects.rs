@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use mesh_controller::api::ObjectKey;
 use mesh_controller::compile::{Compiled, compile};
@@ -14,6 +15,7 @@ use mesh_controller::sources::refused;
 use mesh_controller::sources::scan;
 use mesh_controller::sources::state::{Contents, DirState, Report};
 use mesh_model::spiffe::TrustDomain;
+use serde_json::Value;
 
 /// The trust domain where no MeshConfig names one. Explanations do not depend on it, only identities do.
 const TRUST_DOMAIN: &str = "mesh.local";
@@ -38,6 +40,8 @@ pub(crate) struct Objects {
     pub(crate) problems: Vec<Report>,
     /// Where they come from, in words.
     pub(crate) from: String,
+    /// When they were read, Unix seconds: whether a token is good is judged as of then.
+    pub(crate) as_of: u64,
     /// What files say, by their names.
     texts: BTreeMap<Arc<str>, String>,
 }
@@ -96,7 +100,8 @@ impl Objects {
         index.apply(changes, 1);
         let named = index.settings.find().and_then(|(_, entry)| entry.object.spec.trust_domain.clone());
         let compiled = compile(&index, &TrustDomain::new(named.as_deref().unwrap_or(TRUST_DOMAIN))?);
-        Ok(Self { index, compiled, problems: state.reports(), from, texts })
+        let as_of = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Ok(Self { index, compiled, problems: state.reports(), from, as_of, texts })
     }
 
     /// The same objects, and those of one more text.
@@ -111,6 +116,11 @@ impl Objects {
     /// What files say, by their names.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&Arc<str>, &String)> {
         self.texts.iter()
+    }
+
+    /// Every document of all files that can be read, of whatever kind.
+    pub(crate) fn documents(&self) -> impl Iterator<Item = Value> {
+        self.texts().flat_map(|(_, text)| documents(text))
     }
 
     /// `PATH:LINE` of an object.
@@ -138,6 +148,12 @@ impl Objects {
         let mut objects = self.compiled.objects.iter();
         objects.find(|(_, report)| report.resource.as_deref() == Some(resource)).map(|(key, _)| key)
     }
+}
+
+/// Every document of a text that can be read; the others are told by the controller's own reading.
+pub(crate) fn documents(text: &str) -> Vec<Value> {
+    let parts = text.split("\n---");
+    parts.filter_map(|part| serde_saphyr::from_str(part.trim_start_matches('-')).ok()).collect()
 }
 
 impl Place {

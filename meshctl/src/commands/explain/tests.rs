@@ -31,7 +31,7 @@ impl World {
     fn ask(&self, url: &str, headers: &[&str], namespace: &str) -> (String, bool) {
         let headers: Vec<String> = headers.iter().map(|header| (*header).to_owned()).collect();
         let question = Question::parse(None, url, &headers).unwrap();
-        let caller = Caller::find(&self.objects.index, Some(namespace), None, "here").unwrap();
+        let caller = Caller::of(&self.objects, Some(namespace), None, None).unwrap();
         let answer = Answer::find(&self.objects, &question, &caller);
         let text = view::text(&answer, Paint::Plain);
         let json = json::json(&answer);
@@ -115,7 +115,7 @@ fn an_object_that_is_not_in_force_is_a_finding_and_told_with_its_line() {
 fn json_has_every_field() {
     let world = world(ROUTES);
     let question = Question::parse(None, "http://reviews.shop/list", &[]).unwrap();
-    let caller = Caller::find(&world.objects.index, None, Some("web"), "here").unwrap();
+    let caller = Caller::of(&world.objects, None, Some("web"), None).unwrap();
     let answer = Answer::find(&world.objects, &question, &caller);
     insta::assert_json_snapshot!(json::json(&answer));
 }
@@ -126,7 +126,7 @@ fn no_line_is_longer_than_80_columns() {
     for url in ["http://reviews.shop/list", "http://reviews.shop/beta", "http://web.shop/", "http://x.test/"]
     {
         let question = Question::parse(None, url, &[]).unwrap();
-        let caller = Caller::find(&world.objects.index, Some("shop"), None, "here").unwrap();
+        let caller = Caller::of(&world.objects, Some("shop"), None, None).unwrap();
         let text = view::text(&Answer::find(&world.objects, &question, &caller), Paint::Plain);
         assert_eq!(text.lines().find(|line| line.chars().count() > view::WIDTH), None);
     }

@@ -11,6 +11,7 @@ use mesh_model::route::cors::Verdict as CorsVerdict;
 use mesh_model::settings::OutboundMode;
 
 use super::answer::{Answer, Concerned, Destination, Outcome, Routing, Target};
+use super::authorization::Held;
 use super::caller::Caller;
 use super::objects::Objects;
 use super::settings::{self, Row};
@@ -33,7 +34,7 @@ pub(crate) fn text(answer: &Answer<'_>, paint: Paint) -> String {
         route(&mut page, routing, &sources);
         backends(&mut page, routing, &sources);
         mtls(&mut page, routing, answer.objects, &sources);
-        authorization(&mut page, answer);
+        authorization(&mut page, &answer.held(), answer.objects);
         page.section("Settings of the request");
         for row in settings::of_request(&routing.explanation.policy) {
             page.setting(&row, &sources);
@@ -44,6 +45,8 @@ pub(crate) fn text(answer: &Answer<'_>, paint: Paint) -> String {
                 page.setting(&row, &sources);
             }
         }
+    } else {
+        authorization(&mut page, &answer.held(), answer.objects);
     }
     objects(&mut page, &answer.concerned, answer.objects);
     page.finish()
@@ -55,22 +58,22 @@ pub(crate) fn refused(failure: Failure, why: &str) -> String {
 }
 
 /// The page so far.
-pub(super) struct Page {
+pub(crate) struct Page {
     out: String,
     paint: Paint,
 }
 
 impl Page {
-    pub(super) fn new(paint: Paint) -> Self {
+    pub(crate) fn new(paint: Paint) -> Self {
         Self { out: String::new(), paint }
     }
 
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.out
     }
 
     /// What is asked.
-    pub(super) fn title(&mut self, title: &str) {
+    pub(crate) fn title(&mut self, title: &str) {
         let title = self.paint.tone(Tone::Strong, title);
         self.push(&title);
     }
@@ -80,7 +83,7 @@ impl Page {
         self.out.push('\n');
     }
 
-    pub(super) fn section(&mut self, title: &str) {
+    pub(crate) fn section(&mut self, title: &str) {
         self.out.push('\n');
         for line in text::wrap(title, WIDTH) {
             let line = self.paint.tone(Tone::Strong, &line);
@@ -89,7 +92,7 @@ impl Page {
     }
 
     /// A name and its text.
-    pub(super) fn line(&mut self, name: &str, what: &str, tone: Tone) {
+    pub(crate) fn line(&mut self, name: &str, what: &str, tone: Tone) {
         let mut lines = text::wrap(what, WIDTH - NAMES).into_iter();
         let first = lines.next().unwrap_or_default();
         let space = " ".repeat(NAMES.saturating_sub(name.chars().count() + 2).max(1));
@@ -101,7 +104,7 @@ impl Page {
     }
 
     /// Who says so, below a text.
-    pub(super) fn from(&mut self, origin: &str) {
+    pub(crate) fn from(&mut self, origin: &str) {
         for line in text::wrap(origin, WIDTH - NAMES) {
             self.push(&format!("{}{}", " ".repeat(NAMES), self.paint.tone(Tone::Faint, &line)));
         }
@@ -137,7 +140,7 @@ fn head(page: &mut Page, answer: &Answer<'_>) {
 }
 
 /// Who asks.
-pub(super) fn caller(page: &mut Page, caller: &Caller) {
+pub(crate) fn caller(page: &mut Page, caller: &Caller) {
     let mut who = Vec::new();
     who.extend(caller.workload.as_ref().map(|workload| format!("workload {workload}")));
     who.push(format!("namespace {}", caller.namespace));
@@ -307,9 +310,8 @@ fn mtls(page: &mut Page, routing: &Routing, objects: &Objects, sources: &Sources
     }
 }
 
-/// Whether the called workloads take the request, where policies say so.
-fn authorization(page: &mut Page, answer: &Answer<'_>) {
-    let held = super::authorization::held(answer);
+/// Whether the called workloads take the call, where something says so.
+pub(super) fn authorization(page: &mut Page, held: &[Held], objects: &Objects) {
     if held.is_empty() {
         return;
     }
@@ -320,8 +322,11 @@ fn authorization(page: &mut Page, answer: &Answer<'_>) {
         for misfit in &one.misfits {
             page.from(misfit);
         }
-        if let Some(by) = one.said.as_ref().and_then(|said| said.decided_by(answer.objects)) {
+        if let Some(by) = one.said.as_ref().and_then(|said| said.decided_by(objects)) {
             page.from(&format!("from {by}"));
+        }
+        for note in &one.notes {
+            page.line("", note, Tone::Warning);
         }
     }
 }
@@ -381,12 +386,29 @@ fn by_backend(targets: &[Target]) -> Vec<(String, Vec<Row>)> {
 
 /// Objects that have a say, and what is wrong with any.
 pub(super) fn objects(page: &mut Page, concerned: &[Concerned], objects: &Objects) {
+    let problems: Vec<String> = objects.problems.iter().map(ToString::to_string).collect();
+    policies(page, concerned, &problems);
+    if concerned.is_empty() && problems.is_empty() {
+        page.line("none", &format!("nothing in {} has a say in it", objects.from), Tone::Plain);
+    }
+}
+
+/// Objects with what is wrong or doubtful about each, and what could not be read.
+pub(crate) fn policies(page: &mut Page, concerned: &[Concerned], problems: &[String]) {
     page.section("Objects");
     for object in concerned {
         let said: Vec<_> =
             object.conditions.iter().filter(|condition| !condition.message.is_empty()).collect();
-        page.line(if object.is_good() { "ok" } else { "not ok" }, &object.key.to_string(), tone(object));
+        let word = match (object.is_idle, object.is_good()) {
+            (true, _) => "idle",
+            (false, true) => "ok",
+            (false, false) => "not ok",
+        };
+        page.line(word, &object.key.to_string(), tone(object));
         page.from(&object.origin);
+        if object.is_idle {
+            page.line("", "it protects nobody", Tone::Warning);
+        }
         for condition in said {
             let field =
                 if condition.field.is_empty() { String::new() } else { format!(" {}:", condition.field) };
@@ -394,14 +416,14 @@ pub(super) fn objects(page: &mut Page, concerned: &[Concerned], objects: &Object
             page.line("", &format!("{}:{field} {}", condition.reason, condition.message), tone);
         }
     }
-    for problem in &objects.problems {
-        page.line("not ok", &problem.to_string(), Tone::Bad);
-    }
-    if concerned.is_empty() && objects.problems.is_empty() {
-        page.line("none", &format!("nothing in {} has a say in it", objects.from), Tone::Plain);
+    for problem in problems {
+        page.line("not ok", problem, Tone::Bad);
     }
 }
 
 fn tone(object: &Concerned) -> Tone {
+    if object.is_idle {
+        return Tone::Warning;
+    }
     if object.is_good() { Tone::Good } else { Tone::Bad }
 }

@@ -1,9 +1,7 @@
 //! What policies would refuse of what was observed. Pure.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
 
-use mesh_model::policy::NoRequest;
 use mesh_model::spiffe::SpiffeId;
 use serde_json::{Value, json};
 
@@ -43,10 +41,10 @@ pub(super) fn judged(objects: &Objects, seen: &Seen) -> Vec<Row> {
     let mut rows = Vec::new();
     for edge in &seen.edges {
         let identity = SpiffeId::new(domain.clone(), edge.source.namespace(), edge.source.name()).ok();
-        let peer = Peer { identity, source: IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
+        let peer = Peer { identity, source: callee::UNKNOWN, address: None };
         for port in seen.ports(&edge.workload) {
             let place = Place { workload: edge.workload.clone(), port };
-            let call = Call { request: None::<&NoRequest>, sni: None, claims: None };
+            let call = Call { request: None, sni: None, claims: None };
             rows.push(Row { edge: edge.clone(), port, said: callee::judge(objects, &place, &peer, call) });
         }
     }

@@ -159,7 +159,7 @@ fn outside(objects: &Objects, sources: &BTreeSet<&Name>) -> Vec<String> {
     let pods = index.pods.store.iter().filter_map(|(key, _)| key.model_name());
     let known: BTreeSet<(String, String)> = workloads
         .chain(pods)
-        .filter_map(|name| callee::identity_of(objects, &WorkloadName(name)))
+        .filter_map(|name| callee::peer_of(objects, &WorkloadName(name))?.identity)
         .map(|id| (id.namespace().to_owned(), id.service_account().to_owned()))
         .collect();
     let unknown = sources

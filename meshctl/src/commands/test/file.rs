@@ -6,10 +6,12 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use mesh_model::name::Name;
-use mesh_model::policy::claims::{Claim, Claims};
+use mesh_model::policy::claims::Claims;
 use mesh_model::spiffe::SpiffeId;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::commands::callee::token::claim;
 
 pub(crate) const API_VERSION: &str = "amime.io/v1alpha1";
 pub(crate) const KIND: &str = "MeshTest";
@@ -270,22 +272,6 @@ impl Request {
         let Some(claims) = &self.claims else { return Ok(None) };
         let claims = claims.iter().map(|(name, value)| (name.clone(), claim(value))).collect();
         Claims::new(claims).map(Some).ok_or(("request.claims", "are nested too deeply".to_owned()))
-    }
-}
-
-fn claim(value: &Value) -> Claim {
-    match value {
-        Value::Null => Claim::Null,
-        Value::Bool(value) => Claim::Bool(*value),
-        Value::Number(number) => match number.as_i64() {
-            Some(whole) => Claim::Int(whole),
-            None => Claim::Float(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Value::String(text) => Claim::Text(text.clone()),
-        Value::Array(entries) => Claim::List(entries.iter().map(claim).collect()),
-        Value::Object(map) => {
-            Claim::Map(map.iter().map(|(name, value)| (name.clone(), claim(value))).collect())
-        }
     }
 }
 

@@ -6,13 +6,14 @@ use std::net::IpAddr;
 use mesh_model::explain::{FilterStep, Share};
 use mesh_model::failure::Failure;
 use mesh_model::name::{ServiceName, WorkloadName};
-use mesh_model::policy::{Claims, NoRequest};
+use mesh_model::policy::Claims;
 use mesh_model::route::BackendTarget;
 use mesh_model::service::{Service, ServicePort};
 use mesh_model::spiffe::SpiffeId;
 use mesh_model::stream::StreamKind;
 
 use super::file::{Case, Wanted};
+use super::live;
 use crate::commands::callee::{self, Call, Peer, Said};
 use crate::commands::explain::answer::{Answer, Destination, Outcome, Target};
 use crate::commands::explain::arriving;
@@ -132,9 +133,9 @@ fn sender(objects: &Objects, case: &Case) -> Result<Sender, String> {
         (Some(identity), None)
     } else if let Some((namespace, name)) = from.workload.as_ref().and_then(|it| it.split_once('/')) {
         let workload = WorkloadName::new(namespace, name).map_err(|error| error.to_string())?;
-        let identity = callee::identity_of(objects, &workload)
+        let known = callee::peer_of(objects, &workload)
             .ok_or_else(|| format!("there is no workload {workload} in {}; write `serviceAccount: NAMESPACE/NAME` to name who calls without it", objects.from))?;
-        (Some(identity), Some(workload))
+        (known.identity, Some(workload))
     } else {
         (None, None)
     };
@@ -142,11 +143,15 @@ fn sender(objects: &Objects, case: &Case) -> Result<Sender, String> {
     let address: Option<IpAddr> = known.map(|entry| entry.object.spec.address);
     let namespace = identity.as_ref().map_or("default", |identity| identity.namespace()).to_owned();
     let zone = known.and_then(|entry| entry.object.spec.zone.clone()).unwrap_or_default();
-    let caller = Caller { namespace, workload: workload.map(|name| name.0.name().to_owned()), zone };
-    Ok(Sender { caller, peer: Peer { identity, source: from.source(address) } })
+    let workload = workload.map(|name| name.0.name().to_owned());
+    let caller = Caller { namespace, workload, zone, peer: None };
+    Ok(Sender { caller, peer: Peer { identity, source: from.source(address), address } })
 }
 
-fn called<'a>(objects: &'a Objects, case: &Case) -> Result<(&'a Service, &'a ServicePort), String> {
+pub(super) fn called<'a>(
+    objects: &'a Objects,
+    case: &Case,
+) -> Result<(&'a Service, &'a ServicePort), String> {
     let missing = || format!("there is no Service {} in {}", case.to.service, objects.from);
     let name = callee::service_named(&case.to.service, "").ok_or_else(missing)?;
     let (service, _) = objects.compiled.services.get(&name).ok_or_else(missing)?;
@@ -160,7 +165,7 @@ fn called<'a>(objects: &'a Objects, case: &Case) -> Result<(&'a Service, &'a Ser
     Ok((service, port.ok_or_else(missing)?))
 }
 
-fn question(case: &Case, service: &ServiceName, port: u16) -> Result<Question, InvalidQuestion> {
+pub(super) fn question(case: &Case, service: &ServiceName, port: u16) -> Result<Question, InvalidQuestion> {
     let request = case.request.as_ref();
     let own = || format!("{}.{}:{port}", service.0.name(), service.0.namespace());
     let host = request.and_then(|request| request.host.clone()).unwrap_or_else(own);
@@ -278,7 +283,7 @@ fn connection(
         }
     }
     let ask = |_: &Way<'_>, place: &callee::Place| {
-        let call = Call { request: None::<&NoRequest>, sni, claims: None };
+        let call = Call { request: None, sni, claims: None };
         let said = callee::judge(objects, place, &sender.peer, call);
         (said, callee::misfits(objects, place, &sender.peer, call))
     };
@@ -336,15 +341,11 @@ fn gathered(
         got.words = format!("{}, at {at}", said.words());
         got.policy = said.policy();
         got.decided_by = said.decided_by(objects);
+        got.status = said.failure().map(Failure::http_status);
         if let Said::Policies(policies) = said {
             got.would_deny = policies.would_deny.as_ref().map(|by| by.policy.name.to_string());
-            if !said.is_allowed() {
-                let failure =
-                    if said.is_undecided() { Failure::PolicyUndecided } else { Failure::PolicyDenied };
-                got.status = Some(failure.http_status());
-                if policies.by.as_ref().is_some_and(|by| by.rule.is_none()) {
-                    got.reasons.extend(reasons.iter().take(MAX_REASONS).cloned());
-                }
+            if !said.is_allowed() && policies.by.as_ref().is_some_and(|by| by.rule.is_none()) {
+                got.reasons.extend(reasons.iter().take(MAX_REASONS).cloned());
             }
         }
     }
@@ -389,6 +390,22 @@ pub(super) fn compare(case: &Case, got: &Got) -> Vec<Mismatch> {
     {
         let is = got.status.map_or_else(|| "that of the application".to_owned(), |status| status.to_string());
         differs("status", &wanted.to_string(), &is);
+    }
+    found
+}
+
+/// Where the answer of the mesh is not what was judged, or not what is expected.
+pub(super) fn differs(case: &Case, got: &Got, answer: &live::Answer) -> Vec<Mismatch> {
+    let mut found = Vec::new();
+    if let Some(judged) = got.verdict.filter(|judged| answer.verdict != Some(*judged)) {
+        let expected = format!("{}, as it was judged", judged.word());
+        found.push(Mismatch { what: "live", expected, got: answer.words.clone() });
+    }
+    if let (Some(wanted), Some(is)) = (case.expect.status, answer.status)
+        && wanted != is
+    {
+        let expected = format!("status {wanted}");
+        found.push(Mismatch { what: "live", expected, got: answer.words.clone() });
     }
     found
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::file::Case;
 use super::judge::{Got, Mismatch};
+use super::live::Live;
 use crate::output::{Paint, Tone};
 
 /// What became of a file's cases.
@@ -22,6 +23,8 @@ pub(super) struct CaseResult {
     /// `Err`: it asks about something that is not there.
     pub(super) got: Result<Got, String>,
     pub(super) mismatches: Vec<Mismatch>,
+    /// What came of sending it; `None`: nobody asked for that.
+    pub(super) live: Option<Live>,
 }
 
 impl CaseResult {
@@ -77,6 +80,13 @@ pub(super) fn text(suites: &[SuiteResult], paint: Paint) -> String {
             let (word, tone) = if result.passes() { ("pass", Tone::Good) } else { ("FAIL", Tone::Bad) };
             let call = paint.tone(Tone::Faint, &format!("({})", result.call()));
             let _ = writeln!(out, "  {}  {} {call}", paint.tone(tone, word), result.case.name);
+            if let Some(live) = &result.live {
+                let live = match live {
+                    Live::Sent(answer) => format!("sent: {}", answer.words),
+                    Live::Not(why) => format!("not sent: {why}"),
+                };
+                let _ = writeln!(out, "        {}", paint.tone(Tone::Faint, &live));
+            }
             if !result.passes() {
                 for line in result.lines() {
                     let _ = writeln!(out, "        {line}");
@@ -87,6 +97,10 @@ pub(super) fn text(suites: &[SuiteResult], paint: Paint) -> String {
     }
     let (total, failed) = (all(suites).count(), failed(suites));
     let _ = writeln!(out, "{} passed, {failed} failed", total - failed);
+    if all(suites).any(|result| result.live.is_some()) {
+        let sent = all(suites).filter(|result| matches!(result.live, Some(Live::Sent(_)))).count();
+        let _ = writeln!(out, "{sent} of {total} sent, the others judged alone");
+    }
     out
 }
 
@@ -115,6 +129,15 @@ fn case(result: &CaseResult) -> Value {
         "passed": result.passes(),
         "error": result.got.as_ref().err(),
         "mismatches": mismatches.collect::<Vec<_>>(),
+        "live": result.live.as_ref().map(|live| match live {
+            Live::Sent(answer) => json!({
+                "sent": true,
+                "verdict": answer.verdict.map(super::file::Wanted::word),
+                "status": answer.status,
+                "words": answer.words,
+            }),
+            Live::Not(why) => json!({ "sent": false, "words": why }),
+        }),
         "got": got.map(|got| json!({
             "verdict": got.verdict.map(super::file::Wanted::word),
             "words": got.words,

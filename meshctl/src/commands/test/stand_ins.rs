@@ -13,8 +13,7 @@ pub(super) const FILE: &str = "stand-ins";
 
 /// Workload objects, as one text; empty where every Service has a member.
 pub(super) fn text(objects: &Objects) -> String {
-    let templates: Vec<Template> =
-        objects.texts().flat_map(|(_, text)| documents(text)).filter_map(template).collect();
+    let templates: Vec<Template> = objects.documents().filter_map(template).collect();
     let mut made = BTreeSet::new();
     let mut text = String::new();
     for (name, (service, endpoints)) in &objects.compiled.services {
@@ -147,9 +146,4 @@ fn add(
     });
     text.push_str(&object.to_string());
     text.push_str("\n---\n");
-}
-
-fn documents(text: &str) -> Vec<Value> {
-    let parts = text.split("\n---");
-    parts.filter_map(|part| serde_saphyr::from_str(part.trim_start_matches('-')).ok()).collect()
 }

@@ -44,7 +44,7 @@ fn ask(objects: &str, url: &str, name: Option<&str>) -> (String, bool) {
     let files = vec![("o.yaml".into(), Contents::Bytes(objects.into()))];
     let objects = Objects::of(DirState::default(), files, "objects".to_owned()).unwrap();
     let connection = Connection::parse(url, name).expect("a connection").unwrap();
-    let caller = Caller::find(&objects.index, Some("shop"), None, "here").unwrap();
+    let caller = Caller::of(&objects, Some("shop"), None, None).unwrap();
     let answer = Answer::find(&objects, &connection, &caller);
     assert_eq!(json(&answer)["fine"], answer.is_fine());
     (text(&answer, Paint::Plain), answer.is_fine())

@@ -42,6 +42,7 @@ pub(crate) fn text(answer: &Answer<'_>, paint: Paint) -> String {
             }
         }
     }
+    view::authorization(&mut page, &answer.held(), answer.objects);
     view::objects(&mut page, &answer.concerned, answer.objects);
     page.finish()
 }
@@ -227,6 +228,7 @@ pub(crate) fn json(answer: &Answer<'_>) -> Value {
             "ignored": ignored.collect::<Vec<_>>(),
         },
         "backends": backends.collect::<Vec<_>>(),
+        "authorization": shared_json::authorization(&answer.held(), answer.objects),
         "objects": answer.concerned.iter().map(shared_json::object).collect::<Vec<_>>(),
         "problems": answer.objects.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "fine": answer.is_fine(),
