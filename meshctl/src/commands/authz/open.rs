@@ -82,6 +82,7 @@ impl Outlook {
                 decision: Decision::Deny,
                 by: first.map(|policy| mesh_model::policy::By { policy: policy.clone(), rule: None }),
                 would_deny: None,
+                unanswered: None,
             });
         }
         let allowed = said.is_allowed();

@@ -9,7 +9,7 @@ use mesh_controller::sources::state::Report as Problem;
 use mesh_model::authentication::MtlsRule;
 use mesh_model::authentication::jwt::JwtRules;
 use mesh_model::name::{Name, ServiceName, WorkloadName};
-use mesh_model::policy::{Action, Applied, AuthorizationPolicy};
+use mesh_model::policy::{Action, Applied, AuthorizationPolicy, Callers, Condition};
 use mesh_model::service::Protocol;
 use mesh_model::spiffe::SpiffeId;
 
@@ -291,9 +291,12 @@ fn order(row: &Row) -> (Word, bool, String) {
     (row.outlook.word, row.identity.is_none(), identity)
 }
 
+/// Whether rules may tell addresses apart: by ranges, or in expressions.
 fn names_addresses(policy: &AuthorizationPolicy) -> bool {
-    let mut entries = policy.rules.iter().flat_map(|rule| &rule.from);
-    entries.any(|entry| !(entry.fits.cidrs.is_empty() && entry.not.cidrs.is_empty()))
+    policy.rules.iter().any(|rule| {
+        let ranges = |entry: &Callers| !(entry.fits.cidrs.is_empty() && entry.not.cidrs.is_empty());
+        rule.from.iter().any(ranges) || rule.when.iter().any(|one| matches!(one, Condition::Cel(_)))
+    })
 }
 
 /// Whether the Service says that its port carries no requests.

@@ -189,7 +189,8 @@ impl Near<'_> {
                 Some(format!("values are literals: `{near}` is written"))
             }
             Condition::HeaderPresent { name, present: true } => other_spelling(request, name),
-            Condition::HeaderPresent { .. } => None,
+            // What an expression came to is said in full where it does not hold.
+            Condition::HeaderPresent { present: false, .. } | Condition::Cel(_) => None,
             Condition::Claim { path, .. } => self.claim(path),
         }
     }

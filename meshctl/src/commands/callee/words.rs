@@ -81,6 +81,9 @@ fn condition(condition: &Condition) -> String {
         Condition::HeaderPresent { name, present: true } => format!("header {name} is there"),
         Condition::HeaderPresent { name, present: false } => format!("header {name} is not there"),
         Condition::Claim { path, values } => format!("claim {path} {}", among(values)),
+        Condition::Cel(program) => {
+            format!("`{}`", program.text().split_whitespace().collect::<Vec<_>>().join(" "))
+        }
     }
 }
 
