@@ -44,7 +44,7 @@ fn calls() -> Calls {
         row("", "orders-1", 4, 4),
         row("orders", "db-1", 7, 0),
     ];
-    Calls::of(&StatResponse { window_seconds: 600, rows })
+    Calls::of(&StatResponse { window_seconds: 600, rows, ..StatResponse::default() })
 }
 
 fn text(asked: &Asked, objects: &Objects, calls: Option<&Calls>) -> String {
