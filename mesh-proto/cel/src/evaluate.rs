@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use crate::code::{Code, Conversion, Each, TextTest};
+use crate::code::{Code, Conversion, Each, Header, TextTest};
 use crate::parse::{Literal, Operator};
 use crate::value::{Leaf, Spelling, Tree, Value, order};
 use crate::variable::{Found, Variable, View};
@@ -47,7 +47,8 @@ type Answer<'a> = Result<Value<'a>, Trouble>;
 pub(crate) struct Run<'a> {
     view: &'a dyn View,
     path: Option<&'a str>,
-    headers: &'a [&'a Spelling<'a>],
+    /// What each header is called, and what it is in this reading.
+    headers: (&'a [Header], &'a [&'a Spelling<'a>]),
     locals: Vec<Value<'a>>,
     steps: usize,
 }
@@ -56,7 +57,7 @@ impl<'a> Run<'a> {
     pub(crate) fn new(
         view: &'a dyn View,
         path: Option<&'a str>,
-        headers: &'a [&'a Spelling<'a>],
+        headers: (&'a [Header], &'a [&'a Spelling<'a>]),
         steps: usize,
     ) -> Self {
         Self { view, path, headers, locals: Vec::new(), steps }
@@ -100,15 +101,8 @@ impl<'a> Run<'a> {
                 Found::Absent(_) => Ok(Value::Bool(false)),
                 Found::Text(_) | Found::Int(_) | Found::Bool(_) | Found::Tree(_) => Ok(Value::Bool(true)),
             },
-            Code::Header(at) => match self.headers.get(*at) {
-                Some(Spelling::Text(text)) => Ok(Value::Text(Cow::Borrowed(text))),
-                Some(Spelling::Unreadable) => Err(Trouble::failed("a header that it asks for is no text")),
-                Some(Spelling::Absent) | None => Err(Trouble::failed(
-                    "a header that it asks for is not there; ask with `'name' in request.headers` first",
-                )),
-                Some(Spelling::Later) => Err(Trouble::Later),
-            },
-            Code::HasHeader(at) => match self.headers.get(*at) {
+            Code::Header(at) => self.header(*at),
+            Code::HasHeader(at) => match self.headers.1.get(*at) {
                 Some(Spelling::Later) => Err(Trouble::Later),
                 Some(Spelling::Absent) | None => Ok(Value::Bool(false)),
                 Some(Spelling::Unreadable | Spelling::Text(_)) => Ok(Value::Bool(true)),
@@ -174,6 +168,18 @@ impl<'a> Run<'a> {
             Found::Tree(tree) => Ok(Value::of(tree)),
             Found::Absent(why) => Err(Trouble::failed(why)),
             Found::Later => Err(Trouble::Later),
+        }
+    }
+
+    fn header(&self, at: usize) -> Answer<'a> {
+        let name = self.headers.0.get(at).map(|header| header.name.as_str()).unwrap_or_default();
+        match self.headers.1.get(at) {
+            Some(Spelling::Text(text)) => Ok(Value::Text(Cow::Borrowed(text))),
+            Some(Spelling::Unreadable) => Err(Trouble::failed(format!("header {name} is no text"))),
+            Some(Spelling::Absent) | None => Err(Trouble::failed(format!(
+                "header {name} is not there; ask with `'{name}' in request.headers` first"
+            ))),
+            Some(Spelling::Later) => Err(Trouble::Later),
         }
     }
 

@@ -85,11 +85,6 @@ impl Program {
         self.uses(|variable| variable == Variable::ConnectionSni)
     }
 
-    /// Whether it asks for the trust domain of the caller, as a part of its identity or alone.
-    pub fn tells_trust_domains_apart(&self) -> bool {
-        self.uses(|variable| matches!(variable, Variable::SourceTrustDomain | Variable::SourceIdentity))
-    }
-
     fn uses(&self, which: impl Fn(Variable) -> bool) -> bool {
         self.compiled.variables.iter().any(|variable| which(*variable))
     }

@@ -37,7 +37,7 @@ pub(crate) fn evaluate(compiled: &Compiled, view: &dyn View, readings: Readings)
     let (mut trouble, mut steps) = (None, MAX_STEPS);
     for number in 0..several {
         let (path, chosen) = chosen(number, &paths, &headers);
-        let mut run = Run::new(view, path, &chosen, steps);
+        let mut run = Run::new(view, path, (&compiled.headers, &chosen), steps);
         let answer = run.truth(&compiled.code);
         steps = run.steps_left();
         match answer {

@@ -144,7 +144,7 @@ fn a_header_is_read_in_every_way_that_a_server_may_read_it() {
         };
         assert_eq!((any(is_admin, &call), every(is_admin, &call)), (Some(some), Some(all)), "{values:?}");
         assert_eq!(every(is_not, &call), Some(none), "{values:?}");
-        let lines = values.iter().any(|value| *value == "admin");
+        let lines = values.contains(&"admin");
         assert_eq!(any(line, &call), Some(lines), "{values:?}");
     }
     let joined = Call { headers: vec![("x-role", vec![b"ad".to_vec(), b"min".to_vec()])], ..Call::example() };

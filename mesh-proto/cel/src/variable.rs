@@ -90,8 +90,8 @@ impl Variable {
             Self::RequestHost => "the host in small letters, without a port",
             Self::SourceIdentity => "the caller's SPIFFE ID, as its certificate says",
             Self::SourceNamespace => {
-                "the caller's namespace; of a caller of another trust domain only in an expression that also asks for \
-                 `source.trustDomain` or `source.identity`"
+                "the caller's namespace; a caller of another trust domain has none, since the same name may mean somebody \
+                 else there: compare its `source.identity`"
             }
             Self::SourceServiceAccount => "the caller's service account, likewise",
             Self::SourceTrustDomain => "the caller's trust domain",

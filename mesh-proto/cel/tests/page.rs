@@ -45,7 +45,10 @@ fn the_page_lists_variables_functions_and_bounds() {
         let digits = bound.to_string();
         let grouped = match digits.len() {
             0..=3 => digits,
-            long => format!("{},{}", &digits[..long - 3], &digits[long - 3..]),
+            long => {
+                let (thousands, rest) = digits.split_at(long - 3);
+                format!("{thousands},{rest}")
+            }
         };
         assert!(after.contains(&grouped), "the bound {grouped} is not on the page");
     }

@@ -43,7 +43,7 @@ async fn an_expression_allows_what_it_holds_for_and_denies_what_it_has_no_answer
             (&web, "/v2/a", "", "403"),
             (&web, "/v1/a", "x-tier: gold\r\n", "403"),
             (&web, "/v2/%2e%2e/v1", "x-tier: gold\r\n", "403"),
-            (&web, "/v1/..;/v2/a", "x-tier: gold\r\n", "403"),
+            (&web, "/v2;x/a", "x-tier: gold\r\n", "403"),
             (&other, "/v2/a", "x-tier: gold\r\n", "403"),
         ] {
             let (status, failure) = asked(client, path, lines).await;

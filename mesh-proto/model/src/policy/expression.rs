@@ -30,7 +30,7 @@ pub(super) fn answer<H: HeadView + ?Sized>(
     call: &Attributes<'_, H>,
     reading: Reading,
 ) -> Result<bool, Trouble> {
-    let view = Seen { call, tells_apart: program.tells_trust_domains_apart() };
+    let view = Seen { call };
     let readings = match reading {
         Reading::Any => Readings::Any,
         Reading::Every => Readings::Every,
@@ -40,8 +40,6 @@ pub(super) fn answer<H: HeadView + ?Sized>(
 
 struct Seen<'a, H: ?Sized> {
     call: &'a Attributes<'a, H>,
-    /// Whether the expression asks for the caller's trust domain.
-    tells_apart: bool,
 }
 
 impl<H: HeadView + ?Sized> Seen<'_, H> {
@@ -52,13 +50,11 @@ impl<H: HeadView + ?Sized> Seen<'_, H> {
         }
     }
 
-    /// Another mesh may have the same names.
+    /// Another mesh may have the same names, and a rule that allows one of ours must not allow its namesake.
     fn of_own_peer<'b>(&'b self, part: impl Fn(&'b SpiffeId) -> &'b str) -> Found<'b> {
         match self.call.peer {
-            Some(peer) if !self.tells_apart && peer.trust_domain() != self.call.trust_domain => {
-                Found::Absent(
-                    "the caller is of another trust domain, and the expression does not ask for `source.trustDomain`",
-                )
+            Some(peer) if peer.trust_domain() != self.call.trust_domain => {
+                Found::Absent("the caller is of another trust domain; compare `source.identity`")
             }
             _ => self.of_peer(|peer| part(peer).into()),
         }

@@ -17,10 +17,16 @@ pub struct Applied {
     allow: Vec<Arc<AuthorizationPolicy>>,
     audit_deny: Vec<Arc<AuthorizationPolicy>>,
     audit_allow: Vec<Arc<AuthorizationPolicy>>,
-    needs_request: bool,
-    needs_headers: bool,
-    needs_sni: bool,
+    needs: Needs,
     has_expressions: bool,
+}
+
+/// What rules ask for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Needs {
+    request: bool,
+    headers: bool,
+    sni: bool,
 }
 
 /// What is decided.
@@ -79,12 +85,12 @@ impl Applied {
     pub fn at<'a>(all: impl IntoIterator<Item = &'a Arc<AuthorizationPolicy>>, port: u16) -> Self {
         let mut applied = Self::default();
         for policy in all.into_iter().filter(|policy| policy.protects(port)) {
-            applied.needs_request |= policy.rules.iter().any(super::Rule::needs_request);
-            applied.needs_headers |=
+            applied.needs.request |= policy.rules.iter().any(super::Rule::needs_request);
+            applied.needs.headers |=
                 policy.rules.iter().flat_map(|rule| &rule.when).any(super::Condition::needs_request);
             applied.has_expressions |=
                 policy.rules.iter().flat_map(|rule| &rule.when).any(|one| one.expression().is_some());
-            applied.needs_sni |= policy.rules.iter().any(super::Rule::needs_sni);
+            applied.needs.sni |= policy.rules.iter().any(super::Rule::needs_sni);
             let list = match policy.action {
                 _ if policy.refused.is_some() => &mut applied.deny,
                 Action::Deny => &mut applied.deny,
@@ -104,17 +110,17 @@ impl Applied {
 
     /// Whether some rule asks for what only a request has.
     pub fn needs_request(&self) -> bool {
-        self.needs_request
+        self.needs.request
     }
 
     /// Whether some rule asks for more of a request than its method, path and host.
     pub fn needs_headers(&self) -> bool {
-        self.needs_headers
+        self.needs.headers
     }
 
     /// Whether some rule asks for the name in a client's own TLS.
     pub fn needs_sni(&self) -> bool {
-        self.needs_sni
+        self.needs.sni
     }
 
     /// All of them: those that deny, that allow, that only record.

@@ -218,11 +218,11 @@ fn faults_of_calls_and_conditions_are_told_with_their_field() {
         ),
         (
             when("{cel: 'destination.port'}"),
-            "when[0].cel: line 1, column 1: an expression must answer yes or no",
+            "spec.rules[0].when[0].cel: line 1, column 1: an expression must answer yes or no",
         ),
         (
             when(&format!("{{cel: '{}'}}", "a".repeat(5000))),
-            "when[0].cel: line 1, column 1: it has 5000 bytes, and at most 4096",
+            "spec.rules[0].when[0].cel: line 1, column 1: it has 5000 bytes, and at most 4096",
         ),
         (
             rule(&format!(
