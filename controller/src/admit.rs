@@ -48,13 +48,8 @@ pub struct Webhook {
 pub fn start(webhook: Webhook, gate: Gate, tasks: &Tasks) {
     let Webhook { listener, cluster, namespace, values, labels } = webhook;
     let (shown, showing) = watch::channel(None);
-    let (stop, keeper) = (tasks.token(), Keeper::new(cluster, namespace, shown, gate));
-    tasks.spawn("webhook certificate", async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = keeper.run() => {}
-        }
-    });
+    let keeper = Keeper::new(cluster, namespace, shown, gate);
+    tasks.keep_until("webhook certificate", keeper, |keeper, _| Box::pin(keeper.run()));
     let judge = judge(values, labels);
     let (tls, owner) = (serving::tls(showing), tasks.clone());
     tasks.spawn("webhook", async move { server::serve(listener, tls, judge, owner).await });

@@ -43,7 +43,7 @@ pub struct Place {
 }
 
 /// What is needed to write.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Parts {
     /// The API server.
     pub cluster: Cluster,
@@ -66,13 +66,16 @@ pub struct Parts {
 /// Writes, while this controller leads. Ends with `tasks`, and then gives the Lease back.
 pub fn spawn(parts: Parts, tasks: &Tasks) {
     let stop = tasks.token();
-    tasks.spawn("announce", async move {
-        let mut candidate = Candidate::new(parts.cluster.clone(), parts.place.clone());
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = Box::pin(run(parts, &mut candidate)) => {}
-        }
-        candidate.resign().await;
+    tasks.keep("announce", parts, move |parts, _| {
+        let stop = stop.clone();
+        Box::pin(async move {
+            let mut candidate = Candidate::new(parts.cluster.clone(), parts.place.clone());
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = Box::pin(run(parts.clone(), &mut candidate)) => {}
+            }
+            candidate.resign().await;
+        })
     });
 }
 

@@ -259,9 +259,11 @@ pub async fn start_on(
     let services = Services { config: ConfigServer::new(context, tasks.clone()), receiver, inspector };
     let token = tasks.token();
     tasks.spawn("grpc server", Box::pin(serve(services, accepted, token.clone())));
-    tasks.spawn("control loop", until(token.clone(), control.run()));
-    tasks.spawn("gather spans", until(token.clone(), spans::gather(observatory.clone(), others)));
-    tasks.spawn("observe", until(token, tick(observatory)));
+    tasks.keep_until("control loop", control, |control, beginning| Box::pin(control.run(beginning)));
+    tasks.keep_until("gather spans", (observatory.clone(), others), |(observatory, others), _| {
+        Box::pin(spans::gather(observatory.clone(), others.clone()))
+    });
+    tasks.keep_until("observe", observatory, |observatory, _| Box::pin(tick(observatory)));
     Ok(Running { addr, metrics_addr, tasks, ready })
 }
 
@@ -298,13 +300,6 @@ fn open(objects: ObjectsFrom, ready: &Ready, tasks: &Tasks) -> Opened {
     }
 }
 
-async fn until(token: CancellationToken, work: impl Future<Output = ()>) {
-    tokio::select! {
-        () = token.cancelled() => {}
-        () = work => {}
-    }
-}
-
 struct Services {
     config: ConfigServer,
     receiver: Receiver,
@@ -326,7 +321,7 @@ async fn serve(services: Services, accepted: Accepted, token: CancellationToken)
     }
 }
 
-async fn tick(observatory: Observatory) {
+async fn tick(observatory: &Observatory) {
     let mut tick = tokio::time::interval(OBSERVE_TICK);
     loop {
         tick.tick().await;

@@ -36,6 +36,15 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Which object it is about.
+    pub fn key(&self) -> &ObjectKey {
+        match self {
+            Self::Apply { key, .. } | Self::Delete { key } => key,
+        }
+    }
+}
+
 /// Every object in force, and how new that is.
 #[derive(Debug, Default)]
 pub struct Index {

@@ -80,13 +80,10 @@ pub struct Keys {
 pub fn keep(config: KeysConfig, counters: KeyCounters, tasks: &Tasks) -> Keys {
     let (wanted, asked) = watch::channel(Wanted::new());
     let (publish, known) = watch::channel(Arc::default());
+    let ledger = Ledger::new(config.times);
     let keeper = Keeper { config, counters, publish };
-    let stop = tasks.token();
-    tasks.spawn("keys of issuers", async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = Box::pin(keeper.run(asked)) => {}
-        }
+    tasks.keep_until("keys of issuers", (keeper, asked, ledger), |(keeper, asked, ledger), _| {
+        Box::pin(keeper.run(asked, ledger))
     });
     Keys { wanted, known }
 }
@@ -98,8 +95,9 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn run(self, mut wanted: watch::Receiver<Wanted>) {
-        let mut ledger = Ledger::new(self.config.times);
+    /// After a panic the keys that are good are still known. What was being fetched then has failed.
+    async fn run(&self, wanted: &mut watch::Receiver<Wanted>, ledger: &mut Ledger) {
+        ledger.broke_off(Instant::now().into_std());
         let mut under_way = FuturesUnordered::new();
         loop {
             let now = Instant::now().into_std();

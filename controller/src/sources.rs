@@ -22,7 +22,7 @@ use kube::KubeSource;
 use state::Report;
 
 /// What a source has found.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Batch {
     /// What has changed.
     pub changes: Vec<Change>,

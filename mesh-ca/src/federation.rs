@@ -89,16 +89,10 @@ impl Federation {
     pub(crate) async fn keep(mut self, tasks: &Tasks) {
         self.look().await;
         self.publish();
-        let stop = tasks.token();
-        tasks.spawn("federation", async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.follow_for_ever() => {}
-            }
-        });
+        tasks.keep_until("federation", self, |this, _| Box::pin(this.follow_for_ever()));
     }
 
-    async fn follow_for_ever(mut self) {
+    async fn follow_for_ever(&mut self) {
         loop {
             self.fetch_due().await;
             self.publish();

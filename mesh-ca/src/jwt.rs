@@ -94,13 +94,7 @@ impl JwtAuthority {
 
     /// Looks at once, and then now and then whether it is time for another key, on `tasks`.
     pub(crate) fn keep(self: Arc<Self>, tasks: &Tasks) {
-        let stop = tasks.token();
-        tasks.spawn("keys of tokens", async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.look_for_ever() => {}
-            }
-        });
+        tasks.keep_until("keys of tokens", self, |this, _| Box::pin(this.look_for_ever()));
     }
 
     async fn look_for_ever(&self) {

@@ -140,16 +140,19 @@ impl Keeper {
     }
 
     /// Looks now and then, on `tasks`. When the keys are not those of this process any more, `ousted` is cancelled.
-    pub(crate) fn keep(mut self, tasks: &Tasks, ousted: CancellationToken) {
+    pub(crate) fn keep(self, tasks: &Tasks, ousted: CancellationToken) {
         let stop = tasks.token();
-        tasks.spawn("rotation", async move {
-            tokio::select! {
-                () = stop.cancelled() => self.farewell().await,
-                why = self.look_for_ever() => {
-                    tracing::error!("{why}");
-                    ousted.cancel();
+        tasks.keep("rotation", self, move |this, _| {
+            let (stop, ousted) = (stop.clone(), ousted.clone());
+            Box::pin(async move {
+                tokio::select! {
+                    () = stop.cancelled() => this.farewell().await,
+                    why = this.look_for_ever() => {
+                        tracing::error!("{why}");
+                        ousted.cancel();
+                    }
                 }
-            }
+            })
         });
     }
 

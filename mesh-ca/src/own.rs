@@ -34,20 +34,16 @@ impl Own {
 
     /// Renews it at half of its life, and follows the bundle: members come with certificates of the newest root.
     pub(crate) fn keep(self, identity: Identity, tasks: &Tasks) {
-        let stop = tasks.token();
-        tasks.spawn("own certificate", async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.renew_for_ever(identity) => {}
-            }
+        tasks.keep_until("own certificate", (self, identity), |(this, identity), _| {
+            Box::pin(this.renew_for_ever(identity))
         });
     }
 
-    async fn renew_for_ever(self, identity: Identity) {
+    async fn renew_for_ever(&self, identity: &Identity) {
         let mut bundles = self.authority.watch_bundle();
         loop {
             let half = identity.svid().remaining(unix_now()) / 2;
-            let wait = match self.turn(&identity) {
+            let wait = match self.turn(identity) {
                 Ok(()) => half.clamp(Duration::from_secs(1), NAP),
                 Err(error) => {
                     tracing::error!(%error, "the CA cannot renew its own certificate");

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use mesh_identity::Identity;
-use mesh_lifecycle::admin::{self, AdminRequest, AdminState, Answer};
+use mesh_lifecycle::admin::{self, AdminRequest, AdminState, Answer, Hosts};
 use mesh_lifecycle::bind::{self, BindError, ReusePort};
 use mesh_lifecycle::{Ready, Tasks, log};
 use percent_encoding::percent_decode_str;
@@ -125,6 +125,7 @@ fn routes(admin: Admin) -> AdminState {
     let endpoints = discovery.clone();
     let draining = ready.clone();
     AdminState::new(ready, registry)
+        .hosts(Hosts::Addresses)
         .route(Method::GET, "/config", move |_| {
             json(&dump::config(&discovery.snapshot(), discovery.saved_age()))
         })

@@ -94,10 +94,16 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// What a connection of the application, or a captured one, must not go to: it would come back for ever.
+    /// What a connection of the application, or a captured one, must not go to: it would come back for ever, or act as this machine.
     fn own(&self) -> Vec<SocketAddr> {
         let named = self.outbound.iter().chain(&self.outbound_proxy);
-        named.chain(&self.captured_outbound).chain(&self.captured_inbound).copied().collect()
+        // The admin port takes commands of this machine, and this proxy asks for nobody.
+        named
+            .chain(&self.captured_outbound)
+            .chain(&self.captured_inbound)
+            .chain(&self.admin)
+            .copied()
+            .collect()
     }
 }
 

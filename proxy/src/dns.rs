@@ -127,7 +127,7 @@ impl Dns {
     /// Serves, and follows the machine's configuration, on `tasks`.
     pub fn spawn(&self, sockets: Vec<(UdpSocket, TcpListener)>, tasks: &Tasks) {
         let this = self.clone();
-        tasks.spawn("dns machine", async move { this.follow_machine().await });
+        tasks.keep("dns machine", this, |this, _| Box::pin(this.follow_machine()));
         for (datagrams, listener) in sockets {
             self.serve(datagrams, listener, tasks);
         }

@@ -51,6 +51,8 @@ pub struct Inbound {
     listen: SocketAddr,
     /// Whether the application sees the address of who called.
     shows_source: bool,
+    /// Whether the application may be on loopback at all, where a Service declares the port.
+    loopback: OrLoopback,
     /// Who speaks first to this application.
     learnt: RefCell<Learnt<()>>,
     own: Own,
@@ -89,9 +91,14 @@ impl Inbound {
     }
 
     /// For captured connections that were meant for the application at its address.
-    fn captured(worker: &Rc<Worker>, tls: tls::Server, app: App, how: Original) -> Rc<Self> {
+    fn captured(
+        worker: &Rc<Worker>,
+        tls: tls::Server,
+        app: App,
+        (how, loopback): (Original, OrLoopback),
+    ) -> Rc<Self> {
         let inbound = Self::at(worker, tls, app.address(), app);
-        Rc::new(Self { shows_source: how == Original::Transparent, ..inbound })
+        Rc::new(Self { shows_source: how == Original::Transparent, loopback, ..inbound })
     }
 
     fn at(worker: &Rc<Worker>, tls: tls::Server, listen: SocketAddr, app: App) -> Self {
@@ -102,6 +109,7 @@ impl Inbound {
             app,
             listen,
             shows_source: false,
+            loopback: OrLoopback::Yes,
             learnt: RefCell::new(Learnt::new(1, LEARNT_LIFE)),
             own: Own::default(),
             buckets: Buckets::default(),
@@ -165,7 +173,7 @@ impl Inbound {
     fn app_for(&self, peer: SocketAddr) -> Option<Rc<Upstream>> {
         let source = self.shows_source.then(|| peer.ip());
         let declared = own::is_declared(&self.worker.snapshot(), self.listen);
-        self.app.upstream(source, if declared { OrLoopback::Yes } else { OrLoopback::No })
+        self.app.upstream(source, if declared { self.loopback } else { OrLoopback::No })
     }
 
     fn opener(&self) -> Option<Opener> {

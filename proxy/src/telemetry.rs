@@ -26,5 +26,6 @@ pub use failure::Failure;
 pub use hub::{Hub, ReportConfig, Telemetry};
 pub use key::{AppProtocol, Security, SeriesKey, Side};
 pub use outside::SeenIn;
+pub(crate) use span::MAX_PATH;
 pub use span::SpanRecord;
 pub use worker::{SeriesHandle, WorkerSeed, WorkerTelemetry};

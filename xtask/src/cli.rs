@@ -46,7 +46,9 @@ pub(crate) enum Command {
     /// Hold the chart's objects, as meshctl makes them, against those of Helm's own engine.
     Helm,
     /// Change the code of policy and of paths and hosts, an expression at a time, and ask whether a test notices: nine of ten must be.
-    Mutants,
+    Mutants(crate::mutants::Args),
+    /// Build with the cryptography that FIPS 140-3 has validated, and ask what it offers; takes Go and CMake, and minutes.
+    Fips,
     /// A Kubernetes to test on: `up`, `down`, `status`, `load`, `kubectl`, `run`; `cluster help` says more.
     #[command(disable_help_flag = true)]
     Cluster(ClusterArgs),
@@ -283,8 +285,8 @@ pub(crate) struct SoakArgs {
 
 #[derive(Debug, Default, Args)]
 pub(crate) struct RotationArgs {
-    /// `outage`, `rotation`, `replicas`, `expiry`; all when none is named.
-    #[arg(value_name = "PART", value_parser = ["outage", "rotation", "replicas", "expiry"])]
+    /// `outage`, `rotation`, `replicas`, `expiry`, `clock`; all when none is named.
+    #[arg(value_name = "PART", value_parser = ["outage", "rotation", "replicas", "expiry", "clock"])]
     pub(crate) parts: Vec<String>,
     /// Seconds that a certificate lives.
     #[arg(long, default_value_t = 60)]

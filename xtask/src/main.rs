@@ -8,6 +8,7 @@ mod cluster;
 mod config;
 mod e2e;
 mod exec;
+mod fips;
 mod generate;
 mod helm;
 mod images;
@@ -52,7 +53,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::LabTest(args) => lab::run(&workspace, &args)?,
         Command::Images(args) => images::run(&workspace, &args)?,
         Command::Helm => helm::run(&workspace)?,
-        Command::Mutants => mutants::run(&workspace)?,
+        Command::Fips => fips::run(&workspace)?,
+        Command::Mutants(args) => mutants::run(&workspace, &args)?,
         Command::Cluster(args) => cluster::run(&workspace, &args)?,
         Command::E2e(args) => kubernetes::e2e(&workspace, &args)?,
         Command::Conformance(args) => kubernetes::conformance(&workspace, &args)?,

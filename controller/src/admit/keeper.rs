@@ -64,7 +64,7 @@ impl Keeper {
     }
 
     /// Looks for ever.
-    pub async fn run(mut self) {
+    pub async fn run(&mut self) {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
         loop {
             match self.look().await {

@@ -179,6 +179,7 @@ mod tests {
         (step, kept)
     }
 
+    // T37
     #[test]
     fn a_certificate_is_published_before_it_is_shown_and_trusted_after_it_was() {
         let start = 1_800_000_000;

@@ -1,11 +1,14 @@
 //! The control loop: what the source found becomes part of the index, is compiled, and is published. It must not know streams.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use mesh_identity::well_known;
+use mesh_lifecycle::{Beginning, failpoint};
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::spiffe::TrustDomain;
 use tokio::sync::watch;
@@ -35,6 +38,10 @@ const GRPC_PORT: u16 = 15_010;
 pub struct Control {
     /// `None` once it is followed.
     source: Option<Source>,
+    /// A source must not be dropped while it looks, so what it finds is waited for as one future.
+    next: Option<Next>,
+    /// What was found and is not taken in yet.
+    found: Option<Batch>,
     origin: Origin,
     index: Index,
     trust_domain: TrustDomain,
@@ -66,6 +73,14 @@ fn replicas(compiled: &Compiled) -> Vec<(Option<WorkloadName>, SocketAddr)> {
     endpoints.iter().map(|endpoint| (endpoint.workload.clone(), endpoint.address)).collect()
 }
 
+struct Next(Pin<Box<dyn Future<Output = (Source, Batch)> + Send>>);
+
+impl fmt::Debug for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Next")
+    }
+}
+
 async fn follow(mut source: Source) -> (Source, Batch) {
     let batch = source.next().await;
     (source, batch)
@@ -89,6 +104,8 @@ impl Control {
         };
         Self {
             source: Some(source),
+            next: None,
+            found: None,
             origin,
             index,
             trust_domain,
@@ -135,16 +152,23 @@ impl Control {
         self.source = Some(source);
     }
 
-    /// Follows the source for ever.
-    pub async fn run(mut self) {
-        let Some(source) = self.source.take() else { return };
-        // A source must not be dropped while it looks, so what it finds is waited for as one future.
-        let mut next = Box::pin(follow(source));
-        loop {
+    /// Follows the source for ever. After a panic nothing that was found is left out: what was being taken in is taken in again, and
+    /// while that panics, the last snapshot stays in force.
+    pub async fn run(&mut self, beginning: Beginning) {
+        if let Some(source) = self.source.take() {
+            self.next = Some(Next(Box::pin(follow(source))));
+        }
+        if beginning == Beginning::Again {
+            self.take_found();
+            self.index.apply([], now_ms());
+            self.compile(Instant::now());
+        }
+        while let Some(Next(next)) = &mut self.next {
             tokio::select! {
-                (source, batch) = &mut next => {
-                    self.take(batch);
-                    next.set(follow(source));
+                (source, batch) = next => {
+                    self.next = Some(Next(Box::pin(follow(source))));
+                    self.found = Some(batch);
+                    self.take_found();
                 }
                 Ok(()) = self.keys.known.changed() => {
                     self.index.apply([], now_ms());
@@ -152,6 +176,13 @@ impl Control {
                 }
             }
         }
+    }
+
+    fn take_found(&mut self) {
+        let Some(batch) = self.found.clone() else { return };
+        batch.changes.iter().for_each(|change| failpoint::reach("control loop", &change.key().to_string()));
+        self.take(batch);
+        self.found = None;
     }
 
     fn take(&mut self, batch: Batch) {

@@ -103,6 +103,15 @@ impl Ledger {
         }
     }
 
+    /// Nobody waits for what is under way any more.
+    pub fn broke_off(&mut self, now: Instant) {
+        let running = self.entries.iter().filter(|(_, entry)| entry.running);
+        let running: Vec<_> = running.map(|(uri, _)| Arc::clone(uri)).collect();
+        for uri in running {
+            self.ended(&uri, Err("the fetch was broken off by a fault of the controller".to_owned()), now);
+        }
+    }
+
     /// What is known now.
     pub fn known(&self, now: Instant) -> FetchedKeys {
         let known = self.entries.iter().filter(|(_, entry)| entry.good.is_some() || entry.trouble.is_some());

@@ -68,13 +68,9 @@ impl KubeSource {
     pub fn tuned(cluster: &Cluster, tasks: &Tasks, timing: Timing) -> Self {
         let (out, events) = mpsc::channel(QUEUE);
         for kind in kinds::ALL {
-            let work = watch::follow(cluster.clone(), kind, timing, out.clone());
-            let stop = tasks.token();
-            tasks.spawn("watcher", async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = Box::pin(work) => {}
-                }
+            // One that begins anew lists again, so it misses nothing.
+            tasks.keep_until("watcher", (cluster.clone(), out.clone()), move |(cluster, out), _| {
+                Box::pin(watch::follow(cluster.clone(), kind, timing, out.clone()))
             });
         }
         Self::from_events(events)

@@ -7,5 +7,6 @@ mod api;
 mod cluster;
 mod config;
 mod keys;
+mod panics;
 mod reports;
 mod world;

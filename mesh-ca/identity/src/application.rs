@@ -12,7 +12,7 @@ use crate::ca_client::{self, CallError, Proof, Wanted};
 use crate::channel;
 use crate::identity::{ExpectedServer, Identity};
 use crate::peer::unix_now;
-use crate::renewal::{renew_at, sleep_until, waits};
+use crate::renewal::{LEAST, renew_at, sleep_until, waits};
 use crate::svid::{InvalidSvid, Svid};
 use crate::verify;
 use crate::way::Way;
@@ -102,12 +102,8 @@ impl Issuer {
     /// CA is away the last one stays.
     pub fn keep(self, tasks: &Tasks) -> watch::Receiver<Option<Arc<ApplicationSvid>>> {
         let (out, newest) = watch::channel(None);
-        let stop = tasks.token();
-        tasks.spawn("certificate of the application", async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.renew_for_ever(&out) => {}
-            }
+        tasks.keep_until("certificate of the application", (self, out), |(this, out), _| {
+            Box::pin(this.renew_for_ever(out))
         });
         newest
     }
@@ -138,6 +134,7 @@ impl Issuer {
                 "certificate for the application"
             );
             out.send_replace(Some(Arc::new(made)));
+            tokio::time::sleep(LEAST).await;
         }
     }
 

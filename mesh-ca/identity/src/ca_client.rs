@@ -12,7 +12,9 @@ use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
 use crate::bundle::{InvalidBundle, TrustBundle};
+use crate::clock;
 use crate::key::{KeyError, MemberKey};
+use crate::peer::unix_now;
 use crate::svid::{InvalidSvid, Svid};
 
 /// The CA has this long for an answer, connecting included.
@@ -70,7 +72,11 @@ pub(crate) async fn certify(
     let answer = answer(async { CertificateAuthorityClient::new(channel).issue(request).await }).await?;
     let chain = answer.chain_der.into_iter().map(CertificateDer::from).collect();
     let bundle = decode_bundle(answer.bundle.unwrap_or_default())?;
-    Ok((Svid::from_chain(chain)?, bundle))
+    let svid = Svid::from_chain(chain)?;
+    if let Err(source) = clock::holds(&svid, unix_now()) {
+        return Err(InvalidSvid::Clock { id: svid.spiffe_id, source }.into());
+    }
+    Ok((svid, bundle))
 }
 
 /// Has a token signed for the identity of the channel: JWS in compact form, and when it ends (Unix seconds).
@@ -179,7 +185,7 @@ impl CallError {
             | Code::Aborted
             | Code::Internal
             | Code::Unavailable
-            | Code::DataLoss => Self::Unreachable(reasons(status)),
+            | Code::DataLoss => Self::Unreachable(clock::hinted(reasons(status))),
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod well_known;
 mod bundle;
 mod ca_client;
 mod client_sessions;
+mod clock;
 mod identity;
 mod key;
 mod peer;
@@ -31,6 +32,7 @@ mod way;
 
 pub use bundle::{InvalidBundle, MAX_FEDERATED, TrustBundle, pem_of, trust_domain_line};
 pub use ca_client::reasons;
+pub use clock::ClockOff;
 pub use identity::{BundleChange, ExpectedServer, Identity, Renewals};
 pub use key::{KeyError, MemberKey};
 pub use obtain::{Credential, ObtainConfig, ObtainError, obtain};

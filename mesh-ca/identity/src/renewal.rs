@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_lifecycle::{Backoff, Tasks};
+use mesh_lifecycle::{Backoff, Tasks, failpoint};
 use tonic::Code;
 
 use crate::ca_client::{self, CallError, Proof, Wanted};
@@ -16,40 +16,31 @@ use crate::peer::unix_now;
 
 /// A sleep is cut in pieces so long, because a suspended machine does not count its time.
 const NAP: Duration = Duration::from_secs(30);
+/// Between two certificates.
+pub(crate) const LEAST: Duration = Duration::from_secs(1);
 /// Waits between attempts to follow the bundle.
 const FOLLOW_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
 /// Starts both tasks.
 pub(crate) fn spawn(identity: &Identity, attest: Attest, tasks: &Tasks) {
     let attest = Arc::new(attest);
-    let stop = tasks.token();
-    let renewing = renew_for_ever(identity.clone(), Arc::clone(&attest));
-    tasks.spawn("certificate renewal", {
-        let stop = stop.clone();
-        async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = renewing => {}
-            }
-        }
+    let both = (identity.clone(), attest);
+    tasks.keep_until("certificate renewal", both.clone(), |(identity, attest), _| {
+        Box::pin(renew_for_ever(identity, attest))
     });
-    let following = follow_for_ever(identity.clone(), attest);
-    tasks.spawn("trust bundle", async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = following => {}
-        }
+    tasks.keep_until("trust bundle", both, |(identity, attest), _| {
+        Box::pin(follow_for_ever(identity, attest))
     });
 }
 
-async fn renew_for_ever(identity: Identity, attest: Arc<Attest>) {
+async fn renew_for_ever(identity: &Identity, attest: &Attest) {
     loop {
         let not_after = identity.svid().not_after;
         sleep_until(renew_at(unix_now(), not_after, fastrand::f64())).await;
         let (least, most) = waits(not_after.saturating_sub(unix_now()));
         let mut backoff = Backoff::new(least, most);
         let mut said = None;
-        while let Err(reason) = renew(&identity, &attest).await {
+        while let Err(reason) = renew(identity, attest).await {
             identity.renewal_failed();
             let svid = identity.svid();
             let left = svid.remaining(unix_now()).as_secs();
@@ -63,6 +54,8 @@ async fn renew_for_ever(identity: Identity, attest: Arc<Attest>) {
         }
         let svid = identity.svid();
         tracing::info!(id = %svid.spiffe_id, serial = svid.serial, not_after = svid.not_after, "certificate renewed");
+        // However little of it is left by this machine's clock.
+        tokio::time::sleep(LEAST).await;
     }
 }
 
@@ -98,6 +91,7 @@ async fn renew(identity: &Identity, attest: &Attest) -> Result<(), String> {
             AttestError::Final(error) => ca_client::reasons(&error),
         })?
     };
+    failpoint::reach("certificate renewal", &identity.svid().serial);
     if issued.svid.spiffe_id != identity.svid().spiffe_id {
         return Err(format!("the CA answered with a certificate of `{}`", issued.svid.spiffe_id));
     }
@@ -111,12 +105,12 @@ fn text(error: &CallError) -> String {
     }
 }
 
-async fn follow_for_ever(identity: Identity, attest: Arc<Attest>) {
+async fn follow_for_ever(identity: &Identity, attest: &Attest) {
     let mut backoff = Backoff::new(FOLLOW_WAIT.0, FOLLOW_WAIT.1);
     loop {
         let expected = ExpectedServer::Exactly(attest.ca_id.clone());
-        let channel = channel::connect(&identity, attest.cfg.ca.clone(), expected);
-        if let Err(error) = follow(&identity, &attest.cfg.instance, channel, &mut backoff).await {
+        let channel = channel::connect(identity, attest.cfg.ca.clone(), expected);
+        if let Err(error) = follow(identity, &attest.cfg.instance, channel, &mut backoff).await {
             tracing::debug!(reason = text(&error), "trust bundle not followed for now, trying again");
         }
         tokio::time::sleep(backoff.next()).await;

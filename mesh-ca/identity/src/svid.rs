@@ -7,6 +7,7 @@ use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::bundle::hex;
+use crate::clock::ClockOff;
 use crate::peer::{PeerIdentityError, only_uri};
 
 /// What is in the certificate that the CA signed, and the chain to show to peers.
@@ -80,6 +81,14 @@ pub enum InvalidSvid {
     /// rustls cannot sign with the key.
     #[error("the key of `{0}` cannot be used")]
     Key(SpiffeId, #[source] rustls::Error),
+    /// It was signed this moment and does not hold.
+    #[error("the certificate of `{id}` cannot be used")]
+    Clock {
+        /// Whose.
+        id: SpiffeId,
+        /// What is wrong with the clock.
+        source: ClockOff,
+    },
     /// Of another mesh.
     #[error("`{id}` is not of trust domain `{expected}`")]
     TrustDomain {

@@ -12,8 +12,8 @@ use rcgen::{
     KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
 };
 
-/// Certificates begin so many seconds ago, for members whose clock is behind.
-pub(super) const BACKDATE: u64 = 30;
+/// Certificates begin so many seconds ago, for members whose clock is behind: by 45 s with a margin.
+pub(super) const BACKDATE: u64 = 60;
 
 /// 128 random bits, positive and not zero (RFC 5280, section 4.1.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -37,7 +37,7 @@ fn cart() -> SpiffeId {
 fn a_member_gets_an_svid_of_the_template() {
     let signed = authority(&vault()).unwrap().sign(&csr(), &cart(), TTL, NOW).unwrap().svid;
     assert_eq!(signed.spiffe_id, cart());
-    assert_eq!((signed.not_before, signed.not_after), (NOW - 30, NOW + 60));
+    assert_eq!((signed.not_before, signed.not_after), (NOW - 60, NOW + 60));
     assert_eq!(signed.chain.len(), 2);
 }
 

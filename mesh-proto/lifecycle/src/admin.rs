@@ -1,5 +1,7 @@
 //! The admin server of a daemon: `/livez`, `/readyz`, `/metrics` and whatever text routes the daemon adds.
-//! It must not know what the routes mean. Requests enter in [`serve`]; nothing leaves but answers.
+//! A page of a browser gets nothing here (`browser`). It must not know what the routes mean. Requests enter in [`serve`]; nothing leaves but answers.
+
+mod browser;
 
 use std::convert::Infallible;
 use std::fmt::{self, Write};
@@ -17,12 +19,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::ready::Ready;
-use crate::tasks::Tasks;
+use crate::tasks::{Tasks, ledger};
 
 /// Connections at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
@@ -47,6 +50,17 @@ pub struct AdminState {
     below: Arc<Vec<Below>>,
     counters: Arc<Counters>,
     max_connections: usize,
+    hosts: Hosts,
+}
+
+/// By which names a server may be asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Hosts {
+    /// By any: what is shown is for everybody who can reach it.
+    #[default]
+    Any,
+    /// By an address, or `localhost`: a name of somebody else's that leads to this machine is not ours (DNS rebinding).
+    Addresses,
 }
 
 #[derive(Default)]
@@ -112,8 +126,16 @@ impl AdminState {
     /// With the three standard routes.
     pub fn new(ready: Ready, registry: Arc<Registry>) -> Self {
         let counters = Arc::default();
-        let max_connections = MAX_CONNECTIONS;
-        Self { ready, registry, routes: Arc::default(), below: Arc::default(), counters, max_connections }
+        let (max_connections, hosts) = (MAX_CONNECTIONS, Hosts::default());
+        Self {
+            ready,
+            registry,
+            routes: Arc::default(),
+            below: Arc::default(),
+            counters,
+            max_connections,
+            hosts,
+        }
     }
 
     /// Adds a route for exactly `path`. The handler runs on the server's runtime and must not block.
@@ -149,6 +171,11 @@ impl AdminState {
     /// Bounds the connections at once; the default is 64.
     pub fn max_connections(self, max_connections: usize) -> Self {
         Self { max_connections: max_connections.max(1), ..self }
+    }
+
+    /// By which names it may be asked; the default is any.
+    pub fn hosts(self, hosts: Hosts) -> Self {
+        Self { hosts, ..self }
     }
 
     /// How often accepting had to wait because the bound was reached.
@@ -212,7 +239,13 @@ fn readiness(pending: &[&str]) -> Answer {
 
 fn metrics(registry: &Registry) -> Answer {
     let mut body = String::new();
-    match prometheus_client::encoding::text::encode(&mut body, registry) {
+    // Whatever a daemon counts, how its tasks fare is there.
+    let mut own = Registry::default();
+    own.register_collector(Box::new(ledger::Collected));
+    let written = text::encode_registry(&mut body, registry)
+        .and_then(|()| text::encode_registry(&mut body, &own))
+        .and_then(|()| text::encode_eof(&mut body));
+    match written {
         Ok(()) => Answer { status: StatusCode::OK, content_type: METRICS_TYPE, body },
         Err(fmt::Error) => {
             Answer::text("a metric cannot be written\n").with_status(StatusCode::INTERNAL_SERVER_ERROR)
@@ -263,9 +296,12 @@ async fn connection(stream: TcpStream, state: AdminState) {
         let state = state.clone();
         async move {
             let (method, uri) = (request.method(), request.uri());
-            let answer = match state.answer_slowly(method, uri.path()) {
-                Some(answering) => answering.await,
-                None => state.answer(method, &AdminRequest { path: uri.path(), query: uri.query() }),
+            let answer = if let Err(refusal) = browser::admit(&request, state.hosts) {
+                Answer::text(format!("{refusal}\n")).with_status(StatusCode::FORBIDDEN)
+            } else if let Some(answering) = state.answer_slowly(method, uri.path()) {
+                answering.await
+            } else {
+                state.answer(method, &AdminRequest { path: uri.path(), query: uri.query() })
             };
             Ok::<_, Infallible>(response(answer))
         }

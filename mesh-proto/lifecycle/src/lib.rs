@@ -7,6 +7,7 @@ pub mod admin;
 pub mod backoff;
 pub mod bind;
 pub mod dial;
+pub mod failpoint;
 pub mod log;
 pub mod ready;
 pub mod signal;
@@ -17,4 +18,4 @@ pub use tokio_util::sync::CancellationToken;
 
 pub use backoff::Backoff;
 pub use ready::{Gate, Ready};
-pub use tasks::{Shutdown, Tasks};
+pub use tasks::{Beginning, Shutdown, Tasks};

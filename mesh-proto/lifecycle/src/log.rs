@@ -5,6 +5,9 @@ use std::io::IsTerminal;
 use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::SubscriberBuilder;
+use tracing_subscriber::fmt::format::{self, DefaultFields, JsonFields};
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,11 +29,10 @@ pub fn init(default_filter: &str, format: Format) {
         Some(Err(error)) => (EnvFilter::new(default_filter), Some(error.to_string())),
         None => (EnvFilter::new(default_filter), None),
     };
-    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr);
     // The first subscriber stays: a library user may have set its own.
     match format {
         Format::Text => {
-            let builder = builder.with_ansi(std::io::stderr().is_terminal());
+            let builder = text(std::io::stderr, std::io::stderr().is_terminal());
             let builder = builder.with_env_filter(filter).with_filter_reloading();
             let handle = builder.reload_handle();
             if builder.try_init().is_ok() {
@@ -38,7 +40,7 @@ pub fn init(default_filter: &str, format: Format) {
             }
         }
         Format::Json => {
-            let builder = builder.json().flatten_event(true).with_env_filter(filter).with_filter_reloading();
+            let builder = json(std::io::stderr).with_env_filter(filter).with_filter_reloading();
             let handle = builder.reload_handle();
             if builder.try_init().is_ok() {
                 remember(move |filter| handle.reload(filter).is_ok());
@@ -48,6 +50,20 @@ pub fn init(default_filter: &str, format: Format) {
     if let Some(error) = complaint {
         tracing::warn!(%error, "MESH_LOG is not a filter, using {default_filter}");
     }
+}
+
+fn text<W>(writer: W, ansi: bool) -> SubscriberBuilder<DefaultFields, format::Format, LevelFilter, W>
+where
+    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + 'static,
+{
+    tracing_subscriber::fmt().with_writer(writer).with_ansi(ansi)
+}
+
+fn json<W>(writer: W) -> SubscriberBuilder<JsonFields, format::Format<format::Json>, LevelFilter, W>
+where
+    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + 'static,
+{
+    tracing_subscriber::fmt().with_writer(writer).json().flatten_event(true)
 }
 
 /// Puts another filter in force; says whether that went well.
@@ -84,5 +100,72 @@ pub fn set_filter(filter: &str) -> Result<(), FilterError> {
     match RELOAD.get() {
         Some(reload) if reload(parsed) => Ok(()),
         _ => Err(FilterError::NotOurs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Page {
+        fn take(&self) -> String {
+            String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+        }
+    }
+
+    /// What clients wrote into the logs of others (CVE-2024-45808).
+    const HOSTILE: &[&str] = &[
+        "a\nforged=\"line\" status=200",
+        "a\r\nb",
+        "\u{1b}[2J\u{1b}]0;title\u{7}",
+        "\u{9b}31m",
+        "quote \" and \\ backslash",
+        "\",\"status\":200,\"x\":\"",
+        "nul\0",
+        "\u{2028}separator\u{85}",
+        "{\"a\":1}",
+    ];
+
+    // T31
+    #[test]
+    fn a_value_is_one_field_of_one_line_whatever_is_in_it() {
+        let page = Page::default();
+        let writer = page.clone();
+        let json = tracing::Dispatch::new(json(move || writer.clone()).finish());
+        let writer = page.clone();
+        let text = tracing::Dispatch::new(text(move || writer.clone(), false).finish());
+        for value in HOSTILE {
+            let say = || tracing::info!(target: "access", path = *value, sni = Some(*value), status = 403);
+            tracing::dispatcher::with_default(&json, say);
+            let line = page.take();
+            assert_eq!((line.matches('\n').count(), line.ends_with('\n')), (1, true), "{line:?}");
+            let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!((read["path"].as_str(), read["sni"].as_str()), (Some(*value), Some(*value)));
+            assert_eq!(read["status"], 403, "nothing of the value is a field");
+            assert!(!line.trim_end().chars().any(|c| c.is_ascii_control()), "{line:?}");
+        }
+        for value in HOSTILE {
+            tracing::dispatcher::with_default(&text, || tracing::info!(path = *value, status = 403));
+            let line = page.take();
+            assert_eq!(line.matches('\n').count(), 1, "{line:?}");
+            assert!(!line.trim_end().chars().any(char::is_control), "{line:?}");
+        }
     }
 }

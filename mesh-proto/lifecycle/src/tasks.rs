@@ -1,5 +1,8 @@
 //! The one place that spawns. A task has a name, is counted, ends with the set that owns it, and its panic ends
-//! nothing but itself. It must not know what the tasks do.
+//! nothing but itself ([`Tasks::spawn`]) or makes it begin anew ([`Tasks::keep`]). It must not know what the tasks do.
+
+mod kept;
+pub(crate) mod ledger;
 
 use std::any::Any;
 use std::fmt;
@@ -13,6 +16,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub use kept::{Beginning, LocalWork, Work};
+pub use ledger::{Counts, counts};
 
 /// How long forced tasks get to be dropped: they only have to reach their next await.
 const FORCE_GRACE: Duration = Duration::from_secs(1);
@@ -105,25 +111,40 @@ impl fmt::Debug for Tasks {
 }
 
 impl Inner {
+    fn panicked(&self, name: &'static str) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        ledger::panicked(name);
+    }
+
     async fn run(self: Arc<Self>, name: &'static str, task: impl Future<Output = ()>) {
-        let ended = tokio::select! {
+        if let Some(Err(panic)) = self.forced_or(name, task).await {
+            self.panicked(name);
+            tracing::error!(task = name, panic = panic_text(&*panic), "task panicked");
+        }
+    }
+
+    /// `None`: the set was forced down first.
+    async fn forced_or(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()>,
+    ) -> Option<Result<(), Panic>> {
+        tokio::select! {
             biased;
             // Dropping the task is its cancellation; it must be safe to drop at any await.
             () = self.force.cancelled() => {
                 tracing::debug!(task = name, "task dropped at shutdown");
-                return;
+                None
             }
-            ended = contained(task) => ended,
-        };
-        if let Err(panic) = ended {
-            self.panics.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(task = name, panic = panic_text(&*panic), "task panicked");
+            ended = contained(task) => Some(ended),
         }
     }
 }
 
+type Panic = Box<dyn Any + Send>;
+
 /// Ends with the panic of `task` instead of passing it on.
-async fn contained(task: impl Future<Output = ()>) -> Result<(), Box<dyn Any + Send>> {
+async fn contained(task: impl Future<Output = ()>) -> Result<(), Panic> {
     let mut task = pin!(task);
     // A task that panicked is never polled again, so its broken invariants stay with it.
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {

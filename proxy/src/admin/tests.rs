@@ -78,9 +78,12 @@ fn start() -> Running {
 
 impl Running {
     async fn ask(&self, method: &str, path: &str) -> (u16, String) {
+        self.send(&format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).await
+    }
+
+    async fn send(&self, request: &str) -> (u16, String) {
         let exchange = async {
             let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
-            let request = format!("{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await.unwrap();
@@ -170,5 +173,81 @@ async fn metrics_of_every_area_are_there() {
         "mesh_build_info",
     ] {
         assert!(body.contains(family), "{family} is not in\n{body}");
+    }
+}
+
+// T33
+#[tokio::test]
+async fn no_get_no_page_and_no_trick_with_the_path_changes_anything() {
+    let running = start();
+    let unchanged = |what: &str| {
+        assert!(running.ready.is_ready(), "{what}");
+        assert_eq!(running.drains.load(Ordering::Relaxed), 0, "{what}");
+    };
+    for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "post", "POSTX"] {
+        for path in ["/drain", "/log?filter=trace", "/shutdown", "/quitquitquit"] {
+            let (status, _) = running.ask(method, path).await;
+            assert!((400..500).contains(&status), "{method} {path}: {status}");
+            unchanged(path);
+        }
+    }
+    for path in [
+        "//drain",
+        "/./drain",
+        "/x/../drain",
+        "/drain/",
+        "/%64rain",
+        "/drain%00",
+        "/drain;x",
+        "/DRAIN",
+        "/drain%2f",
+        "/config/../drain",
+        "*",
+        "/shutdown",
+        "/quitquitquit",
+    ] {
+        let (status, body) = running.ask("POST", path).await;
+        assert!((400..500).contains(&status), "POST {path}: {status} {body}");
+        unchanged(path);
+    }
+    let post = |target: &str, headers: &str| {
+        format!("POST {target} HTTP/1.1\r\n{headers}content-length: 0\r\nconnection: close\r\n\r\n")
+    };
+    for (target, headers) in [
+        ("/drain", "host: evil.example\r\n"),
+        ("/drain", "host: 127.0.0.1.evil.example:15000\r\n"),
+        ("/drain", "host: localhost\r\norigin: http://evil.example\r\n"),
+        ("/drain", "host: localhost\r\norigin: null\r\n"),
+        ("/drain", "host: localhost\r\nhost: evil.example\r\n"),
+        ("/drain", ""),
+        ("http://evil.example/drain", "host: localhost\r\n"),
+        ("/log?filter=trace", "host: localhost\r\norigin: http://localhost\r\n"),
+    ] {
+        let (status, body) = running.send(&post(target, headers)).await;
+        assert!((400..500).contains(&status), "{target} {headers}: {status} {body}");
+        assert!(!body.contains("evil"), "nothing of the request is repeated: {body}");
+        unchanged(headers);
+    }
+    // What a page may not change it may not read either.
+    for path in ["/config", "/certs", "/endpoints", "/dns", "/metrics"] {
+        let get = format!("GET {path} HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n");
+        assert_eq!(running.send(&get).await.0, 403, "{path}");
+    }
+    let override_of =
+        "GET /drain HTTP/1.1\r\nhost: localhost\r\nx-http-method-override: POST\r\nconnection: close\r\n\r\n";
+    assert_eq!(running.send(override_of).await.0, 405);
+    unchanged("override");
+}
+
+// T33
+#[tokio::test]
+async fn no_dump_has_a_secret() {
+    let running = start();
+    for path in ["/config", "/endpoints", "/dns", "/certs", "/metrics", "/nothing"] {
+        let (_, body) = running.ask("GET", path).await;
+        for secret in ["PRIVATE KEY", "BEGIN", "\"d\":", "\"k\":", "\"p\":", "eyJ", "MHcCAQ", "MIG"] {
+            assert!(!body.contains(secret), "{path} has {secret}: {body}");
+        }
+        assert!(!body.to_ascii_lowercase().contains("token\""), "{path}: {body}");
     }
 }

@@ -89,11 +89,17 @@ async fn work(seed: Seed) {
     let listeners = Tasks::new();
     let outbound = Outbound::new(&worker, identity.clone(), network.as_ref(), own.clone(), dns);
     let ways = Ways { outbound: &outbound, identity: &identity, network: network.as_ref(), own };
-    let inbound = listen(&worker, &ways, sockets, &listeners);
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = housekeeping(&worker, &outbound, &inbound) => {}
-    }
+    let inbound = Rc::new(listen(&worker, &ways, sockets, &listeners));
+    let house = (Rc::clone(&worker), Rc::clone(&outbound), Rc::clone(&inbound), listeners.token());
+    listeners.keep_local("housekeeping", house, |(worker, outbound, inbound, stop), _| {
+        Box::pin(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = housekeeping(worker, outbound, inbound) => {}
+            }
+        })
+    });
+    stop.cancelled().await;
     drain(&worker, &outbound, &inbound, &listeners).await;
     worker.telemetry.flush_last(FLUSH).await;
     // The other end waits for it, or is gone with the process.
@@ -189,6 +195,8 @@ async fn housekeeping(worker: &Worker, outbound: &Outbound, inbound: &Inbounds) 
     flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut snapshots = worker.discovery.subscribe();
+    // A change may have come before, or been taken up by what panicked.
+    inbound.authorize_again();
     loop {
         tokio::select! {
             // An error means that the control thread is gone: nothing changes any more.

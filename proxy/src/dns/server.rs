@@ -33,14 +33,13 @@ impl Dns {
         tasks: &Tasks,
     ) {
         let (this, owner) = (self.clone(), tasks.clone());
-        tasks.spawn("dns datagrams", async move {
-            match UdpSocket::from_std(datagrams) {
-                Ok(socket) => this.datagrams(Arc::new(socket), &owner).await,
-                Err(error) => {
-                    tracing::error!(%error, "names cannot be answered over UDP; restart this proxy");
-                }
-            }
-        });
+        match UdpSocket::from_std(datagrams) {
+            Ok(socket) => tasks.keep("dns datagrams", (this, Arc::new(socket)), move |(this, socket), _| {
+                let (socket, owner) = (Arc::clone(socket), owner.clone());
+                Box::pin(async move { this.datagrams(socket, &owner).await })
+            }),
+            Err(error) => tracing::error!(%error, "names cannot be answered over UDP; restart this proxy"),
+        }
         let (this, owner) = (self.clone(), tasks.clone());
         tasks.spawn("dns connections", async move {
             if let Err(error) = this.connections(listener, &owner).await {

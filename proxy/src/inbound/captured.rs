@@ -11,7 +11,7 @@ use mesh_identity::Identity;
 use super::Inbound;
 use super::app::App;
 use crate::config::Original;
-use crate::net::{self, Accepted, Namespace, Toward};
+use crate::net::{self, Accepted, Namespace, OrLoopback, Toward};
 use crate::telemetry::{AppProtocol, Event, Failure};
 use crate::tls;
 use crate::worker::Worker;
@@ -82,7 +82,10 @@ impl Captured {
             return None;
         }
         let app = App::new(&self.worker, self.network.as_ref(), original);
-        let inbound = Inbound::captured(&self.worker, self.tls.clone(), app, how);
+        // On loopback there is this proxy, whatever a Service declares: its admin port, and one that calls in its name.
+        let ours = self.own.iter().any(|own| own.port() == original.port());
+        let loopback = if ours { OrLoopback::No } else { OrLoopback::Yes };
+        let inbound = Inbound::captured(&self.worker, self.tls.clone(), app, (how, loopback));
         destinations.insert(original, Rc::clone(&inbound));
         Some(inbound)
     }

@@ -1,7 +1,10 @@
 //! Authorization on the way in: which policies hold at a listener, what they say of a connection or a request, and what is under way and
 //! is judged again when they change. It must not know how a verdict is carried out.
 //!
-//! Everything that lasts is registered here with what a verdict needs to know of it, also where no policy holds yet: one may come.
+//! Everything that lasts is registered here with what a verdict needs to know of it, also where no policy holds yet: one may come. What is over
+//! with its answer is not registered, and what is kept of it until then costs no memory of its own ([`kept`]).
+
+mod kept;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,14 +12,14 @@ use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use http::Method;
-use http::uri::PathAndQuery;
+use mesh_lifecycle::failpoint;
 use mesh_model::head::HeadView;
 use mesh_model::policy::{Applied, Attributes, AuthorizationPolicy, By, Claims, Decision, Verdict};
 use mesh_model::settings::MeshSettings;
 use mesh_model::spiffe::SpiffeId;
 
-use crate::http::{Cut, Form, RequestHead};
+use self::kept::Kept;
+use crate::http::{Cut, RequestHead};
 use crate::state::Snapshot;
 use crate::telemetry::{Direction, Event, Failure, PolicyVerdict, WorkerTelemetry};
 use crate::worker::record::Judged;
@@ -46,7 +49,7 @@ struct Live {
 
 #[derive(Debug)]
 struct Entry {
-    subject: Rc<Subject>,
+    subject: Subject,
     cut: Rc<Cut>,
 }
 
@@ -60,28 +63,17 @@ pub(super) struct Caller {
 }
 
 /// What a verdict was about, kept for as long as it may be asked again.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Subject {
     caller: Caller,
     sni: Option<Box<str>>,
     request: Option<Kept>,
 }
 
-/// Of a request's head what rules ask for.
-#[derive(Debug)]
-struct Kept {
-    method: Method,
-    target: PathAndQuery,
-    form: Form,
-    authority: String,
-    /// Kept only where some rule asked for headers, or for claims that came with them.
-    headers: Option<crate::http::Headers>,
-}
-
 /// What was judged, and by which policies.
 #[derive(Debug)]
 pub(super) struct Pass {
-    subject: Rc<Subject>,
+    subject: Subject,
     applied: Rc<Applied>,
 }
 
@@ -137,14 +129,7 @@ impl Guard {
         let settings = configured(snapshot)?;
         let verdict = applied.judge(&self.attributes(settings, &caller, None, Some(head)));
         let judged = said(verdict, telemetry)?;
-        let request = Some(Kept {
-            method: head.method.clone(),
-            target: head.target.clone(),
-            form: head.form,
-            authority: head.authority.clone(),
-            headers: applied.needs_headers().then(|| head.headers.clone()),
-        });
-        let subject = Rc::new(Subject { caller, sni: None, request });
+        let subject = Subject { caller, sni: None, request: Some(Kept::of(head, applied.needs_headers())) };
         Ok(Passed { pass: Pass { subject, applied }, judged })
     }
 
@@ -160,7 +145,7 @@ impl Guard {
         let settings = configured(snapshot)?;
         let verdict = applied.judge(&self.attributes(settings, caller, sni.as_deref(), None::<&RequestHead>));
         let judged = said(verdict, telemetry)?;
-        let subject = Rc::new(Subject { caller: caller.clone(), sni, request: None });
+        let subject = Subject { caller: caller.clone(), sni, request: None };
         Ok(Passed { pass: Pass { subject, applied }, judged })
     }
 
@@ -223,7 +208,7 @@ impl Guard {
         settings: &MeshSettings,
         subject: &Subject,
     ) -> Option<Verdict> {
-        if applied.needs_headers() && subject.request.as_ref().is_some_and(|kept| kept.headers.is_none()) {
+        if applied.needs_headers() && subject.request.as_ref().is_some_and(|kept| !kept.has_headers()) {
             return None;
         }
         let sni = subject.sni.as_deref();
@@ -236,7 +221,7 @@ impl Guard {
         let mut live = self.live.borrow_mut();
         let number = live.next;
         live.next += 1;
-        live.entries.insert(number, Entry { subject: Rc::clone(&pass.subject), cut: Rc::clone(&cut) });
+        live.entries.insert(number, Entry { subject: pass.subject.clone(), cut: Rc::clone(&cut) });
         Watch { guard: Rc::downgrade(self), number, cut }
     }
 
@@ -249,8 +234,10 @@ impl Guard {
             return;
         }
         live.seen = Some(Arc::clone(now));
+        let mut left = Unjudged { at: None, rest: live.entries.values() };
         let applied = self.applied(snapshot);
-        for entry in live.entries.values() {
+        while let Some(entry) = left.next() {
+            failpoint::reach("judged again", entry.subject.request.as_ref().map_or("", HeadView::path));
             match self.verdict_again(&applied, settings, &entry.subject) {
                 Some(verdict) if verdict.is_allowed() => {}
                 Some(verdict) => {
@@ -260,6 +247,30 @@ impl Guard {
                 }
                 None => entry.cut.give(Failure::PolicyUndecided),
             }
+        }
+    }
+}
+
+/// What is not judged yet when judging panics is allowed by nobody: it is cut. INV-7.
+struct Unjudged<'a> {
+    at: Option<&'a Entry>,
+    rest: std::collections::hash_map::Values<'a, u64, Entry>,
+}
+
+impl<'a> Unjudged<'a> {
+    fn next(&mut self) -> Option<&'a Entry> {
+        self.at = self.rest.next();
+        self.at
+    }
+}
+
+impl Drop for Unjudged<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.at
+                .into_iter()
+                .chain(self.rest.by_ref())
+                .for_each(|entry| entry.cut.give(Failure::PolicyUndecided));
         }
     }
 }
@@ -303,27 +314,5 @@ impl Drop for Watch {
         if let Some(guard) = self.guard.upgrade() {
             guard.live.borrow_mut().entries.remove(&self.number);
         }
-    }
-}
-
-impl HeadView for Kept {
-    fn method(&self) -> &str {
-        self.method.as_str()
-    }
-
-    fn path(&self) -> &str {
-        if self.form == Form::Connect { "" } else { self.target.path() }
-    }
-
-    fn query(&self) -> Option<&str> {
-        self.target.query()
-    }
-
-    fn authority(&self) -> &str {
-        mesh_model::authority::without_default_port(&self.authority, "http")
-    }
-
-    fn header_values(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
-        self.headers.iter().flat_map(|headers| headers.get_all(name)).for_each(visit);
     }
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
 use http::{Method, StatusCode};
+use mesh_lifecycle::failpoint;
 use mesh_traffic::fault;
 use smallvec::SmallVec;
 use tokio::time::Instant;
@@ -116,6 +117,7 @@ impl Call {
     async fn carry_out(&self, mut record: Record, plan: Plan<'_>, request: Checked) -> Response {
         let Checked { head, body, upgrade } = request;
         let (kind, policy) = (head.kind, plan.policy);
+        failpoint::reach("filter", head.target.path());
         if let Some(own) = self.inject(&plan, &head).await {
             return answer::own(record, own, kind);
         }

@@ -375,6 +375,26 @@ impl Store {
         }
     }
 
+    /// Something went wrong amid a change. What is held stays, but in no version of the controller's, so that the next stream brings all
+    /// of it anew, and says what is gone.
+    pub fn distrust(&mut self) {
+        fn forget<'a, T: 'a>(held: impl IntoIterator<Item = &'a mut Versioned<T>>) {
+            held.into_iter().for_each(|held| held.version.clear());
+        }
+        forget(&mut self.settings);
+        forget(&mut self.own);
+        forget(&mut self.authentication);
+        forget(self.services.values_mut());
+        forget(self.endpoints.values_mut());
+        forget(self.routes.values_mut());
+        forget(self.streams.values_mut());
+        forget(self.policies.values_mut());
+        forget(self.authorization.values_mut());
+        forget(self.addresses.found.values_mut());
+        forget(self.addresses.hosts.values_mut());
+        forget(self.addresses.externals.values_mut());
+    }
+
     /// What is wanted and was not asked for yet.
     pub fn not_asked(&self) -> impl Iterator<Item = &ServiceName> {
         self.wanted.iter().filter(|(_, want)| want.is_to_ask()).map(|(name, _)| name)

@@ -115,29 +115,34 @@ impl Default for Telemetry {
     }
 }
 
+async fn collect(shared: &Shared, deltas: &mut mpsc::Receiver<WorkerDelta>, token: &CancellationToken) {
+    loop {
+        // `recv` loses nothing when dropped.
+        tokio::select! {
+            delta = deltas.recv() => match delta {
+                Some(delta) => shared.sums().merge(delta),
+                None => break,
+            },
+            () = token.cancelled() => break,
+        }
+    }
+    deltas.close();
+    while let Some(delta) = deltas.recv().await {
+        shared.sums().merge(delta);
+    }
+    shared.collected.cancel();
+}
+
 impl Hub {
     /// Begins to collect, for as long as `tasks` run; what workers handed over before the end is taken in. So end the
     /// workers first, each with [`super::WorkerTelemetry::flush_last`].
     pub fn spawn(&self, tasks: &Tasks) {
         let taken = self.shared.deltas.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut deltas) = taken else { return };
+        let Some(deltas) = taken else { return };
         let (shared, token) = (Arc::clone(&self.shared), tasks.token());
-        tasks.spawn("telemetry", async move {
-            loop {
-                // `recv` loses nothing when dropped.
-                tokio::select! {
-                    delta = deltas.recv() => match delta {
-                        Some(delta) => shared.sums().merge(delta),
-                        None => break,
-                    },
-                    () = token.cancelled() => break,
-                }
-            }
-            deltas.close();
-            while let Some(delta) = deltas.recv().await {
-                shared.sums().merge(delta);
-            }
-            shared.collected.cancel();
+        tasks.keep("telemetry", deltas, move |deltas, _| {
+            let (shared, token) = (Arc::clone(&shared), token.clone());
+            Box::pin(async move { collect(&shared, deltas, &token).await })
         });
     }
 
@@ -145,7 +150,8 @@ impl Hub {
     /// second.
     pub fn spawn_reports(&self, config: ReportConfig, tasks: &Tasks) {
         let (shared, token) = (Arc::clone(&self.shared), tasks.token());
-        tasks.spawn("reports", reports::run(shared, config, token));
+        let reporter = reports::Reporter::new(shared, config, token);
+        tasks.keep("reports", reporter, |reporter, _| Box::pin(reporter.run()));
     }
 
     /// Registers the families of the data plane; with an identity also those of its certificate.

@@ -48,29 +48,8 @@ enum Ended {
     Stopped,
 }
 
-/// Reports until the token is cancelled.
-pub(super) async fn run(shared: Arc<Shared>, config: ReportConfig, token: CancellationToken) {
-    let trust_domain = config.identity.svid().spiffe_id.trust_domain().clone();
-    let server = ExpectedServer::Exactly(well_known::controller(&trust_domain));
-    let channel = channel::connect(&config.identity, config.controller.clone(), server);
-    let mut reporter = Reporter { shared, config, token, outbox: Outbox::default(), told: None };
-    let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
-    loop {
-        let ended = Box::pin(reporter.stream(channel.clone(), &mut backoff)).await;
-        // What an operator wants traced ends with the stream that asked for it; the next one says it anew.
-        reporter.shared.set_tracing(0);
-        if matches!(ended, Ended::Stopped) {
-            return;
-        }
-        tracing::debug!(reason = ?ended, "the report stream ended; deltas are kept");
-        tokio::select! {
-            () = reporter.token.cancelled() => return,
-            () = tokio::time::sleep(backoff.next()) => {}
-        }
-    }
-}
-
-struct Reporter {
+/// One proxy's reports.
+pub(super) struct Reporter {
     shared: Arc<Shared>,
     config: ReportConfig,
     token: CancellationToken,
@@ -80,6 +59,31 @@ struct Reporter {
 }
 
 impl Reporter {
+    pub(super) fn new(shared: Arc<Shared>, config: ReportConfig, token: CancellationToken) -> Self {
+        Self { shared, config, token, outbox: Outbox::default(), told: None }
+    }
+
+    /// Reports until the token is cancelled.
+    pub(super) async fn run(&mut self) {
+        let trust_domain = self.config.identity.svid().spiffe_id.trust_domain().clone();
+        let server = ExpectedServer::Exactly(well_known::controller(&trust_domain));
+        let channel = channel::connect(&self.config.identity, self.config.controller.clone(), server);
+        let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
+        loop {
+            let ended = Box::pin(self.stream(channel.clone(), &mut backoff)).await;
+            // What an operator wants traced ends with the stream that asked for it; the next one says it anew.
+            self.shared.set_tracing(0);
+            if matches!(ended, Ended::Stopped) {
+                return;
+            }
+            tracing::debug!(reason = ?ended, "the report stream ended; deltas are kept");
+            tokio::select! {
+                () = self.token.cancelled() => return,
+                () = tokio::time::sleep(backoff.next()) => {}
+            }
+        }
+    }
+
     async fn stream(&mut self, channel: Channel, backoff: &mut Backoff) -> Ended {
         self.told = None;
         self.outbox.restart();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesh_identity::{ExpectedServer, Identity, channel, well_known};
-use mesh_lifecycle::{Backoff, CancellationToken, Gate, Tasks};
+use mesh_lifecycle::{Backoff, Beginning, CancellationToken, Gate, Tasks, failpoint};
 use mesh_model::address::Sought;
 use mesh_model::name::ServiceName;
 use mesh_proto::config::v1::{ProxyId, Update};
@@ -114,7 +114,10 @@ pub(super) fn spawn_tuned(config: ClientConfig, gate: Gate, tasks: &Tasks, tunin
         gate: Some(gate),
         reach: Reach::NotYet,
     };
-    tasks.spawn("configuration", client.run(tasks.token()));
+    let token = tasks.token();
+    tasks.keep("configuration", client, move |client, beginning| {
+        Box::pin(client.run(token.clone(), beginning))
+    });
     discovery
 }
 
@@ -147,12 +150,16 @@ pub(super) struct Client {
 }
 
 impl Client {
-    async fn run(mut self, token: CancellationToken) {
+    async fn run(&mut self, token: CancellationToken, beginning: Beginning) {
         let trust_domain = self.config.identity.svid().spiffe_id.trust_domain().clone();
         let server = ExpectedServer::Exactly(well_known::controller(&trust_domain));
         let channel = channel::connect(&self.config.identity, self.config.controller.clone(), server);
         let mut backoff = Backoff::new(MIN_BACKOFF, self.tuning.max_backoff);
-        self.restore().await;
+        match beginning {
+            Beginning::First => self.restore().await,
+            // An update may be half taken in: what is held stays in force, and all of it is asked for again.
+            Beginning::Again => self.store.distrust(),
+        }
         loop {
             let ended = tokio::select! {
                 () = token.cancelled() => return,
@@ -285,6 +292,7 @@ impl Client {
 
     /// Applies an update and shows the result to the workers.
     pub(super) fn update(&mut self, update: Update) -> Applied {
+        failpoint::reach("configuration", &self.config.node.workload);
         let applied = self.store.apply(update);
         for reject in &applied.rejects {
             tracing::warn!(

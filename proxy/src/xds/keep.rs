@@ -36,18 +36,21 @@ pub(super) struct Found {
 
 /// Begins to keep what it is told. A job that finds the task busy is refused, and its sender comes again.
 pub(super) fn spawn(keep: &Keep, status: Arc<Status>, tasks: &Tasks) -> mpsc::Sender<Job> {
-    let (sender, mut jobs) = mpsc::channel(1);
+    let (sender, jobs) = mpsc::channel(1);
     let dir = keep.dir.clone();
-    tasks.spawn("saved state", async move {
-        while let Some(job) = jobs.recv().await {
-            let dir = dir.clone();
-            // A join fails when the runtime ends, or by a panic, which has been logged.
-            let done = tokio::task::spawn_blocking(move || carry_out(&dir, job)).await;
-            if let Ok(Err(error)) = done {
-                status.saved_failed();
-                tracing::warn!(%error, "the configuration could not be saved for a restart");
+    tasks.keep("saved state", jobs, move |jobs: &mut mpsc::Receiver<Job>, _| {
+        let (dir, status) = (dir.clone(), Arc::clone(&status));
+        Box::pin(async move {
+            while let Some(job) = jobs.recv().await {
+                let dir = dir.clone();
+                // A join fails when the runtime ends, or by a panic, which has been logged.
+                let done = tokio::task::spawn_blocking(move || carry_out(&dir, job)).await;
+                if let Ok(Err(error)) = done {
+                    status.saved_failed();
+                    tracing::warn!(%error, "the configuration could not be saved for a restart");
+                }
             }
-        }
+        })
     });
     sender
 }

@@ -3,6 +3,7 @@
 mod addresses;
 pub(crate) mod controller;
 mod hosts;
+mod panics;
 mod saved;
 
 use std::net::SocketAddr;
@@ -42,8 +43,12 @@ fn tuned(ca: &TestCa, controller: SocketAddr, tuning: Tuning) -> Proxy {
 }
 
 fn keeping(ca: &TestCa, controller: SocketAddr, tuning: Tuning, keep: Option<Keep>) -> Proxy {
+    named(ca, controller, tuning, keep, "front")
+}
+
+fn named(ca: &TestCa, controller: SocketAddr, tuning: Tuning, keep: Option<Keep>, workload: &str) -> Proxy {
     let node =
-        ProxyId { namespace: "shop".to_owned(), workload: "front".to_owned(), instance: "1".to_owned() };
+        ProxyId { namespace: "shop".to_owned(), workload: workload.to_owned(), instance: "1".to_owned() };
     let config =
         ClientConfig { identity: ca.identity("shop", "front"), controller: controller.into(), node, keep };
     let (tasks, ready) = (Tasks::new(), Ready::new());

@@ -199,3 +199,46 @@ async fn a_workload_that_calls_itself_reaches_its_application() {
     assert_eq!(status, 200, "{text}");
     client.counts(&["mesh_requests_total", "service=\"web\"", "plaintext", "outbound"], 1.0).await;
 }
+
+// T33
+#[tokio::test]
+async fn the_admin_port_is_not_reached_through_the_mesh_even_where_a_service_declares_it() {
+    let mut mesh = Mesh::new();
+    mesh.settings.mtls_mode = MtlsMode::Permissive;
+    mesh.settings.outbound_mode = OutboundMode::AllowAny;
+    let free = || async { TcpListener::bind(any_port()).await.unwrap().local_addr().unwrap() };
+    let (admin, proxy) = (free().await, free().await);
+    for target in [admin, proxy] {
+        // Whoever may write a Service beside the workload says that its port is one of the sidecar's own on loopback.
+        let own = SocketAddr::from(([127, 7, 7, 7], target.port()));
+        let service = ServiceName::new("shop", "cart").unwrap();
+        let mut resources = mesh.resources();
+        resources.push(ModelResource::Own(OwnServices {
+            ports: vec![OwnPort { address: own, service, port: 80 }],
+        }));
+        let mut server = mesh.server_with(mesh.ca.identity("shop", "cart"), "cart", own, |config| {
+            config.admin = Some(admin);
+            config.outbound_proxy = Some(proxy);
+            inbound_to(own)(config);
+        });
+        server.control.replace(resources);
+        let inbound = server.running.addrs.captured_inbound[0];
+        for path in ["/config", "/drain", "http://127.0.0.1/"] {
+            let request = http::Request::post(path)
+                .header("host", "localhost")
+                .body(http_body_util::Full::default())
+                .unwrap();
+            let (status, failure, text) = fetch(&mesh.tasks, inbound, request).await;
+            assert_eq!((status, failure.as_str()), (503, "connect_failed"), "{path}: {text}");
+        }
+        assert!(server.running.ready.is_ready());
+        // Nor does the sidecar ask it for its application.
+        let request = http::Request::post(format!("http://{admin}/drain")).header("host", admin.to_string());
+        let (status, _, text) =
+            fetch(&mesh.tasks, proxy, request.body(http_body_util::Full::default()).unwrap()).await;
+        assert!(status >= 400 && text.contains("this proxy itself"), "{status} {text}");
+        assert!(server.running.ready.is_ready(), "not drained");
+        server.running.drain();
+        soon(server.running.ended()).await.unwrap();
+    }
+}

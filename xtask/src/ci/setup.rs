@@ -17,7 +17,7 @@ const PYTHON: [&str; 5] =
     ["aiosmtpd==1.4.6", "grpcio==1.76.0", "requests==2.34.2", "sslyze==6.3.1", "websockets==17.4"];
 
 /// A program, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 17] = [
+const PROGRAMS: [(&str, &str); 18] = [
     ("curl", "curl"),
     ("nginx", "nginx"),
     ("h2load", "nghttp2-client"),
@@ -35,6 +35,7 @@ const PROGRAMS: [(&str, &str); 17] = [
     ("sshd", "openssh-server"),
     ("ssh", "openssh-client"),
     ("softhsm2-util", "softhsm2"),
+    ("faketime", "faketime"),
 ];
 
 pub(super) fn run(workspace: &Workspace) -> Result<bool> {

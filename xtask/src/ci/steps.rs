@@ -245,7 +245,7 @@ fn lab_test(workspace: &Workspace) -> Result<bool> {
 /// With certificates of 20 s; `cargo xtask rotation` has them live a minute, and the part where the authority is away for half of that.
 fn rotation(workspace: &Workspace) -> Result<bool> {
     let meshctl = Some(e2e::Binaries::built(workspace).meshctl);
-    let parts = ["replicas", "expiry"].map(str::to_owned).into();
+    let parts = ["replicas", "expiry", "clock"].map(str::to_owned).into();
     suites::rotation(workspace, &RotationArgs { parts, svid_ttl_seconds: 20, meshctl, output: None })
 }
 

@@ -178,6 +178,8 @@ pub(crate) enum Part {
     Replicas,
     /// Every certificate ends while the authority is away
     Expiry,
+    /// The clock of one process after the other is set, forwards and backwards (needs libfaketime)
+    Clock,
 }
 
 /// How results are printed.

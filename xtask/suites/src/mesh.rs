@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use self::objects::{NAMESPACE, TRUST_DOMAIN};
 use crate::process::{Process, free_address};
-use crate::rotation::{Cluster, Issuer};
+use crate::rotation::{Cluster, Issuer, clock_environment};
 
 const SYSTEM: &str = "amime-system";
 
@@ -38,6 +38,8 @@ pub(crate) struct Authority<'a> {
     /// More options of it.
     pub(crate) options: &'a str,
     pub(crate) proof: &'a Proof,
+    /// The library by which the clock of every process can be set, if it is to be.
+    pub(crate) clocks: Option<&'a Path>,
 }
 
 impl Default for &Proof {
@@ -59,6 +61,7 @@ pub(crate) struct Mesh {
     authority_args: String,
     proof: Proof,
     control: Option<Process>,
+    clocks: Option<PathBuf>,
     folder: TempDir,
 }
 
@@ -103,6 +106,7 @@ impl Mesh {
             authority_args,
             proof: authority.proof.clone(),
             control: None,
+            clocks: authority.clocks.map(Path::to_path_buf),
             folder,
         };
         std::fs::create_dir_all(&mesh.objects).context("make the folder of objects")?;
@@ -127,10 +131,20 @@ impl Mesh {
 
     /// Starts the authority, again if it was killed.
     pub(crate) async fn start_authority(&mut self) -> Result<()> {
-        let mut authority = self.process("mesh-ca", &self.authority_args)?;
+        self.start_authority_with("").await
+    }
+
+    /// The same with more options.
+    pub(crate) async fn start_authority_with(&mut self, more: &str) -> Result<()> {
+        let mut authority = self.process("mesh-ca", &format!("{} {more}", self.authority_args))?;
         authority.listens(self.ca).await?;
         self.authority = Some(authority);
         Ok(())
+    }
+
+    /// The file that says how far the clock of a process is off.
+    pub(crate) fn clock(&self, process: &str) -> PathBuf {
+        self.folder.path().join(format!("{process}.clock"))
     }
 
     /// Kills the authority: no handler runs.
@@ -201,7 +215,12 @@ impl Mesh {
     fn process(&self, name: &str, args: &str) -> Result<Process> {
         // None of the paths has a space: they lie in a folder that we made.
         let words: Vec<&str> = args.split_ascii_whitespace().collect();
-        Process::start(self.folder.path(), name, &self.program, &words)
+        let env = match &self.clocks {
+            Some(library) => clock_environment(library, &self.clock(name))?,
+            None => Vec::new(),
+        };
+        let env: Vec<_> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Process::start_with(self.folder.path(), name, &self.program, &words, &env)
     }
 
     /// The options by which a process proves itself.

@@ -112,6 +112,16 @@ pub(crate) fn resident(pid: u32) -> Option<u64> {
     text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok().map(|pages| pages * PAGE)
 }
 
+/// Time that a process has spent on processors; None when it is gone. Source: proc(5), `schedstat`, of each of its threads, nanoseconds.
+pub(crate) fn cpu(pid: u32) -> Option<Duration> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let spent = threads.filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        text.split_ascii_whitespace().next()?.parse::<u64>().ok()
+    });
+    Some(Duration::from_nanos(spent.sum()))
+}
+
 /// A loopback address that nobody listens on at this moment.
 pub(crate) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;

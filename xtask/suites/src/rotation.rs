@@ -1,6 +1,7 @@
 //! Certificates that end, an authority that is away, roots that are rotated: under load, through sidecars, with processes that are killed.
-//! T49 and T50 of the acceptance tests, with one authority and its folder, and with two that share an API server.
+//! T49 and T50 of the acceptance tests, with one authority and its folder, and with two that share an API server; T51 by clocks that are set.
 
+mod clock;
 mod issuer;
 mod replicas;
 
@@ -21,6 +22,7 @@ use mesh_proto::ca::v1::{RotateRequest, RotationStatus, RotationStatusRequest};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
 
+pub(crate) use self::clock::environment as clock_environment;
 pub(crate) use self::issuer::Issuer;
 pub(crate) use self::replicas::Cluster;
 use self::replicas::Replicas;
@@ -47,8 +49,12 @@ const RATE: u64 = 200;
 pub(crate) async fn run(args: &Rotation) -> Result<ExitCode> {
     let mut report = Report::new("rotation", args.output);
     let mut facts = serde_json::Map::new();
-    for part in [Part::Outage, Part::Rotation, Part::Replicas, Part::Expiry] {
+    for part in [Part::Outage, Part::Rotation, Part::Replicas, Part::Expiry, Part::Clock] {
         if !args.parts.is_empty() && !args.parts.contains(&part) {
+            continue;
+        }
+        if part == Part::Clock {
+            facts.insert(part.name().to_owned(), Box::pin(clock::run(args, &mut report)).await?);
             continue;
         }
         let mut run = Run::start(args, part).await?;
@@ -57,6 +63,8 @@ pub(crate) async fn run(args: &Rotation) -> Result<ExitCode> {
             Part::Outage => run.outage(&mut report).await?,
             Part::Rotation => run.rotation(&mut report).await?,
             Part::Expiry => run.expiry(&mut report).await?,
+            // It has a mesh of its own.
+            Part::Clock => Value::Null,
         };
         facts.insert(part.name().to_owned(), fact);
         run.load.shutdown(END).await;
@@ -87,14 +95,16 @@ impl Run {
             Part::Replicas => {
                 Some(Replicas::start(&args.meshctl, folder.path(), args.svid_ttl_seconds, &tasks).await?)
             }
-            Part::Outage | Part::Rotation | Part::Expiry => None,
+            Part::Outage | Part::Rotation | Part::Expiry | Part::Clock => None,
         };
         let proof = match &replicas {
             Some(replicas) => Proof::Reviewed(replicas.cluster.clone()),
             None => Proof::Issued(Issuer::new()?),
         };
         let options = format!("--svid-ttl {}s", args.svid_ttl_seconds);
-        let lab = Lab::start(&args.meshctl, Authority { options: &options, proof: &proof }, &tasks).await?;
+        let lab =
+            Lab::start(&args.meshctl, Authority { options: &options, proof: &proof, clocks: None }, &tasks)
+                .await?;
         let (counts, load) = (Rc::new(Counts::default()), Tasks::new());
         load::start(&lab.ways, &counts, &load);
         Ok(Self { life, begin, lab, counts, load, loaded: Instant::now(), replicas, _folder: folder })
@@ -342,6 +352,7 @@ impl Part {
             Self::Rotation => "rotation",
             Self::Replicas => "replicas",
             Self::Expiry => "expiry",
+            Self::Clock => "clock",
         }
     }
 }

@@ -95,6 +95,7 @@ fn system_namespaces_are_left_alone_whatever_is_asked() {
     }
 }
 
+// T37
 #[test]
 fn what_cannot_have_a_sidecar_is_told_why() {
     let other = |name: &str| json!([{ "name": "app" }, { "name": name }]);
@@ -157,6 +158,7 @@ fn a_pod_that_asks_for_itself_is_refused_where_its_namespace_would_let_it_pass()
     }
 }
 
+// T37
 #[test]
 fn a_namespace_that_forbids_the_capability_wants_the_cni_plugin() {
     let cni = Settings { capture: Capture::Cni, ..Settings::default() };
@@ -189,6 +191,7 @@ fn with_the_cni_plugin_nothing_starts_before_its_rules_are_in_force() {
     assert!(containers[0]["securityContext"]["capabilities"].get("add").is_none());
 }
 
+// T37
 #[test]
 fn jobs_and_generated_names_are_pods_like_others() {
     let mut job = with("/spec/restartPolicy", json!("Never"));
@@ -207,6 +210,7 @@ fn the_patch() {
     );
 }
 
+// T37
 #[test]
 fn what_is_not_ours_stays_as_it_is() {
     let (before, after) = (pod(), injected(&pod()).pod);
@@ -215,6 +219,7 @@ fn what_is_not_ours_stays_as_it_is() {
     assert_eq!(after["spec"]["containers"][0]["ports"], before["spec"]["containers"][0]["ports"]);
 }
 
+// T37
 #[test]
 fn twice_is_once() {
     let once = injected(&pod()).pod;
@@ -265,6 +270,7 @@ fn dollars_of_a_probe_are_the_users_own() {
     assert!(value.contains("/ready?x=$$(A)"), "{value}");
 }
 
+// T36
 #[test]
 fn hostile_annotations_are_refused_or_literal() {
     let long = "9".repeat(200_000);

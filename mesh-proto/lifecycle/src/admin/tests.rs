@@ -106,3 +106,24 @@ async fn a_head_that_is_too_large_is_refused() {
     assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
     tasks.shutdown(DEADLINE).await;
 }
+
+// T43
+#[tokio::test]
+async fn a_panic_is_in_the_metrics_of_every_daemon() {
+    let (state, _gate) = state();
+    let tasks = Tasks::new();
+    tasks.spawn("doomed beside metrics", async { panic!("on purpose") });
+    let addr = start(&state, &tasks);
+    let said = tokio::time::timeout(DEADLINE, async {
+        loop {
+            let answer = ask(addr, "GET /metrics").await;
+            if answer.contains("mesh_task_panics_total{task=\"doomed beside metrics\"} 1\n") {
+                return answer;
+            }
+        }
+    });
+    let answer = said.await.unwrap();
+    assert!(answer.contains("mesh_task_restarts_total{task=\"doomed beside metrics\"} 0\n"), "{answer}");
+    assert!(answer.ends_with("# EOF\n") && answer.matches("# EOF").count() == 1, "{answer}");
+    tasks.shutdown(DEADLINE).await;
+}

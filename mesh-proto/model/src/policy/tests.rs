@@ -1,6 +1,7 @@
 //! Verdicts as rows that somebody could write, and arbitrary policies against a naive oracle.
 
 mod expressions;
+mod kinds;
 
 use std::sync::Arc;
 

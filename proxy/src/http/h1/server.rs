@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ::http::{Method, StatusCode};
 use mesh_http1::Version;
+use mesh_lifecycle::failpoint;
 use tokio::io::AsyncWrite;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
@@ -116,6 +117,9 @@ impl Server {
         token: &CancellationToken,
     ) -> Option<ServeEnd> {
         let (asked, refused) = asked(&received);
+        if let Ok(head) = &received.head {
+            failpoint::reach("http/1", head.target.path());
+        }
         let (upgrade, change) = match asked.change {
             Change::None => (Upgrade::none(), None),
             Change::Tunnel | Change::Upgrade => {

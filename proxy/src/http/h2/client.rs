@@ -60,6 +60,15 @@ impl Drop for Owner {
     }
 }
 
+/// Tells those who wait for answers that none will come, however the task ends.
+struct Broken(Rc<Link>);
+
+impl Drop for Broken {
+    fn drop(&mut self) {
+        self.0.codec().broke();
+    }
+}
+
 /// Opens HTTP/2 on a stream. A task of its own drives it until it ends.
 pub(in crate::http) fn connect(
     stream: Stream,
@@ -70,9 +79,10 @@ pub(in crate::http) fn connect(
     let mut driver = Driver::client(stream);
     let link = Rc::clone(driver.link());
     let mut alive = Alive::new(timeouts.keepalive, timeouts.connect);
+    let broken = Broken(Rc::clone(&link));
     tasks.spawn_local("http/2 upstream", async move {
+        let _broken = broken;
         poll_fn(|cx| drive(&mut driver, &mut alive, cx)).await;
-        driver.link().codec().broke();
     });
     Connection { owner: Rc::new(Owner(Rc::clone(&link))), link, scheme }
 }

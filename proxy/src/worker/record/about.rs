@@ -7,7 +7,7 @@ use mesh_model::name::WorkloadName;
 
 use super::Entry;
 use crate::http::RequestHead;
-use crate::telemetry::{AppProtocol, Failure, SpanRecord};
+use crate::telemetry::{AppProtocol, Failure, MAX_PATH, SpanRecord};
 use crate::trace::TraceContext;
 
 /// What metrics have no room for.
@@ -27,7 +27,7 @@ impl About {
         Self {
             log,
             method: head.method.as_str().to_owned(),
-            path: head.path().to_owned(),
+            path: short(head.path()).to_owned(),
             asked_for: None,
             start: SystemTime::now(),
         }
@@ -38,6 +38,11 @@ impl About {
         let (method, path) = (String::new(), String::new());
         Self { log: true, method, path, asked_for: None, start: SystemTime::now() }
     }
+}
+
+/// A line of the log stays below 8 KiB, however every byte of a path is escaped.
+fn short(path: &str) -> &str {
+    path.split_at(path.floor_char_boundary(MAX_PATH)).0
 }
 
 fn name(workload: Option<&WorkloadName>) -> String {
@@ -115,5 +120,20 @@ impl Entry {
             duration,
             first_byte: self.first_byte,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // T31
+    #[test]
+    fn of_a_long_path_whole_characters_are_told_up_to_the_bound() {
+        assert_eq!((short(""), short("/a")), ("", "/a"));
+        assert_eq!(short(&"a".repeat(60_000)).len(), MAX_PATH);
+        let odd = format!("/{}", "é".repeat(MAX_PATH));
+        assert_eq!(short(&odd).len(), MAX_PATH - 1);
+        assert!(odd.starts_with(short(&odd)));
     }
 }

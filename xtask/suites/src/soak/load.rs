@@ -147,6 +147,11 @@ pub(crate) async fn answers(ways: &Ways) -> bool {
     true
 }
 
+/// Whether a connection that is made anew gets through.
+pub(crate) async fn opens(ways: &Ways) -> bool {
+    bytes(ways.bytes, b"anew").await.is_ok()
+}
+
 struct Client {
     ways: Ways,
     kind: Kind,

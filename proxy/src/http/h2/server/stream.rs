@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use mesh_http2::{Block, Fields, More};
+use mesh_lifecycle::failpoint;
 
 use crate::http::body::Content;
 use crate::http::deadline::Deadline;
@@ -39,6 +40,9 @@ pub(super) async fn serve<H: Handler>(handler: Rc<H>, block: Block, stream: Hand
         head.interim = Interim::http2(stream.clone());
         Box::new(head)
     });
+    if let Ok(head) = &head {
+        failpoint::reach("http/2", head.target.path());
+    }
     let (upgrade, mut tunnel, body) = if is_connect {
         let (upgrade, change) = Upgrade::waits();
         (upgrade, Some(change), Body::empty())
