@@ -81,12 +81,14 @@ const GOOD: &[&str] = &[
 ];
 
 fn pod(annotations: &BTreeMap<String, Value>) -> Value {
+    let theirs = ("example.com/theirs".to_owned(), json!("{{"));
+    let all: Map<String, Value> = annotations.clone().into_iter().chain([theirs]).collect();
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": "cart-1", "labels": { "app": "cart", "a~b/c": "d" },
-            "annotations": Map::from_iter(annotations.clone().into_iter().chain([("example.com/theirs".to_owned(), json!("{{"))])),
+            "annotations": all,
         },
         "spec": {
             "serviceAccountName": "cart",

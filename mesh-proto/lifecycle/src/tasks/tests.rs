@@ -107,7 +107,7 @@ async fn work_that_panics_begins_anew_after_a_wait_that_grows_to_a_bound_and_is_
     assert!(gaps[10..].iter().max() > Some(&Duration::from_secs(5)), "no back-off: {gaps:?}");
     assert_eq!(tasks.active(), 1);
     assert_eq!(
-        tasks.shutdown(Duration::from_secs(60)).await,
+        tasks.shutdown(Duration::from_mins(1)).await,
         Shutdown::Clean,
         "it is told between two beginnings"
     );
@@ -121,10 +121,10 @@ async fn work_that_went_on_for_long_starts_from_the_least_wait_again() {
     let mut last = beginnings.recv().await.unwrap().0;
     for _ in 0..20 {
         let (begun, _) = beginnings.recv().await.unwrap();
-        assert!(begun - last - steady <= Duration::from_millis(202), "{:?}", begun - last);
+        assert!(begun - last <= steady + Duration::from_millis(202), "{:?}", begun - last);
         last = begun;
     }
-    tasks.shutdown(Duration::from_secs(120)).await;
+    tasks.shutdown(Duration::from_mins(2)).await;
 }
 
 #[tokio::test]

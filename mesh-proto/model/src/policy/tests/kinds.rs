@@ -269,7 +269,7 @@ fn of_several_entries_one_is_enough_and_one_that_waits_for_a_request_does_not_hi
     let of = |to: Vec<Calls>| bytes.both(&Rule { to, ..Rule::default() });
     assert_eq!(of(vec![by_path.clone(), by_port.clone()]), FITS);
     assert_eq!(of(vec![by_path.clone(), other_port.clone()]), LATER);
-    assert_eq!(of(vec![other_port.clone(), by_path.clone()]), LATER);
+    assert_eq!(of(vec![other_port.clone(), by_path]), LATER);
     assert_eq!(of(vec![other_port.clone(), other_port]), NOT);
     // What surely does not fit is said at once, whatever else waits.
     let mut rule = paths(&["/a"]);
