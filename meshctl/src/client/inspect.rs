@@ -14,7 +14,7 @@ use mesh_model::spiffe::TrustDomain;
 use mesh_proto::inspect::v1::inspect_service_client::InspectServiceClient;
 use mesh_proto::inspect::v1::{
     CertsRequest, CertsResponse, EdgesRequest, EdgesResponse, ProtocolsRequest, ProtocolsResponse,
-    StatRequest, StatResponse, SyncRequest, SyncResponse, TapRequest, TapResponse, TraceRequest,
+    StatRequest, StatResponse, StatRow, SyncRequest, SyncResponse, TapRequest, TapResponse, TraceRequest,
     TraceResponse, VersionRequest, VersionResponse,
 };
 use tonic::transport::Channel;
@@ -104,6 +104,16 @@ impl Inspect {
             async move { client.stat(request).await }
         })
         .await
+    }
+
+    /// The same as proxies reported it, of both sides and with ports, not put together.
+    pub(crate) async fn series(&self, request: StatRequest) -> Result<Vec<StatRow>, InspectError> {
+        let request = StatRequest { local_only: true, ..request };
+        let all = self.all(|replica| {
+            let request = request.clone();
+            async move { replica.answer("stat", replica.client.clone().stat(request)).await }
+        });
+        Ok(all.await?.into_iter().flat_map(|one| one.rows).collect())
     }
 
     /// Who talks to whom.

@@ -73,10 +73,11 @@ struct Suggest {
 
 const HELP: &str = "\
 What the called sidecars reported of the last while is taken: who called, by certificate, and
-which workload. Methods, paths and ports of calls are not in these reports, so that no rule
-names a method or a path, and each caller is allowed at every port of the Service. What was not
-called in that time is refused once the policies are applied: read the comments first, and try
-with `action: Audit`.
+which workload. Which port it was, the callers' own sidecars say: a rule names that port alone
+where they account for all calls and no route was between, else every port of the Service.
+Methods and paths are not in these reports, so that no rule names one. What was not called in
+that time is refused once the policies are applied: read the comments first, and try with
+`action: Audit`.
 
 Examples:
   meshctl policy suggest orders -n shop > orders.yaml
@@ -104,10 +105,13 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
 async fn suggest(args: Suggest, mesh: &str, tasks: &Tasks) -> anyhow::Result<Outcome> {
     let window_seconds = u32::try_from(args.window.as_secs()).unwrap_or(3600);
     let request = StatRequest { window_seconds, side: Side::Inbound.into(), ..StatRequest::default() };
-    let stat = inspect(mesh, &args.cluster, tasks).await?.stat(request).await?;
+    let inspect = inspect(mesh, &args.cluster, tasks).await?;
+    // What callers say is asked first: of a call that only the called side has told yet the port is not known, and so not narrowed.
+    let series = inspect.series(StatRequest { window_seconds, ..StatRequest::default() }).await?;
+    let stat = inspect.stat(request).await?;
     let objects = objects(mesh, &args.cluster, &args.files).await?;
     let scope = scope(&args, &objects)?;
-    let seen = observed::observed(&objects, &stat, &scope);
+    let seen = observed::observed(&objects, &stat, &series, &scope);
     if args.check {
         let rows = check::judged(&objects, &seen);
         match args.output {

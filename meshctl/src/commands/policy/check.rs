@@ -42,7 +42,7 @@ pub(super) fn judged(objects: &Objects, seen: &Seen) -> Vec<Row> {
     for edge in &seen.edges {
         let identity = SpiffeId::new(domain.clone(), edge.source.namespace(), edge.source.name()).ok();
         let peer = Peer { identity, source: callee::UNKNOWN, address: None };
-        for port in seen.ports(&edge.workload) {
+        for port in seen.ports_of(edge) {
             let place = Place { workload: edge.workload.clone(), port };
             let call = Call { request: None, sni: None, claims: None };
             rows.push(Row { edge: edge.clone(), port, said: callee::judge(objects, &place, &peer, call) });

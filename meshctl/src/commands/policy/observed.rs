@@ -1,11 +1,13 @@
-//! Who called whom, as the called sidecars reported it. Pure. It must not know policies.
+//! Who called whom, as the called sidecars reported it, and at which ports, as far as those of the callers say. Pure. It must not know
+//! policies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_model::name::{Name, ServiceName, WorkloadName};
 use mesh_proto::inspect::v1::{StatResponse, StatRow};
+use mesh_proto::report::v1::Side;
 
-use crate::commands::callee;
+use crate::commands::callee::{self, standing};
 use crate::commands::explain::objects::Objects;
 
 /// Codes of calls that policies refused: they are no reason to allow anything.
@@ -48,6 +50,8 @@ pub(super) struct Seen {
     pub(super) served: BTreeMap<WorkloadName, Vec<(ServiceName, u16)>>,
     /// Only ports that this one leads to are meant.
     only: Option<ServiceName>,
+    /// The ports that a caller called at a workload, where its own sidecars account for all of its calls.
+    called: BTreeMap<(Name, WorkloadName), BTreeSet<u16>>,
     /// Services of the scope that nobody called.
     pub(super) not_called: Vec<ServiceName>,
     /// What a reader has to know before policies are applied.
@@ -61,6 +65,83 @@ impl Seen {
         let services = self.served.get(workload).into_iter().flatten();
         services.filter(|(service, _)| meant(service)).map(|(_, port)| *port).collect()
     }
+}
+
+impl Seen {
+    /// Ports of the scope at which a caller called, or may have called.
+    pub(super) fn ports_of(&self, edge: &Edge) -> BTreeSet<u16> {
+        let all = self.ports(&edge.workload);
+        match self.called.get(&(edge.source.clone(), edge.workload.clone())) {
+            Some(called) => all.intersection(called).copied().collect(),
+            None => all,
+        }
+    }
+
+    /// Callers of which it is not known which of several ports they called.
+    pub(super) fn unclear(&self) -> usize {
+        let unclear = |edge: &&Edge| {
+            let known = self.called.contains_key(&(edge.source.clone(), edge.workload.clone()));
+            !known && self.ports(&edge.workload).len() > 1
+        };
+        self.edges.iter().filter(unclear).count()
+    }
+}
+
+/// What the sidecars of a caller say of its calls to a workload.
+#[derive(Debug, Default)]
+struct Told {
+    calls: u64,
+    ports: BTreeSet<u16>,
+    /// Some call went to a port that cannot be told.
+    is_unclear: bool,
+}
+
+/// Ports that callers called. A route may lead to another port than the one that was called, and a call to a workload's own address names no
+/// Service: then nothing is said of that caller.
+fn called(
+    objects: &Objects,
+    series: &[StatRow],
+    edges: &BTreeMap<(Name, WorkloadName, bool), u64>,
+) -> BTreeMap<(Name, WorkloadName), BTreeSet<u16>> {
+    let accounts: BTreeMap<WorkloadName, Name> = standing::known(objects)
+        .into_iter()
+        .filter_map(|(workload, peer)| {
+            let id = peer.identity?;
+            Some((workload, Name::new(id.namespace(), id.service_account()).ok()?))
+        })
+        .collect();
+    let mut told: BTreeMap<(Name, WorkloadName), Told> = BTreeMap::new();
+    for row in series.iter().filter(|row| row.side() == Side::Outbound) {
+        let source = WorkloadName::new(&row.source_namespace, &row.source_workload).ok();
+        let source = source.and_then(|source| accounts.get(&source));
+        let to = WorkloadName::new(&row.destination_namespace, &row.destination_workload);
+        let (Some(source), Ok(to)) = (source, to) else { continue };
+        let port = port_of(objects, row, &to);
+        let told = told.entry((source.clone(), to)).or_default();
+        let failed: u64 = row.failure_codes.iter().map(|it| it.count).sum();
+        told.calls += row.requests.saturating_sub(failed);
+        told.is_unclear |= port.is_none();
+        told.ports.extend(port);
+    }
+    let mut arrived: BTreeMap<(Name, WorkloadName), u64> = BTreeMap::new();
+    for ((source, to, _), calls) in edges {
+        *arrived.entry((source.clone(), to.clone())).or_default() += calls;
+    }
+    told.into_iter()
+        .filter(|(edge, told)| {
+            !told.is_unclear && arrived.get(edge).is_some_and(|arrived| told.calls >= *arrived)
+        })
+        .map(|(edge, told)| (edge, told.ports))
+        .collect()
+}
+
+/// The port of the application that a call came to.
+fn port_of(objects: &Objects, row: &StatRow, to: &WorkloadName) -> Option<u16> {
+    let service = ServiceName::new(&row.service_namespace, &row.service).ok()?;
+    let port = u16::try_from(row.service_port).ok().filter(|port| *port != 0 && row.route.is_empty())?;
+    let (_, endpoints) = objects.compiled.services.get(&service)?;
+    let (places, _) = callee::places(objects, &service, port, endpoints.port(port));
+    places.into_iter().find(|place| place.workload == *to).map(|place| place.port)
 }
 
 /// Calls by what is to be said of them.
@@ -107,7 +188,7 @@ impl Calls {
 }
 
 /// Reads the reports of called sidecars.
-pub(super) fn observed(objects: &Objects, stat: &StatResponse, scope: &Scope) -> Seen {
+pub(super) fn observed(objects: &Objects, stat: &StatResponse, series: &[StatRow], scope: &Scope) -> Seen {
     let served = served(objects);
     let mut calls = Calls::default();
     for row in &stat.rows {
@@ -139,10 +220,11 @@ pub(super) fn observed(objects: &Objects, stat: &StatResponse, scope: &Scope) ->
     let services = objects.compiled.services.keys().filter(in_scope);
     let not_called = services.filter(|name| !called.contains(name)).cloned().collect();
     let warnings = calls.warnings(objects);
+    let ports = self::called(objects, series, &calls.edges);
     let edge = |((source, workload, is_tcp), requests)| Edge { source, workload, requests, is_tcp };
     let edges = calls.edges.into_iter().map(edge).collect();
     let (seconds, only) = (stat.window_seconds, scope.service.clone());
-    Seen { seconds, edges, served, only, not_called, warnings }
+    Seen { seconds, edges, served, only, called: ports, not_called, warnings }
 }
 
 /// Calls that went on, and those that policies refused.

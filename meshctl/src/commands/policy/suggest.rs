@@ -2,7 +2,7 @@
 //!
 //! Every port of a workload that was called gets the policy of one Service: the one that is asked for, else of those that lead to that port
 //! the one with the fewest workloads. A policy protects the ports that its Service leads to, and all that allow count together, so that each
-//! observed call is allowed where it came in, whatever other Services lead there. Reports do not say which port was called: a caller is
+//! observed call is allowed where it came in, whatever other Services lead there. Where it is not known which port was called, a caller is
 //! allowed at all to which a Service leads.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ type Callers = BTreeMap<u16, BTreeSet<Name>>;
 pub(super) fn policies(objects: &Objects, seen: &Seen, scope: &Scope) -> Vec<Value> {
     let mut allowed: BTreeMap<ServiceName, Callers> = BTreeMap::new();
     for edge in &seen.edges {
-        for port in seen.ports(&edge.workload) {
+        for port in seen.ports_of(edge) {
             let Some(service) = home(seen, scope, &edge.workload, port) else { continue };
             allowed.entry(service).or_default().entry(port).or_default().insert(edge.source.clone());
         }
@@ -102,9 +102,14 @@ fn rule(sources: &BTreeSet<Name>, ports: &[u16]) -> Value {
 fn notes(seen: &Seen) -> Vec<String> {
     let mut lines = vec![
         format!("Observed for {} s: {} callers of workloads.", seen.seconds, seen.edges.len()),
-        "Not observed: methods, paths, and which port was called. What did not call in that time is refused."
-            .to_owned(),
+        "Not observed: methods and paths. What did not call in that time is refused.".to_owned(),
     ];
+    match seen.unclear() {
+        0 => {}
+        unclear => lines.push(format!(
+            "Of {unclear} of them it is not known which of several ports was called: they are allowed at each."
+        )),
+    }
     if !seen.not_called.is_empty() {
         let names: Vec<String> = seen.not_called.iter().map(ToString::to_string).collect();
         lines.push(format!("Nobody called {}: no policy for them.", names.join(", ")));

@@ -48,7 +48,7 @@ fn stat() -> StatResponse {
 }
 
 fn yaml(objects: &Objects, scope: &Scope) -> (String, Seen) {
-    let seen = observed(objects, &stat(), scope);
+    let seen = observed(objects, &stat(), &[], scope);
     (suggest::yaml(&suggest::policies(objects, &seen, scope), &seen), seen)
 }
 
@@ -112,7 +112,7 @@ spec:
       to: [{ methods: [GET] }]
 ";
     let objects = compiled(&[OBJECTS, policy]);
-    let seen = observed(&objects, &stat(), &Scope::default());
+    let seen = observed(&objects, &stat(), &[], &Scope::default());
     let rows = check::judged(&objects, &seen);
     insta::assert_snapshot!("check", check::text(&rows, &seen, Paint::Plain));
     let json = check::json(&rows, &seen);
@@ -157,4 +157,56 @@ fn a_window_is_one_second_to_an_hour() {
     for text in ["0s", "2h", "soon"] {
         assert!(window(text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn a_rule_names_the_port_that_was_called_where_callers_account_for_all_calls() {
+    let objects = compiled(&[OBJECTS]);
+    let (service, ports) = objects
+        .compiled
+        .services
+        .iter()
+        .map(|(name, (own, _))| (name.clone(), own.ports.iter().map(|port| port.port).collect::<Vec<_>>()))
+        .find(|(_, ports)| ports.len() > 1)
+        .expect("a Service with two ports");
+    let (_, endpoints) = &objects.compiled.services[&service];
+    let (places, _) = callee::places(&objects, &service, ports[0], endpoints.port(ports[0]));
+    let (to, port) = (places[0].workload.clone(), places[0].port);
+    let (caller, account) = callee::standing::known(&objects)
+        .into_iter()
+        .find_map(|(name, peer)| Some((name, peer.identity?)))
+        .expect("a member");
+    let row = |side: Side, source: &str, requests: u64| StatRow {
+        side: side.into(),
+        source_namespace: caller.0.namespace().into(),
+        source_workload: source.into(),
+        service_namespace: service.0.namespace().into(),
+        service: service.0.name().into(),
+        service_port: ports[0].into(),
+        destination_namespace: to.0.namespace().into(),
+        destination_workload: to.0.name().into(),
+        protocol: "http".into(),
+        requests,
+        ..StatRow::default()
+    };
+    let arrived = row(Side::Inbound, account.service_account(), 10);
+    let stat = StatResponse { window_seconds: 60, rows: vec![arrived], ..StatResponse::default() };
+    let told = row(Side::Outbound, caller.0.name(), 10);
+    let seen = |series: &[StatRow]| observed(&objects, &stat, series, &Scope::default());
+    let ports_of = |series: &[StatRow]| {
+        let seen = seen(series);
+        seen.ports_of(&seen.edges[0]).into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(ports_of(std::slice::from_ref(&told)), [port]);
+    for (case, series) in [
+        ("nobody tells", vec![]),
+        ("not all of them", vec![StatRow { requests: 9, ..told.clone() }]),
+        ("a route may lead elsewhere", vec![StatRow { route: "httproute/a/b#0".into(), ..told.clone() }]),
+        ("an own address", vec![told.clone(), StatRow { service: String::new(), ..told.clone() }]),
+        ("the called side", vec![StatRow { side: Side::Inbound.into(), ..told.clone() }]),
+    ] {
+        assert!(ports_of(&series).len() > 1, "{case}");
+        assert_eq!(seen(&series).unclear(), 1, "{case}");
+    }
+    assert_eq!(seen(&[told]).unclear(), 0);
 }
