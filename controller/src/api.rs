@@ -5,6 +5,7 @@
 //! object that need no other object into model types.
 
 pub mod amime;
+pub mod asking;
 pub mod authentication;
 pub mod authorization;
 pub mod backend_policy;

@@ -2,6 +2,7 @@
 //! model. It must not know any logic: what a field means is decided in `mesh-model` and in the parts.
 
 pub mod convert;
+pub mod envoy;
 
 /// Certificate authority: `mesh.ca.v1`.
 pub mod ca {

@@ -366,6 +366,8 @@ pub struct Limits {
     pub streams_accepted: u32,
     /// Destinations outside the mesh for which a worker keeps connections.
     pub foreign_hosts: usize,
+    /// Questions to services about requests that are under way, per worker.
+    pub questions: usize,
 }
 
 impl Default for Limits {
@@ -376,6 +378,7 @@ impl Default for Limits {
             streams_per_connection: 1024,
             streams_accepted: 1024,
             foreign_hosts: 1024,
+            questions: 1024,
         }
     }
 }

@@ -34,6 +34,7 @@ pub use body::{Body, BodyEnd, BodyError, Frame, Observer, Source};
 pub use cut::Cut;
 pub use deadline::sweeper;
 pub use fault::{Fault, refusal, response_to};
+pub(crate) use head::kind_of;
 pub use head::{BadHead, Form, Kind, RequestHead, Scheme, Wire};
 pub use headers::{BadField, Headers};
 pub use hygiene::HeaderEdits;

@@ -1,10 +1,11 @@
 //! The way in: from the mesh port to the application. Who calls is known from the certificate alone, never from a header. It must
 //! not know backends: those are the caller's side; of routes and policies it keeps what protects the workload.
 //!
-//! accept → peek → mutual TLS and peer identity → serve by ALPN → authenticate → authorize → rate limits → turn → forward to the application
+//! accept → peek → mutual TLS and peer identity → serve by ALPN → authenticate → authorize → ask → rate limits → turn → forward to the application
 //! → record.
 
 mod app;
+mod asked;
 mod call;
 mod captured;
 mod gate;
@@ -31,6 +32,7 @@ use self::guard::{Caller, Guard, Passed, Refusal};
 use self::limit::Buckets;
 use self::own::{Own, Served};
 use self::tokens::Tokens;
+use crate::ask::Asker;
 use crate::config::{InboundListener, LEARNT_LIFE, Original};
 use crate::detect::{Learnt, Opener, Sniff};
 use crate::http::{self, OwnBounds, RequestHead, Upstream, Wire};
@@ -59,6 +61,7 @@ pub struct Inbound {
     buckets: Buckets,
     guard: Rc<Guard>,
     tokens: Tokens,
+    asker: Rc<Asker>,
 }
 
 /// What each stage of a connection needs of it.
@@ -82,26 +85,32 @@ impl Inbound {
     /// In front of the application at `listener.app`, in `network` when it is not here.
     pub fn new(
         worker: &Rc<Worker>,
-        identity: &Identity,
+        (identity, asker): (&Identity, &Rc<Asker>),
         network: Option<&Namespace>,
         listener: InboundListener,
     ) -> Rc<Self> {
         let tls = tls::Server::new(identity);
-        Rc::new(Self::at(worker, tls, listener.listen, App::new(worker, network, listener.app)))
+        let app = App::new(worker, network, listener.app);
+        Rc::new(Self::at(worker, (tls, asker), listener.listen, app))
     }
 
     /// For captured connections that were meant for the application at its address.
     fn captured(
         worker: &Rc<Worker>,
-        tls: tls::Server,
+        (tls, asker): (tls::Server, &Rc<Asker>),
         app: App,
         (how, loopback): (Original, OrLoopback),
     ) -> Rc<Self> {
-        let inbound = Self::at(worker, tls, app.address(), app);
+        let inbound = Self::at(worker, (tls, asker), app.address(), app);
         Rc::new(Self { shows_source: how == Original::Transparent, loopback, ..inbound })
     }
 
-    fn at(worker: &Rc<Worker>, tls: tls::Server, listen: SocketAddr, app: App) -> Self {
+    fn at(
+        worker: &Rc<Worker>,
+        (tls, asker): (tls::Server, &Rc<Asker>),
+        listen: SocketAddr,
+        app: App,
+    ) -> Self {
         Self {
             worker: Rc::clone(worker),
             tls,
@@ -114,6 +123,7 @@ impl Inbound {
             own: Own::default(),
             buckets: Buckets::default(),
             tokens: Tokens::default(),
+            asker: Rc::clone(asker),
         }
     }
 
@@ -409,7 +419,7 @@ impl Inbound {
         let sni = if asks { self.asked_for(client).await } else { None };
         // As of now: reading may have taken a while.
         let snapshot = self.worker.snapshot();
-        let Passed { pass, judged } =
+        let Passed { pass, judged, .. } =
             self.guard.connection(&snapshot, &caller, sni, &self.worker.telemetry)?;
         if let Some(judged) = judged {
             record.judged(judged);

@@ -12,6 +12,8 @@ pub mod admin;
 pub mod inbound;
 pub mod outbound;
 
+pub mod ask;
+
 pub mod worker;
 
 pub mod dns;

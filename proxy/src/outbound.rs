@@ -1,10 +1,12 @@
 //! The way out: from the application to services of the mesh, or to hosts outside it.
 //!
-//! accept → detect → discover → route → filters → backend → balance → connect → forward → record. A request enters by a listener for
+//! accept → detect → discover → route → filters → ask → backend → balance → connect → forward → record. A request enters by a listener for
 //! one destination or by the HTTP proxy port. It must not know certificates or sockets.
 
 mod affinity;
 mod answer;
+mod aside;
+mod asked;
 mod attempts;
 mod backends;
 mod call;
@@ -24,13 +26,14 @@ mod supply;
 
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use mesh_identity::Identity;
 
 use self::backends::Backends;
 use self::call::Call;
 pub use self::destination::Host;
+use crate::ask::Asker;
 use crate::config::{LEARNT, LEARNT_LIFE};
 use crate::detect::{Learnt, Sniff};
 use crate::dns::Dns;
@@ -59,6 +62,8 @@ pub struct Outbound {
     /// Resolves hosts outside the mesh.
     dns: Dns,
     mirrors: mirror::UnderWay,
+    /// Asks others about requests.
+    asker: Rc<Asker>,
     /// Who speaks first at which destination.
     learnt: RefCell<Learnt<Host>>,
     /// Our own listeners: a request for one of them would come back to us for ever.
@@ -76,6 +81,7 @@ impl Outbound {
         own: Vec<SocketAddr>,
         dns: Dns,
     ) -> Rc<Self> {
+        let asking = identity.clone();
         let inside = network.map(|network| worker.dial_app(Some(network)));
         let counter = Rc::clone(worker);
         let counted = move |event| counter.telemetry.count(event);
@@ -90,7 +96,15 @@ impl Outbound {
         let backends = Backends::new(connector, &worker.config);
         let learnt = RefCell::new(Learnt::new(LEARNT, LEARNT_LIFE));
         let mirrors = mirror::UnderWay::default();
-        Rc::new(Self { worker: Rc::clone(worker), backends, dns, mirrors, learnt, own, inside })
+        Rc::new_cyclic(|this: &Weak<Self>| {
+            let asker = Rc::new(Asker::new(worker, asking, Weak::<Self>::clone(this)));
+            Self { worker: Rc::clone(worker), backends, dns, mirrors, asker, learnt, own, inside }
+        })
+    }
+
+    /// Asks others about requests, by this way out.
+    pub fn asker(&self) -> &Rc<Asker> {
+        &self.asker
     }
 
     /// Serves a connection to a listener that stands for one destination, on a task of its own.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::cli::{HostileArgs, RotationArgs, SoakArgs, SuitesArgs};
-use crate::config::{Workspace, cargo};
+use crate::config::{Workspace, cargo, find_program};
 use crate::e2e::Binaries;
 use crate::exec::Program;
 use crate::screen;
@@ -69,6 +69,16 @@ pub(crate) fn suites(workspace: &Workspace, args: &SuitesArgs) -> Result<bool> {
         program = program.arg("--spiffe-python").arg(tools::spiffe_python(workspace)?);
         program =
             program.arg("--spiffe-script").arg(workspace.root.join("xtask/suites/python/workload_api.py"));
+    }
+    if is_wanted("ext-authz") {
+        program = program.arg("--opa").arg(tools::opa(workspace)?);
+        program = program.arg("--opa-policy").arg(workspace.root.join("xtask/suites/opa/policy.rego"));
+    }
+    if is_wanted("rate-limit") {
+        program = program.arg("--rate-limit").arg(tools::rate_limit(workspace)?);
+        let redis = find_program("redis-server")
+            .context("there is no `redis-server` in PATH; `cargo xtask ci --only setup` installs it")?;
+        program = program.arg("--redis").arg(redis);
     }
     if is_wanted("tls") {
         program = program.arg("--tls-client").arg(tools::tls_client(workspace)?);

@@ -14,11 +14,13 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::amime::AmimeStatus;
+use super::asking::ExternalAuth;
 
 /// Who may call what.
 ///
 /// Policies that deny decide first. Then, as soon as one policy with `action: Allow` protects a port of a workload, one such policy must
-/// allow a call. Policies with `action: Audit` only record.
+/// allow a call. What goes on by these is asked of the services of policies with `action: External`. Policies with `action: Audit` only
+/// record.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[kube(
     group = "amime.io",
@@ -54,7 +56,8 @@ use super::amime::AmimeStatus;
 #[x_kube(
     validation = Rule::new("!(has(self.targetRefs) && has(self.selector))").message("targetRefs and selector exclude each other"),
     validation = Rule::new("self.action == 'Allow' || (has(self.rules) && size(self.rules) > 0)").message("without rules only Allow means something: it allows nothing"),
-    validation = Rule::new("!has(self.auditAs) || self.action == 'Audit'").message("auditAs is for action: Audit")
+    validation = Rule::new("!has(self.auditAs) || self.action == 'Audit'").message("auditAs is for action: Audit"),
+    validation = Rule::new("has(self.external) == (self.action == 'External')").message("external is for action: External, which needs it")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AuthorizationPolicySpec {
@@ -74,6 +77,9 @@ pub struct AuthorizationPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub rules: Option<Vec<AuthorizationRule>>,
+    /// Who is asked, for `action: External`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalAuth>,
     /// Why what was written cannot be read; no object says this itself.
     #[serde(skip)]
     pub refused: Option<String>,
@@ -88,6 +94,8 @@ pub enum AuthorizationAction {
     Deny,
     /// Nothing; what would be refused is recorded.
     Audit,
+    /// The service in `external` is asked about those that no other policy refuses; unless it says yes they are refused.
+    External,
 }
 
 /// What an audit policy rehearses.

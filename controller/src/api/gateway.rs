@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::asking::ExternalAuth;
 use super::traffic::SessionPersistence;
 
 /// An HTTPRoute.
@@ -239,8 +240,8 @@ pub struct RouteFilter {
     pub request_mirror: Option<RequestMirror>,
     /// For `CORS`.
     pub cors: Option<CorsFilter>,
-    /// Not done: the rule answers 500.
-    pub external_auth: Option<Value>,
+    /// For `ExternalAuth`.
+    pub external_auth: Option<ExternalAuth>,
     /// Not done: the rule answers 500.
     pub extension_ref: Option<Value>,
 }

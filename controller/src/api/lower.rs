@@ -3,6 +3,7 @@
 //! It must not know other objects: what a backend refers to is found out in `compile`. The same functions serve [`super::check`]
 //! (which keeps the faults) and `compile` (which keeps the result), so that the two cannot disagree.
 
+pub mod asking;
 pub mod authorization;
 pub mod backend_policy;
 mod cors;
@@ -100,6 +101,8 @@ pub enum LoweredFilter {
         /// Of how many requests.
         share: Ppm,
     },
+    /// Asks a service whether requests may go on.
+    ExternalAuth(asking::LoweredAuth),
 }
 
 impl LoweredFilter {
@@ -244,7 +247,7 @@ fn check_prefix_rewrite(rule: &HttpRule, filters: &[LoweredFilter], at: &str, fi
     let replaces = filters.iter().any(|filter| match filter {
         LoweredFilter::Ready(Filter::Redirect(redirect)) => matches!(redirect.path, Some(Prefix(_))),
         LoweredFilter::Ready(Filter::Rewrite(rewrite)) => matches!(rewrite.path, Some(Prefix(_))),
-        LoweredFilter::Ready(_) | LoweredFilter::Mirror { .. } => false,
+        LoweredFilter::Ready(_) | LoweredFilter::Mirror { .. } | LoweredFilter::ExternalAuth(_) => false,
     });
     let by_prefix = match rule.matches.as_slice() {
         [] => true,

@@ -17,6 +17,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::amime::AmimeStatus;
+use super::asking::GlobalRateLimit;
 use super::scalars::{DurationText, Size};
 
 /// How requests to a Service, of a route or of one rule are handled.
@@ -57,7 +58,7 @@ use super::scalars::{DurationText, Size};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(
-    validation = Rule::new("has(self.timeouts) || has(self.retries) || has(self.hedging) || has(self.fault) || has(self.directResponse) || has(self.requestBodyLimit) || has(self.responseBodyLimit) || has(self.sessionPersistence) || has(self.rateLimits) || has(self.loadBalancer) || has(self.circuitBreaker) || has(self.retryBudget) || has(self.outlierDetection) || has(self.healthCheck) || has(self.connectTimeout) || has(self.protocol) || has(self.concurrency)").message("the policy sets nothing"),
+    validation = Rule::new("has(self.timeouts) || has(self.retries) || has(self.hedging) || has(self.fault) || has(self.directResponse) || has(self.requestBodyLimit) || has(self.responseBodyLimit) || has(self.sessionPersistence) || has(self.rateLimits) || has(self.globalRateLimit) || has(self.loadBalancer) || has(self.circuitBreaker) || has(self.retryBudget) || has(self.outlierDetection) || has(self.healthCheck) || has(self.connectTimeout) || has(self.protocol) || has(self.concurrency)").message("the policy sets nothing"),
     validation = Rule::new("self.targetRefs.exists(target, target.kind == 'Service') || !(has(self.loadBalancer) || has(self.circuitBreaker) || has(self.retryBudget) || has(self.outlierDetection) || has(self.healthCheck) || has(self.connectTimeout) || has(self.protocol) || has(self.concurrency))").message("loadBalancer, circuitBreaker, retryBudget, outlierDetection, healthCheck, connectTimeout, protocol and concurrency need a Service as target")
 )]
 #[serde(rename_all = "camelCase")]
@@ -94,6 +95,9 @@ pub struct TrafficPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub rate_limits: Option<Vec<RateLimit>>,
+    /// A bound that a service counts for all proxies together. In force at the called workload, after `rateLimits`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub global_rate_limit: Option<GlobalRateLimit>,
 
     /// Which endpoint is picked. For Services.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,14 +13,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Service as KubeService;
+use mesh_model::asking::ExternalAuth;
 use mesh_model::endpoint::Endpoints;
 use mesh_model::name::{Name, ServiceName, WorkloadName};
-use mesh_model::policy::{AuthorizationPolicy, Scope};
+use mesh_model::policy::{self, AuthorizationPolicy, Scope};
 use mesh_model::service::Service;
 
 use super::Reports;
 use super::endpoints::{Target, target_port, workload_port};
+use super::routes::Refs;
 use crate::api::authorization::{AuthorizationTarget, AuthorizationTargetKind};
+use crate::api::lower::asking::LoweredAuth;
 use crate::api::{Kind, ObjectKey, Pod, Workload, lower};
 use crate::index::Index;
 use crate::status::{Condition, ConditionType};
@@ -69,15 +72,17 @@ pub fn compile(index: &Index, services: &Services, reports: &mut Reports) -> Aut
         let Some(name) = key.model_name() else { continue };
         let spec = &entry.object.spec;
         let lowered = lower::authorization::lower(&entry.object).0;
+        reports.object(key, &entry.origin, Some(policy::resource_name(&name)));
+        let external = lowered.external.map(|external| resolve(&external, key, services, reports));
         let policy = AuthorizationPolicy {
             name,
             action: lowered.action,
             rules: lowered.rules,
+            external,
             scope: Scope::All,
             refused: spec.refused.clone(),
             origin: entry.origin.to_string(),
         };
-        reports.object(key, &entry.origin, Some(policy.resource_name()));
         let search = Search { index, services, key };
         let places = match (&spec.target_refs, &spec.selector) {
             (Some(targets), _) => search.targets(targets, reports),
@@ -104,6 +109,25 @@ pub fn compile(index: &Index, services: &Services, reports: &mut Reports) -> Aut
     let lists = authorization.workloads.values_mut().chain(authorization.namespaces.values_mut());
     lists.for_each(|policies| bound(policies, reports));
     authorization
+}
+
+/// Whom a policy has asked. Nobody who can be found: then what it protects is refused.
+fn resolve(
+    external: &LoweredAuth,
+    key: &ObjectKey,
+    services: &Services,
+    reports: &mut Reports,
+) -> ExternalAuth {
+    let refs = Refs { key, parents: &[] };
+    let mut conditions = Vec::new();
+    let target = refs.target(&external.reference, services).unwrap_or_else(|invalid| {
+        let meaning = "requests that fit the policy are refused";
+        refs.invalid(&external.reference, invalid, meaning, &mut conditions)
+    });
+    for condition in conditions {
+        reports.say(key, condition);
+    }
+    external.resolved(target)
 }
 
 /// Too many: the first one that has no room is replaced by one that denies everything.

@@ -13,12 +13,13 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use mesh_model::endpoint::Endpoints;
 use mesh_model::name::{Name, ServiceName};
-use mesh_model::route::{RouteId, RouteKind};
+use mesh_model::route::{BackendTarget, RouteId, RouteKind};
 use mesh_model::service::Service;
 use mesh_model::traffic::{PolicyTarget, TrafficPolicy, TrafficSettings, effective};
 
 use super::Reports;
-use super::routes::created;
+use super::routes::{Refs, created};
+use crate::api::asking::GlobalRateLimit;
 use crate::api::lower;
 use crate::api::traffic::{TargetKind, TargetRef};
 use crate::api::{Kind, ObjectKey};
@@ -39,7 +40,10 @@ pub fn compile(index: &Index, services: &Services, reports: &mut Reports) -> Vec
     let mut attached = Vec::new();
     for (key, entry) in index.policies.traffic.iter() {
         let Some(name) = key.model_name() else { continue };
-        let (settings, _) = lower::traffic::lower(&entry.object);
+        let (mut settings, _) = lower::traffic::lower(&entry.object);
+        if let (Some(rate), Some(it)) = (&mut settings.global_rate, &entry.object.spec.global_rate_limit) {
+            rate.target = counting(it, key, &entry.origin, services, reports);
+        }
         let source = Source { key, origin: &entry.origin, metadata: &entry.object.metadata, name };
         let targets = entry.object.spec.target_refs.iter().enumerate();
         attached.push(source.attach(targets, settings, index, services, reports));
@@ -57,6 +61,28 @@ pub fn compile(index: &Index, services: &Services, reports: &mut Reports) -> Vec
         }
     }
     settle(&attached, reports)
+}
+
+/// The service that counts. Without one that is found the limit is without an answer.
+fn counting(
+    it: &GlobalRateLimit,
+    key: &ObjectKey,
+    origin: &Arc<str>,
+    services: &Services,
+    reports: &mut Reports,
+) -> BackendTarget {
+    reports.object(key, origin, None);
+    let refs = Refs { key, parents: &[] };
+    let reference = lower::asking::reference(&it.backend_ref, lower::traffic::GLOBAL_RATE);
+    let mut conditions = Vec::new();
+    let target = refs.target(&reference, services).unwrap_or_else(|invalid| {
+        let meaning = if it.fail_closed { "requests are refused" } else { "nothing is limited" };
+        refs.invalid(&reference, invalid, meaning, &mut conditions)
+    });
+    for condition in conditions {
+        reports.say(key, condition);
+    }
+    target
 }
 
 /// A policy object of either kind.

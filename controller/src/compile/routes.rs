@@ -7,6 +7,8 @@
 //!   that Service themselves (GEP-1294; the conformance test MeshConsumerRoute relies on it). So there is nothing that a
 //!   grant could hide, and a missing Service may be told as such.
 //! - A rule without backends goes to the parent itself (GEP-1686), where that is one Service and one port.
+//! - External authorization that leads nowhere refuses the requests of its rule, and is told (GEP-1494). In another namespace it needs no
+//!   ReferenceGrant, as backends do not.
 //! - A mirror that leads nowhere is told and gets no copies; requests themselves go on (HTTPRequestMirrorFilter.backendRef).
 //! - What the mesh does not do makes its rule (or its backend's share) answer 500, never pass as if it were not there.
 
@@ -160,6 +162,17 @@ impl Source<'_> {
                     self.refs().invalid(reference, invalid, "nothing is copied there", conditions)
                 });
                 Filter::Mirror(Mirror { target, share: *share })
+            }
+            LoweredFilter::ExternalAuth(auth) => {
+                let target = self.refs().target(&auth.reference, services).unwrap_or_else(|invalid| {
+                    self.refs().invalid(
+                        &auth.reference,
+                        invalid,
+                        "requests of the rule are refused",
+                        conditions,
+                    )
+                });
+                Filter::ExternalAuth(auth.resolved(target))
             }
         };
         filters.iter().map(one).collect()

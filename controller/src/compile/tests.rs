@@ -1,5 +1,7 @@
 //! Parts of compiling that snapshots of folders (`tests/compile.rs`) do not show well.
 
+mod asked;
+
 use mesh_model::endpoint::Transport;
 use mesh_model::route::BackendTarget;
 

@@ -253,11 +253,13 @@ impl Session {
         let hosts = self.hosts(snapshot);
         let mut wanted: BTreeMap<&Arc<str>, &Arc<Resource>> = BTreeMap::new();
         let mine = snapshot.authentication(&self.proxy.namespace, self.workload.as_ref());
-        let guards = snapshot.authorization(self.workload.as_ref(), &self.proxy.namespace);
         let always = [snapshot.mesh(), snapshot.own(self.workload.as_ref()), &mine.resource];
-        for always in always.into_iter().chain(guards) {
+        for always in always {
             wanted.insert(&always.name, always);
         }
+        snapshot.closure_of_authorization(self.workload.as_ref(), &self.proxy.namespace, |resource| {
+            wanted.insert(&resource.name, resource);
+        });
         let mut unknown = std::mem::take(&mut self.impossible);
         for service in &self.destinations {
             let known = snapshot.closure(service, &self.proxy.namespace, |resource| {

@@ -9,7 +9,8 @@ use mesh_model::address::{Address, Meaning};
 use mesh_model::external::{ExternalService, HostEntry, HostMeaning};
 use mesh_model::host::Host;
 use mesh_model::name::{Name, ServiceName, WorkloadName};
-use mesh_model::route::{BackendTarget, Filter, ParentRef, Route, RouteId};
+use mesh_model::policy::AuthorizationPolicy;
+use mesh_model::route::{BackendTarget, ParentRef, Route, RouteId};
 use mesh_model::service::OwnServices;
 use mesh_model::stream::StreamRoute;
 use mesh_model::traffic::PolicyTarget;
@@ -19,6 +20,7 @@ use prost::Message;
 use super::guards::Guards;
 use super::mine::{AllMine, Mine};
 use crate::compile::Compiled;
+use crate::compile::authorization::Authorization;
 use crate::compile::names::Names;
 
 /// A resource as it goes to proxies.
@@ -38,7 +40,14 @@ struct Entry {
     service: Arc<Resource>,
     endpoints: Arc<Resource>,
     routes: Vec<AttachedRoute>,
-    policies: Vec<Arc<Resource>>,
+    policies: Vec<AttachedPolicy>,
+}
+
+/// A policy, and the service that it has asked.
+#[derive(Debug, Clone)]
+struct AttachedPolicy {
+    resource: Arc<Resource>,
+    asked: Option<ServiceName>,
 }
 
 #[derive(Debug, Clone)]
@@ -46,7 +55,7 @@ struct AttachedRoute {
     resource: Arc<Resource>,
     namespace: Arc<str>,
     backends: Arc<[ServiceName]>,
-    policies: Arc<[Arc<Resource>]>,
+    policies: Arc<[AttachedPolicy]>,
 }
 
 /// An address, encoded when the first proxy asks for it: there are many, and most are never dialled.
@@ -70,6 +79,8 @@ pub struct Snapshot {
     own: BTreeMap<WorkloadName, Arc<Resource>>,
     /// Who may call each workload; of one object there may be several forms, so they are not among the others either.
     guards: Guards,
+    /// Services that authorization policies have asked, by the name of the policy's resource.
+    asked_by: HashMap<Arc<str>, ServiceName>,
     /// Of workloads that serve nothing.
     serves_nothing: Arc<Resource>,
     /// Whom workloads let in, as of `own`.
@@ -100,9 +111,11 @@ impl Snapshot {
             let entry = Entry { service, endpoints, routes: Vec::new(), policies: Vec::new() };
             services.insert(name.clone(), entry);
         }
-        let mut of_routes: BTreeMap<&RouteId, Vec<Arc<Resource>>> = BTreeMap::new();
+        let mut of_routes: BTreeMap<&RouteId, Vec<AttachedPolicy>> = BTreeMap::new();
         for policy in &compiled.policies {
             let resource = builder.encode(&ModelResource::Policy((**policy).clone()));
+            let asked = policy.settings.global_rate.as_ref().and_then(|rate| service_of(&rate.target));
+            let attached = AttachedPolicy { resource, asked };
             for target in &policy.targets {
                 let policies = match target {
                     PolicyTarget::Service { service, .. } => {
@@ -111,7 +124,7 @@ impl Snapshot {
                     PolicyTarget::Route { route, .. } => Some(of_routes.entry(route).or_default()),
                 };
                 if let Some(policies) = policies {
-                    policies.push(Arc::clone(&resource));
+                    policies.push(attached.clone());
                 }
             }
         }
@@ -133,6 +146,7 @@ impl Snapshot {
         let authentication =
             AllMine::build(&compiled.authentication, before.map(|before| &before.authentication));
         let guards = Guards::build(&compiled.authorization, before.map(|before| &before.guards));
+        let asked_by = asked_by(&compiled.authorization);
         let mut externals = BTreeMap::new();
         for (name, external) in &compiled.externals {
             let external = ExternalService::clone(external);
@@ -158,6 +172,7 @@ impl Snapshot {
             services,
             own,
             guards,
+            asked_by,
             serves_nothing,
             authentication,
             addresses,
@@ -207,7 +222,7 @@ impl Snapshot {
 
     /// Calls `visit` for all that a client in `namespace` needs to call `service`: the service, its endpoints, its routes (the
     /// service's own namespace's, and the client's: GEP-1294), services and endpoints of their backends and mirrors, and the
-    /// policies of all of them. `false`: there is no such service.
+    /// policies of all of them; and what is asked about requests. `false`: there is no such service.
     #[must_use]
     pub fn closure<'a>(
         &'a self,
@@ -217,17 +232,41 @@ impl Snapshot {
     ) -> bool {
         let Some(entry) = self.services.get(service) else { return false };
         entry.visit(&mut visit);
+        self.visit_asked(&entry.policies, &mut visit);
         let seen = |route: &&AttachedRoute| {
             &*route.namespace == service.0.namespace() || &*route.namespace == namespace
         };
         for route in entry.routes.iter().filter(seen) {
             visit(&route.resource);
-            route.policies.iter().for_each(&mut visit);
+            route.policies.iter().for_each(|policy| visit(&policy.resource));
+            self.visit_asked(&route.policies, &mut visit);
             for backend in route.backends.iter().filter_map(|backend| self.services.get(backend)) {
                 backend.visit(&mut visit);
             }
         }
         true
+    }
+
+    /// The services that policies have asked, with what is needed to call them.
+    fn visit_asked<'a>(&'a self, policies: &[AttachedPolicy], visit: &mut impl FnMut(&'a Arc<Resource>)) {
+        let asked = policies.iter().filter_map(|policy| policy.asked.as_ref());
+        asked.filter_map(|service| self.services.get(service)).for_each(|entry| entry.visit(visit));
+    }
+
+    /// Calls `visit` for who may call that workload, as [`Snapshot::authorization`], and for what is asked about its callers.
+    pub fn closure_of_authorization<'a>(
+        &'a self,
+        workload: Option<&WorkloadName>,
+        namespace: &str,
+        mut visit: impl FnMut(&'a Arc<Resource>),
+    ) {
+        for policy in self.authorization(workload, namespace) {
+            visit(policy);
+            let asked = self.asked_by.get(&policy.name).and_then(|service| self.services.get(service));
+            if let Some(entry) = asked {
+                entry.visit(&mut visit);
+            }
+        }
     }
 }
 
@@ -249,7 +288,7 @@ impl Snapshot {
             Meaning::Served(served) => {
                 for entry in served.services().into_iter().filter_map(|service| self.services.get(service)) {
                     visit(&entry.service);
-                    entry.policies.iter().for_each(&mut visit);
+                    entry.policies.iter().for_each(|policy| visit(&policy.resource));
                 }
                 true
             }
@@ -316,7 +355,7 @@ impl Entry {
     fn visit<'a>(&'a self, visit: &mut impl FnMut(&'a Arc<Resource>)) {
         visit(&self.service);
         visit(&self.endpoints);
-        self.policies.iter().for_each(visit);
+        self.policies.iter().for_each(|policy| visit(&policy.resource));
     }
 }
 
@@ -369,7 +408,7 @@ impl Builder<'_> {
         resource
     }
 
-    fn route(&mut self, route: &Route, policies: Vec<Arc<Resource>>) -> AttachedRoute {
+    fn route(&mut self, route: &Route, policies: Vec<AttachedPolicy>) -> AttachedRoute {
         let resource = self.encode(&ModelResource::Route(route.clone()));
         AttachedRoute {
             resource,
@@ -401,24 +440,22 @@ fn service_of(target: &BackendTarget) -> Option<ServiceName> {
     }
 }
 
-/// Every service that requests of a route, or copies of them, may go to.
-fn backends(route: &Route) -> Vec<ServiceName> {
-    let mirror = |filter: &Filter| match filter {
-        Filter::Mirror(mirror) => service_of(&mirror.target),
-        Filter::RequestHeaders(_)
-        | Filter::ResponseHeaders(_)
-        | Filter::Redirect(_)
-        | Filter::Rewrite(_)
-        | Filter::Cors(_) => None,
+/// The services that authorization policies have asked.
+fn asked_by(authorization: &Authorization) -> HashMap<Arc<str>, ServiceName> {
+    let lists = authorization.workloads().map(|(_, policies)| policies);
+    let all = lists.chain(authorization.namespaces().map(|(_, policies)| policies)).flatten();
+    let asked = |policy: &Arc<AuthorizationPolicy>| {
+        let service = service_of(&policy.external.as_ref()?.target)?;
+        Some((Arc::from(policy.resource_name()), service))
     };
-    let mut services = Vec::new();
-    for rule in &route.rules {
-        services.extend(rule.filters.iter().filter_map(mirror));
-        for backend in &rule.backends {
-            services.extend(service_of(&backend.target));
-            services.extend(backend.filters.iter().filter_map(mirror));
-        }
-    }
+    all.filter_map(asked).collect()
+}
+
+/// Every service that requests of a route, copies of them or questions about them may go to.
+fn backends(route: &Route) -> Vec<ServiceName> {
+    let of_rules = route.rules.iter().flat_map(|rule| &rule.backends).map(|backend| &backend.target);
+    let targets = of_rules.chain(route.mirrors()).chain(route.asked());
+    let mut services: Vec<ServiceName> = targets.filter_map(service_of).collect();
     services.sort_unstable();
     services.dedup();
     services

@@ -177,6 +177,7 @@ fn closed(node: &Node, key: &ObjectKey, why: String) -> AuthorizationPolicy {
         action: AuthorizationAction::Deny,
         audit_as: None,
         rules: None,
+        external: None,
         refused: Some(why),
     };
     let written = |field| node.field("spec").is_some_and(|spec| spec.field(field).is_some());

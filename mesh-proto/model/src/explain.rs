@@ -13,6 +13,7 @@ pub use looked::{Looked, Part, Reason};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::asking::ExternalAuth;
 use crate::head::HeadView;
 use crate::name::ServiceName;
 use crate::route::cors::{self, CorsAnswer};
@@ -95,6 +96,8 @@ pub enum Verdict {
     Redirect(RedirectAnswer),
     /// It is a preflight and is answered.
     Preflight(CorsAnswer),
+    /// It is refused: who is to be asked about it cannot be resolved. The reference, and why not.
+    Refused(String, String),
 }
 
 /// Explains what becomes of a request.
@@ -185,11 +188,19 @@ fn share(
 /// What a filter answers the request with, if it does.
 fn answered(step: &FilterStep) -> Option<Verdict> {
     match &step.effect {
+        Effect::Refused => match &step.filter {
+            Filter::ExternalAuth(ExternalAuth {
+                target: BackendTarget::Invalid { reference, reason },
+                ..
+            }) => Some(Verdict::Refused(reference.clone(), reason.clone())),
+            _ => None,
+        },
         Effect::Redirect(answer) => Some(Verdict::Redirect(answer.clone())),
         Effect::Cors(answer @ CorsAnswer::Preflight { .. }) => Some(Verdict::Preflight(answer.clone())),
         Effect::Cors(CorsAnswer::Actual { .. } | CorsAnswer::NotCors)
         | Effect::Forwarded { .. }
         | Effect::Response
+        | Effect::Asked
         | Effect::Mirrored(_) => None,
     }
 }

@@ -63,13 +63,19 @@ pub enum Failure {
     TokenMissing,
     /// The token that came with it is not good.
     TokenInvalid,
+    /// A service that an authorization policy or a route asks does not allow it.
+    AuthzDenied,
+    /// A service that an authorization policy or a route asks gives no answer that can be used.
+    AuthzUnavailable,
+    /// The service that counts for all proxies gives no answer, and the limit is to refuse then.
+    RateLimitUnavailable,
     /// The request itself is malformed or ambiguous.
     BadRequest,
 }
 
 impl Failure {
     /// Every failure, in the order of the reference page.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::NoRoute,
         Self::BackendInvalid,
         Self::NoBackend,
@@ -97,6 +103,9 @@ impl Failure {
         Self::PolicyUndecided,
         Self::TokenMissing,
         Self::TokenInvalid,
+        Self::AuthzDenied,
+        Self::AuthzUnavailable,
+        Self::RateLimitUnavailable,
         Self::BadRequest,
     ];
 

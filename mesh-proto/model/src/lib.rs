@@ -6,6 +6,7 @@
 //! [`traffic`] and [`settings`]. What leaves is a decision that names the object and the field it came from.
 
 pub mod address;
+pub mod asking;
 pub mod authentication;
 pub mod authority;
 pub mod duration;

@@ -20,6 +20,7 @@ use std::net::IpAddr;
 
 use mesh_cel::Program;
 
+use crate::asking::ExternalAuth;
 use crate::head::HeadView;
 use crate::host::Host;
 use crate::name::Name;
@@ -40,6 +41,8 @@ pub struct AuthorizationPolicy {
     pub action: Action,
     /// One that fits is enough.
     pub rules: Vec<Rule>,
+    /// Who is asked, of [`Action::External`]; of any other nobody.
+    pub external: Option<ExternalAuth>,
     /// The workload's ports that it protects.
     pub scope: Scope,
     /// Why the object cannot be read. Such a policy denies every call in its scope.
@@ -68,6 +71,7 @@ impl AuthorizationPolicy {
             name,
             action: Action::Deny,
             rules: Vec::new(),
+            external: None,
             scope: Scope::All,
             refused: Some(why),
             origin: String::new(),
@@ -87,6 +91,8 @@ pub enum Action {
     Allow,
     /// It is refused, whatever others allow.
     Deny,
+    /// A service is asked, after all that refuses by itself; unless it says yes the call is refused.
+    External,
     /// Nothing, but it is recorded what would have come of it if the policy did that.
     Audit(Rehearsed),
 }

@@ -16,6 +16,7 @@ pub mod table;
 use std::fmt;
 use std::time::Duration;
 
+use crate::asking::ExternalAuth;
 use crate::name::{Name, ServiceName};
 use crate::traffic::{Ppm, SessionPersistence};
 
@@ -65,16 +66,34 @@ pub struct Route {
 impl Route {
     /// Where copies of its requests go, with repetitions.
     pub fn mirrors(&self) -> impl Iterator<Item = &BackendTarget> {
-        let of_rules = self.rules.iter().flat_map(|rule| &rule.filters);
-        let backends = self.rules.iter().flat_map(|rule| &rule.backends);
-        of_rules.chain(backends.flat_map(|backend| &backend.filters)).filter_map(|filter| match filter {
+        self.filters().filter_map(|filter| match filter {
             Filter::Mirror(mirror) => Some(&mirror.target),
             Filter::RequestHeaders(_)
             | Filter::ResponseHeaders(_)
             | Filter::Redirect(_)
             | Filter::Rewrite(_)
-            | Filter::Cors(_) => None,
+            | Filter::Cors(_)
+            | Filter::ExternalAuth(_) => None,
         })
+    }
+
+    /// Who is asked whether its requests may go on, with repetitions.
+    pub fn asked(&self) -> impl Iterator<Item = &BackendTarget> {
+        self.filters().filter_map(|filter| match filter {
+            Filter::ExternalAuth(auth) => Some(&auth.target),
+            Filter::RequestHeaders(_)
+            | Filter::ResponseHeaders(_)
+            | Filter::Redirect(_)
+            | Filter::Rewrite(_)
+            | Filter::Cors(_)
+            | Filter::Mirror(_) => None,
+        })
+    }
+
+    fn filters(&self) -> impl Iterator<Item = &Filter> {
+        let of_rules = self.rules.iter().flat_map(|rule| &rule.filters);
+        let backends = self.rules.iter().flat_map(|rule| &rule.backends);
+        of_rules.chain(backends.flat_map(|backend| &backend.filters))
     }
 }
 
@@ -262,6 +281,8 @@ pub enum Filter {
     Mirror(Mirror),
     /// Answers and marks cross-origin requests.
     Cors(Cors),
+    /// Asks a service whether a request may go on.
+    ExternalAuth(ExternalAuth),
 }
 
 /// A copy of a share of the requests.

@@ -16,6 +16,7 @@ pub use request_policy::*;
 use std::fmt;
 use std::time::Duration;
 
+use crate::asking::GlobalRate;
 use crate::name::{Name, ServiceName};
 use crate::route::RouteId;
 use crate::service::Protocol;
@@ -117,6 +118,8 @@ pub struct TrafficSettings {
     pub session: Option<SessionPersistence>,
     /// Bounds on requests per time, in force at the called workload.
     pub rate_limits: Option<Vec<RateLimit>>,
+    /// A bound that a service counts for all proxies together, asked by the called workload's.
+    pub global_rate: Option<GlobalRate>,
 
     /// Which endpoint is picked.
     pub balancing: Option<Balancing>,

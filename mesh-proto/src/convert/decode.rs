@@ -1,6 +1,7 @@
 //! From the wire to the model. It must not apply anything: it only says what a resource means, or where it is wrong.
 
 mod address;
+mod asking;
 mod authentication;
 mod authorization;
 mod external;

@@ -1,6 +1,7 @@
 //! From the model to the wire. It cannot fail and must not decide: what the model says is what is sent.
 
 mod address;
+mod asking;
 mod authentication;
 mod authorization;
 mod external;
@@ -255,6 +256,7 @@ fn filter(filter: &Filter) -> wire::Filter {
         }),
         Filter::Mirror(one) => wire::filter::Filter::Mirror(mirror(one)),
         Filter::Cors(one) => wire::filter::Filter::Cors(cors(one)),
+        Filter::ExternalAuth(one) => wire::filter::Filter::ExternalAuth(asking::external_auth(one)),
     };
     wire::Filter { filter: Some(filter) }
 }

@@ -29,6 +29,7 @@ use proptest::sample::select;
 use self::policies::{policy, session};
 use super::*;
 
+mod asking;
 mod authorization;
 mod policies;
 
@@ -268,6 +269,7 @@ fn filter() -> BoxedStrategy<Filter> {
         (host(), rewrite()).prop_map(|(hostname, path)| Filter::Rewrite(UrlRewrite { hostname, path })),
         (backend_target(), share()).prop_map(|(target, share)| Filter::Mirror(Mirror { target, share })),
         cors().prop_map(Filter::Cors),
+        asking::external_auth().prop_map(Filter::ExternalAuth),
     ]
     .boxed()
 }

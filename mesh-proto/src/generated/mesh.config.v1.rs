@@ -580,7 +580,7 @@ pub mod value_match {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Filter {
-    #[prost(oneof = "filter::Filter", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "filter::Filter", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub filter: ::core::option::Option<filter::Filter>,
 }
 /// Nested message and enum types in `Filter`.
@@ -599,7 +599,61 @@ pub mod filter {
         Mirror(super::Mirror),
         #[prost(message, tag = "6")]
         Cors(super::Cors),
+        #[prost(message, tag = "7")]
+        ExternalAuth(super::ExternalAuth),
     }
+}
+/// Who is asked whether requests may go on. Without a target that is known, none may.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExternalAuth {
+    /// Bytes of the largest body, which is sent along; 0: bodies are not sent.
+    #[prost(uint64, tag = "5")]
+    pub max_body: u64,
+    /// For an answer.
+    #[prost(uint64, tag = "6")]
+    pub timeout_ms: u64,
+    #[prost(oneof = "external_auth::Target", tags = "1, 2")]
+    pub target: ::core::option::Option<external_auth::Target>,
+    #[prost(oneof = "external_auth::Protocol", tags = "3, 4")]
+    pub protocol: ::core::option::Option<external_auth::Protocol>,
+}
+/// Nested message and enum types in `ExternalAuth`.
+pub mod external_auth {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Target {
+        #[prost(message, tag = "1")]
+        Service(super::ServiceTarget),
+        #[prost(message, tag = "2")]
+        Invalid(super::InvalidBackend),
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Protocol {
+        #[prost(message, tag = "3")]
+        Grpc(super::GrpcAuth),
+        #[prost(message, tag = "4")]
+        Http(super::HttpAuth),
+    }
+}
+/// Envoy's ext_authz API.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrpcAuth {
+    /// Lower case; none: all.
+    #[prost(string, repeated, tag = "1")]
+    pub allowed_headers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HttpAuth {
+    /// Before the path of the request.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// Beside Host and Authorization; lower case.
+    #[prost(string, repeated, tag = "2")]
+    pub allowed_headers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of the answer, into the request; lower case; none: all.
+    #[prost(string, repeated, tag = "3")]
+    pub allowed_response_headers: ::prost::alloc::vec::Vec<
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Mirror {
@@ -929,6 +983,8 @@ pub struct TrafficSettings {
     pub protocol: i32,
     #[prost(message, optional, tag = "16")]
     pub concurrency: ::core::option::Option<AdaptiveConcurrency>,
+    #[prost(message, optional, tag = "17")]
+    pub global_rate: ::core::option::Option<GlobalRate>,
 }
 /// Milliseconds; absent: no limit.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1074,6 +1130,61 @@ pub mod rate_key {
         /// Name of a header.
         #[prost(string, tag = "2")]
         Header(::prost::alloc::string::String),
+    }
+}
+/// A bound that a service counts for all proxies together: Envoy's rate limit API.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GlobalRate {
+    #[prost(string, tag = "3")]
+    pub domain: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "4")]
+    pub descriptors: ::prost::alloc::vec::Vec<RateDescriptor>,
+    /// For an answer.
+    #[prost(uint64, tag = "5")]
+    pub timeout_ms: u64,
+    /// Without an answer: refuse, in place of letting the request pass.
+    #[prost(bool, tag = "6")]
+    pub fail_closed: bool,
+    #[prost(oneof = "global_rate::Target", tags = "1, 2")]
+    pub target: ::core::option::Option<global_rate::Target>,
+}
+/// Nested message and enum types in `GlobalRate`.
+pub mod global_rate {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Target {
+        #[prost(message, tag = "1")]
+        Service(super::ServiceTarget),
+        #[prost(message, tag = "2")]
+        Invalid(super::InvalidBackend),
+    }
+}
+/// Left out of a question where a part is not there.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RateDescriptor {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<RateEntry>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RateEntry {
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(oneof = "rate_entry::Value", tags = "2, 3, 4, 5")]
+    pub value: ::core::option::Option<rate_entry::Value>,
+}
+/// Nested message and enum types in `RateEntry`.
+pub mod rate_entry {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Value {
+        #[prost(string, tag = "2")]
+        Literal(::prost::alloc::string::String),
+        /// Name of a header, lower case.
+        #[prost(string, tag = "3")]
+        Header(::prost::alloc::string::String),
+        #[prost(enumeration = "super::RatePart", tag = "4")]
+        Part(i32),
+        /// Name of a claim, or from `/` on a pointer into it.
+        #[prost(string, tag = "5")]
+        Claim(::prost::alloc::string::String),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1299,6 +1410,9 @@ pub struct AuthorizationPolicy {
     /// PATH:LINE.
     #[prost(string, tag = "7")]
     pub origin: ::prost::alloc::string::String,
+    /// Who is asked, of EXTERNAL.
+    #[prost(message, optional, tag = "9")]
+    pub external: ::core::option::Option<ExternalAuth>,
     /// What a reader must know of this message: 0 is what is written here. A policy that uses a later addition says a higher number, so
     /// that a proxy which would overlook the addition refuses the policy instead.
     #[prost(uint32, tag = "8")]
@@ -1733,6 +1847,50 @@ impl RateKeyPart {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum RatePart {
+    Unspecified = 0,
+    Method = 1,
+    Path = 2,
+    Host = 3,
+    Route = 4,
+    ClientIdentity = 5,
+    ClientNamespace = 6,
+    ClientWorkload = 7,
+}
+impl RatePart {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RATE_PART_UNSPECIFIED",
+            Self::Method => "RATE_PART_METHOD",
+            Self::Path => "RATE_PART_PATH",
+            Self::Host => "RATE_PART_HOST",
+            Self::Route => "RATE_PART_ROUTE",
+            Self::ClientIdentity => "RATE_PART_CLIENT_IDENTITY",
+            Self::ClientNamespace => "RATE_PART_CLIENT_NAMESPACE",
+            Self::ClientWorkload => "RATE_PART_CLIENT_WORKLOAD",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RATE_PART_UNSPECIFIED" => Some(Self::Unspecified),
+            "RATE_PART_METHOD" => Some(Self::Method),
+            "RATE_PART_PATH" => Some(Self::Path),
+            "RATE_PART_HOST" => Some(Self::Host),
+            "RATE_PART_ROUTE" => Some(Self::Route),
+            "RATE_PART_CLIENT_IDENTITY" => Some(Self::ClientIdentity),
+            "RATE_PART_CLIENT_NAMESPACE" => Some(Self::ClientNamespace),
+            "RATE_PART_CLIENT_WORKLOAD" => Some(Self::ClientWorkload),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum Locality {
     /// The own zone first.
     Unspecified = 0,
@@ -1771,6 +1929,8 @@ pub enum AuthorizationAction {
     AuditAllow = 3,
     /// Only records what DENY would refuse.
     AuditDeny = 4,
+    /// Refuses unless a service says yes.
+    External = 5,
 }
 impl AuthorizationAction {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1784,6 +1944,7 @@ impl AuthorizationAction {
             Self::Deny => "AUTHORIZATION_ACTION_DENY",
             Self::AuditAllow => "AUTHORIZATION_ACTION_AUDIT_ALLOW",
             Self::AuditDeny => "AUTHORIZATION_ACTION_AUDIT_DENY",
+            Self::External => "AUTHORIZATION_ACTION_EXTERNAL",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1794,6 +1955,7 @@ impl AuthorizationAction {
             "AUTHORIZATION_ACTION_DENY" => Some(Self::Deny),
             "AUTHORIZATION_ACTION_AUDIT_ALLOW" => Some(Self::AuditAllow),
             "AUTHORIZATION_ACTION_AUDIT_DENY" => Some(Self::AuditDeny),
+            "AUTHORIZATION_ACTION_EXTERNAL" => Some(Self::External),
             _ => None,
         }
     }

@@ -247,6 +247,7 @@ fn filter(filter: &Filter) -> Value {
         Filter::Mirror(mirror) => {
             json!({ "mirror": { "to": format!("{:?}", mirror.target), "ppm": mirror.share.0 } })
         }
+        Filter::ExternalAuth(auth) => json!({ "externalAuth": format!("{auth:?}") }),
         Filter::Cors(cors) => json!({ "cors": format!("{cors:?}") }),
     }
 }

@@ -132,8 +132,9 @@ fn listen(worker: &Rc<Worker>, ways: &Ways<'_>, sockets: Sockets, listeners: &Ta
         let outbound = Rc::clone(outbound);
         accept(worker, listeners, socket, move |accepted| outbound.serve_captured(accepted));
     }
-    let captured = (!sockets.captured_inbound.is_empty())
-        .then(|| Captured::new(worker, identity, *network, own.clone()));
+    let asks = (*identity, outbound.asker());
+    let captured =
+        (!sockets.captured_inbound.is_empty()).then(|| Captured::new(worker, asks, *network, own.clone()));
     for (socket, captured) in sockets.captured_inbound.into_iter().zip(captured.iter().cycle()) {
         let captured = Rc::clone(captured);
         accept(worker, listeners, socket, move |accepted| captured.serve(accepted));
@@ -142,7 +143,7 @@ fn listen(worker: &Rc<Worker>, ways: &Ways<'_>, sockets: Sockets, listeners: &Ta
     for (socket, listener) in sockets.inbound.into_iter().zip(&config.inbound) {
         // The port that it really is, where any was asked for.
         let listen = socket.local_addr().unwrap_or(listener.listen);
-        let inbound = Inbound::new(worker, identity, *network, InboundListener { listen, ..*listener });
+        let inbound = Inbound::new(worker, asks, *network, InboundListener { listen, ..*listener });
         all.push(Rc::clone(&inbound));
         accept(worker, listeners, socket, move |accepted| inbound.serve(accepted));
     }

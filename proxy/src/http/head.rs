@@ -173,7 +173,7 @@ impl RequestHead {
 }
 
 /// gRPC by its content type; gRPC-Web is plain HTTP, its trailers are in the body.
-pub(super) fn kind_of(headers: &Headers) -> Kind {
+pub(crate) fn kind_of(headers: &Headers) -> Kind {
     let media = headers.get("content-type").unwrap_or_default();
     match media.strip_prefix(b"application/grpc") {
         Some([] | [b'+' | b';' | b' ', ..]) => Kind::Grpc,

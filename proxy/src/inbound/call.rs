@@ -5,18 +5,20 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mesh_model::name::WorkloadName;
-use mesh_model::policy::Claims;
+use mesh_model::policy::{By, Claims};
 use mesh_model::spiffe::SpiffeId;
 use mesh_traffic::deadline;
 use mesh_traffic::retry::{UNSEEN, chain};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::asked::Stop;
 use super::gate::{self, Turn, Wait};
 use super::guard::{Caller, Pass, Passed, Refusal, Watch};
 use super::limit::Told;
 use super::own::Served;
 use super::{Connection, Inbound, tokens};
+use crate::ask::Edits;
 use crate::http::{
     Body, ExchangeFailure, Fault, Handler, Headers, Kind, OwnBounds, Request, RequestHead, Response, Upgrade,
     UpstreamResponse, Wire, refusal, response_to,
@@ -29,8 +31,8 @@ pub(super) type Permit = Rc<OwnedSemaphorePermit>;
 
 /// A connection.
 pub(super) struct Call {
-    inbound: Rc<Inbound>,
-    caller: Caller,
+    pub(super) inbound: Rc<Inbound>,
+    pub(super) caller: Caller,
     wire: Wire,
     connection: Connection,
 }
@@ -45,10 +47,10 @@ const OF_OTHERS: &str = "x-envoy-";
 const OF_PEERS: [&str; 2] = [chain::ATTEMPT, deadline::TIMEOUT_MS];
 
 /// A request that is not answered by the application.
-struct Refused {
-    fault: Fault,
+pub(super) struct Refused {
+    pub(super) fault: Fault,
     /// Whether nothing of it reached the application.
-    unseen: bool,
+    pub(super) unseen: bool,
 }
 
 impl Call {
@@ -67,14 +69,31 @@ impl Call {
             Ok(claims) => claims,
             Err(refused) => return refused.answer(record, kind),
         };
-        let pass = match self.authorize(&mut record, &head, claims) {
-            Ok(pass) => pass,
+        let (pass, asks) = match self.authorize(&mut record, &head, claims.clone()) {
+            Ok(passed) => passed,
             Err(refusal) => return refuse(record, &refusal.into(), kind),
         };
-        let body = body.counted(record.bytes_in());
+        let mut body = body.counted(record.bytes_in());
+        let mut edits = Edits::default();
+        if !asks.is_empty() {
+            match Box::pin(self.external(&mut record, &asks, &mut head, body)).await {
+                Ok((left, wanted)) => (body, edits) = (left, wanted),
+                Err(Stop::Refused(refused)) => return refuse(record, &refused, kind),
+                Err(Stop::Denied(response)) => {
+                    record.failure(Failure::AuthzDenied);
+                    return record.attach(response, kind);
+                }
+            }
+        }
         let served = self.inbound.served(&head);
         let told = served.as_deref().and_then(|served| self.limit(served, &head));
-        let answer = match told.as_ref().and_then(|told| told.refused.clone()) {
+        let mut refused = told.as_ref().and_then(|told| told.refused.clone());
+        let mut said = None;
+        if let Some(served) = served.as_deref().filter(|served| served.is_counted() && refused.is_none()) {
+            said = Box::pin(self.counted(served, &mut head, claims.as_ref())).await;
+            refused = said.as_ref().and_then(|said| said.refused.clone());
+        }
+        let answer = match refused {
             Some(fault) => Err(Refused { fault, unseen: false }),
             None => self.allowed(&pass, served.as_deref(), head, body).await,
         };
@@ -85,6 +104,10 @@ impl Call {
         if let Some(told) = &told {
             told.write(&mut response.headers);
         }
+        if let Some(said) = &said {
+            said.write(&mut response.headers);
+        }
+        edits.write(&mut response.headers);
         response
     }
 
@@ -109,7 +132,7 @@ impl Call {
         record: &mut Record,
         head: &RequestHead,
         claims: Option<Rc<Claims>>,
-    ) -> Result<Pass, Refusal> {
+    ) -> Result<(Pass, Vec<By>), Refusal> {
         let Inbound { worker, guard, tls, .. } = &*self.inbound;
         // Its handshake was good; since then the federation may have ended.
         if self.caller.peer.as_ref().is_some_and(|peer| !tls.knows(peer)) {
@@ -117,11 +140,11 @@ impl Call {
         }
         let caller = Caller { claims, ..self.caller.clone() };
         match guard.request(&worker.snapshot(), caller, head, &worker.telemetry) {
-            Ok(Passed { pass, judged }) => {
+            Ok(Passed { pass, judged, asks }) => {
                 if let Some(judged) = judged {
                     record.judged(judged);
                 }
-                Ok(pass)
+                Ok((pass, asks))
             }
             Err(mut refusal) => {
                 if let Some(judged) = refusal.judged.take() {

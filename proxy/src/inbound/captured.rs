@@ -10,6 +10,7 @@ use mesh_identity::Identity;
 
 use super::Inbound;
 use super::app::App;
+use crate::ask::Asker;
 use crate::config::Original;
 use crate::net::{self, Accepted, Namespace, OrLoopback, Toward};
 use crate::telemetry::{AppProtocol, Event, Failure};
@@ -25,6 +26,7 @@ const DESTINATIONS: usize = 1024;
 pub struct Captured {
     worker: Rc<Worker>,
     tls: tls::Server,
+    asker: Rc<Asker>,
     network: Option<Namespace>,
     own: Vec<SocketAddr>,
     destinations: RefCell<HashMap<SocketAddr, Rc<Inbound>>>,
@@ -34,13 +36,14 @@ impl Captured {
     /// `own` are all addresses that this proxy listens on; the application is in `network` when it is not here.
     pub fn new(
         worker: &Rc<Worker>,
-        identity: &Identity,
+        (identity, asker): (&Identity, &Rc<Asker>),
         network: Option<&Namespace>,
         own: Vec<SocketAddr>,
     ) -> Rc<Self> {
         Rc::new(Self {
             worker: Rc::clone(worker),
             tls: tls::Server::new(identity),
+            asker: Rc::clone(asker),
             network: network.cloned(),
             own,
             destinations: RefCell::default(),
@@ -85,7 +88,7 @@ impl Captured {
         // On loopback there is this proxy, whatever a Service declares: its admin port, and one that calls in its name.
         let ours = self.own.iter().any(|own| own.port() == original.port());
         let loopback = if ours { OrLoopback::No } else { OrLoopback::Yes };
-        let inbound = Inbound::captured(&self.worker, self.tls.clone(), app, (how, loopback));
+        let inbound = Inbound::captured(&self.worker, (self.tls.clone(), &self.asker), app, (how, loopback));
         destinations.insert(original, Rc::clone(&inbound));
         Some(inbound)
     }

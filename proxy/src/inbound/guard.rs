@@ -68,6 +68,8 @@ pub(super) struct Subject {
     caller: Caller,
     sni: Option<Box<str>>,
     request: Option<Kept>,
+    /// The policies whose services were asked.
+    asked: Box<[Arc<AuthorizationPolicy>]>,
 }
 
 /// What was judged, and by which policies.
@@ -91,6 +93,8 @@ pub(super) struct Passed {
     pub(super) pass: Pass,
     /// What policies said, if any holds.
     pub(super) judged: Option<Judged>,
+    /// Whose services must say yes as well.
+    pub(super) asks: Vec<By>,
 }
 
 /// A refusal.
@@ -128,9 +132,12 @@ impl Guard {
         let applied = self.applied(snapshot);
         let settings = configured(snapshot)?;
         let verdict = applied.judge(&self.attributes(settings, &caller, None, Some(head)));
+        let asks = verdict.asks.clone();
         let judged = said(verdict, telemetry)?;
-        let subject = Subject { caller, sni: None, request: Some(Kept::of(head, applied.needs_headers())) };
-        Ok(Passed { pass: Pass { subject, applied }, judged })
+        let asked = asks.iter().map(|by| Arc::clone(&by.policy)).collect();
+        let request = Some(Kept::of(head, applied.needs_headers()));
+        let subject = Subject { caller, sni: None, request, asked };
+        Ok(Passed { pass: Pass { subject, applied }, judged, asks })
     }
 
     /// Judges a connection that carries no requests.
@@ -145,8 +152,8 @@ impl Guard {
         let settings = configured(snapshot)?;
         let verdict = applied.judge(&self.attributes(settings, caller, sni.as_deref(), None::<&RequestHead>));
         let judged = said(verdict, telemetry)?;
-        let subject = Subject { caller: caller.clone(), sni, request: None };
-        Ok(Passed { pass: Pass { subject, applied }, judged })
+        let subject = Subject { caller: caller.clone(), sni, request: None, asked: Box::default() };
+        Ok(Passed { pass: Pass { subject, applied }, judged, asks: Vec::new() })
     }
 
     /// Judges a connection of which nothing is known yet: refused only if whatever it carries would be.
@@ -201,7 +208,7 @@ impl Guard {
         }
     }
 
-    /// `None`: what policies ask for now was not kept.
+    /// `None`: what policies ask for now was not kept, or would have to be asked of somebody who was not.
     fn verdict_again(
         &self,
         applied: &Applied,
@@ -212,7 +219,20 @@ impl Guard {
             return None;
         }
         let sni = subject.sni.as_deref();
-        Some(applied.judge(&self.attributes(settings, &subject.caller, sni, subject.request.as_ref())))
+        let verdict =
+            applied.judge(&self.attributes(settings, &subject.caller, sni, subject.request.as_ref()));
+        let was_asked = |by: &By| subject.asked.contains(&by.policy);
+        verdict.asks.iter().all(was_asked).then_some(verdict)
+    }
+
+    /// The service of that policy said yes.
+    pub(super) fn yes(by: &By, telemetry: &WorkerTelemetry) -> Judged {
+        judge(PolicyVerdict::Allow, by.clone(), telemetry)
+    }
+
+    /// It did not.
+    pub(super) fn no(by: &By, telemetry: &WorkerTelemetry) -> Judged {
+        judge(PolicyVerdict::Deny, by.clone(), telemetry)
     }
 
     /// From now on it is judged again when policies change, until the answer is dropped.
@@ -281,17 +301,20 @@ fn configured(snapshot: &Snapshot) -> Result<&MeshSettings, Refusal> {
     snapshot.settings().map(|settings| &**settings).ok_or(unknown)
 }
 
+/// Counts what a policy says.
+fn judge(verdict: PolicyVerdict, by: By, telemetry: &WorkerTelemetry) -> Judged {
+    telemetry.decision(Direction::Inbound, verdict, &by.policy.name);
+    Judged { verdict, by, unanswered: None }
+}
+
 /// Counts a verdict, and turns it into what becomes of the call.
 fn said(verdict: Verdict, telemetry: &WorkerTelemetry) -> Result<Option<Judged>, Refusal> {
-    let Verdict { decision, by, would_deny, unanswered } = verdict;
+    let Verdict { decision, by, would_deny, unanswered, asks: _ } = verdict;
     if unanswered.is_some() {
         telemetry.count(Event::ExpressionUnanswered);
     }
     let unanswered = unanswered.map(|unanswered| unanswered.words());
-    let judge = |verdict: PolicyVerdict, by: By| {
-        telemetry.decision(Direction::Inbound, verdict, &by.policy.name);
-        Judged { verdict, by, unanswered: unanswered.clone() }
-    };
+    let judge = |verdict, by| Judged { unanswered: unanswered.clone(), ..judge(verdict, by, telemetry) };
     match decision {
         Decision::Allow => {
             let allowed = by.map(|by| judge(PolicyVerdict::Allow, by));

@@ -13,6 +13,7 @@ use mesh_model::authority::{CLUSTER_DOMAIN, service_of, split};
 use mesh_model::name::ServiceName;
 use mesh_model::route::table::RouteTable;
 use mesh_model::service::Protocol;
+use mesh_model::traffic::effective::RequestPolicy;
 
 use super::gate::Gate;
 use crate::http::Wire;
@@ -28,6 +29,18 @@ pub(super) struct Served {
     pub(super) limits: Option<Arc<RouteTable>>,
     /// The bound on what is worked on at once.
     pub(super) gate: Option<Rc<Gate>>,
+}
+
+impl Served {
+    /// Whether a service counts requests.
+    pub(super) fn is_counted(&self) -> bool {
+        self.limits.as_deref().is_some_and(|table| policies(table).any(|policy| policy.global_rate.is_some()))
+    }
+}
+
+/// The settings of every request that goes by that table.
+fn policies(table: &RouteTable) -> impl Iterator<Item = &RequestPolicy> {
+    std::iter::once(&**table.default_policy()).chain(table.rules().map(|rule| &**rule.policy()))
 }
 
 /// The services of one listener.
@@ -118,8 +131,7 @@ fn stands_for(listener: SocketAddr, known: SocketAddr) -> bool {
 fn limits(snapshot: &Snapshot, service: &ServiceName, port: u16) -> Option<Arc<RouteTable>> {
     let Lookup::Known(destination) = snapshot.destination(service) else { return None };
     let table = destination.table(port)?;
-    let limited = table.default_policy().rate_limits.is_some()
-        || table.rules().any(|rule| rule.policy().rate_limits.is_some());
+    let limited = policies(table).any(|policy| policy.rate_limits.is_some() || policy.global_rate.is_some());
     limited.then(|| Arc::clone(table))
 }
 

@@ -28,6 +28,13 @@ pub(super) struct Own {
     failure: Option<Failure>,
 }
 
+impl Own {
+    /// An answer that is a failure.
+    pub(super) fn failed(response: Response, failure: Failure) -> Self {
+        Self { response, failure: Some(failure) }
+    }
+}
+
 /// Gives it to the client, on record.
 pub(super) fn own(mut record: Record, own: Own, kind: Kind) -> Response {
     if let Some(failure) = own.failure {

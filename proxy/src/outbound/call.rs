@@ -6,17 +6,20 @@ use std::sync::{Arc, Weak};
 
 use http::{Method, StatusCode};
 use mesh_lifecycle::failpoint;
+use mesh_model::name::ServiceName;
 use mesh_traffic::fault;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::affinity::{self, Affinity};
+use super::asked::{self, Stop};
 use super::attempts::{self, Errand};
 use super::backends::Backend;
 use super::destination::Found;
 use super::limits::Limits;
 use super::plan::{self, Outcome, Plan};
 use super::{Host, Outbound, Permit, answer, foreign, mirror};
+use crate::ask::Edits;
 use crate::http::{Body, Fault, Handler, Kind, Request, RequestHead, Response, Upgrade, refusal};
 use crate::state::Snapshot;
 use crate::telemetry::{AppProtocol, Event, Failure, Side};
@@ -109,15 +112,29 @@ impl Call {
                 if let Some(label) = plan.label {
                     record.route(label);
                 }
-                self.carry_out(record, plan, request).await
+                self.carry_out(record, (service, port), plan, request).await
             }
         }
     }
 
-    async fn carry_out(&self, mut record: Record, plan: Plan<'_>, request: Checked) -> Response {
-        let Checked { head, body, upgrade } = request;
+    async fn carry_out(
+        &self,
+        mut record: Record,
+        called: (&ServiceName, u16),
+        plan: Plan<'_>,
+        request: Checked,
+    ) -> Response {
+        let Checked { mut head, mut body, upgrade } = request;
         let (kind, policy) = (head.kind, plan.policy);
         failpoint::reach("filter", head.target.path());
+        let mut edits = Edits::default();
+        if !plan.asked.is_empty() {
+            match Box::pin(asked::authorized(&self.outbound, &plan, called, &mut head, body)).await {
+                Ok((left, wanted)) => (body, edits) = (left, wanted),
+                Err(Stop::Fault(fault)) => return self.fail(record, &fault, kind),
+                Err(Stop::Denied(own)) => return answer::own(record, own, kind),
+            }
+        }
         if let Some(own) = self.inject(&plan, &head).await {
             return answer::own(record, own, kind);
         }
@@ -154,7 +171,10 @@ impl Call {
         match attempts::send(&errand, &mut record, head, body).await {
             Ok(answered) => {
                 let client = answer::Client { upgrade, permit: Rc::clone(&self.permit), kind };
-                answer::upstream(record, &errand, answered, client, |response| answer::edit(response, &plan))
+                answer::upstream(record, &errand, answered, client, |response| {
+                    edits.write(&mut response.headers);
+                    answer::edit(response, &plan);
+                })
             }
             Err(fault) => self.fail(record, &fault, kind),
         }

@@ -9,16 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use mesh_model::name::ServiceName;
 use mesh_model::route::{BackendTarget, Mirror};
-use mesh_traffic::balance::Ask;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::Outbound;
+use super::{Outbound, aside};
 use crate::http::{Body, BodyError, Frame, Interim, RequestHead, Source};
-use crate::telemetry::{AppProtocol, Event, Failure, Side};
-use crate::worker::record::Record;
-use crate::worker::wire;
+use crate::telemetry::Event;
 
 /// Copies of one worker that are under way.
 const UNDER_WAY: usize = 256;
@@ -111,36 +108,9 @@ async fn copy_to(
     (head, body): (Box<RequestHead>, Bytes),
     end: Instant,
 ) {
-    let worker = &outbound.worker;
-    let kind = head.kind;
-    let mut record = Record::new(worker, Side::Outbound, AppProtocol::from(kind));
-    record.source(worker.own.clone());
-    record.service(service.clone(), port);
-    if let Some(label) = &label {
-        record.route(label);
-    }
-    let snapshot = worker.snapshot();
-    let Some(backend) = outbound.backends.backend(&snapshot, service, port) else {
-        return record.failure(Failure::NoEndpoints);
-    };
-    let ask = Ask::new(std::time::Instant::now(), &[]);
-    let Ok(picked) = backend.pick(&ask, |n| worker.random_below(n)) else {
-        return record.failure(Failure::NoEndpoints);
-    };
-    record.attempt(picked.endpoint.workload.clone(), picked.payload.security());
-    let load = picked.load.begin(std::time::Instant::now());
-    let wire = wire::upstream(&head, wire::declared(&backend.policy(), &snapshot, service, port));
-    let body = if body.is_empty() { Body::empty() } else { Body::bytes(body) };
-    match picked.payload.exchange(wire, head, body, end, &*backend).await {
-        Ok(answer) => {
-            record.answered(Some(load));
-            let mut response = record.attach(answer.response, kind).map_body(|body| body.until(Some(end)));
-            while let Some(Ok(_)) = response.body.next().await {}
-        }
-        Err(error) => {
-            tracing::debug!(%service, ?error, "a copy of a request was not answered");
-            record.failure(Failure::UpstreamReset);
-        }
+    match aside::send(outbound, (service, port), label.as_ref(), (head, body), end).await {
+        Ok(mut response) => while let Some(Ok(_)) = response.body.next().await {},
+        Err(why) => tracing::debug!(%service, why, "a copy of a request was not answered"),
     }
 }
 

@@ -6,6 +6,7 @@ mod tests;
 use std::sync::{Arc, LazyLock};
 
 use http::uri::PathAndQuery;
+use mesh_model::asking::ExternalAuth;
 use mesh_model::name::ServiceName;
 use mesh_model::route::cors::{self, CorsAnswer};
 use mesh_model::route::edit::{RedirectAnswer, edit_headers, redirect, rewrite_path};
@@ -34,6 +35,8 @@ pub(super) struct Plan<'a> {
     pub(super) cors: Option<Fields>,
     /// Where copies may go.
     pub(super) mirrors: SmallVec<[&'a Mirror; 1]>,
+    /// Who is asked whether it may go on.
+    pub(super) asked: SmallVec<[&'a ExternalAuth; 1]>,
     /// Where it goes.
     pub(super) outcome: Outcome<'a>,
 }
@@ -56,7 +59,15 @@ pub(super) static DEFAULT: LazyLock<RequestPolicy> = LazyLock::new(RequestPolicy
 
 impl<'a> Plan<'a> {
     pub(super) fn plain(policy: &'a RequestPolicy, outcome: Outcome<'a>) -> Self {
-        Self { label: None, policy, response: SmallVec::new(), cors: None, mirrors: SmallVec::new(), outcome }
+        Self {
+            label: None,
+            policy,
+            response: SmallVec::new(),
+            cors: None,
+            mirrors: SmallVec::new(),
+            asked: SmallVec::new(),
+            outcome,
+        }
     }
 }
 
@@ -154,6 +165,7 @@ impl<'a> Plan<'a> {
                 }
                 Filter::Rewrite(rewrite) => rewrite_url(rewrite, matched, head),
                 Filter::Mirror(mirror) => self.mirrors.push(mirror),
+                Filter::ExternalAuth(auth) => self.asked.push(auth),
                 Filter::Cors(policy) => match cors::decide(policy, head) {
                     CorsAnswer::NotCors => {}
                     CorsAnswer::Actual { headers, .. } => self.cors = Some(headers),

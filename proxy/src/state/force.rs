@@ -2,7 +2,8 @@
 //!
 //! A table of routes comes into force when the endpoints of every service it sends requests to are here (or were refused,
 //! so that waiting is in vain); until then the former table stays, and so do the endpoints that only the former table
-//! needs. A destination that never had a table in force is not there yet. Mirrors are not waited for: without endpoints nothing is
+//! needs. A destination that never had a table in force is not there yet. So with services that are asked about requests: without
+//! them nothing would pass. Mirrors are not waited for: without endpoints nothing is
 //! copied, and no caller notices.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -147,8 +148,10 @@ impl Tables {
         self.requests.is_empty() && self.streams.is_empty()
     }
 
-    fn backends(&self) -> impl Iterator<Item = &BackendTarget> {
-        self.requests.backends().chain(self.streams.backends())
+    /// All that a table needs: backends, and who is asked.
+    fn needed(&self) -> impl Iterator<Item = &BackendTarget> {
+        let asked = self.requests.routes().iter().flat_map(|route| route.asked());
+        self.requests.backends().chain(asked).chain(self.streams.backends())
     }
 }
 
@@ -164,7 +167,7 @@ fn is_complete(service: &ServiceName, tables: &Tables, here: impl Fn(&ServiceNam
     if tables.are_empty() {
         return here(service);
     }
-    tables.backends().all(|backend| match backend {
+    tables.needed().all(|target| match target {
         BackendTarget::Service { service, .. } => here(service),
         BackendTarget::Invalid { .. } => true,
     })
@@ -359,7 +362,7 @@ impl Store {
                 };
                 let own = in_force.are_empty().then_some(name);
                 let mirrors = in_force.requests.routes().iter().flat_map(|route| route.mirrors());
-                let needed = in_force.backends().chain(mirrors).filter_map(|backend| match backend {
+                let needed = in_force.needed().chain(mirrors).filter_map(|backend| match backend {
                     BackendTarget::Service { service, .. } => Some(service),
                     BackendTarget::Invalid { .. } => None,
                 });

@@ -156,11 +156,17 @@ pub enum Event {
     TokensForgotten,
     /// A call was refused, and an expression of a policy had no answer for it.
     ExpressionUnanswered,
+    /// A service that decides whether requests may go on gave no answer that can be used; the request was refused.
+    AuthzUnavailable,
+    /// A service that counts requests gave no answer that can be used; the policy says what becomes of the request.
+    RateLimitUnavailable,
+    /// A question about a request was not asked, because many are under way.
+    QuestionsFull,
 }
 
 impl Event {
     /// Every event, in the order of its index.
-    pub const ALL: [Self; 66] = [
+    pub const ALL: [Self; 69] = [
         Self::PlaintextRefused,
         Self::PlaintextAccepted,
         Self::HandshakeFailed(HandshakeFailure::NoCertificate),
@@ -227,6 +233,9 @@ impl Event {
         Self::HandshakeResumed,
         Self::TokensForgotten,
         Self::ExpressionUnanswered,
+        Self::AuthzUnavailable,
+        Self::RateLimitUnavailable,
+        Self::QuestionsFull,
     ];
 
     /// The label's value.
@@ -307,6 +316,9 @@ impl Event {
             Self::HandshakeResumed => (63, "handshake_resumed"),
             Self::TokensForgotten => (64, "tokens_forgotten"),
             Self::ExpressionUnanswered => (65, "expression_unanswered"),
+            Self::AuthzUnavailable => (66, "authz_unavailable"),
+            Self::RateLimitUnavailable => (67, "rate_limit_unavailable"),
+            Self::QuestionsFull => (68, "questions_full"),
         }
     }
 }

@@ -202,6 +202,11 @@ impl Entry {
         self.judged = Some(judged);
     }
 
+    /// What a policy said of it, unless another one did before.
+    pub fn judged_if_nobody_has(&mut self, judged: Judged) {
+        self.judged.get_or_insert(judged);
+    }
+
     /// A tunnel ends when that is given.
     pub fn revocable(&mut self, cut: Rc<Cut>) {
         self.cut = Some(cut);

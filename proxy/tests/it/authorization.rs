@@ -24,6 +24,7 @@ pub(crate) fn authz(name: &str, action: Action, rules: Vec<Rule>) -> Authorizati
         name: Name::new("shop", name).unwrap(),
         action,
         rules,
+        external: None,
         scope: Scope::All,
         refused: None,
         origin: "test.yaml:1".into(),

@@ -278,6 +278,7 @@ async fn a_policy_decides_by_the_claims_of_a_token_that_was_verified_and_by_no_o
             name: Name::new("shop", "developers").unwrap(),
             action: Action::Allow,
             rules: vec![Rule { when: vec![condition], ..Rule::default() }],
+            external: None,
             scope: Scope::All,
             refused: None,
             origin: String::new(),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use mesh_model::traffic::RateLimit;
 
-pub use self::headers::{policy_header, rate_header, retry_after};
+pub use self::headers::{policy_header, quota_header, rate_header, retry_after, standing_header};
 
 /// Buckets of one limit.
 pub const KEYS: usize = 10_000;

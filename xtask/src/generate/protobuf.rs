@@ -4,13 +4,15 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-const PROTOS: [&str; 6] = [
+const PROTOS: [&str; 8] = [
     "mesh/ca/v1/ca.proto",
     "mesh/ca/upstream/v1/upstream.proto",
     "mesh/config/v1/config.proto",
     "mesh/report/v1/report.proto",
     "mesh/inspect/v1/inspect.proto",
     "spiffe/workload/workload.proto",
+    "envoy/service/auth/v3/external_auth.proto",
+    "envoy/service/ratelimit/v3/rls.proto",
 ];
 
 /// Writes one file a protobuf package into `out`.

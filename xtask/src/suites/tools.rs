@@ -68,6 +68,17 @@ pub(super) fn spiffe_python(workspace: &Workspace) -> Result<PathBuf> {
     Ok(interpreter)
 }
 
+/// OPA behind Envoy's external authorization API.
+pub(super) fn opa(workspace: &Workspace) -> Result<PathBuf> {
+    built_in(workspace, "xtask/suites/opa", "opa-ext-authz", ".")
+}
+
+/// Envoy's rate limit service.
+pub(super) fn rate_limit(workspace: &Workspace) -> Result<PathBuf> {
+    let package = "github.com/envoyproxy/ratelimit/src/service_cmd";
+    built_in(workspace, "xtask/suites/ratelimit", "ratelimit", package)
+}
+
 pub(super) fn tls_client(workspace: &Workspace) -> Result<PathBuf> {
     built(workspace, "tlsclient", "./tlsclient")
 }

@@ -64,6 +64,7 @@ pub(super) const PACKAGES: &[Package] = &[
             &["cli"],
             &["app"],
             &["inbound", "outbound", "admin"],
+            &["ask"],
             &["worker"],
             &["dns", "workload_api"],
             &["xds", "http", "tcp"],
@@ -275,7 +276,7 @@ pub(super) const DOORS: &[Door] = &[
     Door {
         package: "proxy",
         guarded: WIRE,
-        open: &["xds", "telemetry", "state", "app", "probes::grpc", "workload_api"],
+        open: &["xds", "telemetry", "state", "app", "probes::grpc", "workload_api", "ask"],
         why: WIRE_WHY,
     },
     Door {

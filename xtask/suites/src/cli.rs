@@ -18,7 +18,7 @@ pub(crate) enum Command {
     /// Hostile input: what must be refused reaches no upstream, bystanders are served, memory stays in its bounds
     Hostile(Hostile),
     /// What standards and other implementations check: h2spec, gRPC interop, WebSocket, TLS
-    Suites(Suites),
+    Suites(Box<Suites>),
     /// Mixed load for long, with the configuration changed all the time
     Soak(Soak),
     /// The authority is away, is killed, and rotates its root, under load
@@ -107,6 +107,18 @@ pub(crate) struct Suites {
     /// The client on py-spiffe
     #[arg(long, value_name = "FILE")]
     pub(crate) spiffe_script: Option<PathBuf>,
+    /// OPA behind Envoy's external authorization API
+    #[arg(long, value_name = "FILE")]
+    pub(crate) opa: Option<PathBuf>,
+    /// Its policy, in Rego
+    #[arg(long, value_name = "FILE")]
+    pub(crate) opa_policy: Option<PathBuf>,
+    /// Envoy's rate limit service
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rate_limit: Option<PathBuf>,
+    /// The program redis-server
+    #[arg(long, value_name = "FILE")]
+    pub(crate) redis: Option<PathBuf>,
     /// Go's TLS client
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_client: Option<PathBuf>,
@@ -129,6 +141,10 @@ pub(crate) enum Suite {
     Websocket,
     /// go-spiffe and py-spiffe as clients of a sidecar's Workload API, with certificates of 60 seconds
     Spiffe,
+    /// OPA by Envoy's external authorization API
+    ExtAuthz,
+    /// Envoy's rate limit service with Redis
+    RateLimit,
     /// What the mesh's TLS agrees on with others' clients
     Tls,
 }

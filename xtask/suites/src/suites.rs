@@ -1,6 +1,7 @@
 //! The protocol suites: what standards, and the programs of others, say a proxy must do. They run through sidecars; what each
 //! suite expects is its own.
 
+mod asked;
 mod grpc;
 mod h2spec;
 mod lab;
@@ -45,6 +46,16 @@ pub(crate) async fn run(args: &Suites) -> Result<ExitCode> {
         screen::line("\n── SPIFFE: other people's clients at a sidecar's Workload API");
         let result = spiffe::run(args, &mut report).await;
         told(&mut report, "spiffe", result);
+    }
+    if is_wanted(Suite::ExtAuthz) {
+        screen::line("\n── external authorization: OPA, asked by sidecars by Envoy's API");
+        let result = Box::pin(asked::authorization(args, &tasks, &mut report)).await;
+        told(&mut report, "ext-authz", result);
+    }
+    if is_wanted(Suite::RateLimit) {
+        screen::line("\n── global rate limits: Envoy's rate limit service with Redis, asked by sidecars");
+        let result = Box::pin(asked::rate_limits(args, &tasks, &mut report)).await;
+        told(&mut report, "rate-limit", result);
     }
     if is_wanted(Suite::Tls) {
         screen::line("\n── TLS: Go's client with one offer at a time, and sslyze");

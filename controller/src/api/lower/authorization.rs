@@ -11,7 +11,8 @@ use mesh_model::policy::{
 };
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
 
-use super::Findings;
+use super::asking::LoweredAuth;
+use super::{Findings, asking};
 use crate::api::authorization::{self as given, AuditAs, AuthorizationAction, AuthorizationTargetKind};
 
 /// Targets of a policy.
@@ -37,6 +38,8 @@ pub struct Lowered {
     pub action: Action,
     /// In order.
     pub rules: Vec<Rule>,
+    /// Who is asked.
+    pub external: Option<LoweredAuth>,
 }
 
 /// Lowers it; the faults say what is wrong with it.
@@ -48,12 +51,14 @@ pub fn lower(object: &given::AuthorizationPolicy) -> (Lowered, Findings) {
     let action = match (spec.action, spec.audit_as) {
         (AuthorizationAction::Allow, _) => Action::Allow,
         (AuthorizationAction::Deny, _) => Action::Deny,
+        (AuthorizationAction::External, _) => Action::External,
         (AuthorizationAction::Audit, None | Some(AuditAs::Allow)) => Action::Audit(Rehearsed::Allow),
         (AuthorizationAction::Audit, Some(AuditAs::Deny)) => Action::Audit(Rehearsed::Deny),
     };
     if spec.audit_as.is_some() && spec.action != AuthorizationAction::Audit {
         findings.fault("spec.auditAs", "is for `action: Audit`; leave it out");
     }
+    let external = external(spec, &mut findings);
     let rules = spec.rules.as_deref().unwrap_or_default();
     if rules.is_empty() && spec.action != AuthorizationAction::Allow {
         findings.fault(
@@ -76,7 +81,24 @@ pub fn lower(object: &given::AuthorizationPolicy) -> (Lowered, Findings) {
             ),
         );
     }
-    (Lowered { action, rules }, findings)
+    (Lowered { action, rules, external }, findings)
+}
+
+fn external(spec: &given::AuthorizationPolicySpec, findings: &mut Findings) -> Option<LoweredAuth> {
+    match (&spec.external, spec.action) {
+        (Some(external), AuthorizationAction::External) => {
+            asking::external_auth(external, "spec.external", findings)
+        }
+        (None, AuthorizationAction::External) => {
+            findings.fault("spec.external", "is missing; `action: External` needs to know who is asked");
+            None
+        }
+        (Some(_), _) => {
+            findings.fault("spec.external", "is for `action: External`; leave it out");
+            None
+        }
+        (None, _) => None,
+    }
 }
 
 fn targets(spec: &given::AuthorizationPolicySpec, findings: &mut Findings) {

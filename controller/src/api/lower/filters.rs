@@ -5,7 +5,7 @@ use mesh_model::route::{Filter, HeaderEdit, PathRewrite, Redirect, UrlRewrite};
 use mesh_model::traffic::Ppm;
 
 use super::matches::{check_header_name, check_header_value};
-use super::{Findings, LoweredFilter, MAX_LIST, Reference, cors};
+use super::{Findings, LoweredFilter, MAX_LIST, Reference, asking, cors};
 use crate::api::gateway::{
     HeaderModifier, HeaderValue, PathModifier, PathModifierKind, RequestMirror, RequestRedirect, RouteFilter,
     UrlRewriteFilter,
@@ -50,6 +50,14 @@ fn one(filter: &RouteFilter, at: &str, family: Family, findings: &mut Findings) 
         ("RequestMirror", _) => {
             let it = needed(filter.request_mirror.as_ref(), at, "requestMirror", findings)?;
             return Some(mirror(it, &format!("{at}.requestMirror"), findings));
+        }
+        ("ExternalAuth", Family::Http) => {
+            let it = needed(filter.external_auth.as_ref(), at, "externalAuth", findings)?;
+            let at = format!("{at}.externalAuth");
+            if it.timeout.is_some() {
+                findings.fault(format!("{at}.timeout"), "is for AuthorizationPolicies; remove it");
+            }
+            return asking::external_auth(it, &at, findings).map(LoweredFilter::ExternalAuth);
         }
         ("CORS", Family::Http) => {
             let it = needed(filter.cors.as_ref(), at, "cors", findings)?;

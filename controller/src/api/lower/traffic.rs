@@ -7,11 +7,14 @@ mod request;
 use mesh_model::traffic::TrafficSettings;
 
 use super::scalars::{MILLISECOND, MINUTE, optional};
-use super::{Findings, session};
+use super::{Findings, asking, session};
 use crate::api::traffic::{TargetKind, TargetRef, TrafficPolicy, TrafficPolicySpec};
 
 /// Targets of a policy.
 const MAX_TARGETS: usize = 16;
+
+/// The field of a limit that a service counts.
+pub const GLOBAL_RATE: &str = "spec.globalRateLimit";
 
 /// The group of a target where it is not written.
 pub fn group_of(kind: TargetKind) -> &'static str {
@@ -66,6 +69,7 @@ pub fn fields(settings: &TrafficSettings) -> Vec<(&'static str, About)> {
         ("spec.responseBodyLimit", About::Request, settings.bodies.is_some_and(|it| it.response.is_some())),
         ("spec.sessionPersistence", About::Request, settings.session.is_some()),
         ("spec.rateLimits", About::Request, settings.rate_limits.is_some()),
+        ("spec.globalRateLimit", About::Request, settings.global_rate.is_some()),
         ("spec.loadBalancer", About::Backend, settings.balancing.is_some()),
         ("spec.circuitBreaker", About::Backend, settings.circuit_breaker.is_some()),
         ("spec.retryBudget", About::Backend, settings.retry_budget.is_some()),
@@ -95,6 +99,7 @@ fn settings(spec: &TrafficPolicySpec, owner: &str, findings: &mut Findings) -> T
             .as_ref()
             .map(|it| session::lower(it, "spec.sessionPersistence", owner, findings)),
         rate_limits: spec.rate_limits.as_ref().map(|it| request::rate_limits(it, findings)),
+        global_rate: spec.global_rate_limit.as_ref().map(|it| asking::global_rate(it, GLOBAL_RATE, findings)),
         balancing: spec.load_balancer.as_ref().map(|it| backend::balancing(it, findings)),
         circuit_breaker: spec.circuit_breaker.as_ref().map(|it| backend::circuit_breaker(it, findings)),
         retry_budget: spec.retry_budget.as_ref().map(|it| backend::retry_budget(it, findings)),

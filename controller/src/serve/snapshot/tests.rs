@@ -175,3 +175,71 @@ fn an_edit_without_meaning_is_no_news() {
     let (_, news) = snapshot(SHOP.split("---\napiVersion").next().unwrap(), 3, Some(&first));
     assert_eq!(news, News::Some, "something is gone");
 }
+
+/// Services that are asked about requests to `web`: by a route, by a limit and by a policy about its workloads.
+const ASKED: &str = "
+{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: by-route, namespace: auth}, spec: {ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: by-limit, namespace: auth}, spec: {ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: by-policy, namespace: auth}, spec: {ports: [{port: 80}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: shop}
+spec:
+  parentRefs: [{group: '', kind: Service, name: web}]
+  rules:
+    - filters: [{type: ExternalAuth, externalAuth: {protocol: GRPC, backendRef: {name: by-route, namespace: auth, port: 80}}}]
+      backendRefs: [{name: web, port: 80}]
+---
+apiVersion: amime.io/v1alpha1
+kind: TrafficPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  targetRefs: [{kind: Service, name: web}]
+  globalRateLimit:
+    backendRef: {name: by-limit, namespace: auth, port: 80}
+    domain: shop
+    descriptors: [{entries: [{key: path, type: Path}]}]
+---
+apiVersion: amime.io/v1alpha1
+kind: AuthorizationPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  action: External
+  rules: [{}]
+  external: {protocol: HTTP, backendRef: {name: by-policy, namespace: auth, port: 80}}
+";
+
+#[test]
+fn who_asks_gets_the_services_that_are_asked() {
+    let (snapshot, _) = snapshot(ASKED, 1, None);
+    assert_eq!(
+        closure(&snapshot, "web", "shop").unwrap(),
+        [
+            "endpoints/auth/by-limit",
+            "endpoints/auth/by-route",
+            "endpoints/shop/web",
+            "httproute/shop/web",
+            "service/auth/by-limit",
+            "service/auth/by-route",
+            "service/shop/web",
+            "trafficpolicy/shop/web",
+        ]
+    );
+    let told = |namespace: &str| {
+        let mut names = std::collections::BTreeSet::new();
+        snapshot.closure_of_authorization(None, namespace, |resource| {
+            names.insert(resource.name.to_string());
+        });
+        names.into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told("shop"),
+        ["authorizationpolicy/shop/web", "endpoints/auth/by-policy", "service/auth/by-policy"]
+    );
+    assert_eq!(told("bank"), [] as [String; 0]);
+}

@@ -37,6 +37,10 @@ pub enum Effect {
     Cors(CorsAnswer),
     /// A copy of this share goes there.
     Mirrored(Ppm),
+    /// A service is asked; what it says is not known here.
+    Asked,
+    /// The service that is to be asked cannot be resolved: the request is refused, and what follows is not looked at.
+    Refused,
 }
 
 /// A request as filters have left it so far.
@@ -124,7 +128,10 @@ pub(super) fn steps<H: HeadView + ?Sized>(
     let mut steps = Vec::new();
     for (at, filter) in filters.iter().enumerate() {
         let effect = effect(filter, matched, draft, port);
-        let ends = matches!(effect, Effect::Redirect(_) | Effect::Cors(CorsAnswer::Preflight { .. }));
+        let ends = matches!(
+            effect,
+            Effect::Redirect(_) | Effect::Refused | Effect::Cors(CorsAnswer::Preflight { .. })
+        );
         steps.push(FilterStep { field: format!("{field}.filters[{at}]"), filter: filter.clone(), effect });
         if ends {
             break;
@@ -158,6 +165,10 @@ fn effect<H: HeadView + ?Sized>(
             draft.forwarded(Vec::new())
         }
         Filter::Cors(rules) => Effect::Cors(cors::decide(rules, draft)),
+        Filter::ExternalAuth(auth) => match auth.target {
+            BackendTarget::Service { .. } => Effect::Asked,
+            BackendTarget::Invalid { .. } => Effect::Refused,
+        },
         Filter::Mirror(mirror) => Effect::Mirrored(match &mirror.target {
             BackendTarget::Service { .. } => mirror.share,
             BackendTarget::Invalid { .. } => Ppm(0),

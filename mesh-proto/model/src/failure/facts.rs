@@ -54,6 +54,9 @@ impl Failure {
             Self::PolicyUndecided => &POLICY_UNDECIDED,
             Self::TokenMissing => &TOKEN_MISSING,
             Self::TokenInvalid => &TOKEN_INVALID,
+            Self::AuthzDenied => &AUTHZ_DENIED,
+            Self::AuthzUnavailable => &AUTHZ_UNAVAILABLE,
+            Self::RateLimitUnavailable => &RATE_LIMIT_UNAVAILABLE,
             Self::BadRequest => &BAD_REQUEST,
         }
     }
@@ -274,7 +277,7 @@ const RATE_LIMITED: Facts = Facts {
         and this caller has had its share. The headers `RateLimit`, `RateLimit-Policy` and `Retry-After` \
         say which limit and when it opens again.",
     remedy: "Send less or later, as `Retry-After` says. The limit is in `rateLimits` of a TrafficPolicy on \
-        the called service or its route.",
+        the called service or its route; with `globalRateLimit` there, in the configuration of the service that counts.",
 };
 
 const SHED: Facts = Facts {
@@ -380,6 +383,44 @@ const TOKEN_INVALID: Facts = Facts {
         keys cannot be had, no token of it is good.",
     remedy: "Look at the reason in the answer and in `WWW-Authenticate`. If the keys are missing, the condition \
         ResolvedRefs of the AuthenticationPolicy in `meshctl sync` says why.",
+};
+
+const AUTHZ_DENIED: Facts = Facts {
+    code: "authz_denied",
+    flag: "AD",
+    http: 403,
+    grpc: grpc::PERMISSION_DENIED,
+    meaning: "an authorization service that is asked does not allow the request",
+    cause: "The rule of the route has a filter ExternalAuth, or an AuthorizationPolicy of the called workload has \
+        `action: External`, and the service that it names said no. Status, headers and body of the answer are the \
+        service's.",
+    remedy: "Ask the service: its log knows which of its own rules decided. `meshctl explain` names the filter or policy \
+        that has it asked.",
+};
+
+const AUTHZ_UNAVAILABLE: Facts = Facts {
+    code: "authz_unavailable",
+    flag: "AU",
+    http: 403,
+    grpc: grpc::PERMISSION_DENIED,
+    meaning: "an authorization service that is asked gives no answer that can be used",
+    cause: "A filter ExternalAuth or an AuthorizationPolicy with `action: External` names a service that cannot be \
+        resolved or reached, answers too late or says what its protocol does not allow, or too many questions are under \
+        way. Without an answer nothing passes.",
+    remedy: "The text says which of these it was. Look at the condition ResolvedRefs of the route or policy in `meshctl \
+        sync`, and at the service's own endpoints and log.",
+};
+
+const RATE_LIMIT_UNAVAILABLE: Facts = Facts {
+    code: "rate_limit_unavailable",
+    flag: "RLU",
+    http: 503,
+    grpc: grpc::UNAVAILABLE,
+    meaning: "the service that counts requests for all proxies gives no answer, and the policy refuses then",
+    cause: "A TrafficPolicy has `globalRateLimit` with `failClosed: true`, and the service that it names cannot be \
+        resolved or reached, or answers too late.",
+    remedy: "Look at the policy's condition ResolvedRefs in `meshctl sync`, and at the endpoints and the log of the service. \
+        Without `failClosed` requests pass while it is away.",
 };
 
 const BAD_REQUEST: Facts = Facts {

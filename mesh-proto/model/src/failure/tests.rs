@@ -82,6 +82,9 @@ fn the_table_is_the_contract() {
             ("policy_undecided", "PU", 403, 7),
             ("token_missing", "TM", 401, 16),
             ("token_invalid", "TI", 401, 16),
+            ("authz_denied", "AD", 403, 7),
+            ("authz_unavailable", "AU", 403, 7),
+            ("rate_limit_unavailable", "RLU", 503, 14),
             ("bad_request", "DPE", 400, 13),
         ]
     );

@@ -62,6 +62,16 @@ impl Claims {
         }
         Some(at)
     }
+
+    /// The claim at `path` as one text: as it is, or as JSON writes a whole number, `true` and `false`. `None` for everything else.
+    pub fn text(&self, path: &str) -> Option<String> {
+        match self.find(path)? {
+            Claim::Text(text) => Some(text.clone()),
+            Claim::Bool(value) => Some(value.to_string()),
+            Claim::Int(number) => Some(number.to_string()),
+            Claim::Null | Claim::Float(_) | Claim::List(_) | Claim::Map(_) => None,
+        }
+    }
 }
 
 pub(super) fn find<'a>(entries: &'a [(String, Claim)], name: &str) -> Option<&'a Claim> {

@@ -1,7 +1,8 @@
 //! The verdict over a connection or a request. It must not know how it is carried out.
 //!
 //! Order: a policy that denies and fits decides; else, if policies that allow protect the port, one of them must fit; else callers of the
-//! mesh's own trust domain and those without an identity go on, and those of another trust domain are refused. Audit policies never
+//! mesh's own trust domain and those without an identity go on, and those of another trust domain are refused. A call that goes on by all
+//! that is asked of the services of those policies with an external service that fit it: all of them must say yes. Audit policies never
 //! decide: what they would have made of a call that goes through is noted beside the verdict.
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::head::HeadView;
 pub struct Applied {
     deny: Vec<Arc<AuthorizationPolicy>>,
     allow: Vec<Arc<AuthorizationPolicy>>,
+    external: Vec<Arc<AuthorizationPolicy>>,
     audit_deny: Vec<Arc<AuthorizationPolicy>>,
     audit_allow: Vec<Arc<AuthorizationPolicy>>,
     needs: Needs,
@@ -56,6 +58,8 @@ pub struct Verdict {
     pub decision: Decision,
     /// Who decides; `None` where no policy that decides protects the port.
     pub by: Option<By>,
+    /// Whose services must say yes as well before a call that is allowed goes on.
+    pub asks: Vec<By>,
     /// The audit policy that would have refused a call that goes through.
     pub would_deny: Option<By>,
     /// An expression without an answer, of a call that is refused for it, or for want of a rule that allows it.
@@ -74,7 +78,11 @@ pub struct Unanswered {
 }
 
 impl Verdict {
-    /// Whether the call goes on.
+    fn refused(decision: Decision, by: Option<By>) -> Self {
+        Self { decision, by, asks: Vec::new(), would_deny: None, unanswered: None }
+    }
+
+    /// Whether the call goes on, once those services say yes that [`Verdict::asks`] names.
     pub fn is_allowed(&self) -> bool {
         self.decision == Decision::Allow
     }
@@ -85,7 +93,8 @@ impl Applied {
     pub fn at<'a>(all: impl IntoIterator<Item = &'a Arc<AuthorizationPolicy>>, port: u16) -> Self {
         let mut applied = Self::default();
         for policy in all.into_iter().filter(|policy| policy.protects(port)) {
-            applied.needs.request |= policy.rules.iter().any(super::Rule::needs_request);
+            applied.needs.request |=
+                policy.action == Action::External || policy.rules.iter().any(super::Rule::needs_request);
             applied.needs.headers |=
                 policy.rules.iter().flat_map(|rule| &rule.when).any(super::Condition::needs_request);
             applied.has_expressions |=
@@ -95,6 +104,7 @@ impl Applied {
                 _ if policy.refused.is_some() => &mut applied.deny,
                 Action::Deny => &mut applied.deny,
                 Action::Allow => &mut applied.allow,
+                Action::External => &mut applied.external,
                 Action::Audit(Rehearsed::Deny) => &mut applied.audit_deny,
                 Action::Audit(Rehearsed::Allow) => &mut applied.audit_allow,
             };
@@ -123,9 +133,10 @@ impl Applied {
         self.needs.sni
     }
 
-    /// All of them: those that deny, that allow, that only record.
+    /// All of them: those that deny, that allow, that ask, that only record.
     pub fn all(&self) -> impl Iterator<Item = &Arc<AuthorizationPolicy>> {
-        self.deny.iter().chain(&self.allow).chain(&self.audit_deny).chain(&self.audit_allow)
+        let decide = self.deny.iter().chain(&self.allow).chain(&self.external);
+        decide.chain(&self.audit_deny).chain(&self.audit_allow)
     }
 
     /// The verdict over a request, or over a connection that carries no requests.
@@ -158,7 +169,7 @@ impl Applied {
     fn decide<H: HeadView + ?Sized>(&self, call: &Attributes<'_, H>) -> Verdict {
         if let Some((by, fit)) = fitting(&self.deny, call, Reading::Any) {
             let decision = if fit == Fit::Yes { Decision::Deny } else { Decision::Undecided };
-            return Verdict { decision, by: Some(by), would_deny: None, unanswered: None };
+            return Verdict::refused(decision, Some(by));
         }
         let (allowed, unsure) = match fitting(&self.allow, call, Reading::Every) {
             Some((by, Fit::Yes)) => (Some(by), None),
@@ -169,17 +180,32 @@ impl Applied {
             (Some(first), None) => {
                 let decision = if unsure.is_some() { Decision::Undecided } else { Decision::Deny };
                 let by = unsure.unwrap_or_else(|| By { policy: Arc::clone(first), rule: None });
-                Verdict { decision, by: Some(by), would_deny: None, unanswered: None }
+                Verdict::refused(decision, Some(by))
             }
             // A member of another mesh is known, and nothing more: what it may do has to be said.
             (None, None) if call.peer.is_some_and(|peer| peer.trust_domain() != call.trust_domain) => {
-                Verdict { decision: Decision::Deny, by: None, would_deny: None, unanswered: None }
+                Verdict::refused(Decision::Deny, None)
             }
             (_, allowed) => {
-                let would_deny = self.rehearse(call, allowed.is_some());
-                Verdict { decision: Decision::Allow, by: allowed, would_deny, unanswered: None }
+                let asks = self.asks(call);
+                match asks.first() {
+                    // Services are asked about requests alone.
+                    Some(first) if call.request.is_none() => {
+                        Verdict::refused(Decision::Undecided, Some(first.clone()))
+                    }
+                    _ => {
+                        let would_deny = self.rehearse(call, allowed.is_some());
+                        Verdict { decision: Decision::Allow, by: allowed, asks, would_deny, unanswered: None }
+                    }
+                }
             }
         }
+    }
+
+    /// The policies whose services are to be asked: of each the first rule that fits, if any reading of the call does.
+    fn asks<H: HeadView + ?Sized>(&self, call: &Attributes<'_, H>) -> Vec<By> {
+        let one = |policy| fitting(std::slice::from_ref(policy), call, Reading::Any).map(|(by, _)| by);
+        self.external.iter().filter_map(one).collect()
     }
 
     /// The verdict over a connection that will carry requests, if they can change nothing about it: every one of them would be refused.
@@ -230,7 +256,7 @@ impl AuthorizationPolicy {
 
     pub(super) fn reading(&self) -> Reading {
         match self.action {
-            Action::Deny | Action::Audit(Rehearsed::Deny) => Reading::Any,
+            Action::Deny | Action::External | Action::Audit(Rehearsed::Deny) => Reading::Any,
             Action::Allow | Action::Audit(Rehearsed::Allow) => Reading::Every,
         }
     }

@@ -9,6 +9,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::asking::AuthProtocol;
+use crate::name::ServiceName;
+use crate::route::BackendTarget;
 
 /// A request as plain data.
 #[derive(Debug, Clone)]
@@ -48,6 +51,7 @@ fn policy(name: &str, action: Action, rules: Vec<Rule>) -> Arc<AuthorizationPoli
         name: Name::new("shop", name).unwrap(),
         action,
         rules,
+        external: None,
         scope: Scope::All,
         refused: None,
         origin: String::new(),
@@ -135,6 +139,44 @@ fn what_only_a_request_can_tell_is_refused_where_there_is_none() {
     let evil = id("spiffe://mesh.test/ns/evil/sa/x");
     assert_eq!(judge(&certain, Some(&evil), None).decision, Decision::Deny);
     assert_eq!(judge(&certain, None, None).decision, Decision::Allow);
+}
+
+#[test]
+fn services_are_asked_about_what_others_let_through_and_about_requests_alone() {
+    let external = |name: &str, rules: Vec<Rule>| {
+        let target = BackendTarget::Service { service: ServiceName::new("auth", "opa").unwrap(), port: 9191 };
+        let protocol = AuthProtocol::Grpc { allowed_headers: vec![] };
+        let asked = ExternalAuth { target, protocol, max_body: 0, timeout: ExternalAuth::TIMEOUT };
+        let policy = AuthorizationPolicy::clone(&policy(name, Action::External, rules));
+        Arc::new(AuthorizationPolicy { external: Some(asked), ..policy })
+    };
+    let (all, a) =
+        (external("all", vec![Rule::default()]), external("only-a", vec![paths(&["/b"]), paths(&["/a"])]));
+    let deny = policy("deny", Action::Deny, vec![paths(&["/admin/*"])]);
+    let none = policy("none", Action::Allow, vec![]);
+    let asked = |policies: &[&Arc<AuthorizationPolicy>], path| {
+        let policies: Vec<_> = policies.iter().map(|it| Arc::clone(it)).collect();
+        let verdict = judge(&policies, None, Some(&ask(path)));
+        let asks = verdict.asks.iter().map(|by| format!("{}{:?}", by.policy.name.name(), by.rule));
+        (verdict.decision, asks.collect::<Vec<_>>())
+    };
+    assert_eq!(
+        asked(&[&all, &a], "/a"),
+        (Decision::Allow, vec!["allSome(0)".to_owned(), "only-aSome(1)".to_owned()])
+    );
+    assert_eq!(asked(&[&a], "/c"), (Decision::Allow, vec![]));
+    assert_eq!(
+        asked(&[&all, &deny], "/admin"),
+        (Decision::Deny, vec![]),
+        "nobody is asked about what is refused"
+    );
+    assert_eq!(asked(&[&all, &none], "/"), (Decision::Deny, vec![]), "a yes allows nothing by itself");
+    let bytes = judge(&[Arc::clone(&all)], None, None);
+    assert_eq!(bytes.decision, Decision::Undecided);
+    assert!(bytes.words().contains("these bytes are no HTTP"), "{}", bytes.words());
+    assert!(Applied::at([&all], 80).needs_request());
+    let words = judge(&[all], None, Some(&ask("/"))).words();
+    assert!(words.contains("if Service auth/opa:9191, which spec.rules[0] of AuthorizationPolicy shop/all has asked, says yes"), "{words}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::{
     Rehearsed, Unanswered, Verdict, expression,
 };
 use crate::head::HeadView;
+use crate::route::BackendTarget;
 
 impl Action {
     /// As an object says it.
@@ -16,6 +17,7 @@ impl Action {
         match self {
             Self::Allow => "Allow",
             Self::Deny => "Deny",
+            Self::External => "External",
             Self::Audit(_) => "Audit",
         }
     }
@@ -89,6 +91,23 @@ impl By {
         }
     }
 
+    /// What its service has to say.
+    fn asked(&self) -> String {
+        let target = self.policy.external.as_ref().map(|external| &external.target);
+        match target {
+            Some(BackendTarget::Service { service, port }) => {
+                format!("Service {service}:{port}, which {} has asked, says yes", self.words())
+            }
+            Some(BackendTarget::Invalid { reference, reason }) => {
+                format!(
+                    "{reference} could be asked, which {} names: {reason}; until then it is refused",
+                    self.words()
+                )
+            }
+            None => format!("somebody could be asked, whom {} does not name", self.words()),
+        }
+    }
+
     /// The policy and its field.
     pub fn words(&self) -> String {
         format!("{} of AuthorizationPolicy {}", self.field(), self.policy.name)
@@ -98,7 +117,11 @@ impl By {
 impl Verdict {
     /// One sentence without a full stop.
     pub fn words(&self) -> String {
-        let words = self.decision_words();
+        let mut words = self.decision_words();
+        let asked = self.asks.iter().map(By::asked).collect::<Vec<_>>().join(", and ");
+        if !asked.is_empty() {
+            words = format!("{words}, if {asked}");
+        }
         match &self.unanswered {
             None => words,
             Some(unanswered) => format!("{words}; {}", unanswered.words()),
@@ -132,6 +155,12 @@ impl Verdict {
                 "denied: no rule of a policy that allows fits, as of AuthorizationPolicy {}",
                 by.policy.name
             ),
+            (Decision::Undecided, _) if by.policy.action == Action::External => {
+                format!(
+                    "denied: {} has a service asked, which is about requests, and these bytes are no HTTP",
+                    by.words()
+                )
+            }
             (Decision::Undecided, _) => format!(
                 "denied: {} asks for what only a request has, and these bytes are no HTTP",
                 by.words()
@@ -286,7 +315,7 @@ impl AuthorizationPolicy {
     pub fn rehearsed(&self) -> Option<Rehearsed> {
         match self.action {
             Action::Audit(rehearsed) => Some(rehearsed),
-            Action::Allow | Action::Deny => None,
+            Action::Allow | Action::Deny | Action::External => None,
         }
     }
 }

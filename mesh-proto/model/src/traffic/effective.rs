@@ -15,6 +15,7 @@ use super::{
     Hedging, Origin, OutlierDetection, PolicyTarget, Pushback, RateLimit, RequestTimeouts, Retries,
     RetryBudget, RetryMethods, RetryOn, SessionPersistence, Sourced, TrafficPolicy, TrafficSettings,
 };
+use crate::asking::GlobalRate;
 use crate::name::ServiceName;
 use crate::route::{Route, Rule, RuleRetry};
 use crate::service::Protocol;
@@ -38,12 +39,24 @@ pub struct RequestPolicy {
     pub session: Option<Sourced<SessionPersistence>>,
     /// Bounds on requests per time, for the called workload to keep.
     pub rate_limits: Option<Sourced<Vec<RateLimit>>>,
+    /// A bound that a service counts for all proxies together, for the called workload to ask about.
+    pub global_rate: Option<Sourced<GlobalRate>>,
 }
 
 impl RequestPolicy {
     /// Every setting that is in force, by the name of its field, with who says so.
     pub fn origins(&self) -> Vec<(&'static str, &Origin)> {
-        let Self { timeouts, retries, hedging, fault, direct_response, bodies, session, rate_limits } = self;
+        let Self {
+            timeouts,
+            retries,
+            hedging,
+            fault,
+            direct_response,
+            bodies,
+            session,
+            rate_limits,
+            global_rate,
+        } = self;
         [
             Some(("timeouts", &timeouts.origin)),
             origin("retries", retries.as_ref()),
@@ -53,6 +66,7 @@ impl RequestPolicy {
             origin("bodies", bodies.as_ref()),
             origin("sessionPersistence", session.as_ref()),
             origin("rateLimits", rate_limits.as_ref()),
+            origin("globalRateLimit", global_rate.as_ref()),
         ]
         .into_iter()
         .flatten()
@@ -75,6 +89,7 @@ impl Default for RequestPolicy {
             bodies: None,
             session: None,
             rate_limits: None,
+            global_rate: None,
         }
     }
 }
@@ -192,6 +207,7 @@ pub fn request_policy(
             .or_else(|| levels.first("responseBodyLimit", |s| &s.bodies)),
         session: levels.first("sessionPersistence", |s| &s.session),
         rate_limits: levels.first("rateLimits", |s| &s.rate_limits),
+        global_rate: levels.first("globalRateLimit", |s| &s.global_rate),
     };
     match chosen {
         Some((_, rule, label)) => with_rule(policy, rule, label),

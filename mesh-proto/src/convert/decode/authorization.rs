@@ -8,6 +8,7 @@ use mesh_model::policy::{
 };
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
 
+use super::asking::external_auth;
 use super::field::{Field, Wrong, all};
 use crate::config::v1 as wire;
 use crate::convert::bounds;
@@ -24,17 +25,24 @@ pub(super) fn authorization(policy: wire::AuthorizationPolicy) -> Result<Authori
     let action = match wire::AuthorizationAction::try_from(policy.action) {
         Ok(wire::AuthorizationAction::Allow) => Action::Allow,
         Ok(wire::AuthorizationAction::Deny) => Action::Deny,
+        Ok(wire::AuthorizationAction::External) => Action::External,
         Ok(wire::AuthorizationAction::AuditAllow) => Action::Audit(Rehearsed::Allow),
         Ok(wire::AuthorizationAction::AuditDeny) => Action::Audit(Rehearsed::Deny),
         Ok(wire::AuthorizationAction::Unspecified) | Err(_) => {
             return Err(root.at("action").unknown(policy.action));
         }
     };
+    let external =
+        policy.external.map(|external| external_auth(&root.at("external"), external)).transpose()?;
+    if (action == Action::External) != external.is_some() {
+        return Err(root.at("external").wrong("is there for the action EXTERNAL, and only for it"));
+    }
     let ports = all(root.at("ports"), bounds::AUTHORIZATION_VALUES, policy.ports, port)?;
     Ok(AuthorizationPolicy {
         name: Name::new(&policy.namespace, &policy.name).map_err(|e| root.at(e.what).refused(&e))?,
         action,
         rules: all(root.at("rules"), bounds::AUTHORIZATION_RULES, policy.rules, rule)?,
+        external,
         scope: if ports.is_empty() { Scope::All } else { Scope::Ports(ports) },
         refused: root.at("refused").optional_text(policy.refused)?,
         origin: root.at("origin").text(policy.origin)?,

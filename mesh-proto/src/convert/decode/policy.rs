@@ -13,6 +13,7 @@ use mesh_model::traffic::{
     TrafficSettings,
 };
 
+use super::asking::global_rate;
 use super::field::{Field, Wrong, all};
 use super::route::{header_name, header_value};
 use super::{protocol, route_kind, service_name};
@@ -76,6 +77,7 @@ fn settings(field: &Field<'_>, s: wire::TrafficSettings) -> Result<TrafficSettin
             .map(|bodies| BodyLimits { request: bodies.request_bytes, response: bodies.response_bytes }),
         session: each(field.at("session"), s.session, session)?,
         rate_limits: each(field.at("rate_limits"), s.rate_limits, rate_limits)?,
+        global_rate: each(field.at("global_rate"), s.global_rate, global_rate)?,
         balancing: each(field.at("balancing"), s.balancing, backend::balancing)?,
         circuit_breaker: each(field.at("circuit_breaker"), s.circuit_breaker, backend::circuit_breaker)?,
         retry_budget: each(field.at("retry_budget"), s.retry_budget, backend::retry_budget)?,

@@ -7,6 +7,7 @@ use mesh_model::route::{
     UrlRewrite, ValueMatch,
 };
 
+use super::asking::external_auth;
 use super::field::{Field, Wrong, all};
 use super::policy::{session, statuses};
 use super::{route_kind, service_name};
@@ -158,6 +159,9 @@ fn filter(field: &Field<'_>, filter: wire::Filter) -> Result<Filter, Wrong> {
             }))
         }
         Some(wire::filter::Filter::Mirror(one)) => mirror(&field.at("mirror"), one).map(Filter::Mirror),
+        Some(wire::filter::Filter::ExternalAuth(one)) => {
+            external_auth(&field.at("external_auth"), one).map(Filter::ExternalAuth)
+        }
         Some(wire::filter::Filter::Cors(one)) => cors(&field.at("cors"), one).map(Filter::Cors),
         None => Err(field.wrong("is of a kind that this version does not know")),
     }
@@ -275,14 +279,17 @@ pub(super) fn header_value(field: &Field<'_>, value: String) -> Result<String, W
     Ok(value)
 }
 
-fn service_target(field: &Field<'_>, target: wire::ServiceTarget) -> Result<BackendTarget, Wrong> {
+pub(super) fn service_target(field: &Field<'_>, target: wire::ServiceTarget) -> Result<BackendTarget, Wrong> {
     Ok(BackendTarget::Service {
         service: service_name(field, &target.namespace, &target.name)?,
         port: field.at("port").port(target.port)?,
     })
 }
 
-fn invalid_target(field: &Field<'_>, invalid: wire::InvalidBackend) -> Result<BackendTarget, Wrong> {
+pub(super) fn invalid_target(
+    field: &Field<'_>,
+    invalid: wire::InvalidBackend,
+) -> Result<BackendTarget, Wrong> {
     Ok(BackendTarget::Invalid {
         reference: field.at("reference").text(invalid.reference)?,
         reason: field.at("reason").text(invalid.reason)?,

@@ -4,6 +4,7 @@ use mesh_model::policy::{
     Action, AuthorizationPolicy, CallLists, CallerLists, Callers, Calls, Condition, Rehearsed, Rule, Scope,
 };
 
+use super::asking::external_auth;
 use crate::config::v1 as wire;
 
 /// A policy.
@@ -11,6 +12,7 @@ pub(super) fn authorization(policy: &AuthorizationPolicy) -> wire::Authorization
     let action = match policy.action {
         Action::Allow => wire::AuthorizationAction::Allow,
         Action::Deny => wire::AuthorizationAction::Deny,
+        Action::External => wire::AuthorizationAction::External,
         Action::Audit(Rehearsed::Allow) => wire::AuthorizationAction::AuditAllow,
         Action::Audit(Rehearsed::Deny) => wire::AuthorizationAction::AuditDeny,
     };
@@ -26,6 +28,7 @@ pub(super) fn authorization(policy: &AuthorizationPolicy) -> wire::Authorization
         refused: policy.refused.clone().unwrap_or_default(),
         origin: policy.origin.clone(),
         level: 0,
+        external: policy.external.as_ref().map(external_auth),
     }
 }
 

@@ -8,6 +8,7 @@ use mesh_model::traffic::{
     SessionPersistence, TrafficPolicy, TrafficSettings,
 };
 
+use super::asking::global_rate;
 use super::{headers, millis, protocol, route_kind};
 use crate::config::v1 as wire;
 
@@ -63,6 +64,7 @@ fn settings(settings: &TrafficSettings) -> wire::TrafficSettings {
             .rate_limits
             .as_ref()
             .map(|limits| wire::RateLimits { limits: limits.iter().map(rate_limit).collect() }),
+        global_rate: s.global_rate.as_ref().map(global_rate),
         balancing: s.balancing.as_ref().map(balancing),
         circuit_breaker: s.circuit_breaker.map(|c| wire::CircuitBreaker {
             connections: c.connections,

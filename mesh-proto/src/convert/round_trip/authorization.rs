@@ -103,11 +103,14 @@ pub(super) fn policy() -> impl Strategy<Value = AuthorizationPolicy> {
         Action::Audit(Rehearsed::Deny),
     ]);
     let scope = prop_oneof![Just(Scope::All), vec(port(), 1..3).prop_map(Scope::Ports)];
+    let external = asking::external_auth().prop_map(|external| (Action::External, Some(external)));
+    let action = prop_oneof![action.prop_map(|action| (action, None)), external];
     (account(), action, vec(rule(), 0..3), scope, option::of("\\PC{1,9}")).prop_map(
-        |(name, action, rules, scope, refused)| AuthorizationPolicy {
+        |(name, (action, external), rules, scope, refused)| AuthorizationPolicy {
             name,
             action,
             rules,
+            external,
             scope,
             refused,
             origin: String::new(),

@@ -217,21 +217,33 @@ fn request_settings() -> BoxedStrategy<TrafficSettings> {
         .prop_map(|(request, response)| BodyLimits { request, response });
     (
         (option::of(timeouts()), option::of(retries()), option::of(hedging), option::of(fault())),
-        (option::of(direct_response), option::of(bodies), option::of(session()), option::of(rate_limits())),
+        (
+            option::of(direct_response),
+            option::of(bodies),
+            option::of(session()),
+            option::of(rate_limits()),
+            option::of(asking::global_rate()),
+        ),
     )
-        .prop_map(|((timeouts, retries, hedging, fault), (direct_response, bodies, session, rate_limits))| {
-            TrafficSettings {
-                timeouts,
-                retries,
-                hedging,
-                fault,
-                direct_response,
-                bodies,
-                session,
-                rate_limits,
-                ..TrafficSettings::default()
-            }
-        })
+        .prop_map(
+            |(
+                (timeouts, retries, hedging, fault),
+                (direct_response, bodies, session, rate_limits, global_rate),
+            )| {
+                TrafficSettings {
+                    timeouts,
+                    retries,
+                    hedging,
+                    fault,
+                    direct_response,
+                    bodies,
+                    session,
+                    rate_limits,
+                    global_rate,
+                    ..TrafficSettings::default()
+                }
+            },
+        )
         .boxed()
 }
 

@@ -36,6 +36,7 @@ fn good() -> wire::AuthorizationPolicy {
         refused: String::new(),
         origin: "f.yaml:1".to_owned(),
         level: 0,
+        external: None,
     }
 }
 

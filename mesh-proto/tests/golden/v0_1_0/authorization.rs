@@ -91,6 +91,10 @@ pub(super) fn cases() -> Vec<Case> {
         body: Some(resource::Body::Authorization(policy())),
         ..Resource::default()
     };
+    let external = AuthorizationPolicy {
+        external: Some(super::asking::external_auth()),
+        ..of(AuthorizationAction::External)
+    };
     use authorization_condition::Condition::{Cel, Claim, Header, Presence};
     vec![
         case("mesh.config.v1.Resource-authorization", resource),
@@ -98,6 +102,7 @@ pub(super) fn cases() -> Vec<Case> {
         case("mesh.config.v1.AuthorizationPolicy-deny", of(AuthorizationAction::Deny)),
         case("mesh.config.v1.AuthorizationPolicy-audit", of(AuthorizationAction::AuditAllow)),
         case("mesh.config.v1.AuthorizationPolicy-auditdeny", of(AuthorizationAction::AuditDeny)),
+        case("mesh.config.v1.AuthorizationPolicy-external", external),
         case("mesh.config.v1.AuthorizationRule", rule()),
         case("mesh.config.v1.Callers", callers()),
         case("mesh.config.v1.CallerLists", caller_lists()),

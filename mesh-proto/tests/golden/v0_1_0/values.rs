@@ -2,6 +2,8 @@
 
 #[path = "address.rs"]
 mod address;
+#[path = "asking.rs"]
+mod asking;
 #[path = "authorization.rs"]
 mod authorization;
 #[path = "ca.rs"]
@@ -28,6 +30,7 @@ pub(super) fn cases() -> Vec<Case> {
         policy::of_backends(),
         policy::policies(),
         authorization::cases(),
+        asking::cases(),
         address::cases(),
         address::hosts(),
         report::cases(),

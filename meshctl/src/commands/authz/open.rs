@@ -81,6 +81,7 @@ impl Outlook {
             said = Said::Policies(mesh_model::policy::Verdict {
                 decision: Decision::Deny,
                 by: first.map(|policy| mesh_model::policy::By { policy: policy.clone(), rule: None }),
+                asks: Vec::new(),
                 would_deny: None,
                 unanswered: None,
             });
@@ -105,7 +106,7 @@ impl Outlook {
     fn some(objects: &Objects, place: &Place, peer: &Peer, applied: &Applied) -> Option<Self> {
         let seen = callee::seen_at(objects, place, peer);
         let attributes = callee::open_attributes(objects, place, &seen);
-        let (mut lets, mut refuses, mut closed) = (Vec::new(), Vec::new(), false);
+        let (mut lets, mut refuses, mut asks, mut closed) = (Vec::new(), Vec::new(), Vec::new(), false);
         for policy in applied.all().filter(|policy| policy.refused.is_none()) {
             closed |= policy.action == Action::Allow;
             for (at, looked) in policy.look(&attributes).iter().enumerate() {
@@ -114,6 +115,9 @@ impl Outlook {
                 match policy.action {
                     Action::Allow => lets.push(format!("{by} allows {}", words::asks(rule))),
                     Action::Deny => refuses.push(format!("{by} refuses {}", words::asks(rule))),
+                    Action::External => {
+                        asks.push(format!("{by} has a service asked about {}", words::asks(rule)))
+                    }
                     Action::Audit(_) => {}
                 }
             }
@@ -124,12 +128,13 @@ impl Outlook {
         let words = match (closed, refuses.is_empty()) {
             (true, true) => "allowed for some requests",
             (true, false) => "allowed for some requests, and refused for some of those",
-            (false, _) => "refused for some requests",
+            (false, true) => "allowed for requests to which the services say yes that are asked",
+            (false, false) => "refused for some requests",
         };
         Some(Self {
             word: Word::Depends,
             words: words.to_owned(),
-            rules: lets.into_iter().chain(refuses).collect(),
+            rules: lets.into_iter().chain(refuses).chain(asks).collect(),
             misfits: Vec::new(),
             decided_by: None,
             notes: Vec::new(),

@@ -139,6 +139,7 @@ fn action(policy: &AuthorizationPolicy) -> (&'static str, Tone) {
         _ if policy.refused.is_some() => ("broken", Tone::Bad),
         Action::Allow => ("allow", Tone::Good),
         Action::Deny => ("deny", Tone::Bad),
+        Action::External => ("external", Tone::Warning),
         Action::Audit(Rehearsed::Allow) => ("audit", Tone::Warning),
         Action::Audit(Rehearsed::Deny) => ("audit deny", Tone::Warning),
     }

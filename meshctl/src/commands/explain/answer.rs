@@ -252,6 +252,10 @@ fn outcome(
         }
         Verdict::Preflight(CorsAnswer::Preflight { verdict, .. }) => Outcome::Preflight(*verdict),
         Verdict::Redirect(answer) => Outcome::Redirect(answer.clone()),
+        Verdict::Refused(reference, reason) => {
+            let why = format!("{reference} is to be asked whether it may go on, and cannot be: {reason}");
+            failed(Failure::AuthzUnavailable, why)
+        }
         Verdict::Service | Verdict::Backends | Verdict::NoBackend | Verdict::Preflight(_) => {
             match &routing.explanation.policy.direct_response {
                 Some(direct) => Outcome::Direct(direct.value.status),
@@ -274,6 +278,8 @@ fn cross_origin(routing: &Routing) -> Vec<String> {
         | Effect::Forwarded { .. }
         | Effect::Response
         | Effect::Redirect(_)
+        | Effect::Asked
+        | Effect::Refused
         | Effect::Mirrored(_) => None,
     });
     said.collect()
@@ -296,7 +302,12 @@ fn reached(question: &Question, routing: &Routing) -> Outcome {
     }
     let forwarded = routing.effects().filter_map(|effect| match effect {
         Effect::Forwarded { path, authority, .. } => Some((path.clone(), authority.clone())),
-        Effect::Response | Effect::Redirect(_) | Effect::Cors(_) | Effect::Mirrored(_) => None,
+        Effect::Response
+        | Effect::Redirect(_)
+        | Effect::Cors(_)
+        | Effect::Mirrored(_)
+        | Effect::Asked
+        | Effect::Refused => None,
     });
     let unchanged = || (question.path.clone(), question.authority().to_owned());
     let (path, authority) = forwarded.last().unwrap_or_else(unchanged);

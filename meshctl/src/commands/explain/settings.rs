@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mesh_model::asking::{Entry, GlobalRate, Part, Unanswered};
 use mesh_model::duration;
 use mesh_model::traffic::effective::{BackendPolicy, RequestPolicy};
 use mesh_model::traffic::{
@@ -11,7 +12,7 @@ use mesh_model::traffic::{
     Sourced,
 };
 
-use super::words::{count, kib, per_cent, protocol};
+use super::words::{self, count, kib, per_cent, protocol};
 use crate::commands::error::grpc_name;
 
 /// A setting in words.
@@ -32,6 +33,7 @@ pub(crate) fn of_request(policy: &RequestPolicy) -> Vec<Row> {
     rows.extend(policy.direct_response.as_ref().map(|s| row("direct answer", s, direct_response)));
     rows.extend(policy.fault.as_ref().map(|s| row("fault", s, fault)));
     rows.extend(policy.rate_limits.as_ref().map(|s| row("rate limits", s, |limits| rate_limits(limits))));
+    rows.extend(policy.global_rate.as_ref().map(|s| row("global limit", s, global_rate)));
     rows.extend(policy.bodies.as_ref().map(|s| row("bodies", s, bodies)));
     rows.push(row("timeouts", &policy.timeouts, timeouts));
     rows.extend(policy.retries.as_ref().map(|s| row("retries", s, retries)));
@@ -205,6 +207,36 @@ fn rate_limits(limits: &[RateLimit]) -> String {
     };
     let all: Vec<String> = limits.iter().map(one).collect();
     if all.is_empty() { "none".to_owned() } else { format!("{}; kept by the called side", all.join("; ")) }
+}
+
+fn global_rate(rate: &GlobalRate) -> String {
+    let part = |part: &Part| match part {
+        Part::Literal(value) => format!("`{value}`"),
+        Part::Header(name) => format!("header {name}"),
+        Part::Claim(path) => format!("claim {path}"),
+        Part::Method => "method".to_owned(),
+        Part::Path => "path".to_owned(),
+        Part::Host => "host".to_owned(),
+        Part::Route => "rule".to_owned(),
+        Part::ClientIdentity => "client identity".to_owned(),
+        Part::ClientNamespace => "client namespace".to_owned(),
+        Part::ClientWorkload => "client workload".to_owned(),
+    };
+    let entry = |entry: &Entry| format!("{}: {}", entry.key, part(&entry.value));
+    let descriptor =
+        |entries: &Vec<Entry>| format!("({})", entries.iter().map(entry).collect::<Vec<_>>().join(", "));
+    let descriptors: Vec<String> = rate.descriptors.iter().map(descriptor).collect();
+    let unanswered = match rate.unanswered {
+        Unanswered::Pass => "pass",
+        Unanswered::Refuse => "are refused",
+    };
+    format!(
+        "{} counts {} in domain `{}`; without an answer in {} requests {unanswered}; asked by the called side",
+        words::target(&rate.target),
+        descriptors.join(" and "),
+        rate.domain,
+        time(rate.timeout)
+    )
 }
 
 fn rate_key(key: &RateKey) -> String {

@@ -1,5 +1,6 @@
 //! Parts of the model in words: shares, sizes, matches, filters, backends. Pure.
 
+use mesh_model::asking::{AuthProtocol, ExternalAuth};
 use mesh_model::route::cors::Verdict as CorsVerdict;
 use mesh_model::route::table::Standing;
 use mesh_model::route::{
@@ -97,8 +98,26 @@ pub(crate) fn filter(filter: &Filter) -> String {
         Filter::Redirect(to) => format!("redirect: {}", redirect(to)),
         Filter::Rewrite(to) => format!("rewrite: {}", rewrite(to)),
         Filter::Mirror(mirror) => format!("mirror: {} to {}", per_cent(mirror.share), target(&mirror.target)),
+        Filter::ExternalAuth(auth) => external_auth(auth),
         Filter::Cors(rules) => format!("CORS: {}", cors(rules)),
     }
+}
+
+/// Who is asked whether a request may go on.
+fn external_auth(auth: &ExternalAuth) -> String {
+    let how = match &auth.protocol {
+        AuthProtocol::Grpc { .. } => "by Envoy's ext_authz API",
+        AuthProtocol::Http { .. } => "in HTTP",
+    };
+    let body = match auth.max_body {
+        0 => String::new(),
+        max => format!(", with bodies of at most {max} bytes"),
+    };
+    let seconds = auth.timeout.as_secs_f64();
+    format!(
+        "external authorization: {} is asked {how}{body}, and refuses unless it says yes within {seconds} s",
+        target(&auth.target)
+    )
 }
 
 fn header_edit(edit: &HeaderEdit) -> String {

@@ -10,6 +10,7 @@ fn allow(name: &str, rules: usize) -> ModelResource {
         name: Name::new("shop", name).unwrap(),
         action: Action::Allow,
         rules: vec![Rule::default(); rules],
+        external: None,
         scope: Scope::All,
         refused: None,
         origin: "f.yaml:1".to_owned(),

@@ -12,11 +12,16 @@ use super::Verdict;
 
 /// The value of `RateLimit-Policy`: `"name";q=100;w=60`.
 pub fn policy_header<'a>(limits: impl IntoIterator<Item = &'a RateLimit>) -> String {
+    quota_header(limits.into_iter().map(|limit| (&limit.name, limit.requests, limit.per)))
+}
+
+/// The same of names, requests and the time for them.
+pub fn quota_header(limits: impl IntoIterator<Item = (impl AsRef<str>, u32, Duration)>) -> String {
     let mut out = String::new();
-    for limit in limits {
-        item(&mut out, &limit.name);
+    for (name, requests, per) in limits {
+        item(&mut out, name.as_ref());
         // A String takes every write.
-        let _ = write!(out, ";q={};w={}", limit.requests, seconds(limit.per));
+        let _ = write!(out, ";q={requests};w={}", seconds(per));
     }
     out
 }
@@ -24,10 +29,17 @@ pub fn policy_header<'a>(limits: impl IntoIterator<Item = &'a RateLimit>) -> Str
 /// The value of `RateLimit`: `"name";r=50;t=30`. `t` is the time after which a refused client may come again, else the time
 /// until all of the quota is there.
 pub fn rate_header<'a>(limits: impl IntoIterator<Item = (&'a RateLimit, Verdict)>) -> String {
+    standing_header(
+        limits.into_iter().map(|(limit, verdict)| (&limit.name, verdict.remaining, verdict.reset)),
+    )
+}
+
+/// The same of names, what is left, and the time until there is more.
+pub fn standing_header(limits: impl IntoIterator<Item = (impl AsRef<str>, u32, Duration)>) -> String {
     let mut out = String::new();
-    for (limit, verdict) in limits {
-        item(&mut out, &limit.name);
-        let _ = write!(out, ";r={};t={}", verdict.remaining, seconds(verdict.reset));
+    for (name, remaining, reset) in limits {
+        item(&mut out, name.as_ref());
+        let _ = write!(out, ";r={remaining};t={}", seconds(reset));
     }
     out
 }

@@ -1,6 +1,9 @@
 //! Every kind of setting in words.
 
 use super::*;
+use mesh_model::asking::{Entry, GlobalRate, Part, Unanswered};
+use mesh_model::name::ServiceName;
+use mesh_model::route::BackendTarget;
 
 fn sourced<T>(value: T) -> Sourced<T> {
     let origin = Origin::Object { object: "trafficpolicy/shop/all".into(), field: "spec.x".into() };
@@ -72,6 +75,19 @@ fn every_setting_of_a_request() {
             idle_timeout: Some(60 * SECOND),
         })),
         rate_limits: Some(sourced(vec![limit])),
+        global_rate: Some(sourced(GlobalRate {
+            target: BackendTarget::Service {
+                service: ServiceName::new("auth", "limiter").unwrap(),
+                port: 8081,
+            },
+            domain: "shop".into(),
+            descriptors: vec![vec![
+                Entry { key: "user".into(), value: Part::Header("x-user".into()) },
+                Entry { key: "kind".into(), value: Part::Literal("search".into()) },
+            ]],
+            timeout: SECOND / 5,
+            unanswered: Unanswered::Pass,
+        })),
     };
     insta::assert_snapshot!(lines(&of_request(&policy)));
 }
