@@ -25,7 +25,7 @@ use crate::config::{Config, Control};
 use crate::dns::Dns;
 use crate::net::{Namespace, NamespaceError};
 use crate::state::Standings;
-use crate::telemetry::{Hub, ReportConfig, Telemetry};
+use crate::telemetry::{AlsoAs, Hub, ReportConfig, Telemetry};
 use crate::workload_api::WorkloadApi;
 use crate::xds::{self, ClientConfig, Discovery};
 
@@ -208,6 +208,7 @@ impl Root {
         let workload_api = self.workload_api(&source, &mut bound, &obtained);
         let discovery = self.follow(source, &obtained, gates.configuration);
         self.telemetry.hub.spawn(&self.tasks);
+        self.name_metrics(&discovery);
         early.shutdown(Duration::from_millis(100)).await;
         let dns = Dns::new(&self.config, &self.addrs.dns, discovery.clone(), self.network.clone());
         dns.spawn(std::mem::take(&mut bound.dns), &self.tasks);
@@ -230,6 +231,29 @@ impl Root {
             admin::spawn_metrics(listener, ready, registry, self.config.probes.clone(), &early);
         }
         early
+    }
+
+    /// Metrics are named as the MeshConfig of the hour says.
+    fn name_metrics(&self, discovery: &Discovery) {
+        let (hub, mut snapshots) = (self.telemetry.hub.clone(), discovery.subscribe());
+        let stop = self.tasks.token();
+        self.tasks.spawn("names of metrics", async move {
+            let mut known = AlsoAs::default();
+            loop {
+                let wanted = snapshots.borrow_and_update().settings().map(|settings| settings.metrics);
+                let wanted =
+                    wanted.map_or(known, |names| AlsoAs { istio: names.istio, linkerd: names.linkerd });
+                if wanted != known {
+                    hub.set_names(wanted);
+                    known = wanted;
+                }
+                // Both arms may be dropped: a change that is missed is seen by the next look.
+                tokio::select! {
+                    changed = snapshots.changed() => if changed.is_err() { return },
+                    () = stop.cancelled() => return,
+                }
+            }
+        });
     }
 
     async fn obtain(&self, source: &Source) -> Result<Identity, StartError> {

@@ -6,10 +6,12 @@
 //! [`SeriesHandle`], an [`Event`] or a [`SpanRecord`] on a worker; it leaves as a scrape or as a report, exactly once each.
 
 mod aggregate;
+mod conventions;
 mod decisions;
 mod event;
 mod failure;
 mod families;
+mod foreign;
 mod histogram;
 mod hub;
 mod key;
@@ -17,6 +19,8 @@ mod outbox;
 mod outside;
 mod reports;
 mod span;
+mod table;
+mod totals;
 mod wire;
 mod worker;
 
@@ -24,8 +28,9 @@ pub use decisions::PolicyVerdict;
 pub use event::{Direction, Event, Group, HandshakeFailure};
 pub use failure::Failure;
 pub use hub::{Hub, ReportConfig, Telemetry};
-pub use key::{AppProtocol, Security, SeriesKey, Side};
+pub use key::{AppProtocol, KnownMethod, Security, SeriesKey, Side};
 pub use outside::SeenIn;
 pub(crate) use span::MAX_PATH;
 pub use span::SpanRecord;
+pub use totals::AlsoAs;
 pub use worker::{SeriesHandle, WorkerSeed, WorkerTelemetry};

@@ -43,6 +43,9 @@ pub struct MeshConfigSpec {
     /// The access log of proxies.
     #[serde(default)]
     pub access_log: AccessLogSettings,
+    /// The metrics of proxies.
+    #[serde(default)]
+    pub metrics: MetricSettings,
 }
 
 /// Mutual TLS between workloads.
@@ -104,6 +107,24 @@ impl Default for TracingSettings {
 pub struct AccessLogSettings {
     /// Whether proxies write a line per request. Absent: no.
     pub enabled: bool,
+}
+
+/// The metrics of proxies.
+#[derive(schemars::JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MetricSettings {
+    /// Names that the metrics of traffic have too, so that dashboards made for another mesh go on. Absent: none.
+    #[schemars(length(max = 2))]
+    pub also_as: Vec<MetricNames>,
+}
+
+/// Whose names.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MetricNames {
+    /// `istio_requests_total`, `istio_request_duration_milliseconds`, ...
+    Istio,
+    /// `request_total`, `response_total`, `response_latency_ms`, ...
+    Linkerd,
 }
 
 /// A member of the mesh outside Kubernetes: a process on a laptop, a VM, bare metal.

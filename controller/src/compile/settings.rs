@@ -1,10 +1,10 @@
 //! The MeshConfig with its defaults: strict mTLS, any host outside may be called, 1 % of traces. It must not know other objects.
 
-use mesh_model::settings::{MeshSettings, OutboundMode};
+use mesh_model::settings::{MeshSettings, MetricSettings, OutboundMode};
 use mesh_model::spiffe::TrustDomain;
 
 use super::Reports;
-use crate::api::amime::{MeshConfigSpec, OutboundModeSetting};
+use crate::api::amime::{MeshConfigSpec, MetricNames, OutboundModeSetting};
 use crate::index::Index;
 use crate::status::{Condition, ConditionType};
 
@@ -41,5 +41,9 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain, reports: &mut Reports)
         },
         trace_sample_ppm: spec.tracing.sample_ppm,
         access_log: spec.access_log.enabled,
+        metrics: MetricSettings {
+            istio: spec.metrics.also_as.contains(&MetricNames::Istio),
+            linkerd: spec.metrics.also_as.contains(&MetricNames::Linkerd),
+        },
     }
 }

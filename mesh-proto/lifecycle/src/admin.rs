@@ -3,6 +3,8 @@
 
 mod browser;
 
+mod exposition;
+
 use std::convert::Infallible;
 use std::fmt::{self, Write};
 use std::io;
@@ -12,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -303,7 +305,8 @@ async fn connection(stream: TcpStream, state: AdminState) {
             } else {
                 state.answer(method, &AdminRequest { path: uri.path(), query: uri.query() })
             };
-            Ok::<_, Infallible>(response(answer))
+            let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
+            Ok::<_, Infallible>(response(readable(answer, accept)))
         }
     });
     let served = http1::Builder::new()
@@ -315,6 +318,14 @@ async fn connection(stream: TcpStream, state: AdminState) {
     if let Err(error) = served {
         tracing::debug!(%error, "admin connection ended early");
     }
+}
+
+/// Metrics in a format that the client reads.
+fn readable(answer: Answer, accept: Option<&str>) -> Answer {
+    if answer.content_type != METRICS_TYPE || exposition::reads_openmetrics(accept) {
+        return answer;
+    }
+    Answer { content_type: exposition::PLAIN_TYPE, body: exposition::plain(&answer.body), ..answer }
 }
 
 fn response(answer: Answer) -> Response<Full<Bytes>> {

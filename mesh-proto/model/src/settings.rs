@@ -55,4 +55,15 @@ pub struct MeshSettings {
     pub trace_sample_ppm: u32,
     /// Whether proxies write a line per request.
     pub access_log: bool,
+    /// What metrics are also called.
+    pub metrics: MetricSettings,
+}
+
+/// Whose names metrics have beside our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MetricSettings {
+    /// Those of Istio's proxies.
+    pub istio: bool,
+    /// Those of Linkerd's proxies.
+    pub linkerd: bool,
 }

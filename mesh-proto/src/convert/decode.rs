@@ -16,7 +16,7 @@ use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, PortEndpoints, Tr
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::route::RouteKind;
 use mesh_model::service::{OwnPort, OwnServices, Protocol, Service, ServicePort};
-use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
+use mesh_model::settings::{MeshSettings, MetricSettings, MtlsMode, OutboundMode};
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
 
 use self::field::{Field, Wrong, all};
@@ -82,6 +82,10 @@ fn mesh(settings: wire::MeshSettings) -> Result<MeshSettings, Wrong> {
         outbound_mode,
         trace_sample_ppm: root.at("trace_sample_ppm").at_most(settings.trace_sample_ppm, bounds::PPM)?,
         access_log: settings.access_log,
+        metrics: settings
+            .metrics
+            .map(|metrics| MetricSettings { istio: metrics.istio, linkerd: metrics.linkerd })
+            .unwrap_or_default(),
     })
 }
 

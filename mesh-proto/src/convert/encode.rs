@@ -57,6 +57,10 @@ pub fn mesh(settings: &MeshSettings) -> wire::MeshSettings {
         outbound_mode: outbound_mode.into(),
         trace_sample_ppm: settings.trace_sample_ppm,
         access_log: settings.access_log,
+        metrics: Some(wire::MetricSettings {
+            istio: settings.metrics.istio,
+            linkerd: settings.metrics.linkerd,
+        }),
     }
 }
 

@@ -17,7 +17,7 @@ use mesh_model::route::{
     ValueMatch,
 };
 use mesh_model::service::{OwnPort, Protocol, ServicePort};
-use mesh_model::settings::{MtlsMode, OutboundMode};
+use mesh_model::settings::{MetricSettings, MtlsMode, OutboundMode};
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
 use mesh_model::stream::{StreamId, StreamKind};
 use mesh_model::traffic::Ppm;
@@ -52,14 +52,16 @@ fn mesh() -> impl Strategy<Value = MeshSettings> {
         select(vec![OutboundMode::AllowAny, OutboundMode::RegistryOnly]),
         0..=bounds::PPM,
         any::<bool>(),
+        (any::<bool>(), any::<bool>()),
     )
-        .prop_map(|(trust_domain, mtls_mode, outbound_mode, trace_sample_ppm, access_log)| {
+        .prop_map(|(trust_domain, mtls_mode, outbound_mode, trace_sample_ppm, access_log, names)| {
             MeshSettings {
                 trust_domain: TrustDomain::new(&trust_domain).unwrap(),
                 mtls_mode,
                 outbound_mode,
                 trace_sample_ppm,
                 access_log,
+                metrics: MetricSettings { istio: names.0, linkerd: names.1 },
             }
         })
 }

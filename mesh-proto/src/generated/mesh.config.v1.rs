@@ -201,6 +201,16 @@ pub struct MeshSettings {
     pub trace_sample_ppm: u32,
     #[prost(bool, tag = "5")]
     pub access_log: bool,
+    #[prost(message, optional, tag = "6")]
+    pub metrics: ::core::option::Option<MetricSettings>,
+}
+/// Names of other meshes that metrics have beside our own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MetricSettings {
+    #[prost(bool, tag = "1")]
+    pub istio: bool,
+    #[prost(bool, tag = "2")]
+    pub linkerd: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Service {

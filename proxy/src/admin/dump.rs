@@ -144,6 +144,7 @@ fn mesh(settings: &MeshSettings) -> Value {
         },
         "traceSamplePpm": settings.trace_sample_ppm,
         "accessLog": settings.access_log,
+        "metrics": { "istio": settings.metrics.istio, "linkerd": settings.metrics.linkerd },
     })
 }
 

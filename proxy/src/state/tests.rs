@@ -16,7 +16,7 @@ use mesh_model::route::{
     Backend, BackendTarget, Match, ParentRef, PathMatch, Route, RouteId, RouteKind, Rule, Target, Timeouts,
 };
 use mesh_model::service::{OwnPort, OwnServices, Service, ServicePort};
-use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
+use mesh_model::settings::{MeshSettings, MetricSettings, MtlsMode, OutboundMode};
 use mesh_model::spiffe::TrustDomain;
 use mesh_model::traffic::{
     BodyLimits, CircuitBreaker, PolicyTarget, RequestTimeouts, TrafficPolicy, TrafficSettings,
@@ -37,6 +37,7 @@ pub(crate) fn mesh(access_log: bool) -> ModelResource {
         outbound_mode: OutboundMode::AllowAny,
         trace_sample_ppm: 10_000,
         access_log,
+        metrics: MetricSettings::default(),
     })
 }
 

@@ -8,13 +8,14 @@ use std::collections::{HashMap, VecDeque};
 
 use super::decisions::Decisions;
 use super::outside::Outside;
+use super::totals::Totals;
 use super::worker::{SeriesDelta, WorkerDelta};
 use super::{Event, SeriesKey, SpanRecord};
 
 #[cfg(test)]
 mod tests;
 
-/// Series in the totals, and apart from them in what waits for the controller.
+/// Series in what waits for the controller.
 pub(crate) const MAX_SERIES: usize = 4_000;
 /// Spans that wait for the controller.
 pub(crate) const MAX_SPANS: usize = 2_000;
@@ -23,7 +24,7 @@ pub(crate) const MAX_SPANS: usize = 2_000;
 #[derive(Debug)]
 pub(crate) struct Aggregate {
     limit: usize,
-    pub(crate) totals: HashMap<SeriesKey, SeriesDelta>,
+    pub(crate) totals: Totals,
     pending: HashMap<SeriesKey, SeriesDelta>,
     spans: VecDeque<SpanRecord>,
     spans_dropped_pending: u64,
@@ -46,7 +47,7 @@ impl Aggregate {
     pub(crate) fn with_limit(limit: usize) -> Self {
         Self {
             limit,
-            totals: HashMap::new(),
+            totals: Totals::with_limit(limit),
             pending: HashMap::new(),
             spans: VecDeque::new(),
             spans_dropped_pending: 0,
@@ -63,9 +64,8 @@ impl Aggregate {
     /// Takes in what a worker counted.
     pub(crate) fn merge(&mut self, delta: WorkerDelta) {
         for (key, added) in delta.series {
-            let folded = u64::from(fold(&mut self.totals, self.limit, &key, &added))
-                | u64::from(fold(&mut self.pending, self.limit, &key, &added));
-            self.overflows += folded;
+            self.overflows += self.totals.add(&key, &added)
+                + u64::from(fold(&mut self.pending, self.limit, &key.without_method(), &added));
         }
         self.overflows += delta.overflows;
         for ((seen, name), passed) in &delta.outside.names {

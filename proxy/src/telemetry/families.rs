@@ -2,22 +2,24 @@
 //! about. Every label's values are bounded: by topology, by configuration or by a closed set.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use mesh_identity::Identity;
 use mesh_model::name::Name;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::exemplar::CounterWithExemplar;
 
 use super::decisions::Decisions;
 use super::histogram::Histogram;
 use super::hub::Shared;
 use super::outside::{Outside, Passed};
+use super::totals::Totals;
 use super::worker::SeriesDelta;
-use super::{Direction, Event, Failure, SeriesKey};
+use super::{Direction, Event, Failure, SeriesKey, conventions, foreign};
 
 #[cfg(test)]
 mod tests;
@@ -47,17 +49,23 @@ pub(super) struct Families {
 impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let sums = self.shared.sums();
-        let requests = sums.totals.iter().map(|(key, sum)| (labels(key, Detail::Outcome), sum.requests));
-        counters(&mut encoder, "mesh_requests", "Requests, or TCP connections, by outcome", requests)?;
-        let traffic = by_traffic(&sums.totals);
+        let totals = &sums.totals;
+        requests(&mut encoder, totals)?;
         let bytes = |of: fn(&SeriesDelta) -> u64| {
-            traffic.iter().map(move |(key, sum)| (labels(key, Detail::Traffic), of(sum)))
+            let shown = totals.traffic.shown(totals.now);
+            shown.map(move |(key, sum)| (labels(key, Detail::Traffic), of(sum)))
         };
         let help = "Bytes of request bodies, or from TCP clients";
         counters(&mut encoder, "mesh_request_bytes", help, bytes(|sum| sum.bytes_in))?;
         let help = "Bytes of response bodies, or to TCP clients";
         counters(&mut encoder, "mesh_response_bytes", help, bytes(|sum| sum.bytes_out))?;
-        durations(&mut encoder, &traffic)?;
+        let help = "From a request's head to the end of its response";
+        let traffic = totals.traffic.shown(totals.now);
+        let traffic = traffic.map(|(key, sum)| (labels(key, Detail::Traffic), sum));
+        durations(&mut encoder, "mesh_request_duration_seconds", help, Unit::Seconds, traffic)?;
+        conventions::write(&mut encoder, totals)?;
+        foreign::istio(&mut encoder, totals)?;
+        foreign::linkerd(&mut encoder, totals)?;
 
         let directions = || Direction::ALL.iter().zip(sums.opened).zip(sums.closed);
         let opened = directions().map(|((d, opened), _)| ([("direction", d.label())], opened));
@@ -130,7 +138,7 @@ fn outside(encoder: &mut DescriptorEncoder<'_>, outside: &Outside) -> fmt::Resul
     counters(encoder, "mesh_outside_received_bytes", help, each(|passed| passed.bytes_in))
 }
 
-fn counters<L: EncodeLabelSet>(
+pub(super) fn counters<L: EncodeLabelSet>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -162,36 +170,70 @@ fn gauges<L: EncodeLabelSet>(
     Ok(())
 }
 
-/// Sums over all outcomes.
-fn by_traffic(totals: &HashMap<SeriesKey, SeriesDelta>) -> HashMap<SeriesKey, SeriesDelta> {
-    let mut traffic: HashMap<SeriesKey, SeriesDelta> = HashMap::new();
-    for (key, sum) in totals {
-        let key = SeriesKey { status: 0, grpc_status: None, failure: None, ..key.clone() };
-        traffic.entry(key).or_default().merge(sum);
+/// Requests by outcome, each series with a traced request as its exemplar.
+fn requests(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> fmt::Result {
+    let help = "Requests, or TCP connections, by outcome";
+    let mut metric = encoder.encode_descriptor("mesh_requests", help, None, MetricType::Counter)?;
+    for (key, sum) in totals.outcomes.shown(totals.now) {
+        let labels = labels(key, Detail::Outcome);
+        let mut series = metric.encode_family(&labels)?;
+        let Some(traced) = sum.traced else {
+            series.encode_counter::<NoLabelSet, u64, u64>(&sum.requests, None)?;
+            continue;
+        };
+        // The library makes exemplars only inside of its own metrics.
+        let carrier = CounterWithExemplar::<TraceLabel, f64, AtomicU64>::default();
+        let id = u128::from_be_bytes(traced.trace_id);
+        let label = vec![("trace_id", format!("{id:032x}"))];
+        carrier.inc_by(traced.latency_us as f64 / 1e6, Some(label), Some(traced.at));
+        series.encode_counter(&sum.requests, carrier.get().1.as_ref())?;
     }
-    traffic
+    Ok(())
 }
 
-fn durations(encoder: &mut DescriptorEncoder<'_>, traffic: &HashMap<SeriesKey, SeriesDelta>) -> fmt::Result {
-    let help = "From a request's head to the end of its response";
-    let mut metric =
-        encoder.encode_descriptor("mesh_request_duration_seconds", help, None, MetricType::Histogram)?;
-    for (key, sum) in traffic {
-        let labels = labels(key, Detail::Traffic);
-        let seconds = sum.latency_sum_us as f64 / 1e6;
+type TraceLabel = Vec<(&'static str, String)>;
+
+/// What a family of durations is written in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    Seconds,
+    /// As other meshes have it.
+    Milliseconds,
+}
+
+impl Unit {
+    /// How much of a microsecond it is.
+    const fn scale(self) -> f64 {
+        match self {
+            Self::Seconds => 1e6,
+            Self::Milliseconds => 1e3,
+        }
+    }
+}
+
+pub(super) fn durations<'a, L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Unit,
+    values: impl IntoIterator<Item = (L, &'a SeriesDelta)>,
+) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    for (labels, sum) in values {
         metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
-            seconds,
+            sum.latency_sum_us as f64 / unit.scale(),
             sum.latency.count(),
-            &coarse(&sum.latency),
+            &coarse(&sum.latency, unit),
             None,
         )?;
     }
     Ok(())
 }
 
-/// The inner histogram in the buckets of the family: upper bound in seconds and count, not cumulated.
-fn coarse(fine: &Histogram) -> Vec<(f64, u64)> {
-    let mut buckets: Vec<(f64, u64)> = OCTAVES.map(|octave| ((1u64 << octave) as f64 / 1e6, 0)).collect();
+/// The inner histogram in the buckets of the family: upper bound and count, not cumulated.
+fn coarse(fine: &Histogram, unit: Unit) -> Vec<(f64, u64)> {
+    let bound = |octave| (1u64 << octave) as f64 / unit.scale();
+    let mut buckets: Vec<(f64, u64)> = OCTAVES.map(|octave| (bound(octave), 0)).collect();
     buckets.push((f64::INFINITY, 0));
     for (index, count) in fine.iter() {
         // Bucket `index` ends at 2^((index + 1) / 8), so it belongs to the octave above.

@@ -5,7 +5,7 @@ use mesh_reach::HostPort;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mesh_identity::Identity;
 use mesh_lifecycle::{CancellationToken, Ready, Tasks};
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::aggregate::Aggregate;
 use super::families::Families;
 use super::reports;
+use super::totals::AlsoAs;
 use super::worker::{WorkerDelta, WorkerSeed};
 
 /// Deltas that wait for the control thread; a worker beyond it goes on counting in its own cells.
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     /// Taken once, by [`Hub::spawn`].
     deltas: Mutex<Option<mpsc::Receiver<WorkerDelta>>>,
     tracing_ppm: Arc<AtomicU32>,
+    started: Instant,
     /// Cancelled when the last delta has been taken in.
     pub(super) collected: CancellationToken,
 }
@@ -50,7 +52,9 @@ impl Shared {
     /// The sums; held for the length of a merge or a scrape, never across an await.
     pub(super) fn sums(&self) -> MutexGuard<'_, Aggregate> {
         // Sums stay usable whatever panicked: every addition is complete in itself.
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        sums.totals.now = self.started.elapsed();
+        sums
     }
 
     /// Sets the share of traces that workers report besides those sampled by callers.
@@ -103,6 +107,7 @@ impl Telemetry {
             sums: Mutex::new(Aggregate::default()),
             deltas: Mutex::new(Some(receiver)),
             tracing_ppm: Arc::clone(&tracing_ppm),
+            started: Instant::now(),
             collected: CancellationToken::new(),
         };
         Self { hub: Hub { shared: Arc::new(shared) }, worker: WorkerSeed { deltas: sender, tracing_ppm } }
@@ -157,6 +162,11 @@ impl Hub {
     /// Registers the families of the data plane; with an identity also those of its certificate.
     pub fn register(&self, registry: &mut Registry, identity: Option<Identity>) {
         registry.register_collector(Box::new(Families { shared: Arc::clone(&self.shared), identity }));
+    }
+
+    /// Under whose names traffic is counted from now on, beside our own.
+    pub fn set_names(&self, also_as: AlsoAs) {
+        self.shared.sums().totals.set_names(also_as);
     }
 
     /// Connections that are open now, as of the workers' last flush.

@@ -26,6 +26,33 @@ pub enum AppProtocol {
     Tcp,
 }
 
+/// A method of RFC 9110 or RFC 5789; every other one is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum KnownMethod {
+    /// There is none.
+    None,
+    /// CONNECT.
+    Connect,
+    /// DELETE.
+    Delete,
+    /// GET.
+    Get,
+    /// HEAD.
+    Head,
+    /// OPTIONS.
+    Options,
+    /// PATCH.
+    Patch,
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+    /// TRACE.
+    Trace,
+    /// Whatever else a client sends.
+    Other,
+}
+
 /// How the hop between the proxies was secured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Security {
@@ -55,6 +82,8 @@ pub struct SeriesKey {
     pub route: Option<Arc<str>>,
     /// What was spoken.
     pub protocol: AppProtocol,
+    /// HTTP method, of those that are known.
+    pub method: KnownMethod,
     /// HTTP status, 0 for TCP.
     pub status: u16,
     /// gRPC status, `None` when not gRPC.
@@ -79,10 +108,46 @@ impl SeriesKey {
             destination: None,
             route: Some(OVERFLOW_ROUTE.into()),
             protocol: self.protocol,
+            method: KnownMethod::None,
             status: (self.status / 100).min(9) * 100,
             grpc_status: self.grpc_status.map(|status| if status == 0 { 0 } else { 2 }),
             failure: None,
             security: self.security,
+        }
+    }
+}
+
+impl KnownMethod {
+    /// From the name that a client sent; in capitals, as methods are.
+    pub fn of(name: &str) -> Self {
+        match name {
+            "CONNECT" => Self::Connect,
+            "DELETE" => Self::Delete,
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "OPTIONS" => Self::Options,
+            "PATCH" => Self::Patch,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "TRACE" => Self::Trace,
+            _ => Self::Other,
+        }
+    }
+
+    /// The label's value, as OpenTelemetry has it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Connect => "CONNECT",
+            Self::Delete => "DELETE",
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Options => "OPTIONS",
+            Self::Patch => "PATCH",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Trace => "TRACE",
+            Self::Other => "_OTHER",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mesh_model::name::Name;
 use tokio::sync::mpsc;
@@ -65,6 +65,16 @@ pub(crate) struct SeriesDelta {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) latency: Histogram,
+    /// A request of it that is traced, the newest.
+    pub(crate) traced: Option<Traced>,
+}
+
+/// A traced request, as an exemplar of its series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Traced {
+    pub(crate) trace_id: [u8; 16],
+    pub(crate) latency_us: u64,
+    pub(crate) at: SystemTime,
 }
 
 impl SeriesDelta {
@@ -74,6 +84,7 @@ impl SeriesDelta {
         self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
         self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
         self.latency.merge(&other.latency);
+        self.traced = other.traced.or(self.traced);
     }
 }
 
@@ -147,6 +158,7 @@ struct SeriesCell {
     bytes_in: Cell<u64>,
     bytes_out: Cell<u64>,
     latency: RefCell<Histogram>,
+    traced: Cell<Option<Traced>>,
     idle: Cell<u32>,
 }
 
@@ -163,6 +175,12 @@ impl SeriesHandle {
         add(&self.0.bytes_in, bytes_in);
         add(&self.0.bytes_out, bytes_out);
         self.0.latency.borrow_mut().record(us);
+    }
+
+    /// The request that was just recorded is traced: it becomes the exemplar of its series.
+    pub fn traced(&self, latency: Duration, trace_id: &[u8; 16], at: SystemTime) {
+        let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.0.traced.set(Some(Traced { trace_id: *trace_id, latency_us, at }));
     }
 }
 
@@ -183,6 +201,7 @@ impl SeriesCell {
             bytes_in: self.bytes_in.take(),
             bytes_out: self.bytes_out.take(),
             latency,
+            traced: self.traced.take(),
         })
     }
 }

@@ -6,7 +6,7 @@ mod about;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::policy::By;
@@ -16,7 +16,7 @@ use mesh_traffic::outlier;
 use self::about::About;
 use super::Worker;
 use crate::http::{BodyEnd, Cut, Headers, Kind, Observer, RequestHead, Response};
-use crate::telemetry::{AppProtocol, Failure, PolicyVerdict, Security, SeriesKey, Side};
+use crate::telemetry::{AppProtocol, Failure, KnownMethod, PolicyVerdict, Security, SeriesKey, Side};
 use crate::trace::{TraceContext, sampled_by_id};
 
 /// Status of a request whose client went away before the answer; it is never sent.
@@ -86,6 +86,7 @@ impl Record {
             destination: None,
             route: None,
             protocol,
+            method: KnownMethod::None,
             status: if protocol == AppProtocol::Tcp { 0 } else { CLIENT_CLOSED },
             grpc_status: None,
             failure: None,
@@ -128,6 +129,7 @@ impl Record {
 impl Entry {
     /// Continues the caller's trace, or begins one, and gives the context to send on.
     pub fn trace(&mut self, head: &RequestHead) -> TraceContext {
+        self.key.method = KnownMethod::of(head.method.as_str());
         let snapshot = self.worker.snapshot();
         let settings = snapshot.settings();
         let default_ppm = settings.map_or(0, |settings| settings.trace_sample_ppm);
@@ -301,7 +303,11 @@ impl Entry {
         }
         let latency = self.started.elapsed();
         let (bytes_in, bytes_out) = (self.bytes_in.get(), self.bytes_out.get());
-        self.worker.telemetry.series(&self.key).record(latency, bytes_in, bytes_out);
+        let series = self.worker.telemetry.series(&self.key);
+        series.record(latency, bytes_in, bytes_out);
+        if let Some(context) = &self.sampled {
+            series.traced(latency, context.trace_id(), SystemTime::now());
+        }
         if let Some(about) = self.about.take() {
             if about.log {
                 self.line(&about, latency);

@@ -21,7 +21,7 @@ use mesh_model::route::{
     Timeouts,
 };
 use mesh_model::service::{Protocol, Service, ServicePort};
-use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
+use mesh_model::settings::{MeshSettings, MetricSettings, MtlsMode, OutboundMode};
 use mesh_model::spiffe::TrustDomain;
 use mesh_proto::convert::ModelResource;
 use mesh_proxy::app::{self, Running, Source};
@@ -69,6 +69,7 @@ impl Mesh {
             outbound_mode: OutboundMode::RegistryOnly,
             trace_sample_ppm: 0,
             access_log: false,
+            metrics: MetricSettings::default(),
         };
         Self {
             ca: TestCa::new(TRUST_DOMAIN),

@@ -54,6 +54,8 @@ async fn metrics_are_openmetrics_text() {
     let answer = ask(start(&state, &tasks), "GET /metrics").await;
     assert!(answer.contains("application/openmetrics-text"), "{answer}");
     assert!(answer.ends_with("# EOF\n"), "{answer}");
+    let plain = ask(start(&state, &tasks), "GET /metrics HTTP/1.1\r\nAccept: text/plain\r\nX: ").await;
+    assert!(plain.contains("text/plain; version=0.0.4") && !plain.contains("EOF"), "{plain}");
     tasks.shutdown(DEADLINE).await;
 }
 

@@ -1,5 +1,7 @@
 //! Sums over workers: everything once in the totals and once in what the controller is told.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -22,9 +24,9 @@ fn requests(batch: &[(SeriesKey, SeriesDelta)]) -> u64 {
 fn beyond_the_bound_totals_stay_right_and_it_is_counted() {
     let mut sums = Aggregate::with_limit(2);
     sums.merge(delta(&[("a", 1), ("b", 1), ("c", 3), ("d", 4)]));
-    assert_eq!(sums.totals.len(), 3);
-    assert_eq!(sums.totals.values().map(|sum| sum.requests).sum::<u64>(), 9);
-    assert_eq!(sums.overflows, 2);
+    assert_eq!(sums.totals.outcomes.shown(Duration::ZERO).count(), 3);
+    assert_eq!(sums.totals.outcomes.shown(Duration::ZERO).map(|(_, sum)| sum.requests).sum::<u64>(), 9);
+    assert_eq!(sums.overflows, 8, "of two series in three tables, and of what waits");
     assert_eq!(requests(&sums.take_batch()), 9);
     assert!(!sums.has_batch());
 }
@@ -66,7 +68,7 @@ proptest! {
         }
         told += requests(&sums.take_batch());
         prop_assert_eq!(told, counted);
-        prop_assert_eq!(sums.totals.values().map(|sum| sum.requests).sum::<u64>(), counted);
-        prop_assert_eq!(sums.totals.values().map(|sum| sum.latency.count()).sum::<u64>(), counted);
+        prop_assert_eq!(sums.totals.outcomes.shown(Duration::ZERO).map(|(_, sum)| sum.requests).sum::<u64>(), counted);
+        prop_assert_eq!(sums.totals.traffic.shown(Duration::ZERO).map(|(_, sum)| sum.latency.count()).sum::<u64>(), counted);
     }
 }

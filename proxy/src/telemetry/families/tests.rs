@@ -1,6 +1,6 @@
 //! The families as a scrape sees them.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use mesh_identity::testing::TestCa;
 use mesh_model::name::{ServiceName, WorkloadName};
@@ -8,7 +8,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 use super::*;
-use crate::telemetry::{AppProtocol, Security, Side, Telemetry};
+use crate::telemetry::{AlsoAs, AppProtocol, KnownMethod, Security, Side, Telemetry};
 
 fn key(status: u16, failure: Option<Failure>) -> SeriesKey {
     SeriesKey {
@@ -18,6 +18,7 @@ fn key(status: u16, failure: Option<Failure>) -> SeriesKey {
         destination: WorkloadName::new("shop", "cart-v1").ok(),
         route: Some("httproute/shop/cart#0".into()),
         protocol: AppProtocol::Grpc,
+        method: KnownMethod::None,
         status,
         grpc_status: Some(0),
         failure,
@@ -79,6 +80,67 @@ async fn a_scrape_shows_what_workers_counted() {
     }
 }
 
+/// What a scrape shows of one request with that key, under all names.
+async fn scrape_of(key: &SeriesKey, trace: Option<[u8; 16]>) -> String {
+    let telemetry = Telemetry::new();
+    telemetry.hub.set_names(AlsoAs { istio: true, linkerd: true });
+    let worker = telemetry.worker.clone().build();
+    let (series, latency) = (worker.series(key), Duration::from_millis(250));
+    series.record(latency, 10, 20);
+    if let Some(trace) = trace {
+        series.traced(latency, &trace, UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+    }
+    worker.flush_last(Duration::from_secs(30)).await;
+    drop(worker);
+    scrape(telemetry, None).await
+}
+
+#[tokio::test]
+async fn a_traced_request_is_the_exemplar_of_its_series() {
+    let text = scrape_of(&key(200, None), Some([0xab; 16])).await;
+    let found = text.lines().find(|line| line.starts_with("mesh_requests_total{")).unwrap();
+    let exemplar = format!("# {{trace_id=\"{}\"}} 0.25 1700000000", "ab".repeat(16));
+    assert!(found.contains(&exemplar), "{found}");
+}
+
+#[tokio::test]
+async fn names_of_other_conventions_say_the_same() {
+    let http = SeriesKey {
+        side: Side::Inbound,
+        protocol: AppProtocol::Http,
+        grpc_status: None,
+        method: KnownMethod::of("GET"),
+        ..key(503, Some(Failure::NoEndpoints))
+    };
+    let tcp = SeriesKey { protocol: AppProtocol::Tcp, status: 0, grpc_status: None, ..key(0, None) };
+    let grpc = SeriesKey { grpc_status: Some(14), ..key(200, None) };
+    for (of, key) in [("http", http), ("grpc", grpc), ("tcp", tcp)] {
+        let text = scrape_of(&key, None).await;
+        let ours = ["mesh_", "# ", "http_client_request_duration_seconds_bucket{le=\"0"];
+        let buckets = ["0.000512", "1024.0", "67108.864", "67.108864", "+Inf"];
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| !ours.iter().any(|ours| line.starts_with(ours)))
+            .filter(|line| {
+                !line.contains("_bucket") || buckets.iter().any(|le| line.contains(&format!("le=\"{le}\"")))
+            })
+            .collect();
+        insta::assert_snapshot!(format!("other_names_{of}"), lines.join("\n"));
+    }
+}
+
+#[tokio::test]
+async fn without_a_wish_there_are_no_names_of_other_meshes() {
+    let telemetry = Telemetry::new();
+    let worker = telemetry.worker.clone().build();
+    worker.series(&key(200, None)).record(Duration::from_millis(1), 1, 1);
+    worker.flush_last(Duration::from_secs(30)).await;
+    drop(worker);
+    let text = scrape(telemetry, None).await;
+    assert!(!text.contains("istio_") && !text.contains("response_latency_ms"), "{text}");
+    assert!(text.contains("rpc_client_call_duration_seconds_count"), "{text}");
+}
+
 #[tokio::test]
 async fn a_scrape_shows_when_the_certificate_expires() {
     let identity = TestCa::new("amime.test").identity("shop", "front");
@@ -96,9 +158,16 @@ fn coarse_buckets_end_where_fine_ones_do() {
         let mut fine = Histogram::default();
         fine.record(us);
         let seconds = us as f64 / 1e6;
-        let hit = coarse(&fine).into_iter().find(|(_, count)| *count == 1).map(|(upper, _)| upper).unwrap();
-        let expected =
-            coarse(&fine).into_iter().map(|(upper, _)| upper).find(|upper| seconds <= *upper).unwrap();
+        let hit = coarse(&fine, Unit::Seconds)
+            .into_iter()
+            .find(|(_, count)| *count == 1)
+            .map(|(upper, _)| upper)
+            .unwrap();
+        let expected = coarse(&fine, Unit::Seconds)
+            .into_iter()
+            .map(|(upper, _)| upper)
+            .find(|upper| seconds <= *upper)
+            .unwrap();
         assert_eq!(hit.to_bits(), expected.to_bits(), "{us} µs");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::*;
-use crate::telemetry::{AppProtocol, Failure, Security, Side};
+use crate::telemetry::{AppProtocol, Failure, KnownMethod, Security, Side};
 
 pub(crate) fn key(route: &str, status: u16) -> SeriesKey {
     SeriesKey {
@@ -13,6 +13,7 @@ pub(crate) fn key(route: &str, status: u16) -> SeriesKey {
         destination: None,
         route: Some(route.into()),
         protocol: AppProtocol::Http,
+        method: KnownMethod::None,
         status,
         grpc_status: None,
         failure: (status == 503).then_some(Failure::NoEndpoints),
