@@ -17,7 +17,7 @@ use mesh_model::route::{
     PathRewrite, Pattern, Redirect, Route, RouteKind, Rule, Target, TextMatch, UrlRewrite, ValueMatch,
 };
 use mesh_model::service::{OwnServices, Protocol, Service};
-use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
+use mesh_model::settings::{MeshSettings, MetricSettings, MtlsMode, OutboundMode};
 
 pub use self::authentication::authentication;
 pub use self::policy::policy;
@@ -57,7 +57,8 @@ pub fn mesh(settings: &MeshSettings) -> wire::MeshSettings {
         outbound_mode: outbound_mode.into(),
         trace_sample_ppm: settings.trace_sample_ppm,
         access_log: settings.access_log,
-        metrics: Some(wire::MetricSettings {
+        // Nothing where nothing is asked for: the version of such a resource stays what it was.
+        metrics: (settings.metrics != MetricSettings::default()).then_some(wire::MetricSettings {
             istio: settings.metrics.istio,
             linkerd: settings.metrics.linkerd,
         }),
