@@ -99,6 +99,7 @@ async fn a_panic_while_open_requests_are_judged_again_cuts_them_and_the_worker_g
         name: Name::new("shop", "everybody").unwrap(),
         action: Action::Allow,
         rules: vec![Rule::default()],
+        external: None,
         scope: Scope::All,
         refused: None,
         origin: "test.yaml:1".into(),

@@ -79,6 +79,7 @@ fn only_the_claimed() -> ModelResource {
         name: Name::new("shop", "claimed").unwrap(),
         action: Action::Allow,
         rules: vec![Rule { from, ..Rule::default() }],
+        external: None,
         scope: Scope::All,
         refused: None,
         origin: "test.yaml:1".into(),
