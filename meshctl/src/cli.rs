@@ -9,8 +9,9 @@ use mesh_lifecycle::log::Format as LogFormat;
 use mesh_lifecycle::tasks::Tasks;
 
 use crate::commands::{
-    Outcome, analyze, authz, bug_report, certs, cluster_check, demo, diff, error, explain, inject, install,
-    local, mtls, policy, proxy, run, stat, sync, test, top, trace, uninstall, up, upgrade, version,
+    Outcome, analyze, authz, bug_report, certs, cluster_check, demo, diff, edges, error, explain, inject,
+    install, local, mtls, policy, protocols, proxy, routes, run, stat, sync, tap, test, top, trace,
+    uninstall, up, upgrade, version,
 };
 use crate::{output, parts};
 
@@ -62,8 +63,16 @@ enum Command {
     Local(local::Args),
     /// Watch traffic live: who calls whom, how often, how fast, with what success
     Top(top::Args),
-    /// Show traffic of the last while
-    Stat(stat::Args),
+    /// Show traffic of the last while, by who calls whom, deployment, pod, service, namespace or route
+    Stat(Box<stat::Args>),
+    /// Show who talks to whom, and whether that is secured or why not
+    Edges(edges::Args),
+    /// Show success, rate and latency of each route
+    Routes(routes::Args),
+    /// Show what each port is declared to speak and what was seen there; exit code 1 if they contradict
+    Protocols(protocols::Args),
+    /// Show requests as they end, as sidecars see them
+    Tap(Box<tap::Args>),
     /// Show requests as trees across services, as they happen
     Trace(trace::Args),
     /// Show the certificates of all sidecars; rotate what signs them
@@ -162,7 +171,11 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Run(args) => run::run(args, mesh, tasks).await,
         Command::Local(args) => local::run(args, mesh, tasks).await,
         Command::Top(args) => top::run(args, mesh, tasks).await,
-        Command::Stat(args) => stat::run(args, mesh, tasks).await,
+        Command::Stat(args) => Box::pin(stat::run(*args, mesh, tasks)).await,
+        Command::Edges(args) => edges::run(args, mesh, tasks).await,
+        Command::Routes(args) => routes::run(args, mesh, tasks).await,
+        Command::Protocols(args) => protocols::run(args, mesh, tasks).await,
+        Command::Tap(args) => Box::pin(tap::run(*args, mesh, tasks)).await,
         Command::Trace(args) => trace::run(args, mesh, tasks).await,
         Command::Certs(args) => certs::run(args, mesh, tasks).await,
         Command::Mtls(args) => mtls::run(args, mesh, tasks).await,

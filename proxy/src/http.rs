@@ -42,7 +42,7 @@ pub use interim::Interim;
 pub use response::Response;
 pub use server::{Handler, Request, ServeEnd, ServerOptions, serve};
 pub use upgrade::{Changed, Upgrade};
-pub use upstream::{Bounds, Exceeded, Held, OwnBounds};
+pub use upstream::{Bounds, Connected, Exceeded, Held, OwnBounds};
 pub use upstream::{
     Connector, ExchangeFailure, Place, Returned, Seen, Unreached, Upstream, UpstreamResponse,
 };

@@ -3,12 +3,13 @@
 //! (`reports`).
 //!
 //! It must not know routing, sockets or the configuration: keys come ready-made. A record enters through a
-//! [`SeriesHandle`], an [`Event`] or a [`SpanRecord`] on a worker; it leaves as a scrape or as a report, exactly once each.
+//! [`SeriesHandle`], an [`Event`] a [`SpanRecord`] or an [`ExampleRecord`] on a worker; it leaves as a scrape or as a report, exactly once each.
 
 mod aggregate;
 mod conventions;
 mod decisions;
 mod event;
+mod example;
 mod failure;
 mod families;
 mod foreign;
@@ -19,18 +20,29 @@ mod outbox;
 mod outside;
 mod reports;
 mod span;
+<<<<<<< HEAD
 mod table;
 mod totals;
+=======
+mod tap;
+>>>>>>> 681bb70 (Spans tell where the time went, proxies answer taps and keep an example of each failure; meshctl tap, edges, routes, protocols, stat by deployment and trace with stages)
 mod wire;
 mod worker;
 
 pub use decisions::PolicyVerdict;
 pub use event::{Direction, Event, Group, HandshakeFailure};
+pub use example::ExampleRecord;
 pub use failure::Failure;
 pub use hub::{Hub, ReportConfig, Telemetry};
 pub use key::{AppProtocol, KnownMethod, Security, SeriesKey, Side};
 pub use outside::SeenIn;
+<<<<<<< HEAD
 pub(crate) use span::MAX_PATH;
 pub use span::SpanRecord;
 pub use totals::AlsoAs;
+=======
+pub use span::{AttemptRecord, MAX_ATTEMPTS, SpanRecord, Spent};
+pub(crate) use span::{MAX_PATH, failed};
+pub(crate) use tap::{Head, Tapped};
+>>>>>>> 681bb70 (Spans tell where the time went, proxies answer taps and keep an example of each failure; meshctl tap, edges, routes, protocols, stat by deployment and trace with stages)
 pub use worker::{SeriesHandle, WorkerSeed, WorkerTelemetry};

@@ -116,15 +116,12 @@ fn why(row: &StatRow, facts: &Facts) -> (Unsecured, String) {
     let (namespace, workload) = (&row.destination_namespace, &row.destination_workload);
     if row.side == Side::Inbound as i32 {
         let open = facts.open_by(namespace, workload).unwrap_or_default();
-        return match row.source_workload.is_empty() {
-            true => {
-                (Unsecured::CallerOutside, format!("the caller has no proxy; plaintext is let in: {open}"))
-            }
-            false => (
-                Unsecured::CallerPastProxy,
-                format!("the call did not go through the caller's proxy; plaintext is let in: {open}"),
-            ),
+        let (why, what) = if row.source_workload.is_empty() {
+            (Unsecured::CallerOutside, "the caller has no proxy")
+        } else {
+            (Unsecured::CallerPastProxy, "the call did not go through the caller's proxy")
         };
+        return (why, format!("{what}; plaintext is let in: {open}"));
     }
     if (&row.source_namespace, &row.source_workload) == (namespace, workload) {
         return (Unsecured::Itself, "the workload calls itself; nothing leaves it".to_owned());

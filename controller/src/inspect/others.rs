@@ -32,11 +32,13 @@ pub struct Others {
     shared: Arc<Shared>,
 }
 
+type Listed = (watch::Receiver<Arc<Objects>>, (String, String));
+
 #[derive(Debug)]
 struct Shared {
     identity: Identity,
     /// Where replicas are listed, and which of them this one is; `None` outside of a cluster, where there is one controller.
-    listed: Option<(watch::Receiver<Arc<Objects>>, (String, String))>,
+    listed: Option<Listed>,
     clients: Mutex<BTreeMap<SocketAddr, Client>>,
 }
 

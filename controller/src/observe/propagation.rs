@@ -140,7 +140,7 @@ impl Propagation {
             workload: workload.clone(),
             calls: record.within,
             example: record.example.clone(),
-            trace_id: record.trace.to_vec().into(),
+            trace_id: record.trace.to_vec(),
         });
         told.collect()
     }

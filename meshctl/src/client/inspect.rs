@@ -92,11 +92,6 @@ impl Inspect {
         Ok(Self { replicas: controllers.map(replica).collect() })
     }
 
-    /// How many replicas are asked.
-    pub(crate) fn replicas(&self) -> usize {
-        self.replicas.len()
-    }
-
     /// Traffic of the last while.
     pub(crate) async fn stat(&self, request: StatRequest) -> Result<StatResponse, InspectError> {
         self.any("stat", |mut client| {

@@ -3,16 +3,24 @@
 use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::inspect::v1::TraceRequest;
 
+use super::stat::bare;
 use super::{Outcome, inspect};
 use crate::cluster::ClusterArgs;
 use crate::output::{self, Format, Paint};
 
+pub(crate) mod spent;
 pub(crate) mod tree;
-mod view;
+pub(crate) mod view;
 
 /// Arguments of `meshctl trace`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Only requests that pass this workload or service
+    #[arg(value_name = "NAME", default_value = "", hide_default_value = true, value_parser = bare)]
+    through: String,
+    /// Only this trace, also when it was shown in the last minutes
+    #[arg(long, value_name = "TRACE ID", value_parser = trace_id)]
+    id: Option<TraceId>,
     /// Only requests with a failed hop
     #[arg(long)]
     failed: bool,
@@ -44,6 +52,18 @@ fn parts_per_million(text: &str) -> Result<u32, String> {
     if (1..=1_000_000).contains(&ppm) { Ok(ppm) } else { Err(wanted.to_owned()) }
 }
 
+/// The id of a trace.
+#[derive(Debug, Clone, Copy)]
+struct TraceId([u8; 16]);
+
+fn trace_id(text: &str) -> Result<TraceId, String> {
+    let wrong = || "32 hexadecimal digits".to_owned();
+    if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    u128::from_str_radix(text, 16).map(|id| TraceId(id.to_be_bytes())).map_err(|_| wrong())
+}
+
 /// Runs until the user leaves or the number is reached.
 pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result<Outcome> {
     let inspect = inspect(mesh, &args.cluster, tasks).await?;
@@ -52,7 +72,9 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
         limit: args.number,
         failed_only: args.failed,
         slower_than_ms: args.slower_than,
-        ..TraceRequest::default()
+        local_only: false,
+        through: args.through,
+        trace_id: args.id.map(|id| id.0.to_vec()).unwrap_or_default(),
     };
     let mut traces = inspect.trace(request).await?;
     let end = mesh_lifecycle::signal::shutdown();

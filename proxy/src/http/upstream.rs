@@ -7,7 +7,7 @@ mod connect;
 mod h2;
 
 pub use bounds::{Bounds, Exceeded, Held, OwnBounds};
-pub use connect::{Connector, Unreached};
+pub use connect::{Connected, Connector, Unreached};
 pub(super) use h2::Used;
 
 use std::cell::{Cell, RefCell};
@@ -97,6 +97,8 @@ pub struct UpstreamResponse {
     pub response: Response,
     /// What the connection becomes, if the answer is 101.
     pub upgrade: Option<Upgrade>,
+    /// A connection was made for it.
+    pub connected: Option<Connected>,
 }
 
 /// A place under the bound on connections; dropping it gives it back.
@@ -156,7 +158,7 @@ impl Upstream {
                 Err(why) => return Err(why),
             }
         }
-        let connection = Box::pin(self.connect_http1(bounds)).await?;
+        let (connection, _) = Box::pin(self.connect_http1(bounds)).await?;
         self.put_idle(connection);
         Ok(())
     }
@@ -175,7 +177,7 @@ impl Upstream {
     pub async fn stream(&self, bounds: &dyn Bounds) -> Result<(Stream, Place), Unreached> {
         let open = self.take_place(bounds)?;
         let limit = bounds.connect_timeout();
-        let stream = self.connector.open(self.address, &self.hop, Alpn::Tcp, limit).await?;
+        let (stream, _) = self.connector.open(self.address, &self.hop, Alpn::Tcp, limit).await?;
         Ok((stream, Place { _open: open }))
     }
 
@@ -226,11 +228,15 @@ impl Upstream {
     ) -> Result<UpstreamResponse, ExchangeFailure> {
         let (mut head, mut body) = (head, body);
         let mut limit = Limit::at(deadline);
+        let mut connected = None;
         for _ in 0..STALE {
             let idle = match poll_fn(|cx| Poll::Ready(self.take_idle(cx))).await {
                 Some(idle) => idle,
                 None => match tokio::time::timeout_at(deadline, Box::pin(self.connect_http1(bounds))).await {
-                    Ok(Ok(idle)) => idle,
+                    Ok(Ok((idle, how))) => {
+                        connected = Some(how);
+                        idle
+                    }
                     Ok(Err(why)) => return Err(ExchangeFailure::Unreached(why, Box::new((head, body)))),
                     Err(_) => return Err(ExchangeFailure::failed(Failure::RequestTimeout)),
                 },
@@ -247,7 +253,7 @@ impl Upstream {
             match poll_fn(|cx| answer_or_limit(&mut exchange, &mut limit, cx)).await {
                 Some(Ok(line)) => {
                     let (response, upgrade) = exchange.answer(&line);
-                    return Ok(UpstreamResponse { response, upgrade });
+                    return Ok(UpstreamResponse { response, upgrade, connected });
                 }
                 None => return Err(ExchangeFailure::failed(Failure::RequestTimeout)),
                 Some(Err(gone)) => match exchange.failed(gone) {
@@ -281,12 +287,13 @@ impl Upstream {
         self.idle.borrow_mut().push(Idle { connection, since: deadline::now() });
     }
 
-    async fn connect_http1(&self, bounds: &dyn Bounds) -> Result<h1::Idle, Unreached> {
+    async fn connect_http1(&self, bounds: &dyn Bounds) -> Result<(h1::Idle, Connected), Unreached> {
+        let began = Instant::now();
         let _pending = bounds.pending().map_err(Unreached::Exceeded)?;
         let open = self.take_place(bounds)?;
         let limit = bounds.connect_timeout();
-        let stream = self.connector.open(self.address, &self.hop, Alpn::Http1, limit).await?;
-        Ok(h1::Idle::new(stream, open))
+        let (stream, tls) = self.connector.open(self.address, &self.hop, Alpn::Http1, limit).await?;
+        Ok((h1::Idle::new(stream, open), Connected { total: began.elapsed(), tls }))
     }
 
     fn take_place(&self, bounds: &dyn Bounds) -> Result<Open, Unreached> {

@@ -24,7 +24,7 @@ use crate::http::{
     UpstreamResponse, Wire, refusal, response_to,
 };
 use crate::telemetry::{AppProtocol, Event, Failure};
-use crate::worker::record::Record;
+use crate::worker::record::{Record, Stage, Stopwatch};
 
 /// A connection's place under the bound, shared by what it becomes.
 pub(super) type Permit = Rc<OwnedSemaphorePermit>;
@@ -65,6 +65,7 @@ impl Call {
         let member = super::of_own_mesh(&self.inbound.worker, self.caller.peer.as_ref());
         strip(&mut head.headers, member);
         Self::trace(&mut record, &mut head);
+        record.peer(self.caller.source);
         let claims = match self.authenticate(&mut head) {
             Ok(claims) => claims,
             Err(refused) => return refused.answer(record, kind),
@@ -76,7 +77,10 @@ impl Call {
         let mut body = body.counted(record.bytes_in());
         let mut edits = Edits::default();
         if !asks.is_empty() {
-            match Box::pin(self.external(&mut record, &asks, &mut head, body)).await {
+            let began = record.clock();
+            let said = Box::pin(self.external(&mut record, &asks, &mut head, body)).await;
+            record.stage(Stage::Check, began);
+            match said {
                 Ok((left, wanted)) => (body, edits) = (left, wanted),
                 Err(Stop::Refused(refused)) => return refuse(record, &refused, kind),
                 Err(Stop::Denied(response)) => {
@@ -90,13 +94,18 @@ impl Call {
         let mut refused = told.as_ref().and_then(|told| told.refused.clone());
         let mut said = None;
         if let Some(served) = served.as_deref().filter(|served| served.is_counted() && refused.is_none()) {
+            let began = record.clock();
             said = Box::pin(self.counted(served, &mut head, claims.as_ref())).await;
+            record.stage(Stage::Check, began);
             refused = said.as_ref().and_then(|said| said.refused.clone());
         }
+        record.endpoint(self.connection.app.address());
+        let clock = record.stopwatch();
         let answer = match refused {
             Some(fault) => Err(Refused { fault, unseen: false }),
-            None => self.allowed(&pass, served.as_deref(), head, body).await,
+            None => self.allowed(&pass, (served.as_deref(), &clock), head, body).await,
         };
+        record.stopped(&clock);
         let mut response = match answer {
             Ok(answer) => self.answer(record, answer, client, kind, &pass),
             Err(refused) => refuse(record, &refused, kind),
@@ -159,19 +168,19 @@ impl Call {
     async fn allowed(
         &self,
         pass: &Pass,
-        served: Option<&Served>,
+        (served, clock): (Option<&Served>, &Stopwatch),
         head: Box<RequestHead>,
         body: Body,
     ) -> Result<UpstreamResponse, Refused> {
         let Inbound { worker, guard, .. } = &*self.inbound;
         let watch = is_long(&body).then(|| guard.watch(pass));
         let answer = match &watch {
-            None => self.in_turn(served, head, body).await?,
+            None => self.in_turn((served, clock), head, body).await?,
             Some(Watch { cut, .. }) => tokio::select! {
                 // Dropping the exchange is its cancellation.
                 biased;
                 failure = cut.happens() => return Err(Refusal { failure, judged: None }.into()),
-                answer = self.in_turn(served, head, body) => answer?,
+                answer = self.in_turn((served, clock), head, body) => answer?,
             },
         };
         guard.still(&worker.snapshot(), pass, &worker.telemetry)?;
@@ -187,15 +196,18 @@ impl Call {
     /// Sends the request when it is its turn.
     async fn in_turn(
         &self,
-        served: Option<&Served>,
+        (served, clock): (Option<&Served>, &Stopwatch),
         head: Box<RequestHead>,
         body: Body,
     ) -> Result<UpstreamResponse, Refused> {
         let Some(gate) = served.and_then(|served| served.gate.as_ref()) else {
-            return self.send(head, body).await;
+            return self.send(clock, head, body).await;
         };
-        let turn = self.turn(gate, &head).await?;
-        let answer = self.send(head, body).await?;
+        let waits = clock.now();
+        let turn = self.turn(gate, &head).await;
+        clock.queued(waits);
+        let turn = turn?;
+        let answer = self.send(clock, head, body).await?;
         turn.answered();
         Ok(answer)
     }
@@ -221,12 +233,21 @@ impl Call {
         }
     }
 
-    async fn send(&self, head: Box<RequestHead>, body: Body) -> Result<UpstreamResponse, Refused> {
+    async fn send(
+        &self,
+        clock: &Stopwatch,
+        head: Box<RequestHead>,
+        body: Body,
+    ) -> Result<UpstreamResponse, Refused> {
+        let began = clock.now();
         let app = &self.connection.app;
         let wire = if head.upgrade.is_some() { Wire::Http1 } else { self.wire };
         let deadline = Instant::now() + self.inbound.worker.config.timeouts.tunnel_idle;
         match app.exchange(wire, head, body, deadline, &OwnBounds).await {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => {
+                clock.answered(began, answer.connected);
+                Ok(answer)
+            }
             Err(ExchangeFailure::Unreached(why, _)) => {
                 let failure = why.failure();
                 self.inbound.worker.telemetry.count(if failure == Failure::Overload {
@@ -256,7 +277,7 @@ impl Call {
         kind: Kind,
         pass: &Pass,
     ) -> Response {
-        let UpstreamResponse { mut response, upgrade } = answer;
+        let UpstreamResponse { mut response, upgrade, .. } = answer;
         let lasts = upgrade.is_some() || is_long(&response.body);
         let watch = lasts.then(|| self.inbound.guard.watch(pass));
         // Only a proxy can know it; an application that says so would have requests repeated that it has seen.
@@ -325,7 +346,7 @@ const SHORT: u64 = 64 * 1024;
 
 fn refuse(mut record: Record, refused: &Refused, kind: Kind) -> Response {
     let failure = refused.fault.failure;
-    record.failure(failure);
+    record.fault(&refused.fault);
     let mut response = response_to(&refused.fault, kind);
     if refused.unseen {
         response.headers.set(UNSEEN, failure.code().as_bytes()).expect("codes are letters");

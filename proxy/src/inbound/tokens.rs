@@ -174,7 +174,7 @@ impl Refused {
 
     /// What its sender gets.
     pub(super) fn answer(self, mut record: Record, kind: Kind) -> Response {
-        record.failure(self.fault.failure);
+        record.fault(&self.fault);
         let mut response = response_to(&self.fault, kind);
         response.headers.set("www-authenticate", self.challenge.as_bytes()).expect("words of ours");
         record.attach(response, kind)

@@ -178,6 +178,6 @@ fn across(response: &mut Response, fields: &Fields) {
 
 /// An answer of the mesh to a request that failed.
 pub(super) fn fail(mut record: Record, fault: &Fault, kind: Kind) -> Response {
-    record.failure(fault.failure);
+    record.fault(fault);
     record.attach(response_to(fault, kind), kind)
 }

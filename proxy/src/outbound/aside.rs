@@ -47,7 +47,8 @@ pub(super) async fn send(
             record.failure(if tried.is_empty() { Failure::NoEndpoints } else { Failure::ConnectFailed });
             return Err("has no endpoint that takes requests");
         };
-        record.attempt(picked.endpoint.workload.clone(), picked.payload.security());
+        let (address, workload) = (picked.endpoint.address, picked.endpoint.workload.clone());
+        record.attempt(address, workload, picked.payload.security(), false);
         let load = picked.load.begin(now);
         let whole = if body.is_empty() { Body::empty() } else { Body::bytes(body.clone()) };
         match picked.payload.exchange(wire, head.clone(), whole, end, &*backend).await {

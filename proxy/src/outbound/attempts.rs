@@ -187,9 +187,13 @@ impl Repeated<'_> {
             if made > 1 && matches!(self.supply, Supply::Copies { .. }) {
                 number(&mut head, made);
             }
-            record.attempt(picked.endpoint.workload.clone(), picked.payload.security());
-            tried.push(picked.endpoint.address);
-            match one::send(self.errand, record.moved(), picked, head, body).await {
+            let address = picked.endpoint.address;
+            let workload = picked.endpoint.workload.clone();
+            let number = record.attempt(address, workload, picked.payload.security(), false);
+            tried.push(address);
+            let result = one::send(self.errand, record.moved(), picked, head, body).await;
+            record.tried(number, result.told());
+            match result {
                 Tried::Answered(answered) => match self.after_answer(&answered, made) {
                     None => {
                         if made > 1 && one::is_good(&answered) {

@@ -23,7 +23,7 @@ use crate::ask::Edits;
 use crate::http::{Body, Fault, Handler, Kind, Request, RequestHead, Response, Upgrade, refusal};
 use crate::state::Snapshot;
 use crate::telemetry::{AppProtocol, Event, Failure, Side};
-use crate::worker::record::Record;
+use crate::worker::record::{Record, Stage};
 use crate::worker::wire;
 
 /// A connection. `host` is its destination; on the HTTP proxy port each request names its own.
@@ -83,7 +83,10 @@ impl Call {
     async fn forward(&self, mut record: Record, mut request: Checked) -> Response {
         let kind = request.head.kind;
         trace(&mut record, &mut request.head);
-        match self.found(&request.head).await {
+        let asked = record.clock();
+        let found = self.found(&request.head).await;
+        record.stage(Stage::Discover, asked);
+        match found {
             Err(fault) => self.fail(record, &fault, kind),
             Ok((host, Found::Foreign)) => {
                 let Checked { head, body, upgrade } = request;
@@ -129,13 +132,19 @@ impl Call {
         failpoint::reach("filter", head.target.path());
         let mut edits = Edits::default();
         if !plan.asked.is_empty() {
-            match Box::pin(asked::authorized(&self.outbound, &plan, called, &mut head, body)).await {
+            let began = record.clock();
+            let said = Box::pin(asked::authorized(&self.outbound, &plan, called, &mut head, body)).await;
+            record.stage(Stage::Check, began);
+            match said {
                 Ok((left, wanted)) => (body, edits) = (left, wanted),
                 Err(Stop::Fault(fault)) => return self.fail(record, &fault, kind),
                 Err(Stop::Denied(own)) => return answer::own(record, own, kind),
             }
         }
-        if let Some(own) = self.inject(&plan, &head).await {
+        let began = record.clock();
+        let injected = self.inject(&plan, &head).await;
+        record.stage(Stage::Fault, began);
+        if let Some(own) = injected {
             return answer::own(record, own, kind);
         }
         let (service, port) = match &plan.outcome {
@@ -290,6 +299,7 @@ impl Handler for Call {
         let protocol = head.as_ref().map_or(AppProtocol::Http, |head| head.kind.into());
         let mut record = Record::new(&self.outbound.worker, Side::Outbound, protocol);
         record.source(self.outbound.worker.own.clone());
+        record.peer(self.permit.address);
         let head = match head {
             Ok(head) => head,
             Err(bad) => {

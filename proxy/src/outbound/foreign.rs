@@ -16,7 +16,7 @@ use crate::http::{
 };
 use crate::state::Snapshot;
 use crate::telemetry::Failure;
-use crate::worker::record::Record;
+use crate::worker::record::{Record, Tried};
 use crate::worker::wire;
 
 /// Where a request goes.
@@ -39,7 +39,7 @@ pub(super) async fn forward(
     let kind = head.kind;
     match send(call, &mut record, to, head, body).await {
         Err(fault) => call.fail(record, &fault, kind),
-        Ok(UpstreamResponse { response, upgrade }) => {
+        Ok(UpstreamResponse { response, upgrade, .. }) => {
             record.answered(None);
             match upgrade {
                 Some(server) => {
@@ -77,8 +77,10 @@ async fn send(
         None => (reach(outbound, to.host, wire).await?, None),
     };
     let address = upstream.address();
-    record.attempt(workload, upstream.security());
-    match upstream.exchange(wire, head, body, by, &OwnBounds).await {
+    let number = record.attempt(address, workload, upstream.security(), false);
+    let result = upstream.exchange(wire, head, body, by, &OwnBounds).await;
+    record.tried(number, told(&result));
+    match result {
         Ok(answer) => Ok(answer),
         Err(ExchangeFailure::Unreached(why, _)) => {
             outbound.unreached(&why);
@@ -90,6 +92,18 @@ async fn send(
         Err(ExchangeFailure::Body(error)) => {
             Err(Fault::new(Failure::BadRequest, format!("the request broke off: {error}")))
         }
+    }
+}
+
+/// For the record.
+fn told(result: &Result<UpstreamResponse, ExchangeFailure>) -> Tried {
+    match result {
+        Ok(answer) => {
+            Tried { status: answer.response.status.as_u16(), failure: None, connected: answer.connected }
+        }
+        Err(ExchangeFailure::Unreached(why, _)) => Tried { failure: Some(why.failure()), ..Tried::default() },
+        Err(ExchangeFailure::Failed { failure, .. }) => Tried { failure: Some(*failure), ..Tried::default() },
+        Err(ExchangeFailure::Body(_)) => Tried { failure: Some(Failure::BadRequest), ..Tried::default() },
     }
 }
 

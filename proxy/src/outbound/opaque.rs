@@ -268,6 +268,7 @@ impl Outbound {
                 if let Some((service, port)) = &direct.service {
                     record.service(service.clone(), *port);
                 }
+                record.endpoint(direct.endpoint.address);
                 record.destination(direct.endpoint.workload.clone(), upstream.security());
                 upstream.stream(&OwnBounds).await.map_err(|why| {
                     self.unreached(&why);
@@ -299,6 +300,7 @@ impl Outbound {
                 while tried.len() < CONNECT_ATTEMPTS {
                     let ask = Ask::new(Instant::now(), &tried);
                     let Ok(slot) = backend.pick(&ask, |n| self.worker.random_below(n)) else { break };
+                    record.endpoint(slot.endpoint.address);
                     record.destination(slot.endpoint.workload.clone(), slot.payload.security());
                     let began = Instant::now();
                     match slot.payload.stream(&*backend).await {

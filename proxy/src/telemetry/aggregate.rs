@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::decisions::Decisions;
+use super::example::Examples;
 use super::outside::Outside;
 use super::totals::Totals;
 use super::worker::{SeriesDelta, WorkerDelta};
@@ -32,6 +33,8 @@ pub(crate) struct Aggregate {
     pub(crate) overflows: u64,
     pub(crate) outside: Outside,
     pub(crate) decisions: Decisions,
+    examples: Examples,
+    pub(crate) examples_dropped: u64,
     pub(crate) events: [u64; Event::ALL.len()],
     pub(crate) opened: [u64; 2],
     pub(crate) closed: [u64; 2],
@@ -55,6 +58,8 @@ impl Aggregate {
             overflows: 0,
             outside: Outside::default(),
             decisions: Decisions::default(),
+            examples: Examples::default(),
+            examples_dropped: 0,
             events: [0; Event::ALL.len()],
             opened: [0; 2],
             closed: [0; 2],
@@ -74,6 +79,9 @@ impl Aggregate {
         for (direction, verdict, policy, count) in delta.decisions.iter() {
             self.decisions.add(direction, verdict, policy, count);
         }
+        let before = self.examples.dropped;
+        self.examples.merge(delta.examples);
+        self.examples_dropped += self.examples.dropped - before;
         add_all(&mut self.events, &delta.events);
         add_all(&mut self.opened, &delta.opened);
         add_all(&mut self.closed, &delta.closed);
@@ -105,6 +113,11 @@ impl Aggregate {
     /// Takes all deltas that the controller has not been told yet.
     pub(crate) fn take_batch(&mut self) -> Vec<(SeriesKey, SeriesDelta)> {
         self.pending.drain().collect()
+    }
+
+    /// Takes the examples of failures since the last call.
+    pub(crate) fn take_examples(&mut self) -> Examples {
+        std::mem::take(&mut self.examples)
     }
 
     /// Takes up to `limit` spans, oldest first, and how many were dropped since the last call.

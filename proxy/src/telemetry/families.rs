@@ -77,6 +77,8 @@ impl Collector for Families {
         counters(&mut encoder, "mesh_events", "Things that happened to connections", events)?;
         let help = "Sampled spans thrown away because a buffer was full";
         single(&mut encoder, "mesh_spans_dropped", help, sums.spans_dropped)?;
+        let help = "Failures whose kind found no room for an example";
+        single(&mut encoder, "mesh_failure_examples_dropped", help, sums.examples_dropped)?;
         let help = "Times that a series had to be folded into an overflow series";
         single(&mut encoder, "mesh_series_overflow", help, sums.overflows)?;
         outside(&mut encoder, &sums.outside)?;

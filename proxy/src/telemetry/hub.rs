@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::aggregate::Aggregate;
 use super::families::Families;
 use super::reports;
+use super::tap::{Board, TapRecord};
 use super::totals::AlsoAs;
 use super::worker::{WorkerDelta, WorkerSeed};
 
@@ -44,6 +45,10 @@ pub(super) struct Shared {
     deltas: Mutex<Option<mpsc::Receiver<WorkerDelta>>>,
     tracing_ppm: Arc<AtomicU32>,
     started: Instant,
+    /// Who taps requests.
+    pub(super) board: Arc<Board>,
+    /// Taken once, by what reports.
+    pub(super) tapped: Mutex<Option<mpsc::Receiver<TapRecord>>>,
     /// Cancelled when the last delta has been taken in.
     pub(super) collected: CancellationToken,
 }
@@ -103,14 +108,20 @@ impl Telemetry {
     pub fn new() -> Self {
         let (sender, receiver) = mpsc::channel(DELTA_QUEUE);
         let tracing_ppm = Arc::new(AtomicU32::new(0));
+        let (board, tapped) = Board::new();
         let shared = Shared {
             sums: Mutex::new(Aggregate::default()),
             deltas: Mutex::new(Some(receiver)),
             tracing_ppm: Arc::clone(&tracing_ppm),
             started: Instant::now(),
+            board: Arc::clone(&board),
+            tapped: Mutex::new(Some(tapped)),
             collected: CancellationToken::new(),
         };
-        Self { hub: Hub { shared: Arc::new(shared) }, worker: WorkerSeed { deltas: sender, tracing_ppm } }
+        Self {
+            hub: Hub { shared: Arc::new(shared) },
+            worker: WorkerSeed { deltas: sender, tracing_ppm, board },
+        }
     }
 }
 

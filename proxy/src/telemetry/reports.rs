@@ -1,18 +1,19 @@
-//! The report stream to the controller: batches of metrics, spans and this proxy's own state. It must not know what they
+//! The report stream to the controller: batches of metrics, spans, tapped requests, examples of failures and this proxy's own state. It must not know what they
 //! mean to it.
 //!
 //! A batch of metrics is numbered and kept until the controller confirms it; one that a broken stream may have swallowed
 //! is sent again under its number, and the controller leaves out what it has. So nothing is lost or counted twice. While
 //! the controller is away, deltas merge in the bounded [`super::aggregate`].
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use mesh_identity::{ExpectedServer, channel, well_known};
 use mesh_lifecycle::{Backoff, CancellationToken};
 use mesh_proto::report::v1::report_service_client::ReportServiceClient;
 use mesh_proto::report::v1::{
-    Hello, Metrics, ProxyReport, ProxyState, ReportCommand, Spans, proxy_report, report_command,
+    Hello, Metrics, ProxyReport, ProxyState, ReportCommand, Spans, TapDropped, Tapped, proxy_report,
+    report_command,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -21,6 +22,7 @@ use tonic::transport::Channel;
 
 use super::hub::{ReportConfig, Shared};
 use super::outbox::Outbox;
+use super::tap::TapRecord;
 use super::wire;
 
 /// Messages that wait to be written. Small: what does not fit stays in the sums.
@@ -29,6 +31,10 @@ const OUTBOUND_QUEUE: usize = 4;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Spans in one message: with the bounds on their texts well below the 4 MiB that gRPC servers read by default.
 const SPANS_A_MESSAGE: usize = 500;
+/// Tapped requests in one message; they are told at once, not at the next tick.
+const TAPPED_A_MESSAGE: usize = 100;
+/// How long the rate of a tap session counts for.
+const TAP_SECOND: Duration = Duration::from_secs(1);
 /// For the last batch when this process ends.
 const FAREWELL: Duration = Duration::from_secs(1);
 const MIN_BACKOFF: Duration = Duration::from_millis(100);
@@ -56,11 +62,18 @@ pub(super) struct Reporter {
     outbox: Outbox,
     /// The state that the present stream was told last, and when.
     told: Option<(ProxyState, Instant)>,
+    tapped: mpsc::Receiver<TapRecord>,
+    /// When the second began for which tap sessions may tell requests.
+    second: Instant,
 }
 
 impl Reporter {
     pub(super) fn new(shared: Arc<Shared>, config: ReportConfig, token: CancellationToken) -> Self {
-        Self { shared, config, token, outbox: Outbox::default(), told: None }
+        let taken = shared.tapped.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A second one, which there is not, would tell of no tap.
+        let tapped = taken.unwrap_or_else(|| mpsc::channel(1).1);
+        let (outbox, told, second) = (Outbox::default(), None, Instant::now());
+        Self { shared, config, token, outbox, told, tapped, second }
     }
 
     /// Reports until the token is cancelled.
@@ -73,6 +86,7 @@ impl Reporter {
             let ended = Box::pin(self.stream(channel.clone(), &mut backoff)).await;
             // What an operator wants traced ends with the stream that asked for it; the next one says it anew.
             self.shared.set_tracing(0);
+            self.shared.board.set(Vec::new(), std::time::Instant::now());
             if matches!(ended, Ended::Stopped) {
                 return;
             }
@@ -106,6 +120,7 @@ impl Reporter {
         let mut tick = tokio::time::interval_at(Instant::now() + self.config.interval, self.config.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.state(&outbound);
+        let mut events = Vec::new();
         loop {
             // Every arm may be dropped: `message` loses nothing, and the timer goes on.
             tokio::select! {
@@ -118,12 +133,18 @@ impl Reporter {
                     Ok(None) => return Ended::Closed,
                     Err(status) => return status.into(),
                 },
+                1.. = self.tapped.recv_many(&mut events, TAPPED_A_MESSAGE), if outbound.capacity() > 0 => {
+                    let events = events.drain(..).map(wire::tapped).collect();
+                    send(&outbound, proxy_report::Message::Tapped(Tapped { events, dropped: Vec::new() }));
+                }
                 _ = tick.tick() => {
                     if self.outbox.is_overdue(Instant::now().into_std(), DEADLINE) {
                         return Ended::Deadline;
                     }
                     self.metrics(&outbound);
                     self.spans(&outbound);
+                    self.examples(&outbound);
+                    self.taps(&outbound);
                     self.state(&outbound);
                 }
             }
@@ -151,6 +172,7 @@ impl Reporter {
                 }
             }
             self.spans(&outbound);
+            self.examples(&outbound);
             drop(outbound);
             // The stream ends when the controller has read all of it.
             while let Ok(Some(_)) = inbound.message().await {}
@@ -177,8 +199,10 @@ impl Reporter {
                 self.shared.set_tracing(tracing.sample_ppm);
             }
             Some(report_command::Command::Received(received)) => self.outbox.received(received.sequence),
-            // This proxy taps nothing yet: a controller that asks gets no events.
-            Some(report_command::Command::Taps(_)) => {}
+            Some(report_command::Command::Taps(taps)) => {
+                tracing::debug!(sessions = taps.taps.len(), "the controller set who taps requests");
+                self.shared.board.set(wire::wishes(taps), std::time::Instant::now());
+            }
             // From a later version of the protocol.
             None => {}
         }
@@ -210,6 +234,30 @@ impl Reporter {
             let spans = spans.into_iter().map(wire::span).collect();
             permit
                 .send(ProxyReport { message: Some(proxy_report::Message::Spans(Spans { spans, dropped })) });
+        }
+    }
+
+    fn examples(&self, outbound: &mpsc::Sender<ProxyReport>) {
+        let Ok(permit) = outbound.try_reserve() else { return };
+        let examples = self.shared.sums().take_examples();
+        if !examples.is_empty() {
+            let message = proxy_report::Message::Examples(wire::examples(examples));
+            permit.send(ProxyReport { message: Some(message) });
+        }
+    }
+
+    /// Lets tap sessions tell as much again, once a second, and says what was dropped.
+    fn taps(&mut self, outbound: &mpsc::Sender<ProxyReport>) {
+        let Ok(permit) = outbound.try_reserve() else { return };
+        if self.second.elapsed() < TAP_SECOND {
+            return;
+        }
+        self.second = Instant::now();
+        let dropped = self.shared.board.tick(std::time::Instant::now());
+        if !dropped.is_empty() {
+            let dropped = dropped.into_iter().map(|(tap, events)| TapDropped { tap, events }).collect();
+            let message = proxy_report::Message::Tapped(Tapped { events: Vec::new(), dropped });
+            permit.send(ProxyReport { message: Some(message) });
         }
     }
 

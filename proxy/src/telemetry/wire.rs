@@ -1,11 +1,16 @@
-//! From our records to `mesh.report.v1`. It must not know streams.
+//! From our records to `mesh.report.v1`, and what it asks for. It must not know streams.
+
+use std::time::{Duration, SystemTime};
 
 use mesh_model::name::Name;
 use mesh_proto::report::v1 as wire;
 
+use super::example::Examples;
 use super::histogram::Histogram;
+use super::span::{AttemptRecord, Spent};
+use super::tap::{Filter, TapRecord, Wish};
 use super::worker::SeriesDelta;
-use super::{Failure, Security, SeriesKey, Side, SpanRecord};
+use super::{ExampleRecord, Failure, Security, SeriesKey, Side, SpanRecord};
 
 pub(super) fn series(key: &SeriesKey, delta: &SeriesDelta) -> wire::Series {
     wire::Series {
@@ -47,13 +52,17 @@ fn key(key: &SeriesKey) -> wire::SeriesKey {
 }
 
 pub(super) fn span(span: SpanRecord) -> wire::Span {
+    let timings = timings(&span.spent);
+    let attempts: Vec<wire::Attempt> = span.attempts.iter().map(attempt).collect();
     let (source_namespace, source_workload) = name(span.source.as_ref().map(|w| &w.0));
     let (service_namespace, service) = name(span.service.as_ref().map(|s| &s.0));
     let (destination_namespace, destination_workload) = name(span.destination.as_ref().map(|w| &w.0));
-    let us = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    // A connection has no trace.
+    let traced = span.trace_id != [0; 16];
+    let id = |bytes: &[u8]| if traced { bytes.to_vec().into() } else { bytes::Bytes::new() };
     wire::Span {
-        trace_id: span.trace_id.to_vec().into(),
-        span_id: span.span_id.to_vec().into(),
+        trace_id: id(&span.trace_id),
+        span_id: id(&span.span_id),
         parent_span_id: span.parent_id.map(|id| id.to_vec()).unwrap_or_default().into(),
         side: side(span.side).into(),
         source_namespace,
@@ -69,12 +78,125 @@ pub(super) fn span(span: SpanRecord) -> wire::Span {
         grpc_status: span.grpc_status.map(u32::from),
         failure: failure(span.failure),
         security: security(span.security).into(),
-        start_us: span.start.duration_since(std::time::UNIX_EPOCH).map_or(0, us),
+        start_us: since_epoch(span.start),
         duration_us: us(span.duration),
         // 0 says that there was none.
         first_byte_us: span.first_byte.map_or(0, |d| us(d).max(1)),
-        ..wire::Span::default()
+        protocol: span.protocol.label().to_owned(),
+        service_port: span.service_port.into(),
+        request_bytes: span.bytes_in,
+        response_bytes: span.bytes_out,
+        peer: span.peer.map(|ip| ip.to_string()).unwrap_or_default(),
+        endpoint: span.endpoint.map(|address| address.to_string()).unwrap_or_default(),
+        timings: Some(timings),
+        hedged: attempts.iter().any(|attempt| attempt.hedged),
+        attempts,
+        attempts_made: span.attempts_made,
+        detail: span.detail,
+        // The controller knows whose stream it is.
+        instance: String::new(),
     }
+}
+
+fn timings(spent: &Spent) -> wire::Timings {
+    wire::Timings {
+        discover_us: us(spent.discover),
+        queue_us: us(spent.queue),
+        check_us: us(spent.check),
+        connect_us: us(spent.connect),
+        tls_us: us(spent.tls),
+        upstream_us: us(spent.upstream),
+        retry_us: us(spent.retry),
+        fault_us: us(spent.fault),
+    }
+}
+
+fn attempt(attempt: &AttemptRecord) -> wire::Attempt {
+    wire::Attempt {
+        endpoint: attempt.endpoint.to_string(),
+        workload: attempt.workload.as_ref().map(ToString::to_string).unwrap_or_default(),
+        start_us: us(attempt.start),
+        duration_us: attempt.duration.map_or(0, us),
+        status: attempt.status.into(),
+        failure: failure(attempt.failure),
+        connect_us: us(attempt.connect),
+        tls_us: us(attempt.tls),
+        hedged: attempt.hedged,
+    }
+}
+
+pub(super) fn tapped(record: TapRecord) -> wire::TapEvent {
+    let headers = record.headers.into_iter();
+    let headers = headers.map(|header| wire::Header {
+        name: header.name,
+        redacted: header.value.is_none(),
+        value: header.value.unwrap_or_default(),
+    });
+    wire::TapEvent { taps: record.ids, headers: headers.collect(), span: Some(span(record.span)) }
+}
+
+pub(super) fn examples(examples: Examples) -> wire::Examples {
+    let dropped = examples.dropped;
+    let example = |(key, example): (SeriesKey, ExampleRecord)| wire::Example {
+        key: Some(self::key(&key)),
+        time_ms: since_epoch(example.at) / 1_000,
+        method: example.method,
+        path: example.path,
+        detail: example.detail,
+        trace_id: example.trace_id.map(|id| id.to_vec()).unwrap_or_default().into(),
+        endpoint: example.endpoint.map(|address| address.to_string()).unwrap_or_default(),
+        duration_us: us(example.duration),
+        count: example.count,
+    };
+    wire::Examples { examples: examples.into_iter().map(example).collect(), dropped }
+}
+
+/// What the controller asks for, within this proxy's bounds. A side or a failure that this version does not know is of no request.
+pub(super) fn wishes(set: wire::SetTaps) -> Vec<Wish> {
+    let wish = |tap: wire::Tap| {
+        let filter = tap.filter.unwrap_or_default();
+        let side = match filter.side() {
+            wire::Side::Unspecified => None,
+            wire::Side::Outbound => Some(Side::Outbound),
+            wire::Side::Inbound => Some(Side::Inbound),
+        };
+        let header = (!filter.header_name.is_empty())
+            .then(|| (filter.header_name.to_ascii_lowercase(), filter.header_value));
+        let lasts = if tap.duration_ms == 0 { TAP_LASTS } else { tap.duration_ms.min(TAP_LONGEST) };
+        Wish {
+            id: tap.id,
+            filter: Filter {
+                side,
+                source: filter.source,
+                destination: filter.destination,
+                namespace: filter.namespace,
+                method: filter.method,
+                path_prefix: filter.path_prefix,
+                status: u16::try_from(filter.status).unwrap_or(u16::MAX),
+                header,
+                failed_only: filter.failed_only,
+                failure: filter.failure,
+            },
+            max_rps: if tap.max_rps == 0 { TAP_RPS } else { tap.max_rps.min(TAP_MAX_RPS) },
+            lasts: Duration::from_millis(lasts.into()),
+            headers: tap.headers,
+        }
+    };
+    set.taps.into_iter().map(wish).collect()
+}
+
+/// Requests a second, and milliseconds, of a session that does not say; and at most.
+const TAP_RPS: u32 = 100;
+const TAP_MAX_RPS: u32 = 1_000;
+const TAP_LASTS: u32 = 60_000;
+const TAP_LONGEST: u32 = 3_600_000;
+
+fn us(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn since_epoch(at: SystemTime) -> u64 {
+    at.duration_since(std::time::UNIX_EPOCH).map_or(0, us)
 }
 
 fn name(name: Option<&Name>) -> (String, String) {

@@ -12,9 +12,11 @@ use mesh_model::name::Name;
 use tokio::sync::mpsc;
 
 use super::decisions::Decisions;
+use super::example::Examples;
 use super::histogram::Histogram;
 use super::outside::{Outside, Passed, SeenIn};
-use super::{Direction, Event, PolicyVerdict, SeriesKey, SpanRecord};
+use super::tap::{Board, Head, Tapped, Watch};
+use super::{Direction, Event, ExampleRecord, PolicyVerdict, SeriesKey, Side, SpanRecord};
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -38,6 +40,7 @@ pub(crate) struct WorkerDelta {
     pub(crate) overflows: u64,
     pub(crate) outside: Outside,
     pub(crate) decisions: Decisions,
+    pub(crate) examples: Examples,
 }
 
 impl Default for WorkerDelta {
@@ -53,6 +56,7 @@ impl Default for WorkerDelta {
             overflows: 0,
             outside: Outside::default(),
             decisions: Decisions::default(),
+            examples: Examples::default(),
         }
     }
 }
@@ -93,18 +97,24 @@ impl SeriesDelta {
 pub struct WorkerSeed {
     pub(crate) deltas: mpsc::Sender<WorkerDelta>,
     pub(crate) tracing_ppm: Arc<AtomicU32>,
+    pub(crate) board: Arc<Board>,
 }
 
 impl WorkerSeed {
     /// To be called on the worker's own thread.
     pub fn build(self) -> WorkerTelemetry {
-        WorkerTelemetry { cells: Rc::new(Cells::new(MAX_SERIES)), seed: self }
+        self.build_of(MAX_SERIES)
     }
 
     /// With another bound on series.
     #[cfg(test)]
     pub(crate) fn build_with_limit(self, limit: usize) -> WorkerTelemetry {
-        WorkerTelemetry { cells: Rc::new(Cells::new(limit)), seed: self }
+        self.build_of(limit)
+    }
+
+    fn build_of(self, limit: usize) -> WorkerTelemetry {
+        let taps = Rc::new(Watch::new(Arc::clone(&self.board)));
+        WorkerTelemetry { cells: Rc::new(Cells::new(limit)), seed: self, taps }
     }
 }
 
@@ -113,6 +123,7 @@ impl WorkerSeed {
 pub struct WorkerTelemetry {
     cells: Rc<Cells>,
     seed: WorkerSeed,
+    taps: Rc<Watch>,
 }
 
 /// Looked up once a request. What keys consist of is bounded by the topology, so no peer can choose keys that meet.
@@ -131,6 +142,7 @@ struct Cells {
     spans_dropped: Cell<u64>,
     outside: RefCell<Outside>,
     decisions: RefCell<Decisions>,
+    examples: RefCell<Examples>,
 }
 
 impl Cells {
@@ -147,6 +159,7 @@ impl Cells {
             spans_dropped: Cell::default(),
             outside: RefCell::default(),
             decisions: RefCell::default(),
+            examples: RefCell::default(),
         }
     }
 }
@@ -263,6 +276,21 @@ impl WorkerTelemetry {
         }
     }
 
+    /// A request that somebody may tap, of that side and head; a connection has none.
+    pub(crate) fn tapped(&self, side: Side, head: Option<&dyn Head>) -> Option<Tapped> {
+        self.taps.current()?.wanted(side, head)
+    }
+
+    /// It has ended.
+    pub(crate) fn tell(&self, tapped: Tapped, span: SpanRecord) {
+        self.taps.tell(tapped, span);
+    }
+
+    /// Counts a failure; the first of its kind since the last flush becomes the example.
+    pub fn failed(&self, key: &SeriesKey, example: impl FnOnce() -> ExampleRecord) {
+        self.cells.examples.borrow_mut().note(key, example);
+    }
+
     /// The share of traces that an operator asked for just now, parts per million, besides those that callers sample. To
     /// be decided by [`crate::trace::sampled_by_id`].
     pub fn tracing_ppm(&self) -> u32 {
@@ -311,6 +339,7 @@ impl WorkerTelemetry {
             overflows: self.cells.overflows.take(),
             outside: self.cells.outside.take(),
             decisions: self.cells.decisions.take(),
+            examples: self.cells.examples.take(),
         }
     }
 }

@@ -2,8 +2,11 @@
 //! that comes about. It must not decide anything.
 
 mod about;
+mod asked;
+mod spent;
 
 use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,9 +17,12 @@ use mesh_traffic::balance::InFlight;
 use mesh_traffic::outlier;
 
 use self::about::About;
+use self::asked::Asked;
+pub use self::spent::{Stage, Stopwatch, Tried};
 use super::Worker;
-use crate::http::{BodyEnd, Cut, Headers, Kind, Observer, RequestHead, Response};
-use crate::telemetry::{AppProtocol, Failure, KnownMethod, PolicyVerdict, Security, SeriesKey, Side};
+use crate::http::{BodyEnd, Cut, Fault, Headers, Kind, Observer, RequestHead, Response};
+use crate::telemetry::failed;
+use crate::telemetry::{AppProtocol, ExampleRecord, Failure, KnownMethod, PolicyVerdict, Security, SeriesKey, Side};
 use crate::trace::{TraceContext, sampled_by_id};
 
 /// Status of a request whose client went away before the answer; it is never sent.
@@ -49,9 +55,17 @@ pub struct Entry {
     first_byte: Option<Duration>,
     bytes_in: Rc<Cell<u64>>,
     bytes_out: Rc<Cell<u64>>,
-    /// Kept only for a span or a line in the log.
+    /// Kept only for a span, a tap or a line in the log.
     about: Option<Box<About>>,
-    sampled: Option<TraceContext>,
+    context: Option<TraceContext>,
+    sampled: bool,
+    /// What of the head an example of a failure shows.
+    asked: Asked,
+    /// Who answered, or was tried last.
+    endpoint: Option<SocketAddr>,
+    peer: Option<IpAddr>,
+    /// What the mesh said when it failed.
+    detail: Option<Box<str>>,
     in_flight: Option<InFlight>,
     /// Kept as long as the request is under way.
     keep: Option<Box<dyn std::any::Any>>,
@@ -92,8 +106,11 @@ impl Record {
             failure: None,
             security: Security::None,
         };
-        // A connection has no head whose trace could be followed: of it there is the line.
-        let about = (protocol == AppProtocol::Tcp && logs(worker)).then(|| Box::new(About::connection()));
+        // A connection has no head whose trace could be followed: of it there is the line, and who taps.
+        let is_tcp = protocol == AppProtocol::Tcp;
+        let tapped = if is_tcp { worker.telemetry.tapped(side, None) } else { None };
+        let log = is_tcp && logs(worker);
+        let about = (log || tapped.is_some()).then(|| Box::new(About::connection(log, tapped)));
         Self(Box::new(Entry {
             worker: Rc::clone(worker),
             key,
@@ -102,7 +119,12 @@ impl Record {
             bytes_in: Rc::default(),
             bytes_out: Rc::default(),
             about,
-            sampled: None,
+            context: None,
+            sampled: false,
+            asked: Asked::default(),
+            endpoint: None,
+            peer: None,
+            detail: None,
             in_flight: None,
             keep: None,
             late: None,
@@ -140,11 +162,13 @@ impl Entry {
         if context.parent_id().is_none() && sampled_by_id(context.trace_id(), default_ppm) {
             context = context.sample();
         }
-        if context.is_sampled() || sampled_by_id(context.trace_id(), self.worker.telemetry.tracing_ppm()) {
-            self.sampled = Some(context);
-        }
-        if log || self.sampled.is_some() {
-            self.about = Some(Box::new(About::request(head, log)));
+        let telemetry = &self.worker.telemetry;
+        self.sampled = context.is_sampled() || sampled_by_id(context.trace_id(), telemetry.tracing_ppm());
+        self.context = Some(context);
+        self.asked = Asked::of(head);
+        let tapped = telemetry.tapped(self.key.side, Some(head));
+        if log || self.sampled || tapped.is_some() {
+            self.about = Some(Box::new(About::request(head, log, tapped)));
         }
         context
     }
@@ -180,12 +204,6 @@ impl Entry {
     pub fn destination(&mut self, workload: Option<WorkloadName>, security: Security) {
         self.key.destination = workload;
         self.key.security = security;
-    }
-
-    /// An attempt goes there.
-    pub fn attempt(&mut self, workload: Option<WorkloadName>, security: Security) {
-        self.attempts += 1;
-        self.destination(workload, security);
     }
 
     /// What the body fails with if it has not ended by then; without a word from here it is the request's timeout. A body that times
@@ -237,6 +255,22 @@ impl Entry {
     /// The mesh itself fails it.
     pub fn failure(&mut self, failure: Failure) {
         self.key.failure = Some(failure);
+    }
+
+    /// The same, with what it says of it.
+    pub fn fault(&mut self, fault: &Fault) {
+        self.failure(fault.failure);
+        self.detail = Some(fault.detail.as_str().into());
+    }
+
+    /// Who connected.
+    pub fn peer(&mut self, address: IpAddr) {
+        self.peer = Some(address);
+    }
+
+    /// Where it goes, or last went.
+    pub fn endpoint(&mut self, address: SocketAddr) {
+        self.endpoint = Some(address);
     }
 
     /// Counts the request's body.
@@ -303,18 +337,33 @@ impl Entry {
         }
         let latency = self.started.elapsed();
         let (bytes_in, bytes_out) = (self.bytes_in.get(), self.bytes_out.get());
-        let series = self.worker.telemetry.series(&self.key);
+        let telemetry = &self.worker.telemetry;
+        let series = telemetry.series(&self.key);
         series.record(latency, bytes_in, bytes_out);
-        if let Some(context) = &self.sampled {
+        if let Some(context) = self.context.as_ref().filter(|_| self.sampled) {
             series.traced(latency, context.trace_id(), SystemTime::now());
+        }
+        if self.key.failure.is_some() || failed(self.key.status, self.key.grpc_status) {
+            telemetry.failed(&self.key, || self.example(latency));
         }
         if let Some(about) = self.about.take() {
             if about.log {
                 self.line(&about, latency);
             }
-            if let Some(context) = self.sampled {
-                self.span(&context, *about, latency);
-            }
+            self.tell(*about, latency);
+        }
+    }
+
+    fn example(&self, duration: Duration) -> ExampleRecord {
+        ExampleRecord {
+            at: SystemTime::now(),
+            method: self.asked.method().to_owned(),
+            path: self.asked.path().to_owned(),
+            detail: self.detail.as_deref().unwrap_or_default().to_owned(),
+            trace_id: self.context.map(|context| *context.trace_id()),
+            endpoint: self.endpoint,
+            duration,
+            count: 1,
         }
     }
 }

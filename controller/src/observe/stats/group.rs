@@ -244,7 +244,9 @@ fn census(group: Group, world: World<'_>, callers: &Callers) -> Census {
         Group::Unspecified | Group::Route => {}
         Group::Service => {
             for (service, behind) in world.services {
-                behind.iter().for_each(|workload| count(*service, *workload));
+                for workload in behind {
+                    count(*service, *workload);
+                }
             }
         }
         Group::Workload => {

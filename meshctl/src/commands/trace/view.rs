@@ -1,9 +1,10 @@
 //! A trace as text and as JSON. Pure. It must not know where traces come from.
 
-use mesh_proto::inspect::v1::TraceResponse;
-use mesh_proto::report::v1::{Security, Span};
+use mesh_proto::inspect::v1::{Dropping, TraceResponse};
+use mesh_proto::report::v1::{Attempt, Security, Span, Timings};
 use serde_json::{Value, json};
 
+use super::spent::{hop_name, of_hop, status};
 use super::tree::{Hop, build};
 use crate::commands::traffic::{security, side};
 use crate::output::table::{Align, Cell, Table};
@@ -13,7 +14,7 @@ use crate::output::{Paint, Tone};
 /// Characters of the bar that shows when a hop ran.
 const BAR: u64 = 24;
 
-const COLUMNS: [(&str, Align); 7] = [
+const COLUMNS: [(&str, Align); 8] = [
     ("HOP", Align::Left),
     ("REQUEST", Align::Left),
     ("STATUS", Align::Left),
@@ -21,6 +22,7 @@ const COLUMNS: [(&str, Align); 7] = [
     ("IN MESH", Align::Right),
     ("WHEN", Align::Left),
     ("ROUTE", Align::Left),
+    ("WHERE THE TIME WENT", Align::Left),
 ];
 
 /// The tree, a table with a line a hop.
@@ -39,12 +41,25 @@ pub(crate) fn text(trace: &TraceResponse, paint: Paint) -> String {
         out.push_str(&paint.tone(Tone::Warning, &format!("not complete, missing: {missing}")));
         out.push('\n');
     }
+    for dropping in &trace.dropping {
+        out.push_str(&paint.tone(Tone::Warning, &dropped(dropping)));
+        out.push('\n');
+    }
     out
+}
+
+/// Who does not pass trace headers on, and what to do.
+fn dropped(dropping: &Dropping) -> String {
+    format!(
+        "{}.{} does not pass trace headers on: while it answered requests with a trace, it made {} calls without (last: {}); it has to copy \
+         `traceparent` from what it is asked to what it asks",
+        dropping.workload, dropping.namespace, dropping.calls, dropping.example
+    )
 }
 
 fn add(table: &mut Table, hop: &Hop<'_>, lead: &str, indent: &str, whole: (u64, u64)) {
     let Some(span) = hop.span() else { return };
-    let name = format!("{lead}{}", name(span));
+    let name = format!("{lead}{}", hop_name(span));
     let request = format!("{} {}", span.method, span.path).trim().chars().take(40).collect::<String>();
     let (status, tone) = status(span);
     let in_mesh = match (hop.outbound, hop.inbound) {
@@ -60,39 +75,13 @@ fn add(table: &mut Table, hop: &Hop<'_>, lead: &str, indent: &str, whole: (u64, 
         Cell::toned(in_mesh, Tone::Faint),
         Cell::toned(bar(span, whole), Tone::Good),
         Cell::toned(&*span.route, Tone::Faint),
+        Cell::toned(of_hop(hop.outbound, hop.inbound), Tone::Faint),
     ]);
     let last = hop.children.len().saturating_sub(1);
     for (i, child) in hop.children.iter().enumerate() {
         let (branch, below) = if i == last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
         add(table, child, &format!("{indent}{branch}"), &format!("{indent}{below}"), whole);
     }
-}
-
-fn name(span: &Span) -> String {
-    let source = if span.source_workload.is_empty() { "(outside)" } else { &span.source_workload };
-    let destination = match (span.service.is_empty(), span.destination_workload.is_empty()) {
-        (false, true) => span.service.clone(),
-        (true, true) => "(unknown)".to_owned(),
-        (true, false) => span.destination_workload.clone(),
-        (false, false) if span.service == span.destination_workload => span.service.clone(),
-        (false, false) => format!("{} ({})", span.service, span.destination_workload),
-    };
-    format!("{source} → {destination}")
-}
-
-fn status(span: &Span) -> (String, Tone) {
-    let failed =
-        span.status >= 500 || span.grpc_status.is_some_and(|code| code != 0) || !span.failure.is_empty();
-    let mut text = match (span.grpc_status, span.status) {
-        (Some(code), _) => format!("gRPC {code}"),
-        (None, 0) => "-".to_owned(),
-        (None, status) => status.to_string(),
-    };
-    if !span.failure.is_empty() {
-        text.push(' ');
-        text.push_str(&span.failure);
-    }
-    (text, if failed { Tone::Bad } else { Tone::Good })
 }
 
 /// When the hop ran within the whole request.
@@ -111,10 +100,22 @@ pub(crate) fn json(trace: &TraceResponse) -> Value {
         "complete": trace.complete,
         "missing": trace.missing,
         "spans": trace.spans.iter().map(span_json).collect::<Vec<_>>(),
+        "dropping": trace.dropping.iter().map(dropping_json).collect::<Vec<_>>(),
     })
 }
 
-fn span_json(span: &Span) -> Value {
+fn dropping_json(dropping: &Dropping) -> Value {
+    json!({
+        "namespace": dropping.namespace,
+        "workload": dropping.workload,
+        "calls": dropping.calls,
+        "example": dropping.example,
+        "trace_id": hex(&dropping.trace_id),
+    })
+}
+
+/// A span, also of a tapped request.
+pub(crate) fn span_json(span: &Span) -> Value {
     json!({
         "span_id": hex(&span.span_id),
         "parent_span_id": hex(&span.parent_span_id),
@@ -132,17 +133,57 @@ fn span_json(span: &Span) -> Value {
         "start_us": span.start_us,
         "duration_us": span.duration_us,
         "first_byte_us": span.first_byte_us,
+        "protocol": span.protocol,
+        "service_port": span.service_port,
+        "request_bytes": span.request_bytes,
+        "response_bytes": span.response_bytes,
+        "peer": span.peer,
+        "endpoint": span.endpoint,
+        "instance": span.instance,
+        "detail": span.detail,
+        "timings": timings_json(&span.timings.unwrap_or_default()),
+        "attempts": span.attempts.iter().map(attempt_json).collect::<Vec<_>>(),
+        "attempts_made": span.attempts_made,
+        "hedged": span.hedged,
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn timings_json(timings: &Timings) -> Value {
+    json!({
+        "discover_us": timings.discover_us,
+        "queue_us": timings.queue_us,
+        "check_us": timings.check_us,
+        "connect_us": timings.connect_us,
+        "tls_us": timings.tls_us,
+        "upstream_us": timings.upstream_us,
+        "retry_us": timings.retry_us,
+        "fault_us": timings.fault_us,
+    })
+}
+
+fn attempt_json(attempt: &Attempt) -> Value {
+    json!({
+        "endpoint": attempt.endpoint,
+        "workload": attempt.workload,
+        "start_us": attempt.start_us,
+        "duration_us": attempt.duration_us,
+        "status": attempt.status,
+        "failure": attempt.failure,
+        "connect_us": attempt.connect_us,
+        "tls_us": attempt.tls_us,
+        "hedged": attempt.hedged,
+    })
+}
+
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::trace::tree::tests::shop;
+    use crate::commands::trace::tree::tests::{retried, shop};
 
     #[test]
     fn a_whole_trace_is_a_tree_with_a_line_a_hop() {
@@ -150,6 +191,25 @@ mod tests {
             trace_id: vec![0xab; 16],
             spans: shop(),
             complete: true,
+            ..TraceResponse::default()
+        };
+        insta::assert_snapshot!(text(&trace, Paint::Plain));
+    }
+
+    #[test]
+    fn a_workload_that_drops_trace_headers_is_named() {
+        let dropping = Dropping {
+            namespace: "shop".into(),
+            workload: "cart".into(),
+            calls: 12,
+            example: "GET /items to db".into(),
+            ..Dropping::default()
+        };
+        let trace = TraceResponse {
+            trace_id: vec![0xab; 16],
+            spans: vec![retried()],
+            complete: true,
+            dropping: vec![dropping],
             ..TraceResponse::default()
         };
         insta::assert_snapshot!(text(&trace, Paint::Plain));

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mesh_lifecycle::tasks::Tasks;
 
@@ -29,6 +29,15 @@ pub struct Connector {
     pub limits: Limits,
     /// Owns the connections.
     pub tasks: Tasks,
+}
+
+/// How long it took to make a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Connected {
+    /// All of it, as long as a request waited.
+    pub total: Duration,
+    /// Of that, for TLS.
+    pub tls: Duration,
 }
 
 /// Why there is no connection. Nothing of a request has left.
@@ -77,14 +86,14 @@ impl Unreached {
 }
 
 impl Connector {
-    /// `limit`: how long the connect may take, if not as long as configured.
+    /// With how long TLS took. `limit`: how long the connect may take, if not as long as configured.
     pub(super) async fn open(
         &self,
         address: SocketAddr,
         hop: &Hop,
         alpn: Alpn,
         limit: Option<Duration>,
-    ) -> Result<Stream, Unreached> {
+    ) -> Result<(Stream, Duration), Unreached> {
         let limit = limit.unwrap_or(self.timeouts.connect);
         let stream =
             net::connect_app(address, self.or_loopback.get(), &self.dial, limit).await.map_err(|error| {
@@ -95,9 +104,9 @@ impl Connector {
                     ConnectError::Timeout { .. } => Unreached::Timeout(error.to_string().into()),
                 }
             })?;
-        let handshake = self.timeouts.handshake;
+        let (handshake, began) = (self.timeouts.handshake, Instant::now());
         let secured = match (hop, &self.tls) {
-            (Hop::Plain, _) => return Ok(stream),
+            (Hop::Plain, _) => return Ok((stream, Duration::ZERO)),
             (Hop::Mesh(expected), Some(tls)) => tls.connect(stream, address, expected, alpn, handshake).await,
             (Hop::Outside(host), Some(tls)) => {
                 Box::pin(tls.connect_outside(stream, address, host, alpn, handshake)).await
@@ -105,6 +114,7 @@ impl Connector {
             // Never downgrade: without an identity a member cannot be reached.
             (Hop::Mesh(_) | Hop::Outside(_), None) => Err(ClientFailure::NoIdentity),
         };
-        secured.map_err(|error| Unreached::Tls(error.to_string().into(), error))
+        let secured = secured.map_err(|error| Unreached::Tls(error.to_string().into(), error))?;
+        Ok((secured, began.elapsed()))
     }
 }

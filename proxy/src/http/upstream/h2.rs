@@ -12,7 +12,9 @@ use futures_util::FutureExt;
 use futures_util::future;
 use tokio::time::Instant;
 
-use super::{Bounds, Connector, ExchangeFailure, Held, STALE, Seen, Unreached, Upstream, UpstreamResponse};
+use super::{
+    Bounds, Connected, Connector, ExchangeFailure, Held, STALE, Seen, Unreached, Upstream, UpstreamResponse,
+};
 use crate::http::deadline::{self, Limit};
 use crate::http::h2::{self, Connection, Gone};
 use crate::http::{Body, RequestHead, Scheme};
@@ -78,6 +80,8 @@ struct Usage {
     _held: Held,
     in_flight: Cell<usize>,
     last_end: Cell<Instant>,
+    /// How long TLS took.
+    tls: Duration,
 }
 
 /// One request's place on it.
@@ -145,10 +149,10 @@ async fn connect(
     (lane, limit): (Lane, Option<Duration>),
     held: Held,
 ) -> Result<Shared, Unreached> {
-    let stream = connector.open(address, hop, lane.alpn(), limit).await?;
+    let (stream, tls) = connector.open(address, hop, lane.alpn(), limit).await?;
     let scheme = if matches!(hop, Hop::Outside(_)) { Scheme::Https } else { Scheme::Http };
     let connection = h2::connect(stream, scheme, connector.timeouts, &connector.tasks);
-    let usage = Usage { _held: held, in_flight: Cell::new(0), last_end: Cell::new(Instant::now()) };
+    let usage = Usage { _held: held, in_flight: Cell::new(0), last_end: Cell::new(Instant::now()), tls };
     Ok(Shared { connection, usage: Rc::new(usage) })
 }
 
@@ -164,16 +168,23 @@ impl Upstream {
     ) -> Result<UpstreamResponse, ExchangeFailure> {
         let (mut head, mut body) = (head, body);
         let mut limit = Limit::at(deadline);
+        let mut waited = None;
         for _ in 0..STALE {
             let slot = match self.ready_slot(lane, bounds) {
                 Some(slot) => slot,
                 None => {
-                    match tokio::time::timeout_at(deadline, Box::pin(self.shared_connection(lane, bounds)))
-                        .await
+                    let began = Instant::now();
+                    let slot = match tokio::time::timeout_at(
+                        deadline,
+                        Box::pin(self.shared_connection(lane, bounds)),
+                    )
+                    .await
                     {
                         Ok(slot) => slot,
                         Err(_) => return Err(ExchangeFailure::failed(Failure::RequestTimeout)),
-                    }
+                    };
+                    waited = Some(began.elapsed());
+                    slot
                 }
             };
             let Slot { connection, used } = match slot {
@@ -184,8 +195,10 @@ impl Upstream {
                 }
                 Err(why) => return Err(ExchangeFailure::Unreached(why, Box::new((head, body)))),
             };
+            let tls = used.0.tls;
+            let connected = waited.map(|total| Connected { total, tls: tls.min(total) });
             let (gone, back) = match connection.exchange(head, body, used, &mut limit).await {
-                Ok(response) => return Ok(UpstreamResponse { response, upgrade: None }),
+                Ok(response) => return Ok(UpstreamResponse { response, upgrade: None, connected }),
                 Err(lost) => lost,
             };
             let (failure, seen) = match gone {

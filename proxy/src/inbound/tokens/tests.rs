@@ -2,10 +2,9 @@
 
 use mesh_token::testing::Issuer;
 use serde_json::json;
-use tokio::sync::mpsc;
 
 use super::*;
-use crate::telemetry::WorkerSeed;
+use crate::telemetry::Telemetry;
 
 const NOW: u64 = 1_800_000_000;
 
@@ -27,8 +26,7 @@ fn token(issuer: &Issuer, id: usize) -> String {
 
 #[test]
 fn what_was_verified_is_kept_while_it_is_good_and_the_rules_are_the_same() {
-    let (deltas, _receiver) = mpsc::channel(1);
-    let telemetry = WorkerSeed { deltas, tracing_ppm: Arc::default() }.build();
+    let telemetry = Telemetry::new().worker.build();
     let (issuer, tokens) = (Issuer::new("a"), Tokens::default());
     let (one, place) = (token(&issuer, 0), TokenPlace::bearer());
     let first = rules(&issuer);

@@ -44,7 +44,9 @@ pub(super) async fn send(
     loop {
         let wait = hedged.wait();
         tokio::select! {
-            Some((which, tried, token)) = running.next() => match tried {
+            Some((which, tried, token)) = running.next() => {
+                record.tried(usize::try_from(which.saturating_sub(1)).unwrap_or(usize::MAX), tried.told());
+                match tried {
                 Tried::Answered(answered) if one::is_good(&answered) => {
                     if which > 1 {
                         errand.count(Event::HedgeWon);
@@ -53,7 +55,8 @@ pub(super) async fn send(
                 }
                 Tried::Answered(answered) => fallback = Some((answered, token)),
                 Tried::Failed(failed) => fault = Some(failed.fault),
-            },
+                }
+            }
             () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
         }
         if wait.is_some() {
@@ -73,6 +76,7 @@ pub(super) async fn send(
 }
 
 fn finish(record: &mut Record, answered: Box<Answered>, token: Option<Token>) -> Answered {
+    record.endpoint(answered.picked.endpoint.address);
     record.destination(answered.picked.endpoint.workload.clone(), answered.picked.payload.security());
     answered.load.answered(std::time::Instant::now());
     answered.with(token)
@@ -110,7 +114,8 @@ impl<'a> Hedged<'a> {
         self.begun += 1;
         self.made += 1;
         number(&mut head, self.begun);
-        record.attempt(picked.endpoint.workload.clone(), picked.payload.security());
+        let (address, workload) = (picked.endpoint.address, picked.endpoint.workload.clone());
+        record.attempt(address, workload, picked.payload.security(), self.begun > 1);
         self.tried.push(picked.endpoint.address);
         let (errand, moved, which) = (self.errand, record.moved(), self.begun);
         Ok(Box::pin(async move { (which, one::send(errand, moved, picked, head, body).await, token) }))

@@ -13,6 +13,7 @@ use crate::http::{Body, BodyError, ExchangeFailure, Fault, RequestHead, Returned
 use crate::outbound::backends::Picked;
 use crate::outbound::idle::Idle;
 use crate::telemetry::{Event, Failure, Security};
+use crate::worker::record;
 
 /// What became of an attempt.
 pub(super) enum Tried {
@@ -27,6 +28,22 @@ pub(super) struct Failed {
     pub(super) fault: Fault,
     /// The request, if nothing of it was read.
     pub(super) back: Option<Returned>,
+}
+
+impl Tried {
+    /// For the record.
+    pub(super) fn told(&self) -> record::Tried {
+        match self {
+            Self::Answered(answered) => record::Tried {
+                status: answered.response.response.status.as_u16(),
+                failure: None,
+                connected: answered.response.connected,
+            },
+            Self::Failed(failed) => {
+                record::Tried { failure: Some(failed.fault.failure), ..record::Tried::default() }
+            }
+        }
+    }
 }
 
 impl Failed {

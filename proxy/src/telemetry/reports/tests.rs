@@ -9,11 +9,11 @@ use mesh_identity::testing::TestCa;
 use mesh_lifecycle::{Ready, Shutdown, Tasks};
 use mesh_proto::config::v1::ProxyId;
 use mesh_proto::report::v1::{
-    Metrics, ProxyReport, Received, ReportCommand, SetTracing, proxy_report, report_command,
+    Metrics, ProxyReport, Received, ReportCommand, SetTaps, SetTracing, Tap, proxy_report, report_command,
 };
 
 use super::super::worker::tests::{key, span};
-use super::super::{Direction, ReportConfig, Telemetry, WorkerTelemetry};
+use super::super::{Direction, ExampleRecord, ReportConfig, Side, Telemetry, WorkerTelemetry};
 use crate::xds::tests::controller::{Controller, DEADLINE, ReportTalk};
 
 const TICK: Duration = Duration::from_millis(10);
@@ -263,4 +263,58 @@ async fn the_last_requests_are_told_before_the_process_ends() {
     assert!(matches!(shutdown, Shutdown::Clean), "{shutdown:?}");
     assert_eq!(ledger.requests, 4);
     assert_eq!(proxy.telemetry.hub.open_connections(), 0);
+}
+
+#[tokio::test]
+async fn tapped_requests_and_examples_of_failures_are_told_and_taps_end_with_their_stream() {
+    let ca = TestCa::new("amime.test");
+    let mut controller = Controller::start(&ca);
+    let proxy = proxy(&ca, controller.address);
+    let mut talk = controller.report().await;
+    talk.begin().await;
+    let tap = Tap { id: 7, max_rps: 1, ..Tap::default() };
+    talk.say(ReportCommand { command: Some(report_command::Command::Taps(SetTaps { taps: vec![tap] })) })
+        .await;
+    let is_tapped = async |wanted: bool| {
+        while proxy.worker.tapped(Side::Outbound, None).is_some() != wanted {
+            tokio::time::sleep(TICK).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, is_tapped(true)).await.unwrap();
+    for _ in 0..3 {
+        proxy.worker.tell(proxy.worker.tapped(Side::Outbound, None).unwrap(), span("/tapped"));
+    }
+    let failed = key("r", 503);
+    let example = || ExampleRecord {
+        at: std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(5),
+        method: "GET".to_owned(),
+        path: "/lost".to_owned(),
+        detail: "service shop/cart has no endpoint for port 80".to_owned(),
+        trace_id: Some([1; 16]),
+        endpoint: None,
+        duration: TICK,
+        count: 1,
+    };
+    proxy.worker.failed(&failed, example);
+    proxy.worker.failed(&failed, example);
+    proxy.worker.flush_last(DEADLINE).await;
+
+    let (mut paths, mut dropped, mut examples) = (Vec::new(), 0, Vec::new());
+    while paths.is_empty() || dropped == 0 || examples.is_empty() {
+        match talk.message().await {
+            proxy_report::Message::Tapped(tapped) => {
+                paths.extend(tapped.events.into_iter().map(|event| (event.taps, event.span.unwrap().path)));
+                dropped += tapped.dropped.iter().map(|one| one.events).sum::<u64>();
+            }
+            proxy_report::Message::Examples(told) => examples.extend(told.examples),
+            _ => {}
+        }
+    }
+    assert_eq!((paths, dropped), (vec![(vec![7], "/tapped".to_owned())], 2), "one a second");
+    assert_eq!(examples.len(), 1);
+    let told = &examples[0];
+    assert_eq!((told.count, told.time_ms, told.path.as_str()), (2, 5_000, "/lost"));
+    assert_eq!(told.key.as_ref().unwrap().failure, "no_endpoints");
+    drop((talk, controller));
+    tokio::time::timeout(DEADLINE, is_tapped(false)).await.unwrap();
 }

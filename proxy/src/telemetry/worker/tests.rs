@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::*;
-use crate::telemetry::{AppProtocol, Failure, KnownMethod, Security, Side};
+use crate::telemetry::{AppProtocol, Failure, KnownMethod, Security, Side, Spent};
 
 pub(crate) fn key(route: &str, status: u16) -> SeriesKey {
     SeriesKey {
@@ -29,23 +29,34 @@ pub(crate) fn span(path: &str) -> SpanRecord {
         side: Side::Inbound,
         source: None,
         service: None,
+        service_port: 0,
         destination: None,
         route: None,
+        protocol: AppProtocol::Http,
         method: "GET".to_owned(),
         path: path.to_owned(),
         status: 200,
         grpc_status: None,
         failure: None,
+        detail: String::new(),
         security: Security::Mtls,
         start: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
         duration: Duration::from_millis(3),
         first_byte: Some(Duration::from_millis(2)),
+        peer: None,
+        endpoint: None,
+        bytes_in: 0,
+        bytes_out: 0,
+        spent: Spent::default(),
+        attempts: Vec::new(),
+        attempts_made: 0,
     }
 }
 
 fn worker(queue: usize, limit: usize) -> (WorkerTelemetry, mpsc::Receiver<WorkerDelta>) {
     let (deltas, receiver) = mpsc::channel(queue);
-    (WorkerSeed { deltas, tracing_ppm: Arc::default() }.build_with_limit(limit), receiver)
+    let seed = WorkerSeed { deltas, tracing_ppm: Arc::default(), board: Board::new().0 };
+    (seed.build_with_limit(limit), receiver)
 }
 
 const MS: Duration = Duration::from_millis(1);

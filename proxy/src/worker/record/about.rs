@@ -1,4 +1,5 @@
-//! What is told of one request or connection beyond its metrics: a line in the access log, a span. It must not count anything.
+//! What is told of one request or connection beyond its metrics: a line in the access log, a span, to who traces it or taps it. It must not
+//! count anything.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,9 +7,9 @@ use mesh_model::head::HeadView;
 use mesh_model::name::WorkloadName;
 
 use super::Entry;
+use super::spent::of_attempts;
 use crate::http::RequestHead;
-use crate::telemetry::{AppProtocol, Failure, MAX_PATH, SpanRecord};
-use crate::trace::TraceContext;
+use crate::telemetry::{AppProtocol, AttemptRecord, Failure, Head, MAX_PATH, SpanRecord, Spent, Tapped};
 
 /// What metrics have no room for.
 #[derive(Debug)]
@@ -20,23 +21,56 @@ pub(super) struct About {
     /// The name that a connection's client asks for in TLS.
     pub(super) asked_for: Option<Box<str>>,
     start: SystemTime,
+    pub(super) spent: Spent,
+    pub(super) attempts: Vec<AttemptRecord>,
+    tapped: Option<Tapped>,
+}
+
+impl Head for RequestHead {
+    fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    fn path(&self) -> &str {
+        HeadView::path(self)
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        if name == "host" { Some(&self.authority) } else { self.headers.get_str(name) }
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        visit("host", self.authority.as_bytes());
+        self.headers.iter().for_each(|(name, value)| visit(name, value));
+    }
 }
 
 impl About {
-    pub(super) fn request(head: &RequestHead, log: bool) -> Self {
+    pub(super) fn request(head: &RequestHead, log: bool, tapped: Option<Tapped>) -> Self {
         Self {
+            tapped,
             log,
             method: head.method.as_str().to_owned(),
-            path: short(head.path()).to_owned(),
+            path: short(HeadView::path(head)).to_owned(),
             asked_for: None,
             start: SystemTime::now(),
+            spent: Spent::default(),
+            attempts: Vec::new(),
         }
     }
 
-    /// A connection has a line and no span.
-    pub(super) fn connection() -> Self {
-        let (method, path) = (String::new(), String::new());
-        Self { log: true, method, path, asked_for: None, start: SystemTime::now() }
+    /// A connection has a line, and a span for who taps it.
+    pub(super) fn connection(log: bool, tapped: Option<Tapped>) -> Self {
+        Self {
+            log,
+            method: String::new(),
+            path: String::new(),
+            asked_for: None,
+            start: SystemTime::now(),
+            spent: Spent::default(),
+            attempts: Vec::new(),
+            tapped,
+        }
     }
 }
 
@@ -100,26 +134,54 @@ impl Entry {
         );
     }
 
-    pub(super) fn span(&self, context: &TraceContext, about: About, duration: Duration) {
-        self.worker.telemetry.span(SpanRecord {
-            trace_id: *context.trace_id(),
-            span_id: *context.span_id(),
-            parent_id: context.parent_id().copied(),
+    /// Tells it to who traces it and to who taps it.
+    pub(super) fn tell(&self, about: About, duration: Duration) {
+        let telemetry = &self.worker.telemetry;
+        match (self.sampled, about.tapped) {
+            (false, None) => {}
+            (true, None) => telemetry.span(self.span(About { tapped: None, ..about }, duration)),
+            (false, Some(tapped)) => {
+                telemetry.tell(tapped, self.span(About { tapped: None, ..about }, duration));
+            }
+            (true, Some(tapped)) => {
+                let span = self.span(About { tapped: None, ..about }, duration);
+                telemetry.tell(tapped, span.clone());
+                telemetry.span(span);
+            }
+        }
+    }
+
+    fn span(&self, about: About, duration: Duration) -> SpanRecord {
+        let context = self.context.as_ref();
+        SpanRecord {
+            trace_id: context.map(|context| *context.trace_id()).unwrap_or_default(),
+            span_id: context.map(|context| *context.span_id()).unwrap_or_default(),
+            parent_id: context.and_then(|context| context.parent_id().copied()),
             side: self.key.side,
             source: self.key.source.clone(),
             service: self.key.service.as_ref().map(|(service, _)| service.clone()),
+            service_port: self.key.service.as_ref().map_or(0, |(_, port)| *port),
             destination: self.key.destination.clone(),
             route: self.key.route.clone(),
+            protocol: self.key.protocol,
             method: about.method,
             path: about.path,
             status: self.key.status,
             grpc_status: self.key.grpc_status,
             failure: self.key.failure,
+            detail: self.detail.as_deref().unwrap_or_default().to_owned(),
             security: self.key.security,
             start: about.start,
             duration,
             first_byte: self.first_byte,
-        });
+            peer: self.peer,
+            endpoint: self.endpoint,
+            bytes_in: self.bytes_in.get(),
+            bytes_out: self.bytes_out.get(),
+            spent: of_attempts(about.spent, &about.attempts, self.first_byte),
+            attempts: about.attempts,
+            attempts_made: self.attempts,
+        }
     }
 }
 

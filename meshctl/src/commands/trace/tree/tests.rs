@@ -1,6 +1,6 @@
 //! Trees of whole and of broken traces.
 
-use mesh_proto::report::v1::Security;
+use mesh_proto::report::v1::{Attempt, Security, Timings};
 
 use super::*;
 
@@ -43,6 +43,43 @@ pub(crate) fn shop() -> Vec<Span> {
         span(7, 6, Outbound, "cart", ("stock", "stock"), (2600, 2000)),
         span(8, 7, Inbound, "cart", ("", "stock"), (3000, 1000)),
     ]
+}
+
+/// A call that a connect failed for and another endpoint answered.
+pub(crate) fn retried() -> Span {
+    let attempt = |endpoint: &str, start_us, status, failure: &str| Attempt {
+        endpoint: endpoint.into(),
+        workload: "shop/cart".into(),
+        start_us,
+        duration_us: 8_000,
+        status,
+        failure: failure.into(),
+        ..Attempt::default()
+    };
+    let timings = Timings {
+        retry_us: 7_000,
+        connect_us: 4_000,
+        tls_us: 2_500,
+        upstream_us: 9_000,
+        ..Timings::default()
+    };
+    Span {
+        protocol: "http".into(),
+        service_port: 80,
+        request_bytes: 12,
+        response_bytes: 340,
+        peer: "127.0.0.1".into(),
+        endpoint: "10.0.0.2:80".into(),
+        instance: "1-2".into(),
+        first_byte_us: 20_000,
+        timings: Some(timings),
+        attempts: vec![
+            attempt("10.0.0.1:80", 0, 0, "connect_failed"),
+            attempt("10.0.0.2:80", 7_000, 200, ""),
+        ],
+        attempts_made: 2,
+        ..span(9, 0, Side::Outbound, "web", ("cart", "cart"), (0, 21_000))
+    }
 }
 
 fn names(hops: &[Hop<'_>]) -> Vec<String> {
