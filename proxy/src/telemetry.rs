@@ -20,12 +20,9 @@ mod outbox;
 mod outside;
 mod reports;
 mod span;
-<<<<<<< HEAD
 mod table;
-mod totals;
-=======
 mod tap;
->>>>>>> 681bb70 (Spans tell where the time went, proxies answer taps and keep an example of each failure; meshctl tap, edges, routes, protocols, stat by deployment and trace with stages)
+mod totals;
 mod wire;
 mod worker;
 
@@ -36,13 +33,8 @@ pub use failure::Failure;
 pub use hub::{Hub, ReportConfig, Telemetry};
 pub use key::{AppProtocol, KnownMethod, Security, SeriesKey, Side};
 pub use outside::SeenIn;
-<<<<<<< HEAD
-pub(crate) use span::MAX_PATH;
-pub use span::SpanRecord;
-pub use totals::AlsoAs;
-=======
 pub use span::{AttemptRecord, MAX_ATTEMPTS, SpanRecord, Spent};
 pub(crate) use span::{MAX_PATH, failed};
 pub(crate) use tap::{Head, Tapped};
->>>>>>> 681bb70 (Spans tell where the time went, proxies answer taps and keep an example of each failure; meshctl tap, edges, routes, protocols, stat by deployment and trace with stages)
+pub use totals::AlsoAs;
 pub use worker::{SeriesHandle, WorkerSeed, WorkerTelemetry};

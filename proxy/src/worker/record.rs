@@ -22,7 +22,9 @@ pub use self::spent::{Stage, Stopwatch, Tried};
 use super::Worker;
 use crate::http::{BodyEnd, Cut, Fault, Headers, Kind, Observer, RequestHead, Response};
 use crate::telemetry::failed;
-use crate::telemetry::{AppProtocol, ExampleRecord, Failure, KnownMethod, PolicyVerdict, Security, SeriesKey, Side};
+use crate::telemetry::{
+    AppProtocol, ExampleRecord, Failure, KnownMethod, PolicyVerdict, Security, SeriesKey, Side,
+};
 use crate::trace::{TraceContext, sampled_by_id};
 
 /// Status of a request whose client went away before the answer; it is never sent.
