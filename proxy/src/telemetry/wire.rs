@@ -143,7 +143,7 @@ pub(super) fn examples(examples: Examples) -> wire::Examples {
         method: example.method,
         path: example.path,
         detail: example.detail,
-        trace_id: example.trace_id.map(|id| id.to_vec()).unwrap_or_default().into(),
+        trace_id: example.trace_id.map(|id| id.to_vec()).unwrap_or_default(),
         endpoint: example.endpoint.map(|address| address.to_string()).unwrap_or_default(),
         duration_us: us(example.duration),
         count: example.count,

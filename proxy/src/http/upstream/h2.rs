@@ -174,14 +174,9 @@ impl Upstream {
                 Some(slot) => slot,
                 None => {
                     let began = Instant::now();
-                    let slot = match tokio::time::timeout_at(
-                        deadline,
-                        Box::pin(self.shared_connection(lane, bounds)),
-                    )
-                    .await
-                    {
-                        Ok(slot) => slot,
-                        Err(_) => return Err(ExchangeFailure::failed(Failure::RequestTimeout)),
+                    let connect = Box::pin(self.shared_connection(lane, bounds));
+                    let Ok(slot) = tokio::time::timeout_at(deadline, connect).await else {
+                        return Err(ExchangeFailure::failed(Failure::RequestTimeout));
                     };
                     waited = Some(began.elapsed());
                     slot
