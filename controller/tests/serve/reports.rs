@@ -3,12 +3,14 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mesh_proto::inspect::v1::{
-    CertsRequest, StatRequest, StatResponse, TraceRequest, TraceResponse, VersionRequest,
+    CertsRequest, EdgesRequest, FailuresRequest, Group, StatRequest, StatResponse, TapRequest, TraceRequest,
+    TraceResponse, VersionRequest,
 };
 use mesh_proto::report::v1::report_service_client::ReportServiceClient;
 use mesh_proto::report::v1::{
-    Hello, Histogram, Metrics, ProxyReport, ProxyState, ReportCommand, Security, Series, SeriesKey, Side,
-    Span, Spans, proxy_report, report_command,
+    Example, Examples, Header, Hello, Histogram, Metrics, ProxyReport, ProxyState, ReportCommand, Security,
+    Series, SeriesKey, Side, Span, Spans, TapDropped, TapEvent, TapFilter, Tapped, proxy_report,
+    report_command,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -215,4 +217,74 @@ async fn certificates_and_versions_of_proxies_are_shown() {
     proxy.update().await;
     let version = world.inspect().version(VersionRequest {}).await.unwrap().into_inner();
     assert_eq!((version.proxies[0].version.as_str(), version.proxies[0].count), ("0.0.1", 1));
+}
+
+#[tokio::test]
+async fn a_tap_reaches_the_proxies_its_events_come_back_and_it_ends_with_its_reader() {
+    let world = World::new(SHOP).await;
+    let mut reporter = Reporter::open(&world, "client", "client").await;
+    reporter.until_received(0).await;
+    let filter = TapFilter { path_prefix: "/cart".into(), ..TapFilter::default() };
+    let request = TapRequest { filter: Some(filter.clone()), max_rps: 7, ..TapRequest::default() };
+    let mut events = world.inspect().tap(request).await.unwrap().into_inner();
+    let mut told = Vec::new();
+    while told.is_empty() {
+        if let report_command::Command::Taps(taps) = reporter.command().await {
+            told = taps.taps;
+        }
+    }
+    assert_eq!((told[0].filter.as_ref(), told[0].max_rps), (Some(&filter), 7));
+    let event = TapEvent {
+        taps: vec![told[0].id],
+        span: Some(Span { source_workload: "thief".into(), ..span(1, 0, Side::Outbound) }),
+        headers: vec![Header { name: "x-user".into(), value: "ann".into(), redacted: false }],
+    };
+    let tapped = Tapped { events: vec![event], dropped: vec![TapDropped { tap: told[0].id, events: 3 }] };
+    reporter.send(proxy_report::Message::Tapped(tapped)).await;
+    let event = tokio::time::timeout(DEADLINE, events.message()).await.unwrap().unwrap().unwrap();
+    let span = event.span.unwrap();
+    assert_eq!((span.source_workload.as_str(), span.instance.as_str()), ("client", "1"), "from its identity");
+    assert_eq!((event.dropped, event.headers[0].value.as_str()), (3, "ann"));
+    drop(events);
+    reporter
+        .until(|command| matches!(command, report_command::Command::Taps(taps) if taps.taps.is_empty()))
+        .await;
+    let bad = TapFilter { status: 42, ..TapFilter::default() };
+    let refused = world.inspect().tap(TapRequest { filter: Some(bad), ..TapRequest::default() }).await;
+    assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn failures_edges_and_statistics_in_groups_are_answered() {
+    let world = World::new(SHOP).await;
+    let mut reporter = Reporter::open(&world, "client", "client").await;
+    reporter.metrics(1, vec![series(90, 200), series(10, 503)]).await;
+    let key = SeriesKey { failure: "no_endpoints".into(), status: 503, ..series(1, 503).key.unwrap() };
+    let example = Example {
+        key: Some(key),
+        time_ms: 1,
+        path: "/lost".into(),
+        detail: "service shop/web has no endpoint".into(),
+        count: 10,
+        ..Example::default()
+    };
+    let examples = Examples { examples: vec![example], dropped: 0 };
+    reporter.send(proxy_report::Message::Examples(examples)).await;
+    // What comes later has been taken later.
+    reporter.metrics(2, vec![series(1, 200)]).await;
+    reporter.until_received(2).await;
+    let mut inspect = world.inspect();
+    let about = FailuresRequest { about: "web".into(), ..FailuresRequest::default() };
+    let failures = inspect.failures(about).await.unwrap().into_inner();
+    assert_eq!(failures.rows.len(), 1);
+    let row = &failures.rows[0];
+    assert_eq!((row.count, row.requests), (10, 101));
+    assert_eq!(row.example.as_ref().unwrap().path, "/lost");
+    let edges = inspect.edges(EdgesRequest::default()).await.unwrap().into_inner().edges;
+    assert_eq!(edges.len(), 1);
+    assert_eq!((edges[0].source_workload.as_str(), edges[0].requests), ("client", 101));
+    let by_service =
+        StatRequest { group: Group::Service.into(), name: "web".into(), ..StatRequest::default() };
+    let rows = inspect.stat(by_service).await.unwrap().into_inner().rows;
+    assert_eq!((rows.len(), rows[0].requests, rows[0].failures), (1, 101, 10));
 }
