@@ -80,6 +80,15 @@ pub(crate) fn suites(workspace: &Workspace, args: &SuitesArgs) -> Result<bool> {
             .context("there is no `redis-server` in PATH; `cargo xtask ci --only setup` installs it")?;
         program = program.arg("--redis").arg(redis);
     }
+    if is_wanted("prometheus") {
+        for (option, name) in [("--prometheus", "prometheus"), ("--promtool", "promtool")] {
+            let found = find_program(name).with_context(|| {
+                format!("there is no `{name}` in PATH; `cargo xtask ci --only setup` installs it")
+            })?;
+            program = program.arg(option).arg(found);
+        }
+        program = program.arg("--prometheus-rules").arg(workspace.root.join("deploy/prometheus/rules.yaml"));
+    }
     if is_wanted("tls") {
         program = program.arg("--tls-client").arg(tools::tls_client(workspace)?);
         program = program.arg("--sslyze").arg(workspace.python().join("bin/sslyze"));

@@ -17,7 +17,7 @@ const PYTHON: [&str; 5] =
     ["aiosmtpd==1.4.6", "grpcio==1.76.0", "requests==2.34.2", "sslyze==6.3.1", "websockets==17.4"];
 
 /// A program, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 18] = [
+const PROGRAMS: [(&str, &str); 20] = [
     ("curl", "curl"),
     ("nginx", "nginx"),
     ("h2load", "nghttp2-client"),
@@ -36,6 +36,8 @@ const PROGRAMS: [(&str, &str); 18] = [
     ("ssh", "openssh-client"),
     ("softhsm2-util", "softhsm2"),
     ("faketime", "faketime"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
 ];
 
 pub(super) fn run(workspace: &Workspace) -> Result<bool> {
@@ -54,6 +56,7 @@ fn programs() -> Result<()> {
         .filter(|(program, _)| find_program(program).is_none())
         .map(|(_, package)| *package)
         .collect();
+    packages.dedup();
     if !can_make_environments() {
         packages.push("python3-venv");
     }

@@ -119,6 +119,15 @@ pub(crate) struct Suites {
     /// The program redis-server
     #[arg(long, value_name = "FILE")]
     pub(crate) redis: Option<PathBuf>,
+    /// The program prometheus
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prometheus: Option<PathBuf>,
+    /// Its tool
+    #[arg(long, value_name = "FILE")]
+    pub(crate) promtool: Option<PathBuf>,
+    /// Our rules for it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prometheus_rules: Option<PathBuf>,
     /// Go's TLS client
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_client: Option<PathBuf>,
@@ -145,6 +154,8 @@ pub(crate) enum Suite {
     ExtAuthz,
     /// Envoy's rate limit service with Redis
     RateLimit,
+    /// Prometheus scrapes a mesh under load
+    Prometheus,
     /// What the mesh's TLS agrees on with others' clients
     Tls,
 }

@@ -5,6 +5,7 @@ mod asked;
 mod grpc;
 mod h2spec;
 mod lab;
+mod prometheus;
 mod spiffe;
 mod tls;
 mod websocket;
@@ -56,6 +57,11 @@ pub(crate) async fn run(args: &Suites) -> Result<ExitCode> {
         screen::line("\n── global rate limits: Envoy's rate limit service with Redis, asked by sidecars");
         let result = Box::pin(asked::rate_limits(args, &tasks, &mut report)).await;
         told(&mut report, "rate-limit", result);
+    }
+    if is_wanted(Suite::Prometheus) {
+        screen::line("\n── Prometheus: scrapes a mesh under load, and agrees with meshctl stat");
+        let result = Box::pin(prometheus::run(args, &tasks, &mut report)).await;
+        told(&mut report, "prometheus", result);
     }
     if is_wanted(Suite::Tls) {
         screen::line("\n── TLS: Go's client with one offer at a time, and sslyze");

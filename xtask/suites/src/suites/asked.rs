@@ -20,9 +20,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// A whole answer.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
-    text: String,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) text: String,
 }
 
 impl Answer {
@@ -43,7 +43,13 @@ impl Answer {
 }
 
 /// Sends a request to a listener of a sidecar.
-async fn request(at: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Result<Answer> {
+pub(super) async fn request(
+    at: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Result<Answer> {
     let exchange = async {
         let mut stream = TcpStream::connect(at).await.with_context(|| format!("connect to {at}"))?;
         let length = body.len();
@@ -61,7 +67,14 @@ async fn request(at: SocketAddr, method: &str, path: &str, headers: &str, body: 
 }
 
 /// A row of the report.
-fn row(report: &mut Report, names: &[String], suite: &str, name: &str, expected: &str, got: Result<String>) {
+pub(super) fn row(
+    report: &mut Report,
+    names: &[String],
+    suite: &str,
+    name: &str,
+    expected: &str,
+    got: Result<String>,
+) {
     if !wanted(names, name) {
         return;
     }
@@ -74,6 +87,6 @@ fn row(report: &mut Report, names: &[String], suite: &str, name: &str, expected:
 }
 
 /// Whether a request is answered so.
-async fn until(at: SocketAddr, said: &str, headers: &str) -> bool {
+pub(super) async fn until(at: SocketAddr, said: &str, headers: &str) -> bool {
     matches!(request(at, "GET", "/", headers, "").await, Ok(answer) if answer.said() == said)
 }
