@@ -67,7 +67,9 @@ pub(super) async fn run(args: &Suites, tasks: &Tasks, report: &mut super::Report
     for (at, name) in ["requests", "failures", "mesh-failures"].into_iter().enumerate() {
         let got =
             agreed.as_ref().map_err(|error| anyhow::anyhow!("{error:#}")).and_then(|(before, after)| {
-                let [prometheus, stat] = [0, 1].map(|who| figure(after[who], at) - figure(before[who], at));
+                let ([prometheus, stat], [prometheus_before, stat_before]) = (after, before);
+                let prometheus = figure(prometheus, at) - figure(prometheus_before, at);
+                let stat = figure(stat, at) - figure(stat_before, at);
                 ensure!(prometheus > 0, "Prometheus saw nothing");
                 screen::line(&format!("        {name}: Prometheus {prometheus}, meshctl stat {stat}"));
                 let near = prometheus.abs_diff(stat) * 100 <= prometheus.max(stat) * WITHIN;
@@ -89,7 +91,7 @@ pub(super) async fn run(args: &Suites, tasks: &Tasks, report: &mut super::Report
     Ok(())
 }
 
-fn figure(known: Known, at: usize) -> u64 {
+fn figure(known: &Known, at: usize) -> u64 {
     [known.requests, known.failures, known.mesh_failures].get(at).copied().unwrap_or_default()
 }
 
@@ -157,7 +159,8 @@ impl Lab {
         let sent: u64 = <[u64; 4]>::from(tokio::join!(a, b, c, d)).iter().sum();
         screen::line(&format!("        {sent} requests in {} s", LOAD.as_secs()));
         let after = self.settled().await?;
-        let counted = after[1].requests - before[1].requests;
+        let ([_, after_stat], [_, before_stat]) = (&after, &before);
+        let counted = after_stat.requests - before_stat.requests;
         ensure!(counted == sent, "{sent} requests were sent, and meshctl stat counts {counted}");
         Ok((before, after))
     }
@@ -202,8 +205,8 @@ impl Lab {
         let error = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "meshctl stat: {error}");
         let answer: Value = serde_json::from_slice(&output.stdout).context("read meshctl stat")?;
-        let rows = answer["rows"].as_array().context("meshctl stat has no rows")?;
-        let sum = |field: &str| rows.iter().filter_map(|row| row[field].as_u64()).sum();
+        let rows = answer.get("rows").and_then(Value::as_array).context("meshctl stat has no rows")?;
+        let sum = |field: &str| rows.iter().filter_map(|row| row.get(field)?.as_u64()).sum();
         Ok(Known {
             requests: sum("requests"),
             failures: sum("failures"),
