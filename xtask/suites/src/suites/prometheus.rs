@@ -206,11 +206,11 @@ impl Lab {
         ensure!(output.status.success(), "meshctl stat: {error}");
         let answer: Value = serde_json::from_slice(&output.stdout).context("read meshctl stat")?;
         let rows = answer.get("rows").and_then(Value::as_array).context("meshctl stat has no rows")?;
-        let sum = |field: &str| rows.iter().filter_map(|row| row.get(field)?.as_u64()).sum();
+        let sum = |field: &str| rows.iter().filter_map(|row| row.pointer(field)?.as_u64()).sum();
         Ok(Known {
-            requests: sum("requests"),
-            failures: sum("failures"),
-            mesh_failures: sum("mesh_failures"),
+            requests: sum("/requests"),
+            failures: sum("/failures"),
+            mesh_failures: sum("/mesh_failures"),
         })
     }
 }
