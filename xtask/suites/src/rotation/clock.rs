@@ -57,7 +57,7 @@ pub(crate) fn environment(library: &Path, file: &Path) -> Result<Vec<(&'static s
     Ok(vec![
         ("LD_PRELOAD", library.display().to_string()),
         ("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
-        ("FAKETIME_CACHE_DURATION", "1".to_owned()),
+        ("FAKETIME_NO_CACHE", "1".to_owned()),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ("DONT_FAKE_MONOTONIC", "1".to_owned()),
     ])
@@ -99,8 +99,6 @@ pub(super) async fn run(args: &Rotation, report: &mut Report) -> Result<Value> {
             let reach = if judged { reach } else { Reach::Goes };
             set(&clock, seconds)?;
             screen::line(&format!("   the clock of {process} is {name}"));
-            // As long as the library keeps what it has read.
-            sleep(Duration::from_millis(1500)).await;
             let before = cpu(pid).context("the process is gone")?;
             let got = reached(&lab, reach).await;
             let spent = cpu(pid).context("the process is gone")?.saturating_sub(before);
