@@ -34,6 +34,8 @@ spec:
   containers:
     - {name: app, image: "lab.local/peer:1", imagePullPolicy: IfNotPresent, command: [/mesh-peer, serve]}
 "#;
+/// As the shop sees it.
+const GUEST_ID: &str = "spiffe://cluster.local/ns/e2e-guest/sa/guest";
 const OPENED: &str = r"
 apiVersion: amime.io/v1alpha1
 kind: AuthorizationPolicy
@@ -88,7 +90,7 @@ fn authorized_with_guest(world: &World) -> Result<()> {
 /// Why, with the policy that says so.
 fn explained(world: &World) -> Result<()> {
     let url = format!("http://server.{SHOP}/");
-    let ran = world.meshctl(&["explain", "GET", &url, "--from", "guest", "-n", "e2e-guest"], 0)?;
+    let ran = world.meshctl(&["explain", "GET", &url, "--from", GUEST_ID], 0)?;
     let words = ran.stdout.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
     for text in ["refused", "AuthorizationPolicy e2e-shop/load-may-call"] {
         ensure!(words.contains(text), "meshctl explain does not say `{text}`:\n{}", ran.stdout);
