@@ -81,7 +81,7 @@ async fn the_dump_says_how_an_endpoint_stands() {
     let client = mesh.client_with(&[("cart", 80)], |config| config.admin = Some(any_port()));
     let admin = client.running.addrs.admin.unwrap();
     let standing = async |address: std::net::SocketAddr| {
-        let head = b"GET /endpoints HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        let head = b"GET /endpoints HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
         let answer = String::from_utf8(ask(admin, head).await).unwrap();
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
         let dump: serde_json::Value = serde_json::from_str(body).unwrap();
