@@ -131,22 +131,22 @@ async fn a_proxy_header_is_refused_where_http_is_meant_and_bytes_where_bytes_are
                 let opaque = at != "HTTP proxy" && protocol == Some(Protocol::Tcp);
                 let answer = say(address, &sent).await;
                 assert!(!answer.contains(" 200 "), "{what}: {answer}");
-                if opaque {
-                    until(|| async { !seen.lock().unwrap().is_empty() }).await;
-                }
-                for got in seen.lock().unwrap().drain(..) {
-                    // All of it as it was sent, or nothing: never the request without the header.
-                    assert!(
-                        got.is_empty() || sent.starts_with(&got),
-                        "{what}: {}",
-                        String::from_utf8_lossy(&got)
-                    );
-                    assert!(!opaque || got == sent, "{what}: {}", String::from_utf8_lossy(&got));
-                    // A called sidecar that is not told of its port guesses: what is no HTTP is bytes there.
-                    let http = at == "HTTP proxy" || (at == "outbound" && protocol == Some(Protocol::Http1));
-                    assert!(!http || got.is_empty(), "{what} passed");
+                until(|| async { !opaque || !seen.lock().unwrap().is_empty() }).await;
+                // A called sidecar that is not told of its port guesses: what is no HTTP is bytes there.
+                let http = at == "HTTP proxy" || (at == "outbound" && protocol == Some(Protocol::Http1));
+                let all: Vec<Vec<u8>> = seen.lock().unwrap().drain(..).collect();
+                for got in &all {
+                    as_sent_or_nothing(got, &sent, (opaque, http), &what);
                 }
             }
         }
     }
+}
+
+/// All of it as it was sent, or nothing: never the request without the header.
+fn as_sent_or_nothing(got: &[u8], sent: &[u8], (opaque, http): (bool, bool), what: &str) {
+    let shown = String::from_utf8_lossy(got);
+    assert!(got.is_empty() || sent.starts_with(got), "{what}: {shown}");
+    assert!(!opaque || got == sent, "{what}: {shown}");
+    assert!(!http || got.is_empty(), "{what} passed");
 }

@@ -116,7 +116,7 @@ impl Outlook {
                     Action::Allow => lets.push(format!("{by} allows {}", words::asks(rule))),
                     Action::Deny => refuses.push(format!("{by} refuses {}", words::asks(rule))),
                     Action::External => {
-                        asks.push(format!("{by} has a service asked about {}", words::asks(rule)))
+                        asks.push(format!("{by} has a service asked about {}", words::asks(rule)));
                     }
                     Action::Audit(_) => {}
                 }

@@ -90,7 +90,7 @@ fn authorized_with_guest(world: &World) -> Result<()> {
 /// Why, with the policy that says so.
 fn explained(world: &World) -> Result<()> {
     let url = format!("http://server.{SHOP}/");
-    let ran = world.meshctl(&["explain", "GET", &url, "--from", GUEST_ID], 0)?;
+    let ran = world.meshctl(&["explain", "GET", &url, "--from", GUEST_ID], 1)?;
     let words = ran.stdout.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
     for text in ["refused", "AuthorizationPolicy e2e-shop/load-may-call"] {
         ensure!(words.contains(text), "meshctl explain does not say `{text}`:\n{}", ran.stdout);
