@@ -12,6 +12,8 @@ mod ca;
 mod config;
 #[path = "inspect.rs"]
 mod inspect;
+#[path = "observing.rs"]
+mod observing;
 #[path = "policy.rs"]
 mod policy;
 #[path = "report.rs"]
@@ -35,6 +37,7 @@ pub(super) fn cases() -> Vec<Case> {
         address::hosts(),
         report::cases(),
         inspect::cases(),
+        observing::cases(),
     ]
     .into_iter()
     .flatten()
