@@ -163,8 +163,8 @@ impl Receiver {
                 self.observatory.proxies(|proxies| proxies.state(key, state, now));
                 None
             }
-            // A second Hello says nothing new.
-            proxy_report::Message::Hello(_) => None,
+            // A second Hello says nothing new; nobody asks for usage yet.
+            proxy_report::Message::Hello(_) | proxy_report::Message::Usage(_) => None,
         }
     }
 }

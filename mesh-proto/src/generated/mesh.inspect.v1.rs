@@ -508,6 +508,134 @@ pub struct SpansResponse {
     #[prost(message, repeated, tag = "1")]
     pub spans: ::prost::alloc::vec::Vec<super::super::report::v1::Span>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObjectivesRequest {
+    /// Of policies; empty: all.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ObjectivesResponse {
+    /// By policy.
+    #[prost(message, repeated, tag = "1")]
+    pub objectives: ::prost::alloc::vec::Vec<Objective>,
+    #[prost(string, repeated, tag = "2")]
+    pub unanswered: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How long traffic has been counted here, at most 3600: a window that is longer is not full.
+    #[prost(uint32, tag = "3")]
+    pub kept_seconds: u32,
+}
+/// What a TrafficPolicy promises of the requests to its target, and how fast the share that may fail is used up.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Objective {
+    #[prost(string, tag = "1")]
+    pub policy_namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub policy: ::prost::alloc::string::String,
+    #[prost(enumeration = "ObjectiveKind", tag = "3")]
+    pub kind: i32,
+    /// Of requests that are to be good, below 1.
+    #[prost(double, tag = "4")]
+    pub ratio: f64,
+    /// Of latency: a request is good that takes no longer.
+    #[prost(uint64, tag = "5")]
+    pub under_us: u64,
+    /// For which the promise is made.
+    #[prost(uint64, tag = "6")]
+    pub window_seconds: u64,
+    /// Whom it is about: a service, or a route or rule of one (`httproute/NS/NAME` or `httproute/NS/NAME#RULE`).
+    #[prost(string, tag = "7")]
+    pub service_namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub service: ::prost::alloc::string::String,
+    /// 0: every port.
+    #[prost(uint32, tag = "9")]
+    pub service_port: u32,
+    #[prost(string, tag = "10")]
+    pub route: ::prost::alloc::string::String,
+    /// The shortest window first.
+    #[prost(message, repeated, tag = "11")]
+    pub burns: ::prost::alloc::vec::Vec<Burn>,
+    #[prost(enumeration = "BurnAlert", tag = "12")]
+    pub alert: i32,
+}
+/// How a window went.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Burn {
+    #[prost(uint32, tag = "1")]
+    pub window_seconds: u32,
+    #[prost(uint64, tag = "2")]
+    pub requests: u64,
+    #[prost(uint64, tag = "3")]
+    pub bad: u64,
+    /// The share of bad ones by the share that may be bad: 1 uses up exactly what is allowed. 0 without requests.
+    #[prost(double, tag = "4")]
+    pub rate: f64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CostRequest {
+    /// 1 to 3600; 0 takes 60.
+    #[prost(uint32, tag = "1")]
+    pub window_seconds: u32,
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub local_only: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CostResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub proxies: ::prost::alloc::vec::Vec<ProxyCost>,
+    #[prost(message, repeated, tag = "2")]
+    pub control_plane: ::prost::alloc::vec::Vec<DaemonCost>,
+    #[prost(string, repeated, tag = "3")]
+    pub unanswered: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// What one proxy took.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProxyCost {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub workload: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub instance: ::prost::alloc::string::String,
+    /// The Deployment (StatefulSet, …) of a pod; outside Kubernetes the workload.
+    #[prost(string, tag = "4")]
+    pub owner: ::prost::alloc::string::String,
+    /// What the sums are over: the window, or as long as it has been known.
+    #[prost(uint64, tag = "5")]
+    pub interval_ms: u64,
+    #[prost(uint64, tag = "6")]
+    pub cpu_us: u64,
+    /// Now.
+    #[prost(uint64, tag = "7")]
+    pub resident_bytes: u64,
+    #[prost(uint64, tag = "8")]
+    pub inbound: u64,
+    #[prost(uint64, tag = "9")]
+    pub outbound: u64,
+    #[prost(message, optional, tag = "10")]
+    pub inbound_own: ::core::option::Option<super::super::report::v1::Histogram>,
+    #[prost(message, optional, tag = "11")]
+    pub outbound_own: ::core::option::Option<super::super::report::v1::Histogram>,
+}
+/// What a part of the control plane took.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DaemonCost {
+    /// `controller`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Which of its replicas.
+    #[prost(string, tag = "2")]
+    pub instance: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub interval_ms: u64,
+    #[prost(uint64, tag = "4")]
+    pub cpu_us: u64,
+    #[prost(uint64, tag = "5")]
+    pub resident_bytes: u64,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Group {
@@ -588,6 +716,67 @@ impl Unsecured {
             "UNSECURED_CALLEE_OUTSIDE" => Some(Self::CalleeOutside),
             "UNSECURED_DISABLED" => Some(Self::Disabled),
             "UNSECURED_ITSELF" => Some(Self::Itself),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ObjectiveKind {
+    Unspecified = 0,
+    Availability = 1,
+    Latency = 2,
+}
+impl ObjectiveKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "OBJECTIVE_KIND_UNSPECIFIED",
+            Self::Availability => "OBJECTIVE_KIND_AVAILABILITY",
+            Self::Latency => "OBJECTIVE_KIND_LATENCY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OBJECTIVE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "OBJECTIVE_KIND_AVAILABILITY" => Some(Self::Availability),
+            "OBJECTIVE_KIND_LATENCY" => Some(Self::Latency),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum BurnAlert {
+    /// Nothing to do, or no traffic.
+    Unspecified = 0,
+    /// Some budget is being used up faster than it lasts.
+    Slow = 1,
+    /// At this rate the budget of the whole window is gone within days.
+    Fast = 2,
+}
+impl BurnAlert {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BURN_ALERT_UNSPECIFIED",
+            Self::Slow => "BURN_ALERT_SLOW",
+            Self::Fast => "BURN_ALERT_FAST",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BURN_ALERT_UNSPECIFIED" => Some(Self::Unspecified),
+            "BURN_ALERT_SLOW" => Some(Self::Slow),
+            "BURN_ALERT_FAST" => Some(Self::Fast),
             _ => None,
         }
     }

@@ -12,6 +12,8 @@ mod ca;
 mod config;
 #[path = "inspect.rs"]
 mod inspect;
+#[path = "measuring.rs"]
+mod measuring;
 #[path = "observing.rs"]
 mod observing;
 #[path = "policy.rs"]
@@ -38,6 +40,7 @@ pub(super) fn cases() -> Vec<Case> {
         report::cases(),
         inspect::cases(),
         observing::cases(),
+        measuring::cases(),
     ]
     .into_iter()
     .flatten()
