@@ -5,6 +5,7 @@ mod application;
 mod control_plane;
 mod life;
 mod load;
+mod observe;
 mod policy;
 mod rollout;
 mod security;
@@ -59,9 +60,9 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "seen",
-        about: "top, trace, certs and proxy endpoints show the traffic, hop by hop, and who everybody is",
+        about: "top, stat by kind, edges, routes, protocols, tap, trace, certs and proxy endpoints show the traffic, hop by hop, and who everybody is",
         always: false,
-        run: application::seen,
+        run: observe::seen,
     },
     Scenario {
         name: "init-container",

@@ -66,28 +66,6 @@ pub(super) fn traffic(world: &mut World) -> Result<()> {
     Ok(())
 }
 
-/// What somebody on call looks at.
-pub(super) fn seen(world: &mut World) -> Result<()> {
-    let shows = |args: &[&str], texts: &[&str]| -> Result<()> {
-        let ran = world.meshctl(args, 0)?;
-        let missing = texts.iter().find(|text| !ran.stdout.contains(**text));
-        ensure!(missing.is_none(), "meshctl {} shows no `{missing:?}`:\n{}", args.join(" "), ran.stdout);
-        Ok(())
-    };
-    shows(&["top", "--once", "-n", SHOP], &["server", "load", "mTLS", "100.00%"])?;
-    shows(&["certs"], &["spiffe://cluster.local/ns/e2e-shop/sa/server", "ns/e2e-shop/sa/load"])?;
-    shows(&["proxy", "endpoints", "deploy/load", "-n", SHOP], &["server"])?;
-    let ran = world.meshctl(&["trace", "--number", "3", "--sample", "1", "-o", "json"], 0)?;
-    let traces: Vec<&str> = ran.stdout.lines().filter(|line| !line.trim().is_empty()).collect();
-    ensure!(traces.len() == 3, "three traces were asked for, {} came", traces.len());
-    for trace in traces {
-        let trace: Value = serde_json::from_str(trace).context("a trace is a document of JSON")?;
-        let text = trace.to_string();
-        ensure!(text.contains("load") && text.contains("server"), "a hop is missing: {text}");
-    }
-    Ok(())
-}
-
 /// What an init container asks for is answered, before the application starts.
 pub(super) fn init_container(world: &mut World) -> Result<()> {
     let pod = format!(

@@ -1,0 +1,104 @@
+//! What somebody on call looks at: every command that shows traffic, on traffic that is there, as text and as JSON.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::{screen, wait};
+
+use super::world::{SHOP, World};
+
+/// For reports to be with the controller, who asks sidecars every few seconds.
+const REPORTED: Duration = Duration::from_mins(1);
+
+/// Who asks what is seen from every side.
+pub(super) fn seen(world: &mut World) -> Result<()> {
+    wait::until(REPORTED, "the traffic is reported", || measured(world))?;
+    shows(world, &["top", "--once", "-n", SHOP], &["server", "load", "mTLS", "100.00%"])?;
+    shows(world, &["certs"], &["spiffe://cluster.local/ns/e2e-shop/sa/server", "ns/e2e-shop/sa/load"])?;
+    shows(world, &["proxy", "endpoints", "deploy/load", "-n", SHOP], &["server"])?;
+    shows(world, &["edges", "-n", SHOP], &["load", "server", "mTLS"])?;
+    shows(world, &["routes", "-n", SHOP], &["server"])?;
+    shows(world, &["protocols", "server", "-n", SHOP], &["server", "http"])?;
+    secured(world)?;
+    tapped(world)?;
+    traced(world)
+}
+
+/// Its text has these; its end is a good one.
+fn shows(world: &World, args: &[&str], texts: &[&str]) -> Result<()> {
+    let ran = world.meshctl(args, 0)?;
+    let missing = texts.iter().find(|text| !ran.stdout.contains(**text));
+    ensure!(missing.is_none(), "meshctl {} shows no `{missing:?}`:\n{}", args.join(" "), ran.stdout);
+    Ok(())
+}
+
+/// By Deployment, pod, Service and namespace: answered requests and latency.
+fn measured(world: &World) -> Result<()> {
+    for (kind, named) in [("deploy", "server"), ("pod", "server-"), ("svc", "server"), ("ns", "")] {
+        let stat = world.meshctl_json(&["stat", kind, "-n", SHOP])?;
+        let row = row(&stat, "rows", |row| {
+            text(row, "/namespace") == SHOP && text(row, "/name").starts_with(named)
+        })?;
+        let requests = number(row, "/requests");
+        ensure!(requests > 0.0 && number(row, "/p99_ms") > 0.0, "meshctl stat {kind}: {row}");
+        screen::detail(&format!("stat {kind} {}: {requests} requests", text(row, "/name")));
+    }
+    Ok(())
+}
+
+/// Each edge between members is mutual TLS, and says who.
+fn secured(world: &World) -> Result<()> {
+    let edges = world.meshctl_json(&["edges", "-n", SHOP])?;
+    let edge = row(&edges, "edges", |edge| {
+        text(edge, "/source/workload").starts_with("load") && text(edge, "/service/name") == "server"
+    })?;
+    ensure!(text(edge, "/security") == "mtls" && edge["unsecured"].is_null(), "{edge}");
+    Ok(())
+}
+
+/// Requests as they end; the filter is judged by the sidecars.
+fn tapped(world: &World) -> Result<()> {
+    let args =
+        ["tap", "load", "-n", SHOP, "--side", "outbound", "--status", "2xx", "--limit", "5", "--lasts", "30"];
+    let taken = documents(world, &args)?;
+    ensure!(taken.len() == 5, "five requests were asked for, {} came", taken.len());
+    for request in &taken {
+        let fits =
+            text(request, "/side") == "outbound" && text(request, "/source/workload").starts_with("load-");
+        ensure!(fits && (200.0..300.0).contains(&number(request, "/status")), "it does not fit: {request}");
+    }
+    Ok(())
+}
+
+/// Both sides of a call are in one trace.
+fn traced(world: &World) -> Result<()> {
+    let traces = documents(world, &["trace", "--number", "3", "--sample", "1"])?;
+    ensure!(traces.len() == 3, "three traces were asked for, {} came", traces.len());
+    for trace in &traces {
+        let text = trace.to_string();
+        ensure!(text.contains("load") && text.contains("server"), "a hop is missing: {text}");
+    }
+    Ok(())
+}
+
+/// Of commands that print a document a line.
+fn documents(world: &World, args: &[&str]) -> Result<Vec<Value>> {
+    let ran = world.meshctl(&[args, &["-o", "json"]].concat(), 0)?;
+    let lines = ran.stdout.lines().filter(|line| !line.trim().is_empty());
+    lines.map(|line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))).collect()
+}
+
+fn row<'a>(answer: &'a Value, list: &str, wanted: impl Fn(&Value) -> bool) -> Result<&'a Value> {
+    let rows = answer[list].as_array().with_context(|| format!("no `{list}` in {answer}"))?;
+    rows.iter().find(|row| wanted(row)).with_context(|| format!("it is not among them: {answer}"))
+}
+
+fn text<'a>(value: &'a Value, path: &str) -> &'a str {
+    value.pointer(path).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn number(value: &Value, path: &str) -> f64 {
+    value.pointer(path).and_then(Value::as_f64).unwrap_or_default()
+}
