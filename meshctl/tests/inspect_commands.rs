@@ -25,6 +25,38 @@ fn text(home: &Home, args: &[&str]) -> String {
     String::from_utf8_lossy(&home.output(args).stdout).into_owned()
 }
 
+/// Of commands that print a document a line.
+fn documents(home: &Home, args: &[&str]) -> Vec<Value> {
+    text(home, args).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What tells apart by kind, by edge, by route, by port, and request by request.
+fn traffic_from_every_side(home: &Home) {
+    for (kind, name) in [("deploy", "web"), ("pod", "web"), ("svc", "web"), ("route", "reviews")] {
+        let stat = json(home, &["stat", kind, "-o", "json"]);
+        let rows = stat["rows"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{kind}: {stat}"));
+        assert!(row["requests"].as_u64().unwrap() > 0 && row["p99_ms"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    let asked = json(home, &["stat", "deploy", "--to", "reviews", "-o", "json"]);
+    assert_eq!(asked["rows"][0]["name"], "web", "{asked}");
+
+    let edges = json(home, &["edges", "-o", "json"]);
+    let edges = edges["edges"].as_array().unwrap();
+    let walked = edges.iter().find(|edge| edge["source"]["workload"] == "visitor").unwrap();
+    assert!(walked["security"] == "mtls" && walked["unsecured"].is_null(), "{walked}");
+    let routes = text(home, &["routes", "reviews"]);
+    assert!(routes.contains("reviews"), "{routes}");
+    let ports = text(home, &["protocols"]);
+    assert!(ports.contains("grpc (") && ports.contains("http ("), "{ports}");
+
+    let tapped = documents(home, &["tap", "web", "--side", "inbound", "--limit", "3", "-o", "json"]);
+    assert_eq!(tapped.len(), 3);
+    for request in &tapped {
+        assert!(request["side"] == "inbound" && request["destination"]["workload"] == "web", "{request}");
+    }
+}
+
 #[tokio::test]
 async fn every_command_shows_the_shop_and_a_broken_object_is_a_finding() {
     let home = Home::new("look");
@@ -52,6 +84,7 @@ async fn every_command_shows_the_shop_and_a_broken_object_is_a_finding() {
     let tree = text(&home, &["trace", "-n", "1"]);
     assert!(tree.contains("visitor → web") && tree.contains("└─ web → "), "{tree}");
 
+    traffic_from_every_side(&home);
     let certs = json(&home, &["certs", "-o", "json"]);
     let ids: Vec<&str> = certs["certificates"]
         .as_array()
