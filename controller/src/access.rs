@@ -1,4 +1,7 @@
-//! Who may call what: pure decisions from the peer's SPIFFE id. It must not know streams.
+//! Who may call what: pure decisions from the peer's SPIFFE id, and who is signed in to the dashboard ([`sessions`]). It must not know
+//! streams.
+
+pub mod sessions;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -241,6 +241,7 @@ pub async fn start_on(
         objects: control.objects(),
         others: others.clone(),
         tasks: tasks.clone(),
+        desk: None,
     };
     if let Some(InCluster { cluster, place, ledger }) = cluster {
         let (objects, snapshots) = (control.objects(), control.snapshots());

@@ -4,12 +4,14 @@
 pub mod edges;
 pub mod facts;
 pub mod failures;
+pub mod json;
 pub mod objects;
 pub mod others;
 pub mod peers;
 pub mod protocols;
 pub mod spans;
 pub mod tap;
+pub mod together;
 pub mod trace;
 
 use std::sync::Arc;
@@ -18,16 +20,17 @@ use mesh_identity::incoming::PeerInfo;
 use mesh_lifecycle::Tasks;
 use mesh_proto::inspect::v1::inspect_service_server::InspectService;
 use mesh_proto::inspect::v1::{
-    CertsRequest, CertsResponse, EdgesRequest, EdgesResponse, FailuresRequest, FailuresResponse,
-    ProtocolsRequest, ProtocolsResponse, ProxySync, ProxyVersion, RejectedResource, SpansRequest,
-    SpansResponse, StatRequest, StatResponse, SyncRequest, SyncResponse, TapRequest, TapResponse,
-    TraceRequest, TraceResponse, VersionRequest, VersionResponse,
+    CertsRequest, CertsResponse, DashboardRequest, DashboardResponse, EdgesRequest, EdgesResponse,
+    FailuresRequest, FailuresResponse, ProtocolsRequest, ProtocolsResponse, ProxySync, ProxyVersion,
+    RejectedResource, SpansRequest, SpansResponse, StatRequest, StatResponse, SyncRequest, SyncResponse,
+    TapRequest, TapResponse, TraceRequest, TraceResponse, VersionRequest, VersionResponse,
 };
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::access::Access;
+use crate::access::sessions::{Desk, SignedIn, TICKET_SECONDS};
 use crate::clock::now_ms;
 use crate::observe::Observatory;
 use crate::observe::failures::window as failures_window;
@@ -54,10 +57,20 @@ pub struct Inspector {
     pub others: Others,
     /// For streams.
     pub tasks: Tasks,
+    /// Who is signed in to the dashboard; `None`: there is none.
+    pub desk: Option<Desk>,
 }
 
 impl Inspector {
+    /// Whoever shows the certificate of the tool or of a replica; within this process a session of the dashboard, too.
     fn admit<T>(&self, request: Request<T>) -> Result<T, Status> {
+        if request.extensions().get::<SignedIn>().is_some() {
+            return Ok(request.into_inner());
+        }
+        self.admit_peer(request)
+    }
+
+    fn admit_peer<T>(&self, request: Request<T>) -> Result<T, Status> {
         let peer = request.extensions().get::<PeerInfo>().and_then(|peer| peer.spiffe_id.clone());
         match self.access.tool(peer.as_ref()) {
             Ok(()) => Ok(request.into_inner()),
@@ -209,6 +222,21 @@ impl InspectService for Inspector {
         self.admit(request)?;
         let certificates = self.observatory.proxies(|proxies| proxies.certificates());
         Ok(Response::new(CertsResponse { certificates }))
+    }
+
+    /// A ticket is for who may inspect by itself; a session does not make further ones.
+    async fn dashboard(
+        &self,
+        request: Request<DashboardRequest>,
+    ) -> Result<Response<DashboardResponse>, Status> {
+        self.admit_peer(request)?;
+        let none = || {
+            Status::failed_precondition("the controller serves no dashboard; it is started with --dashboard")
+        };
+        let desk = self.desk.as_ref().ok_or_else(none)?;
+        let ticket = desk.ticket(now_ms()).map_err(|error| Status::internal(error.to_string()))?;
+        let address = desk.address().to_string();
+        Ok(Response::new(DashboardResponse { address, ticket, ticket_seconds: TICKET_SECONDS }))
     }
 
     async fn version(&self, request: Request<VersionRequest>) -> Result<Response<VersionResponse>, Status> {

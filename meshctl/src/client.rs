@@ -3,4 +3,3 @@
 
 pub(crate) mod authority;
 pub(crate) mod inspect;
-mod merge;

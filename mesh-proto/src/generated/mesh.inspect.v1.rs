@@ -636,6 +636,19 @@ pub struct DaemonCost {
     #[prost(uint64, tag = "5")]
     pub resident_bytes: u64,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DashboardRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DashboardResponse {
+    /// `ADDRESS:PORT` where this replica serves it; on loopback, so that only what runs there reaches it.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    /// Good once, and not for long.
+    #[prost(string, tag = "2")]
+    pub ticket: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub ticket_seconds: u32,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Group {
@@ -1097,6 +1110,31 @@ pub mod inspect_service_client {
                 .insert(GrpcMethod::new("mesh.inspect.v1.InspectService", "Spans"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// A ticket with which a browser signs in to the dashboard of this replica, once.
+        pub async fn dashboard(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DashboardRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DashboardResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.inspect.v1.InspectService/Dashboard",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mesh.inspect.v1.InspectService", "Dashboard"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1184,6 +1222,14 @@ pub mod inspect_service_server {
             &self,
             request: tonic::Request<super::SpansRequest>,
         ) -> std::result::Result<tonic::Response<Self::SpansStream>, tonic::Status>;
+        /// A ticket with which a browser signs in to the dashboard of this replica, once.
+        async fn dashboard(
+            &self,
+            request: tonic::Request<super::DashboardRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DashboardResponse>,
+            tonic::Status,
+        >;
     }
     #[derive(Debug)]
     pub struct InspectServiceServer<T> {
@@ -1706,6 +1752,51 @@ pub mod inspect_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mesh.inspect.v1.InspectService/Dashboard" => {
+                    #[allow(non_camel_case_types)]
+                    struct DashboardSvc<T: InspectService>(pub Arc<T>);
+                    impl<
+                        T: InspectService,
+                    > tonic::server::UnaryService<super::DashboardRequest>
+                    for DashboardSvc<T> {
+                        type Response = super::DashboardResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DashboardRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as InspectService>::dashboard(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DashboardSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

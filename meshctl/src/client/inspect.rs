@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_ca::admin_client::{AdminError, create_join_token};
+use mesh_controller::inspect::together;
 use mesh_identity::{
     Credential, ExpectedServer, Identity, ObtainConfig, TrustBundle, Way, channel, obtain, well_known,
 };
@@ -20,7 +21,6 @@ use mesh_proto::inspect::v1::{
 use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
 
-use super::merge;
 use crate::cluster::{Inside, InsideError, PodPort};
 use crate::local::control_plane::SYSTEM_NAMESPACE;
 use crate::local::state::MeshState;
@@ -162,7 +162,7 @@ impl Inspect {
         let all = self.all(|replica| async move {
             replica.answer("sync", replica.client.clone().sync(SyncRequest {})).await
         });
-        Ok(merge::sync(all.await?))
+        Ok(together::sync(all.await?))
     }
 
     /// The certificates of all proxies.
@@ -170,7 +170,7 @@ impl Inspect {
         let all = self.all(|replica| async move {
             replica.answer("certs", replica.client.clone().certs(CertsRequest {})).await
         });
-        Ok(merge::certs(all.await?))
+        Ok(together::certs(all.await?))
     }
 
     /// What runs in which version.
@@ -178,7 +178,7 @@ impl Inspect {
         let all = self.all(|replica| async move {
             replica.answer("version", replica.client.clone().version(VersionRequest {})).await
         });
-        Ok(merge::version(all.await?))
+        Ok(together::version(all.await?))
     }
 
     /// Asks one replica, which asks the others; the next one if it does not answer.

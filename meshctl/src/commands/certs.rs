@@ -5,9 +5,9 @@ mod rotation;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use mesh_controller::inspect::json;
 use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::inspect::v1::{CertsResponse, ProxyCertificate};
-use serde_json::{Value, json};
 
 use super::stat::Proxies;
 use super::{Outcome, inspect};
@@ -40,7 +40,7 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
     answer.certificates.retain(|certificate| args.proxies.meant(&certificate.namespace));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     match args.output {
-        Format::Json => output::json(&json(&answer))?,
+        Format::Json => output::json(&json::certs(&answer))?,
         Format::Table => output::print(&table(&answer, now).render(Paint::stdout())),
     }
     let expired = |certificate: &ProxyCertificate| {
@@ -89,29 +89,6 @@ fn table(answer: &CertsResponse, now: u64) -> Table {
     table
 }
 
-/// The answer as `-o json` prints it.
-pub(super) fn json(answer: &CertsResponse) -> Value {
-    let certificates = answer.certificates.iter().map(|certificate| {
-        let state = certificate.state.clone().unwrap_or_default();
-        json!({
-            "namespace": certificate.namespace,
-            "workload": certificate.workload,
-            "instance": certificate.instance,
-            "spiffe_id": state.spiffe_id,
-            "serial": state.certificate_serial,
-            "not_before": state.not_before,
-            "not_after": state.not_after,
-            "issuer": state.issuer,
-            "bundle_generation": state.bundle_generation,
-            "trusted_roots": state.trusted_roots,
-            "renewals": state.renewals,
-            "renewal_failures": state.renewal_failures,
-            "reported_ms": certificate.reported_ms,
-        })
-    });
-    json!({ "certificates": certificates.collect::<Vec<_>>() })
-}
-
 #[cfg(test)]
 mod tests {
     use mesh_proto::report::v1::ProxyState;
@@ -153,6 +130,6 @@ mod tests {
 
     #[test]
     fn json_has_every_field() {
-        insta::assert_json_snapshot!(json(&sample())["certificates"][0]);
+        insta::assert_json_snapshot!(json::certs(&sample())["certificates"][0]);
     }
 }

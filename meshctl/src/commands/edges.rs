@@ -1,12 +1,12 @@
 //! `meshctl edges`: who talks to whom, and whether that is secured or why not.
 
+use mesh_controller::inspect::json;
 use mesh_lifecycle::tasks::Tasks;
-use mesh_proto::inspect::v1::{Edge, EdgesRequest, EdgesResponse, Unsecured};
+use mesh_proto::inspect::v1::{Edge, EdgesRequest, EdgesResponse};
 use mesh_proto::report::v1::Security;
-use serde_json::{Value, json};
 
 use super::stat::{Filter, say_unanswered};
-use super::{Outcome, inspect, traffic};
+use super::{Outcome, inspect};
 use crate::cluster::ClusterArgs;
 use crate::output::table::{Align, Cell, Table};
 use crate::output::units::{millis, share};
@@ -34,7 +34,7 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
     let answer = inspect(mesh, &args.cluster, tasks).await?.edges(request).await?;
     say_unanswered(&answer.unanswered);
     match args.output {
-        Format::Json => output::json(&json(&answer))?,
+        Format::Json => output::json(&json::edges(&answer))?,
         Format::Table if answer.edges.is_empty() => {
             output::note(&format!("nobody talked to anybody in the last {} s", args.window));
         }
@@ -91,45 +91,10 @@ fn secured(edge: &Edge) -> Cell {
     }
 }
 
-/// Why an edge is not secured, in JSON.
-fn unsecured(why: Unsecured) -> Option<&'static str> {
-    match why {
-        Unsecured::Unspecified => None,
-        Unsecured::CallerOutside => Some("caller-outside"),
-        Unsecured::CallerPastProxy => Some("caller-past-proxy"),
-        Unsecured::CalleeOutside => Some("callee-outside"),
-        Unsecured::Disabled => Some("disabled"),
-        Unsecured::Itself => Some("itself"),
-    }
-}
-
-fn json(answer: &EdgesResponse) -> Value {
-    let edge = |edge: &Edge| {
-        json!({
-            "source": { "namespace": edge.source_namespace, "workload": edge.source_workload },
-            "service": { "namespace": edge.service_namespace, "name": edge.service },
-            "destination": { "namespace": edge.destination_namespace, "workload": edge.destination_workload },
-            "security": traffic::security(edge.security()),
-            "unsecured": unsecured(edge.unsecured()),
-            "reason": edge.reason,
-            "requests": edge.requests,
-            "failures": edge.failures,
-            "rps": edge.rps,
-            "p50_ms": edge.p50_ms,
-            "p99_ms": edge.p99_ms,
-            "bytes_in": edge.bytes_in,
-            "bytes_out": edge.bytes_out,
-        })
-    };
-    json!({
-        "window_seconds": answer.window_seconds,
-        "edges": answer.edges.iter().map(edge).collect::<Vec<_>>(),
-        "unanswered": answer.unanswered,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use mesh_proto::inspect::v1::Unsecured;
+
     use super::*;
 
     fn sample() -> EdgesResponse {
@@ -167,6 +132,6 @@ mod tests {
 
     #[test]
     fn json_has_every_field() {
-        insta::assert_json_snapshot!(json(&sample()));
+        insta::assert_json_snapshot!(json::edges(&sample()));
     }
 }

@@ -1,8 +1,8 @@
 //! `meshctl protocols`: what each port was declared to speak and what was seen there.
 
+use mesh_controller::inspect::json;
 use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::inspect::v1::{PortProtocol, ProtocolsRequest, ProtocolsResponse};
-use serde_json::{Value, json};
 
 use super::stat::{bare, say_unanswered};
 use super::{Outcome, inspect};
@@ -32,7 +32,7 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
     let answer = inspect(mesh, &args.cluster, tasks).await?.protocols(request).await?;
     say_unanswered(&answer.unanswered);
     match args.output {
-        Format::Json => output::json(&json(&answer))?,
+        Format::Json => output::json(&json::protocols(&answer))?,
         Format::Table if answer.ports.is_empty() => output::note("there is no such Service"),
         Format::Table => output::print(&table(&answer).render(Paint::stdout())),
     }
@@ -64,21 +64,6 @@ fn table(answer: &ProtocolsResponse) -> Table {
         ]);
     }
     table
-}
-
-fn json(answer: &ProtocolsResponse) -> Value {
-    let port = |port: &PortProtocol| {
-        let seen = port.seen.iter().map(|one| (one.protocol.clone(), Value::from(one.requests)));
-        json!({
-            "namespace": port.namespace,
-            "service": port.service,
-            "port": port.port,
-            "declared": if port.declared.is_empty() { None } else { Some(&port.declared) },
-            "seen": seen.collect::<serde_json::Map<_, _>>(),
-            "mismatch": port.mismatch,
-        })
-    };
-    json!({ "ports": answer.ports.iter().map(port).collect::<Vec<_>>(), "unanswered": answer.unanswered })
 }
 
 #[cfg(test)]
@@ -117,6 +102,6 @@ mod tests {
 
     #[test]
     fn json_has_every_field() {
-        insta::assert_json_snapshot!(json(&sample()));
+        insta::assert_json_snapshot!(json::protocols(&sample()));
     }
 }

@@ -1,5 +1,6 @@
 //! `meshctl stat`: traffic of the last while, once: who calls whom, or by deployment, pod, service, namespace or route.
 
+use mesh_controller::inspect::json;
 use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::inspect::v1::{Group, StatRequest, StatResponse};
 
@@ -126,7 +127,7 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
         let answer = inspect.stat(asked).await?;
         say_unanswered(&answer.unanswered);
         match args.output {
-            Format::Json => output::json(&traffic::json(&answer))?,
+            Format::Json => output::json(&json::stat(&answer))?,
             Format::Table if answer.rows.is_empty() => nothing(args.window),
             Format::Table => output::print(&traffic::table(&answer).render(Paint::stdout())),
         }
@@ -148,7 +149,7 @@ pub(crate) fn print_golden(
 ) -> anyhow::Result<()> {
     say_unanswered(&answer.unanswered);
     match format {
-        Format::Json => output::json(&golden::json(answer, group, by_source))?,
+        Format::Json => output::json(&json::golden(answer, group, by_source))?,
         Format::Table if answer.rows.is_empty() => nothing(answer.window_seconds),
         Format::Table => {
             output::print(&golden::table(answer, group, by_source).render(Paint::stdout()));

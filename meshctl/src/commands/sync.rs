@@ -1,8 +1,8 @@
 //! `meshctl sync`: whether every sidecar has what the folder says, and every object is in force.
 
+use mesh_controller::inspect::json::{self, ProxyState, proxy_state};
 use mesh_lifecycle::tasks::Tasks;
-use mesh_proto::inspect::v1::{ObjectStatus, ProxySync, SyncResponse};
-use serde_json::{Value, json};
+use mesh_proto::inspect::v1::{ObjectStatus, SyncResponse};
 
 use super::stat::Proxies;
 use super::{Outcome, inspect};
@@ -31,7 +31,7 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
         |object: &ObjectStatus| Some(object.object.split_once(' ')?.1.split_once('/')?.0.to_owned());
     answer.objects.retain(|object| namespace(object).is_none_or(|namespace| args.only.meant(&namespace)));
     match args.output {
-        Format::Json => output::json(&json(&answer))?,
+        Format::Json => output::json(&json::sync(&answer))?,
         Format::Table => output::print(&text(&answer, Paint::stdout())),
     }
     Ok(if findings(&answer).is_empty() { Outcome::Fine } else { Outcome::Finding })
@@ -39,8 +39,8 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
 
 /// What is wrong, in words.
 pub(crate) fn findings(answer: &SyncResponse) -> Vec<String> {
-    let states = answer.proxies.iter().map(|proxy| (proxy, state(proxy, answer)));
-    let behind = states.filter(|(_, state)| !matches!(state, State::Synced | State::Left));
+    let states = answer.proxies.iter().map(|proxy| (proxy, proxy_state(proxy, answer)));
+    let behind = states.filter(|(_, state)| !matches!(state, ProxyState::Synced | ProxyState::Left));
     let behind =
         behind.map(|(proxy, state)| format!("{}.{}: {}", proxy.workload, proxy.namespace, state.word()));
     let objects = answer.objects.iter().flat_map(|object| {
@@ -50,47 +50,12 @@ pub(crate) fn findings(answer: &SyncResponse) -> Vec<String> {
     behind.chain(objects).collect()
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Synced,
-    Behind,
-    Rejects,
-    /// Not connected, though its workload is there.
-    Away,
-    /// Not connected, and its workload is gone: it ended.
-    Left,
-}
-
-impl State {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Synced => "synced",
-            Self::Behind => "behind",
-            Self::Rejects => "rejects",
-            Self::Away => "not connected",
-            Self::Left => "left",
-        }
-    }
-
-    fn tone(self) -> Tone {
-        match self {
-            Self::Synced => Tone::Good,
-            Self::Behind | Self::Away => Tone::Warning,
-            Self::Rejects => Tone::Bad,
-            Self::Left => Tone::Faint,
-        }
-    }
-}
-
-fn state(proxy: &ProxySync, answer: &SyncResponse) -> State {
-    let workload = format!("Workload {}/{}", proxy.namespace, proxy.workload);
-    let expected = answer.objects.iter().any(|object| object.object == workload);
-    match proxy {
-        proxy if !proxy.connected && !expected => State::Left,
-        proxy if !proxy.connected => State::Away,
-        proxy if !proxy.rejects.is_empty() => State::Rejects,
-        proxy if proxy.acked_revision < proxy.sent_revision => State::Behind,
-        _ => State::Synced,
+fn tone(state: ProxyState) -> Tone {
+    match state {
+        ProxyState::Synced => Tone::Good,
+        ProxyState::Behind | ProxyState::Away => Tone::Warning,
+        ProxyState::Rejects => Tone::Bad,
+        ProxyState::Left => Tone::Faint,
     }
 }
 
@@ -122,10 +87,10 @@ fn proxies(answer: &SyncResponse) -> Table {
         ("VERSION", Align::Left),
     ]);
     for proxy in &answer.proxies {
-        let state = state(proxy, answer);
+        let state = proxy_state(proxy, answer);
         table.row([
             format!("{}.{}", proxy.workload, proxy.namespace).into(),
-            Cell::toned(state.word(), state.tone()),
+            Cell::toned(state.word(), tone(state)),
             proxy.acked_revision.to_string().into(),
             proxy.sent_revision.to_string().into(),
             proxy.resources.to_string().into(),
@@ -173,52 +138,9 @@ fn verdict(object: &ObjectStatus) -> (&'static str, Tone, String) {
     ("not in force", Tone::Bad, why.collect::<Vec<_>>().join("; "))
 }
 
-/// The answer as `-o json` prints it.
-pub(super) fn json(answer: &SyncResponse) -> Value {
-    let proxies = answer.proxies.iter().map(|proxy| {
-        let rejects = proxy
-            .rejects
-            .iter()
-            .map(|r| json!({ "resource": r.resource, "field": r.field, "reason": r.reason }));
-        json!({
-            "namespace": proxy.namespace,
-            "workload": proxy.workload,
-            "instance": proxy.instance,
-            "spiffe_id": proxy.spiffe_id,
-            "version": proxy.proxy_version,
-            "state": state(proxy, answer).word(),
-            "connected": proxy.connected,
-            "sent_revision": proxy.sent_revision,
-            "acked_revision": proxy.acked_revision,
-            "resources": proxy.resources,
-            "destinations": proxy.destinations,
-            "since_ms": proxy.since_ms,
-            "rejects": rejects.collect::<Vec<_>>(),
-        })
-    });
-    let objects = answer.objects.iter().map(|object| {
-        let conditions = object.conditions.iter().map(|c| {
-            json!({ "type": c.r#type, "status": c.status, "reason": c.reason, "field": c.field, "message": c.message })
-        });
-        json!({
-            "object": object.object,
-            "origin": object.origin,
-            "programmed": object.programmed,
-            "programmed_of": object.programmed_of,
-            "conditions": conditions.collect::<Vec<_>>(),
-        })
-    });
-    json!({
-        "revision": answer.revision,
-        "source_time_ms": answer.source_time_ms,
-        "proxies": proxies.collect::<Vec<_>>(),
-        "objects": objects.collect::<Vec<_>>(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use mesh_proto::inspect::v1::{Condition, RejectedResource};
+    use mesh_proto::inspect::v1::{Condition, ProxySync, RejectedResource};
 
     use super::*;
 
@@ -289,6 +211,6 @@ mod tests {
 
     #[test]
     fn json_has_every_field() {
-        insta::assert_json_snapshot!(json(&sample()));
+        insta::assert_json_snapshot!(json::sync(&sample()));
     }
 }

@@ -4,6 +4,7 @@
 use futures_util::StreamExt as _;
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, SelectAll};
+use mesh_controller::inspect::json;
 use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::inspect::v1::{TapRequest, TapResponse};
 use mesh_proto::report::v1::{Side, TapFilter};
@@ -198,7 +199,7 @@ fn show(event: &TapResponse, form: Form) -> anyhow::Result<()> {
         output::note(&format!("{} more are not shown: a sidecar tells so many a second", event.dropped));
     }
     match form {
-        Form::Json => output::json_line(&view::json(event))?,
+        Form::Json => output::json_line(&json::tap(event))?,
         Form::Table => output::line(&view::line(event, Paint::stdout())),
         Form::Wide => output::line(&view::wide(event, Paint::stdout())),
     }

@@ -4,6 +4,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use mesh_controller::inspect::json;
 use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::inspect::v1::StatResponse;
 
@@ -66,7 +67,7 @@ async fn ask(inspect: &Inspect, args: &Args) -> anyhow::Result<StatResponse> {
 
 fn print(answer: &StatResponse, format: Format) -> anyhow::Result<()> {
     match format {
-        Format::Json => output::json_line(&traffic::json(answer))?,
+        Format::Json => output::json_line(&json::stat(answer))?,
         Format::Table => output::line(&traffic::table(answer).render(Paint::stdout())),
     }
     Ok(())

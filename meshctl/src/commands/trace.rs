@@ -1,5 +1,6 @@
 //! `meshctl trace`: requests as trees across services, as they happen.
 
+use mesh_controller::inspect::json;
 use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::inspect::v1::TraceRequest;
 
@@ -87,7 +88,7 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
         };
         let Some(trace) = trace else { break };
         match args.output {
-            Format::Json => output::json_line(&view::json(&trace))?,
+            Format::Json => output::json_line(&json::trace(&trace))?,
             Format::Table => output::line(&view::text(&trace, Paint::stdout())),
         }
         left -= 1;

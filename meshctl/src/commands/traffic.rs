@@ -1,10 +1,9 @@
-//! Traffic as a table and as JSON, for `stat` and `top`. Pure. It must not know where the numbers come from.
+//! Traffic as a table, for `stat` and `top`. Pure. It must not know where the numbers come from.
 
 use std::cmp::Ordering;
 
 use mesh_proto::inspect::v1::{StatResponse, StatRow};
-use mesh_proto::report::v1::{Security, Side};
-use serde_json::{Value, json};
+use mesh_proto::report::v1::Security;
 
 use crate::output::Tone;
 use crate::output::table::{Align, Cell, Table};
@@ -95,54 +94,11 @@ fn dotted(name: &str, namespace: &str) -> String {
     }
 }
 
-/// The same for scripts.
-pub(crate) fn json(answer: &StatResponse) -> Value {
-    json!({ "window_seconds": answer.window_seconds, "rows": answer.rows.iter().map(row_json).collect::<Vec<_>>() })
-}
-
-fn row_json(row: &StatRow) -> Value {
-    let codes = row.failure_codes.iter().map(|failure| (failure.code.clone(), Value::from(failure.count)));
-    json!({
-        "side": side(row.side()),
-        "source": { "namespace": row.source_namespace, "workload": row.source_workload },
-        "service": { "namespace": row.service_namespace, "name": row.service },
-        "destination": { "namespace": row.destination_namespace, "workload": row.destination_workload },
-        "route": row.route,
-        "protocol": row.protocol,
-        "security": security(row.security()),
-        "requests": row.requests,
-        "failures": row.failures,
-        "mesh_failures": row.mesh_failures,
-        "failure_codes": codes.collect::<serde_json::Map<_, _>>(),
-        "rps": row.rps,
-        "p50_ms": row.p50_ms,
-        "p95_ms": row.p95_ms,
-        "p99_ms": row.p99_ms,
-    })
-}
-
-/// A side's name in JSON.
-pub(crate) fn side(side: Side) -> &'static str {
-    match side {
-        Side::Unspecified => "unknown",
-        Side::Outbound => "outbound",
-        Side::Inbound => "inbound",
-    }
-}
-
-/// A kind of security's name in JSON.
-pub(crate) fn security(security: Security) -> &'static str {
-    match security {
-        Security::Unspecified => "unknown",
-        Security::Mtls => "mtls",
-        Security::Tls => "tls",
-        Security::Plaintext => "plaintext",
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
+    use mesh_controller::inspect::json;
     use mesh_proto::inspect::v1::FailureCount;
+    use mesh_proto::report::v1::Side;
 
     use super::*;
     use crate::output::Paint;
@@ -186,6 +142,6 @@ pub(crate) mod tests {
 
     #[test]
     fn json_has_every_field() {
-        insta::assert_json_snapshot!(json(&sample()));
+        insta::assert_json_snapshot!(json::stat(&sample()));
     }
 }

@@ -204,6 +204,16 @@ pub(super) fn cases() -> Vec<Case> {
                 ..inspect::SeenProtocol::default()
             },
         ),
+        case("mesh.inspect.v1.DashboardRequest", inspect::DashboardRequest::default()),
+        case(
+            "mesh.inspect.v1.DashboardResponse",
+            inspect::DashboardResponse {
+                address: "127.0.0.1:15080".into(),
+                ticket: "t".into(),
+                ticket_seconds: 60,
+                ..inspect::DashboardResponse::default()
+            },
+        ),
         case(
             "mesh.inspect.v1.SpansRequest",
             inspect::SpansRequest { sample_ppm: 6, ..inspect::SpansRequest::default() },

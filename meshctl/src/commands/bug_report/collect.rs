@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use mesh_controller::inspect::json;
 use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::inspect::v1::StatRequest;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use super::report::Report;
 use crate::client::inspect::Inspect;
 use crate::cluster::{Api, ApiError, CONTAINER, Inside, LogAsk, Sidecar};
-use crate::commands::{certs, cluster_check, sync, traffic};
+use crate::commands::cluster_check;
 use crate::output;
 
 /// Groups whose objects configure the mesh.
@@ -192,12 +193,12 @@ impl Collector {
         match Box::pin(Inspect::inside(&self.inside, tasks)).await {
             Ok(inspect) => {
                 let sync = inspect.sync().await;
-                self.answer("sync.json", sync.map(|answer| sync::json(&answer)))?;
+                self.answer("sync.json", sync.map(|answer| json::sync(&answer)))?;
                 let certs = inspect.certs().await;
-                self.answer("certs.json", certs.map(|answer| certs::json(&answer)))?;
+                self.answer("certs.json", certs.map(|answer| json::certs(&answer)))?;
                 let request = StatRequest { window_seconds: STAT_SECONDS, ..StatRequest::default() };
                 let stat = inspect.stat(request).await;
-                self.answer("stat.json", stat.map(|answer| traffic::json(&answer)))?;
+                self.answer("stat.json", stat.map(|answer| json::stat(&answer)))?;
                 if let (Ok(answer), Some(map)) = (inspect.version().await, versions.as_object_mut()) {
                     let proxies =
                         answer.proxies.iter().map(|p| json!({ "version": p.version, "count": p.count }));

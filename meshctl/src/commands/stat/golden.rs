@@ -1,7 +1,7 @@
 //! Success, rate and latency of deployments, pods, services, namespaces and routes, in the columns of Linkerd. Pure.
 
+use mesh_controller::inspect::json;
 use mesh_proto::inspect::v1::{Group, StatResponse, StatRow};
-use serde_json::{Value, json};
 
 use crate::output::Tone;
 use crate::output::table::{Align, Cell, Table};
@@ -36,16 +36,8 @@ pub(super) fn table(answer: &StatResponse, group: Group, by_source: bool) -> Tab
     table
 }
 
-fn place(row: &StatRow, group: Group, by_source: bool) -> (&str, &str) {
-    match (group, by_source) {
-        (Group::Service | Group::Route, _) => (&row.service_namespace, &row.service),
-        (_, true) => (&row.source_namespace, &row.source_workload),
-        (_, false) => (&row.destination_namespace, &row.destination_workload),
-    }
-}
-
 fn cells(row: &StatRow, window: u32, group: Group, by_source: bool) -> Vec<Cell> {
-    let (namespace, name) = place(row, group, by_source);
+    let (namespace, name) = json::place(row, group, by_source);
     let mut cells: Vec<Cell> = match group {
         Group::Namespace => vec![namespace.into()],
         Group::Route => {
@@ -87,47 +79,6 @@ fn bytes_a_second(rate: f64) -> String {
         rate if rate < 1_000_000.0 => format!("{:.1}kB/s", rate / 1e3),
         rate => format!("{:.1}MB/s", rate / 1e6),
     }
-}
-
-/// The same for scripts.
-pub(super) fn json(answer: &StatResponse, group: Group, by_source: bool) -> Value {
-    let row = |row: &StatRow| {
-        let (namespace, name) = place(row, group, by_source);
-        let codes =
-            row.failure_codes.iter().map(|failure| (failure.code.clone(), Value::from(failure.count)));
-        json!({
-            "namespace": namespace,
-            "name": name,
-            "route": row.route,
-            "meshed": row.meshed,
-            "meshed_of": row.meshed_of,
-            "requests": row.requests,
-            "failures": row.failures,
-            "mesh_failures": row.mesh_failures,
-            "failure_codes": codes.collect::<serde_json::Map<_, _>>(),
-            "rps": row.rps,
-            "p50_ms": row.p50_ms,
-            "p95_ms": row.p95_ms,
-            "p99_ms": row.p99_ms,
-            "tcp_connections": row.tcp_connections,
-            "bytes_in": row.bytes_in,
-            "bytes_out": row.bytes_out,
-        })
-    };
-    let kind = match group {
-        Group::Workload => "deploy",
-        Group::Pod => "pod",
-        Group::Service => "svc",
-        Group::Namespace => "ns",
-        Group::Route => "route",
-        Group::Unspecified => "edge",
-    };
-    json!({
-        "kind": kind,
-        "window_seconds": answer.window_seconds,
-        "rows": answer.rows.iter().map(row).collect::<Vec<_>>(),
-        "unanswered": answer.unanswered,
-    })
 }
 
 #[cfg(test)]
@@ -177,6 +128,6 @@ mod tests {
 
     #[test]
     fn json_has_every_field() {
-        insta::assert_json_snapshot!(json(&sample(), Group::Service, false));
+        insta::assert_json_snapshot!(json::golden(&sample(), Group::Service, false));
     }
 }

@@ -1,11 +1,10 @@
-//! A tapped request as a line and as JSON. Pure.
+//! A tapped request as a line. Pure.
 
+use mesh_controller::inspect::json::hex;
 use mesh_proto::inspect::v1::TapResponse;
-use mesh_proto::report::v1::{Security, Side, Span};
-use serde_json::{Value, json};
+use mesh_proto::report::v1::{Security, Side};
 
 use crate::commands::trace::spent::{hop_name, of_span, status};
-use crate::commands::trace::view::{hex, span_json};
 use crate::output::units::micros;
 use crate::output::{Paint, Tone};
 
@@ -72,24 +71,9 @@ fn clock(us: u64) -> String {
     format!("{:02}:{:02}:{:02}.{millis:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// For scripts.
-pub(super) fn json(event: &TapResponse) -> Value {
-    let headers = event.headers.iter().map(|header| {
-        let value = if header.redacted { None } else { Some(&header.value) };
-        json!({ "name": header.name, "value": value, "redacted": header.redacted })
-    });
-    let mut value = span_json(event.span.as_ref().unwrap_or(&Span::default()));
-    if let Some(fields) = value.as_object_mut() {
-        let trace = event.span.as_ref().map(|span| hex(&span.trace_id)).unwrap_or_default();
-        fields.insert("trace_id".to_owned(), trace.into());
-        fields.insert("headers".to_owned(), headers.collect());
-        fields.insert("dropped".to_owned(), event.dropped.into());
-    }
-    value
-}
-
 #[cfg(test)]
 mod tests {
+    use mesh_controller::inspect::json;
     use mesh_proto::report::v1::Header;
 
     use super::*;
@@ -114,6 +98,6 @@ mod tests {
 
     #[test]
     fn json_has_every_field() {
-        insta::assert_json_snapshot!(json(&event()));
+        insta::assert_json_snapshot!(json::tap(&event()));
     }
 }

@@ -1,12 +1,11 @@
-//! A trace as text and as JSON. Pure. It must not know where traces come from.
+//! A trace as text. Pure. It must not know where traces come from.
 
+use mesh_controller::inspect::json::hex;
 use mesh_proto::inspect::v1::{Dropping, TraceResponse};
-use mesh_proto::report::v1::{Attempt, Security, Span, Timings};
-use serde_json::{Value, json};
+use mesh_proto::report::v1::{Security, Span};
 
 use super::spent::{hop_name, of_hop, status};
 use super::tree::{Hop, build};
-use crate::commands::traffic::{security, side};
 use crate::output::table::{Align, Cell, Table};
 use crate::output::units::micros;
 use crate::output::{Paint, Tone};
@@ -93,95 +92,10 @@ fn bar(span: &Span, (start, end): (u64, u64)) -> String {
     (0..BAR).map(|i| if (from..to).contains(&i) { '▇' } else { '·' }).collect()
 }
 
-/// The same for scripts: all spans as they were reported.
-pub(crate) fn json(trace: &TraceResponse) -> Value {
-    json!({
-        "trace_id": hex(&trace.trace_id),
-        "complete": trace.complete,
-        "missing": trace.missing,
-        "spans": trace.spans.iter().map(span_json).collect::<Vec<_>>(),
-        "dropping": trace.dropping.iter().map(dropping_json).collect::<Vec<_>>(),
-    })
-}
-
-fn dropping_json(dropping: &Dropping) -> Value {
-    json!({
-        "namespace": dropping.namespace,
-        "workload": dropping.workload,
-        "calls": dropping.calls,
-        "example": dropping.example,
-        "trace_id": hex(&dropping.trace_id),
-    })
-}
-
-/// A span, also of a tapped request.
-pub(crate) fn span_json(span: &Span) -> Value {
-    json!({
-        "span_id": hex(&span.span_id),
-        "parent_span_id": hex(&span.parent_span_id),
-        "side": side(span.side()),
-        "source": { "namespace": span.source_namespace, "workload": span.source_workload },
-        "service": { "namespace": span.service_namespace, "name": span.service },
-        "destination": { "namespace": span.destination_namespace, "workload": span.destination_workload },
-        "route": span.route,
-        "method": span.method,
-        "path": span.path,
-        "status": span.status,
-        "grpc_status": span.grpc_status,
-        "failure": span.failure,
-        "security": security(span.security()),
-        "start_us": span.start_us,
-        "duration_us": span.duration_us,
-        "first_byte_us": span.first_byte_us,
-        "protocol": span.protocol,
-        "service_port": span.service_port,
-        "request_bytes": span.request_bytes,
-        "response_bytes": span.response_bytes,
-        "peer": span.peer,
-        "endpoint": span.endpoint,
-        "instance": span.instance,
-        "detail": span.detail,
-        "timings": timings_json(&span.timings.unwrap_or_default()),
-        "attempts": span.attempts.iter().map(attempt_json).collect::<Vec<_>>(),
-        "attempts_made": span.attempts_made,
-        "hedged": span.hedged,
-    })
-}
-
-fn timings_json(timings: &Timings) -> Value {
-    json!({
-        "discover_us": timings.discover_us,
-        "queue_us": timings.queue_us,
-        "check_us": timings.check_us,
-        "connect_us": timings.connect_us,
-        "tls_us": timings.tls_us,
-        "upstream_us": timings.upstream_us,
-        "retry_us": timings.retry_us,
-        "fault_us": timings.fault_us,
-    })
-}
-
-fn attempt_json(attempt: &Attempt) -> Value {
-    json!({
-        "endpoint": attempt.endpoint,
-        "workload": attempt.workload,
-        "start_us": attempt.start_us,
-        "duration_us": attempt.duration_us,
-        "status": attempt.status,
-        "failure": attempt.failure,
-        "connect_us": attempt.connect_us,
-        "tls_us": attempt.tls_us,
-        "hedged": attempt.hedged,
-    })
-}
-
-/// Bytes in hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-}
-
 #[cfg(test)]
 mod tests {
+    use mesh_controller::inspect::json;
+
     use super::*;
     use crate::commands::trace::tree::tests::{retried, shop};
 
@@ -234,6 +148,6 @@ mod tests {
         let spans = shop().into_iter().take(1).collect();
         let trace =
             TraceResponse { trace_id: vec![0xab; 16], spans, complete: true, ..TraceResponse::default() };
-        insta::assert_json_snapshot!(json(&trace));
+        insta::assert_json_snapshot!(json::trace(&trace));
     }
 }

@@ -9,7 +9,7 @@ use mesh_proto::inspect::v1::{
 
 /// A proxy that moved is told as the replica has it to which it is connected. An object is in force on all proxies together; its
 /// conditions are those of the replica where something is wrong with it.
-pub(super) fn sync(all: Vec<SyncResponse>) -> SyncResponse {
+pub fn sync(all: Vec<SyncResponse>) -> SyncResponse {
     let revision = all.iter().map(|one| one.revision).max().unwrap_or_default();
     let source_time_ms = all.iter().map(|one| one.source_time_ms).min().unwrap_or_default();
     let mut proxies = BTreeMap::<(String, String, String), ProxySync>::new();
@@ -47,7 +47,7 @@ fn together(known: &mut ObjectStatus, more: ObjectStatus) {
 }
 
 /// The newest report of each proxy.
-pub(super) fn certs(all: Vec<CertsResponse>) -> CertsResponse {
+pub fn certs(all: Vec<CertsResponse>) -> CertsResponse {
     let mut newest = BTreeMap::new();
     for one in all.into_iter().flat_map(|one| one.certificates) {
         let key = (one.namespace.clone(), one.workload.clone(), one.instance.clone());
@@ -63,7 +63,7 @@ pub(super) fn certs(all: Vec<CertsResponse>) -> CertsResponse {
 }
 
 /// Every version of a replica, and all proxies.
-pub(super) fn version(all: Vec<VersionResponse>) -> VersionResponse {
+pub fn version(all: Vec<VersionResponse>) -> VersionResponse {
     let mut versions: Vec<String> = all.iter().map(|one| one.version.clone()).collect();
     versions.sort();
     versions.dedup();
