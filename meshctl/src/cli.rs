@@ -9,8 +9,8 @@ use mesh_lifecycle::log::Format as LogFormat;
 use mesh_lifecycle::tasks::Tasks;
 
 use crate::commands::{
-    Outcome, analyze, authz, bug_report, certs, cluster_check, demo, diff, edges, error, explain, inject,
-    install, local, mtls, policy, protocols, proxy, routes, run, stat, sync, tap, test, top, trace,
+    Outcome, analyze, authz, bug_report, canary, certs, cluster_check, demo, diff, edges, error, explain,
+    inject, install, local, mtls, policy, protocols, proxy, routes, run, stat, sync, tap, test, top, trace,
     uninstall, up, upgrade, version,
 };
 use crate::{output, parts};
@@ -75,6 +75,8 @@ enum Command {
     Tap(Box<tap::Args>),
     /// Show requests as trees across services, as they happen
     Trace(trace::Args),
+    /// Follow and steer the release of a new version
+    Canary(canary::Args),
     /// Show the certificates of all sidecars; rotate what signs them
     Certs(certs::Args),
     /// Show who still speaks plaintext to whom, and make Services strict
@@ -177,6 +179,7 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Protocols(args) => protocols::run(args, mesh, tasks).await,
         Command::Tap(args) => Box::pin(tap::run(*args, mesh, tasks)).await,
         Command::Trace(args) => trace::run(args, mesh, tasks).await,
+        Command::Canary(args) => canary::run(&args),
         Command::Certs(args) => certs::run(args, mesh, tasks).await,
         Command::Mtls(args) => mtls::run(args, mesh, tasks).await,
         Command::Sync(args) => sync::run(args, mesh, tasks).await,

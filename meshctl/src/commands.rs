@@ -5,6 +5,7 @@ mod ask;
 pub(crate) mod authz;
 pub(crate) mod bug_report;
 mod callee;
+pub(crate) mod canary;
 pub(crate) mod certs;
 pub(crate) mod check;
 pub(crate) mod cluster_check;

@@ -187,6 +187,18 @@ pub(super) const PACKAGES: &[Package] = &[
         ],
         also: &[],
     },
+    Package {
+        path: "controller/release",
+        layers: &[
+            &["simulate"],
+            &["machine"],
+            &["check"],
+            &["state", "observation"],
+            &["plan", "evidence"],
+            &["window"],
+        ],
+        also: &[],
+    },
     Package { path: "proxy/cni", layers: &[&["main"], &["plugin", "install"], &["conf"]], also: &[] },
     Package {
         path: "controller/inject",
@@ -262,6 +274,8 @@ pub(super) const DOORS: &[Door] = &[
         open: &[],
         why: "a pod in, a patch out: every case is a test without an API server",
     },
+    Door { package: "controller/release", guarded: IMPURE, open: &[], why: PURE_WHY },
+    Door { package: "controller/release", guarded: &["mesh_model"], open: &[], why: PURE_WHY },
     Door { package: "proxy/dns", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/traffic", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/traffic", guarded: &["mesh_http1", "http"], open: &[], why: PURE_WHY },
