@@ -19,6 +19,7 @@ pub mod mesh;
 pub mod pod;
 pub mod scalars;
 pub mod streams;
+pub mod telemetry;
 pub mod traffic;
 
 use std::fmt;

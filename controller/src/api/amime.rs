@@ -9,6 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use super::telemetry::{OpenTelemetrySettings, TracingSettings};
+
 /// Settings of the whole mesh. There is one, named `default`.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[kube(
@@ -40,6 +42,9 @@ pub struct MeshConfigSpec {
     /// Traces.
     #[serde(default)]
     pub tracing: TracingSettings,
+    /// A collector of OpenTelemetry's that sidecars send traces, metrics and logs to. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_telemetry: Option<OpenTelemetrySettings>,
     /// The access log of proxies.
     #[serde(default)]
     pub access_log: AccessLogSettings,
@@ -84,21 +89,6 @@ pub enum OutboundModeSetting {
     AllowAny,
     /// They are refused.
     RegistryOnly,
-}
-
-/// Traces.
-#[derive(schemars::JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct TracingSettings {
-    /// Share of traces to sample where the caller did not decide, parts per million. Absent: 10000 (1 %).
-    #[schemars(range(min = 0, max = 1_000_000))]
-    pub sample_ppm: u32,
-}
-
-impl Default for TracingSettings {
-    fn default() -> Self {
-        Self { sample_ppm: 10_000 }
-    }
 }
 
 /// The access log of proxies.

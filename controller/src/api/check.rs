@@ -224,10 +224,8 @@ fn check_mesh_config(key: &ObjectKey, config: &MeshConfig, findings: &mut Findin
     if let Some(Err(error)) = config.spec.trust_domain.as_deref().map(TrustDomain::new) {
         findings.fault("spec.trustDomain", error.to_string());
     }
-    let ppm = config.spec.tracing.sample_ppm;
-    if ppm > 1_000_000 {
-        findings.fault("spec.tracing.samplePpm", format!("{ppm} is over 1000000"));
-    }
+    lower::telemetry::tracing(&config.spec, findings);
+    lower::telemetry::open_telemetry(&config.spec, findings);
 }
 
 fn check_workload(workload: &Workload, findings: &mut Findings) {

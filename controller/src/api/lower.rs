@@ -14,6 +14,7 @@ pub mod matches;
 pub mod scalars;
 pub mod session;
 pub mod streams;
+pub mod telemetry;
 pub mod traffic;
 
 use std::time::Duration;

@@ -5,6 +5,7 @@ use mesh_model::spiffe::TrustDomain;
 
 use super::Reports;
 use crate::api::amime::{MeshConfigSpec, MetricNames, OutboundModeSetting};
+use crate::api::lower::{Findings, telemetry};
 use crate::index::Index;
 use crate::status::{Condition, ConditionType};
 
@@ -31,6 +32,8 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain, reports: &mut Reports)
             );
         }
     }
+    // What is wrong with the object by itself was said when it was read, and such an object never comes here.
+    let mut findings = Findings::default();
     let spec = found.map_or(&defaults, |(_, entry)| &entry.object.spec);
     MeshSettings {
         trust_domain: trust_domain.clone(),
@@ -45,5 +48,7 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain, reports: &mut Reports)
             istio: spec.metrics.also_as.contains(&MetricNames::Istio),
             linkerd: spec.metrics.also_as.contains(&MetricNames::Linkerd),
         },
+        tracing: telemetry::tracing(spec, &mut findings),
+        open_telemetry: telemetry::open_telemetry(spec, &mut findings),
     }
 }

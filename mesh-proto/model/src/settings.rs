@@ -1,5 +1,9 @@
 //! Settings of the whole mesh. They must not know where they were written.
 
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
 use crate::spiffe::TrustDomain;
 
 /// Whether plaintext is taken where mTLS could be.
@@ -57,6 +61,115 @@ pub struct MeshSettings {
     pub access_log: bool,
     /// What metrics are also called.
     pub metrics: MetricSettings,
+    /// What traces beyond their share.
+    pub tracing: TracingSettings,
+    /// Where traces, metrics and logs are sent.
+    pub open_telemetry: Option<Arc<OpenTelemetry>>,
+}
+
+/// What traces beyond their share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TracingSettings {
+    /// Headers that are written; those of all are read.
+    pub headers: TraceHeaders,
+    /// What is told whatever its trace.
+    pub tail: TailSampling,
+}
+
+/// Headers that carry a trace. Where none is set it is W3C's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceHeaders {
+    /// `traceparent`.
+    pub w3c: bool,
+    /// `b3`.
+    pub b3: bool,
+    /// `x-b3-traceid` and those beside it.
+    pub b3_multi: bool,
+}
+
+impl Default for TraceHeaders {
+    fn default() -> Self {
+        Self { w3c: true, b3: false, b3_multi: false }
+    }
+}
+
+/// Requests that are told because of how they ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TailSampling {
+    /// Those that failed.
+    pub failed: bool,
+    /// Those that took longer.
+    pub slower_than: Option<Duration>,
+}
+
+/// A collector that takes OTLP.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OpenTelemetry {
+    /// `HOST:PORT`.
+    pub authority: String,
+    /// Whether it is spoken to with TLS.
+    pub tls: bool,
+    /// Certificates that the collector's must lead to, PEM; `None`: the public ones.
+    pub ca: Option<Arc<str>>,
+    /// Before the paths of the signals, without a slash at its end; for HTTP.
+    pub path: String,
+    /// What is spoken.
+    pub protocol: OtlpProtocol,
+    /// Whether it gets traces.
+    pub traces: bool,
+    /// Whether it gets metrics.
+    pub metrics: bool,
+    /// Whether it gets logs.
+    pub logs: bool,
+    /// Sent along.
+    pub headers: Vec<OtlpHeader>,
+    /// Between two batches of metrics.
+    pub interval: Duration,
+}
+
+/// Without the values of headers, which are secrets often enough.
+impl fmt::Debug for OpenTelemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<_> = self.headers.iter().map(|header| &header.name).collect();
+        f.debug_struct("OpenTelemetry")
+            .field("authority", &self.authority)
+            .field("tls", &self.tls)
+            .field("path", &self.path)
+            .field("protocol", &self.protocol)
+            .field("signals", &(self.traces, self.metrics, self.logs))
+            .field("headers", &headers)
+            .field("interval", &self.interval)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How OTLP travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OtlpProtocol {
+    /// gRPC.
+    Grpc,
+    /// Protobuf in the body of HTTP/1.1.
+    Http,
+}
+
+/// A header for the collector.
+#[derive(Clone, PartialEq, Eq)]
+#[allow(missing_debug_implementations, reason = "its value may be a secret")]
+pub struct OtlpHeader {
+    /// In lower case.
+    pub name: String,
+    /// Its value, or where that is.
+    pub value: OtlpHeaderValue,
+}
+
+/// Where a value comes from.
+#[derive(Clone, PartialEq, Eq)]
+#[allow(missing_debug_implementations, reason = "it may be a secret")]
+pub enum OtlpHeaderValue {
+    /// This text.
+    Text(String),
+    /// The file of that name in the sidecar's folder of secrets.
+    File(String),
 }
 
 /// Whose names metrics have beside our own.

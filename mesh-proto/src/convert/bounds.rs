@@ -74,3 +74,5 @@ pub const AUTHORIZATION_RULES: usize = 256;
 pub const AUTHORIZATION_ENTRIES: usize = 256;
 /// Values of a list of an entry.
 pub const AUTHORIZATION_VALUES: usize = 1_024;
+/// Headers for a collector.
+pub const OTLP_HEADERS: usize = 32;

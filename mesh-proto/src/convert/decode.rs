@@ -9,6 +9,7 @@ mod field;
 mod policy;
 mod route;
 mod stream;
+mod telemetry;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,7 +17,7 @@ use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, PortEndpoints, Tr
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::route::RouteKind;
 use mesh_model::service::{OwnPort, OwnServices, Protocol, Service, ServicePort};
-use mesh_model::settings::{MeshSettings, MetricSettings, MtlsMode, OutboundMode};
+use mesh_model::settings::{MeshSettings, MetricSettings, MtlsMode, OutboundMode, TracingSettings};
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
 
 use self::field::{Field, Wrong, all};
@@ -86,6 +87,14 @@ fn mesh(settings: wire::MeshSettings) -> Result<MeshSettings, Wrong> {
             .metrics
             .map(|metrics| MetricSettings { istio: metrics.istio, linkerd: metrics.linkerd })
             .unwrap_or_default(),
+        tracing: match settings.tracing {
+            Some(tracing) => telemetry::tracing(&root.at("tracing"), tracing)?,
+            None => TracingSettings::default(),
+        },
+        open_telemetry: match settings.open_telemetry {
+            Some(collector) => Some(telemetry::open_telemetry(&root.at("open_telemetry"), collector)?),
+            None => None,
+        },
     })
 }
 

@@ -7,6 +7,7 @@ mod authorization;
 mod external;
 mod policy;
 mod stream;
+mod telemetry;
 
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub fn mesh(settings: &MeshSettings) -> wire::MeshSettings {
             istio: settings.metrics.istio,
             linkerd: settings.metrics.linkerd,
         }),
+        tracing: telemetry::tracing(settings.tracing),
+        open_telemetry: settings.open_telemetry.as_deref().map(telemetry::open_telemetry),
     }
 }
 

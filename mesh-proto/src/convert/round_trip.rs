@@ -17,7 +17,10 @@ use mesh_model::route::{
     ValueMatch,
 };
 use mesh_model::service::{OwnPort, Protocol, ServicePort};
-use mesh_model::settings::{MetricSettings, MtlsMode, OutboundMode};
+use mesh_model::settings::{
+    MetricSettings, MtlsMode, OpenTelemetry, OtlpHeader, OtlpHeaderValue, OtlpProtocol, OutboundMode,
+    TailSampling, TraceHeaders, TracingSettings,
+};
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
 use mesh_model::stream::{StreamId, StreamKind};
 use mesh_model::traffic::Ppm;
@@ -53,16 +56,56 @@ fn mesh() -> impl Strategy<Value = MeshSettings> {
         0..=bounds::PPM,
         any::<bool>(),
         (any::<bool>(), any::<bool>()),
+        (tracing(), option::of(open_telemetry())),
     )
-        .prop_map(|(trust_domain, mtls_mode, outbound_mode, trace_sample_ppm, access_log, names)| {
-            MeshSettings {
-                trust_domain: TrustDomain::new(&trust_domain).unwrap(),
-                mtls_mode,
-                outbound_mode,
-                trace_sample_ppm,
-                access_log,
-                metrics: MetricSettings { istio: names.0, linkerd: names.1 },
-            }
+        .prop_map(
+            |(trust_domain, mtls_mode, outbound_mode, trace_sample_ppm, access_log, names, told)| {
+                MeshSettings {
+                    trust_domain: TrustDomain::new(&trust_domain).unwrap(),
+                    mtls_mode,
+                    outbound_mode,
+                    trace_sample_ppm,
+                    access_log,
+                    metrics: MetricSettings { istio: names.0, linkerd: names.1 },
+                    tracing: told.0,
+                    open_telemetry: told.1,
+                }
+            },
+        )
+}
+
+fn tracing() -> impl Strategy<Value = TracingSettings> {
+    (any::<[bool; 3]>(), any::<bool>(), option::of(1..1_000_000u64)).prop_map(
+        |([w3c, b3, b3_multi], failed, slower_than)| {
+            // Something is always written.
+            let headers = TraceHeaders { w3c: w3c || !(b3 || b3_multi), b3, b3_multi };
+            let slower_than = slower_than.map(Duration::from_millis);
+            TracingSettings { headers, tail: TailSampling { failed, slower_than } }
+        },
+    )
+}
+
+fn open_telemetry() -> impl Strategy<Value = Arc<OpenTelemetry>> {
+    let header = ("[a-z-]{1,9}", any::<bool>(), "[a-z ]{0,9}");
+    let place = ("[a-z.]{1,20}:[1-9]{1,4}", any::<bool>(), "(/[a-z]{1,5}){0,2}");
+    (place, any::<bool>(), any::<[bool; 3]>(), vec(header, 0..3), 1..100_000u64, option::of("[A-Z]{1,20}"))
+        .prop_map(|((authority, tls, path), grpc, [traces, metrics, logs], headers, interval, ca)| {
+            let header = |(name, file, value)| OtlpHeader {
+                name,
+                value: if file { OtlpHeaderValue::File(value) } else { OtlpHeaderValue::Text(value) },
+            };
+            Arc::new(OpenTelemetry {
+                authority,
+                tls,
+                ca: ca.map(Arc::from),
+                path,
+                protocol: if grpc { OtlpProtocol::Grpc } else { OtlpProtocol::Http },
+                traces,
+                metrics,
+                logs,
+                headers: headers.into_iter().map(header).collect(),
+                interval: Duration::from_millis(interval),
+            })
         })
 }
 

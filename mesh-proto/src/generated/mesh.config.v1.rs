@@ -188,7 +188,7 @@ pub mod resource {
         Authentication(super::AuthenticationPolicy),
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MeshSettings {
     #[prost(string, tag = "1")]
     pub trust_domain: ::prost::alloc::string::String,
@@ -203,6 +203,70 @@ pub struct MeshSettings {
     pub access_log: bool,
     #[prost(message, optional, tag = "6")]
     pub metrics: ::core::option::Option<MetricSettings>,
+    #[prost(message, optional, tag = "7")]
+    pub tracing: ::core::option::Option<TracingSettings>,
+    /// Where traces, metrics and logs are sent; absent: nowhere.
+    #[prost(message, optional, tag = "8")]
+    pub open_telemetry: ::core::option::Option<OpenTelemetry>,
+}
+/// What traces beyond their share.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TracingSettings {
+    /// Headers that are written; those of all are read. None: W3C.
+    #[prost(enumeration = "TraceHeaders", repeated, tag = "1")]
+    pub write: ::prost::alloc::vec::Vec<i32>,
+    /// Requests that failed are told whatever their trace.
+    #[prost(bool, tag = "2")]
+    pub tail_failed: bool,
+    /// Requests that took longer are told too; 0: none.
+    #[prost(uint64, tag = "3")]
+    pub tail_slower_than_ms: u64,
+}
+/// A collector that takes OTLP.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OpenTelemetry {
+    /// HOST:PORT
+    #[prost(string, tag = "1")]
+    pub authority: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub tls: bool,
+    /// Before the paths of the signals, without a slash at its end; for HTTP.
+    #[prost(string, tag = "3")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(enumeration = "OtlpProtocol", tag = "4")]
+    pub protocol: i32,
+    #[prost(bool, tag = "5")]
+    pub traces: bool,
+    #[prost(bool, tag = "6")]
+    pub metrics: bool,
+    #[prost(bool, tag = "7")]
+    pub logs: bool,
+    #[prost(message, repeated, tag = "8")]
+    pub headers: ::prost::alloc::vec::Vec<OtlpHeader>,
+    /// Between two batches of metrics.
+    #[prost(uint64, tag = "9")]
+    pub interval_ms: u64,
+    /// Certificates that the collector's must lead to, PEM; empty: the public ones.
+    #[prost(string, tag = "10")]
+    pub ca_certificates: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OtlpHeader {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(oneof = "otlp_header::Source", tags = "2, 3")]
+    pub source: ::core::option::Option<otlp_header::Source>,
+}
+/// Nested message and enum types in `OtlpHeader`.
+pub mod otlp_header {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Source {
+        #[prost(string, tag = "2")]
+        Value(::prost::alloc::string::String),
+        /// A file in the sidecar's folder of secrets.
+        #[prost(string, tag = "3")]
+        File(::prost::alloc::string::String),
+    }
 }
 /// Names of other meshes that metrics have beside our own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1530,6 +1594,70 @@ pub struct ClaimValues {
     pub path: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "2")]
     pub values: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TraceHeaders {
+    Unspecified = 0,
+    /// traceparent
+    W3c = 1,
+    /// b3
+    B3 = 2,
+    /// x-b3-traceid and those beside it
+    B3Multi = 3,
+}
+impl TraceHeaders {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TRACE_HEADERS_UNSPECIFIED",
+            Self::W3c => "TRACE_HEADERS_W3C",
+            Self::B3 => "TRACE_HEADERS_B3",
+            Self::B3Multi => "TRACE_HEADERS_B3_MULTI",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TRACE_HEADERS_UNSPECIFIED" => Some(Self::Unspecified),
+            "TRACE_HEADERS_W3C" => Some(Self::W3c),
+            "TRACE_HEADERS_B3" => Some(Self::B3),
+            "TRACE_HEADERS_B3_MULTI" => Some(Self::B3Multi),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OtlpProtocol {
+    Unspecified = 0,
+    Grpc = 1,
+    Http = 2,
+}
+impl OtlpProtocol {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "OTLP_PROTOCOL_UNSPECIFIED",
+            Self::Grpc => "OTLP_PROTOCOL_GRPC",
+            Self::Http => "OTLP_PROTOCOL_HTTP",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OTLP_PROTOCOL_UNSPECIFIED" => Some(Self::Unspecified),
+            "OTLP_PROTOCOL_GRPC" => Some(Self::Grpc),
+            "OTLP_PROTOCOL_HTTP" => Some(Self::Http),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

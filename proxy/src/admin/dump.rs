@@ -15,7 +15,7 @@ use mesh_model::route::{
     Backend, BackendTarget, Filter, HeaderEdit, Match, PathMatch, Route, Rule, Target, TextMatch, ValueMatch,
 };
 use mesh_model::service::{OwnPort, Protocol, ServicePort};
-use mesh_model::settings::{MeshSettings, MtlsMode, OutboundMode};
+use mesh_model::settings::{MeshSettings, MtlsMode, OpenTelemetry, OtlpProtocol, OutboundMode};
 use mesh_model::stream::StreamRoute;
 use mesh_model::traffic::Origin;
 use serde_json::{Value, json};
@@ -145,6 +145,32 @@ fn mesh(settings: &MeshSettings) -> Value {
         "traceSamplePpm": settings.trace_sample_ppm,
         "accessLog": settings.access_log,
         "metrics": { "istio": settings.metrics.istio, "linkerd": settings.metrics.linkerd },
+        "tracing": {
+            "w3c": settings.tracing.headers.w3c,
+            "b3": settings.tracing.headers.b3,
+            "b3Multi": settings.tracing.headers.b3_multi,
+            "tailFailed": settings.tracing.tail.failed,
+            "tailSlowerThanMs": settings.tracing.tail.slower_than.map(|time| time.as_millis()),
+        },
+        "openTelemetry": settings.open_telemetry.as_deref().map(collector),
+    })
+}
+
+/// Without the values of headers, which are secrets often enough.
+fn collector(collector: &OpenTelemetry) -> Value {
+    json!({
+        "authority": collector.authority,
+        "tls": collector.tls,
+        "path": collector.path,
+        "protocol": match collector.protocol {
+            OtlpProtocol::Grpc => "grpc",
+            OtlpProtocol::Http => "http",
+        },
+        "traces": collector.traces,
+        "metrics": collector.metrics,
+        "logs": collector.logs,
+        "headers": collector.headers.iter().map(|header| &header.name).collect::<Vec<_>>(),
+        "intervalMs": collector.interval.as_millis(),
     })
 }
 

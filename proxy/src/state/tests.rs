@@ -16,7 +16,7 @@ use mesh_model::route::{
     Backend, BackendTarget, Match, ParentRef, PathMatch, Route, RouteId, RouteKind, Rule, Target, Timeouts,
 };
 use mesh_model::service::{OwnPort, OwnServices, Service, ServicePort};
-use mesh_model::settings::{MeshSettings, MetricSettings, MtlsMode, OutboundMode};
+use mesh_model::settings::{MeshSettings, MetricSettings, MtlsMode, OutboundMode, TracingSettings};
 use mesh_model::spiffe::TrustDomain;
 use mesh_model::traffic::{
     BodyLimits, CircuitBreaker, PolicyTarget, RequestTimeouts, TrafficPolicy, TrafficSettings,
@@ -38,6 +38,8 @@ pub(crate) fn mesh(access_log: bool) -> ModelResource {
         trace_sample_ppm: 10_000,
         access_log,
         metrics: MetricSettings::default(),
+        tracing: TracingSettings::default(),
+        open_telemetry: None,
     })
 }
 

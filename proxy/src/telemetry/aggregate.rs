@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use super::decisions::Decisions;
 use super::example::Examples;
 use super::outside::Outside;
+use super::span::Recorded;
 use super::totals::Totals;
 use super::worker::{SeriesDelta, WorkerDelta};
 use super::{Event, SeriesKey, SpanRecord};
@@ -20,6 +21,8 @@ mod tests;
 pub(crate) const MAX_SERIES: usize = 4_000;
 /// Spans that wait for the controller.
 pub(crate) const MAX_SPANS: usize = 2_000;
+/// Spans that wait for a collector.
+pub(crate) const MAX_EXPORTED: usize = 4_000;
 
 /// All that the control thread knows about traffic.
 #[derive(Debug)]
@@ -30,6 +33,9 @@ pub(crate) struct Aggregate {
     spans: VecDeque<SpanRecord>,
     spans_dropped_pending: u64,
     pub(crate) spans_dropped: u64,
+    exports_spans: bool,
+    exported: VecDeque<SpanRecord>,
+    exported_dropped: u64,
     pub(crate) overflows: u64,
     pub(crate) outside: Outside,
     pub(crate) decisions: Decisions,
@@ -55,6 +61,9 @@ impl Aggregate {
             spans: VecDeque::new(),
             spans_dropped_pending: 0,
             spans_dropped: 0,
+            exports_spans: false,
+            exported: VecDeque::new(),
+            exported_dropped: 0,
             overflows: 0,
             outside: Outside::default(),
             decisions: Decisions::default(),
@@ -86,13 +95,45 @@ impl Aggregate {
         add_all(&mut self.opened, &delta.opened);
         add_all(&mut self.closed, &delta.closed);
         self.drop_spans(delta.spans_dropped);
+        if self.exports_spans {
+            // Of what a worker dropped nobody knows any more for whom it was.
+            self.exported_dropped += delta.spans_dropped;
+        }
         for span in delta.spans {
+            self.export(&span);
             if self.spans.len() < MAX_SPANS {
                 self.spans.push_back(span);
             } else {
                 self.drop_spans(1);
             }
         }
+    }
+
+    /// Keeps it for a collector, if there is one and it is not for operators alone.
+    fn export(&mut self, span: &SpanRecord) {
+        if !self.exports_spans || span.recorded == Recorded::Asked {
+            return;
+        }
+        if self.exported.len() < MAX_EXPORTED {
+            self.exported.push_back(span.clone());
+        } else {
+            self.exported_dropped += 1;
+        }
+    }
+
+    /// Whether spans are kept for a collector from now on.
+    pub(crate) fn export_spans(&mut self, wanted: bool) {
+        self.exports_spans = wanted;
+        if !wanted {
+            self.exported = VecDeque::new();
+            self.exported_dropped = 0;
+        }
+    }
+
+    /// Takes up to `limit` spans for a collector, oldest first, and how many were dropped since the last call.
+    pub(crate) fn take_exported(&mut self, limit: usize) -> (Vec<SpanRecord>, u64) {
+        let count = self.exported.len().min(limit);
+        (self.exported.drain(..count).collect(), std::mem::take(&mut self.exported_dropped))
     }
 
     fn drop_spans(&mut self, count: u64) {

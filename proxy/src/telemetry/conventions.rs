@@ -19,40 +19,89 @@ use super::{AppProtocol, Failure, Security, SeriesKey, Side};
 
 type Labels<'a> = Vec<(&'static str, Cow<'a, str>)>;
 
-/// What each family is called and holds.
-const FAMILIES: [(&str, &str, AppProtocol, Side); 4] = [
-    (
-        "http_server_request_duration_seconds",
-        "Duration of HTTP server requests",
-        AppProtocol::Http,
-        Side::Inbound,
-    ),
-    (
-        "http_client_request_duration_seconds",
-        "Duration of HTTP client requests",
-        AppProtocol::Http,
-        Side::Outbound,
-    ),
-    ("rpc_server_call_duration_seconds", "Duration of incoming calls", AppProtocol::Grpc, Side::Inbound),
-    ("rpc_client_call_duration_seconds", "Duration of outgoing calls", AppProtocol::Grpc, Side::Outbound),
+/// A set of durations.
+pub(super) struct Family {
+    /// As Prometheus spells it.
+    name: &'static str,
+    /// As OpenTelemetry does.
+    pub(super) otlp: &'static str,
+    pub(super) help: &'static str,
+    protocol: AppProtocol,
+    side: Side,
+}
+
+impl Family {
+    pub(super) fn has(&self, key: &SeriesKey) -> bool {
+        key.protocol == self.protocol && key.side == self.side
+    }
+}
+
+/// All of them.
+pub(super) const FAMILIES: [Family; 4] = [
+    Family {
+        name: "http_server_request_duration_seconds",
+        otlp: "http.server.request.duration",
+        help: "Duration of HTTP server requests",
+        protocol: AppProtocol::Http,
+        side: Side::Inbound,
+    },
+    Family {
+        name: "http_client_request_duration_seconds",
+        otlp: "http.client.request.duration",
+        help: "Duration of HTTP client requests",
+        protocol: AppProtocol::Http,
+        side: Side::Outbound,
+    },
+    Family {
+        name: "rpc_server_call_duration_seconds",
+        otlp: "rpc.server.call.duration",
+        help: "Duration of incoming calls",
+        protocol: AppProtocol::Grpc,
+        side: Side::Inbound,
+    },
+    Family {
+        name: "rpc_client_call_duration_seconds",
+        otlp: "rpc.client.call.duration",
+        help: "Duration of outgoing calls",
+        protocol: AppProtocol::Grpc,
+        side: Side::Outbound,
+    },
 ];
 
 /// Writes the families that have a series.
 pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> fmt::Result {
-    for (name, help, protocol, side) in FAMILIES {
+    for family in &FAMILIES {
         let shown = totals.conventions.shown(totals.now);
-        let mut values: Vec<(Labels<'_>, &SeriesDelta)> = shown
-            .filter(|(key, _)| key.protocol == protocol && key.side == side)
-            .map(|(key, sum)| (labels(key), sum))
-            .collect();
+        let mut values: Vec<(Labels<'_>, &SeriesDelta)> =
+            shown.filter(|(key, _)| family.has(key)).map(|(key, sum)| (labels(key), sum)).collect();
         if !values.is_empty() {
-            durations(encoder, name, help, Unit::Seconds, values.drain(..))?;
+            durations(encoder, family.name, family.help, Unit::Seconds, values.drain(..))?;
         }
     }
     Ok(())
 }
 
-fn labels(key: &SeriesKey) -> Labels<'_> {
+/// What OpenTelemetry calls the attribute that is a label here.
+pub(super) fn attribute(label: &'static str) -> &'static str {
+    match label {
+        "http_request_method" => "http.request.method",
+        "http_response_status_code" => "http.response.status_code",
+        "url_scheme" => "url.scheme",
+        "error_type" => "error.type",
+        "server_address" => "server.address",
+        "server_port" => "server.port",
+        "rpc_system_name" => "rpc.system.name",
+        "rpc_response_status_code" => "rpc.response.status_code",
+        "source_namespace" => "mesh.source.namespace",
+        "source_workload" => "mesh.source.workload",
+        "destination_namespace" => "mesh.destination.namespace",
+        "destination_workload" => "mesh.destination.workload",
+        "mesh_route" => "mesh.route",
+        other => other,
+    }
+}
+
+pub(super) fn labels(key: &SeriesKey) -> Labels<'_> {
     let mut labels = match key.protocol {
         AppProtocol::Grpc => vec![
             ("rpc_system_name", "grpc".into()),
@@ -65,7 +114,7 @@ fn labels(key: &SeriesKey) -> Labels<'_> {
         ],
     };
     let service = key.service.as_ref();
-    labels.push(("error_type", error_type(key)));
+    labels.push(("error_type", error_type(&Outcome::of(key))));
     labels.push(("server_address", service.map_or_else(String::new, |(name, _)| address(&name.0)).into()));
     labels.push(("server_port", service.map_or_else(String::new, |(_, port)| port.to_string()).into()));
     for (namespace, name, who) in [
@@ -80,38 +129,54 @@ fn labels(key: &SeriesKey) -> Labels<'_> {
 }
 
 /// As clients in other namespaces call it.
-fn address(service: &Name) -> String {
+pub(super) fn address(service: &Name) -> String {
     format!("{}.{}", service.name(), service.namespace())
 }
 
-const fn scheme(security: Security) -> &'static str {
+pub(super) const fn scheme(security: Security) -> &'static str {
     match security {
         Security::Mtls | Security::Tls => "https",
         Security::Plaintext | Security::None => "http",
     }
 }
 
+/// How a request ended.
+pub(super) struct Outcome {
+    pub(super) side: Side,
+    pub(super) protocol: AppProtocol,
+    pub(super) status: u16,
+    pub(super) grpc_status: Option<u8>,
+    pub(super) failure: Option<Failure>,
+}
+
+impl Outcome {
+    fn of(key: &SeriesKey) -> Self {
+        let SeriesKey { side, protocol, status, grpc_status, failure, .. } = *key;
+        Self { side, protocol, status, grpc_status, failure }
+    }
+}
+
 /// What failed: the mesh's code, else the status that counts as an error at that end; empty where nothing did.
-fn error_type(key: &SeriesKey) -> Cow<'static, str> {
-    if let Some(failure) = key.failure {
+pub(super) fn error_type(outcome: &Outcome) -> Cow<'static, str> {
+    if let Some(failure) = outcome.failure {
         return Failure::code(failure).into();
     }
-    match (key.protocol, key.side) {
-        (AppProtocol::Grpc, side) => match key.grpc_status {
-            None => key.status.to_string().into(),
+    match (outcome.protocol, outcome.side) {
+        (AppProtocol::Grpc, side) => match outcome.grpc_status {
+            None => outcome.status.to_string().into(),
             Some(0) => "".into(),
             // For a server these are the client's.
             Some(1 | 3 | 5 | 6 | 7 | 8 | 9 | 10 | 11 | 16) if side == Side::Inbound => "".into(),
             Some(status) => status_name(status).into(),
         },
-        (_, Side::Outbound) if key.status >= 400 => key.status.to_string().into(),
-        (_, Side::Inbound) if key.status >= 500 => key.status.to_string().into(),
+        (_, Side::Outbound) if outcome.status >= 400 => outcome.status.to_string().into(),
+        (_, Side::Inbound) if outcome.status >= 500 => outcome.status.to_string().into(),
         _ => "".into(),
     }
 }
 
 /// The name of a gRPC status; of a number that is none, what gRPC says that clients make of it.
-const fn status_name(status: u8) -> &'static str {
+pub(super) const fn status_name(status: u8) -> &'static str {
     match status {
         0 => "OK",
         1 => "CANCELLED",

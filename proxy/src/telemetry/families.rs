@@ -16,6 +16,7 @@ use prometheus_client::metrics::exemplar::CounterWithExemplar;
 use super::decisions::Decisions;
 use super::histogram::Histogram;
 use super::hub::Shared;
+use super::otlp::{Lanes, Loss, Signal};
 use super::outside::{Outside, Passed};
 use super::totals::Totals;
 use super::worker::SeriesDelta;
@@ -32,7 +33,7 @@ const NO_LABELS: [(&str, &str); 0] = [];
 
 /// How many labels a family has.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Detail {
+pub(super) enum Detail {
     /// Who called whom.
     Traffic,
     /// That, and how it ended.
@@ -84,6 +85,7 @@ impl Collector for Families {
         outside(&mut encoder, &sums.outside)?;
         decisions(&mut encoder, &sums.decisions)?;
         drop(sums);
+        told(&mut encoder, &self.shared.lanes)?;
         self.process(encoder)
     }
 }
@@ -107,6 +109,19 @@ impl Families {
         let help = "What this is; always 1";
         gauges(&mut encoder, "mesh_build_info", help, [([("version", env!("CARGO_PKG_VERSION"))], 1)])
     }
+}
+
+/// What became of what was to be sent to a collector.
+fn told(encoder: &mut DescriptorEncoder<'_>, lanes: &Lanes) -> fmt::Result {
+    let help = "Spans, points and records of logs for a collector of OpenTelemetry's, by what became of them";
+    let all = Signal::ALL.iter().flat_map(|signal| Loss::ALL.iter().map(move |loss| (*signal, *loss)));
+    let items = all.map(|(signal, loss)| {
+        ([("signal", signal.label()), ("outcome", loss.label())], lanes.items(signal, loss))
+    });
+    counters(encoder, "mesh_otlp_items", help, items)?;
+    let help = "Batches that a collector did not take at once";
+    let failures = Signal::ALL.iter().map(|signal| ([("signal", signal.label())], lanes.failures(*signal)));
+    counters(encoder, "mesh_otlp_failures", help, failures)
 }
 
 /// Verdicts of authorization policies; without a policy those beyond the bound.
@@ -233,7 +248,7 @@ pub(super) fn durations<'a, L: EncodeLabelSet>(
 }
 
 /// The inner histogram in the buckets of the family: upper bound and count, not cumulated.
-fn coarse(fine: &Histogram, unit: Unit) -> Vec<(f64, u64)> {
+pub(super) fn coarse(fine: &Histogram, unit: Unit) -> Vec<(f64, u64)> {
     let bound = |octave| (1u64 << octave) as f64 / unit.scale();
     let mut buckets: Vec<(f64, u64)> = OCTAVES.map(|octave| (bound(octave), 0)).collect();
     buckets.push((f64::INFINITY, 0));
@@ -248,7 +263,7 @@ fn coarse(fine: &Histogram, unit: Unit) -> Vec<(f64, u64)> {
     buckets
 }
 
-fn labels(key: &SeriesKey, detail: Detail) -> Vec<(&'static str, Cow<'_, str>)> {
+pub(super) fn labels(key: &SeriesKey, detail: Detail) -> Vec<(&'static str, Cow<'_, str>)> {
     let name = |name: Option<&Name>| {
         (name.map_or("", Name::namespace).to_owned(), name.map_or("", Name::name).to_owned())
     };

@@ -5,7 +5,7 @@ use mesh_reach::HostPort;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use mesh_identity::Identity;
 use mesh_lifecycle::{CancellationToken, Ready, Tasks};
@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::aggregate::Aggregate;
 use super::families::Families;
+use super::otlp::{Lanes, LogQueue, LogRecord, MAX_LOGS, Outlet};
 use super::reports;
 use super::tap::{Board, TapRecord};
 use super::totals::AlsoAs;
@@ -45,6 +46,11 @@ pub(super) struct Shared {
     deltas: Mutex<Option<mpsc::Receiver<WorkerDelta>>>,
     tracing_ppm: Arc<AtomicU32>,
     started: Instant,
+    /// The same, by the wall clock.
+    pub(super) born: SystemTime,
+    /// What became of what a collector is sent.
+    pub(super) lanes: Arc<Lanes>,
+    pub(super) log_records: Mutex<mpsc::Receiver<LogRecord>>,
     /// Who taps requests.
     pub(super) board: Arc<Board>,
     /// Taken once, by what reports.
@@ -109,18 +115,23 @@ impl Telemetry {
         let (sender, receiver) = mpsc::channel(DELTA_QUEUE);
         let tracing_ppm = Arc::new(AtomicU32::new(0));
         let (board, tapped) = Board::new();
+        let lanes = Arc::new(Lanes::default());
+        let (logs, log_records) = LogQueue::new(&lanes, MAX_LOGS);
         let shared = Shared {
             sums: Mutex::new(Aggregate::default()),
             deltas: Mutex::new(Some(receiver)),
             tracing_ppm: Arc::clone(&tracing_ppm),
             started: Instant::now(),
+            born: SystemTime::now(),
+            lanes,
+            log_records: Mutex::new(log_records),
             board: Arc::clone(&board),
             tapped: Mutex::new(Some(tapped)),
             collected: CancellationToken::new(),
         };
         Self {
             hub: Hub { shared: Arc::new(shared) },
-            worker: WorkerSeed { deltas: sender, tracing_ppm, board },
+            worker: WorkerSeed { deltas: sender, tracing_ppm, board, logs },
         }
     }
 }
@@ -173,6 +184,11 @@ impl Hub {
     /// Registers the families of the data plane; with an identity also those of its certificate.
     pub fn register(&self, registry: &mut Registry, identity: Option<Identity>) {
         registry.register_collector(Box::new(Families { shared: Arc::clone(&self.shared), identity }));
+    }
+
+    /// The end from which a collector of OpenTelemetry's is fed.
+    pub fn outlet(&self) -> Outlet {
+        Outlet { shared: Arc::clone(&self.shared) }
     }
 
     /// Under whose names traffic is counted from now on, beside our own.

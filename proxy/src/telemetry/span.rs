@@ -15,6 +15,28 @@ const MAX_DETAIL: usize = 300;
 /// Most attempts that are told.
 pub const MAX_ATTEMPTS: usize = 8;
 
+/// Why a request is told as a span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// Its trace is sampled.
+    Sampled,
+    /// It failed or was slow, and the mesh is told to tell of those.
+    Tail,
+    /// An operator asks for more just now: for `meshctl trace` alone.
+    Asked,
+}
+
+impl Recorded {
+    /// As attributes have it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Sampled => "sampled",
+            Self::Tail => "tail",
+            Self::Asked => "asked",
+        }
+    }
+}
+
 /// A span. Its ids come from a [`crate::trace::TraceContext`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpanRecord {
@@ -72,6 +94,8 @@ pub struct SpanRecord {
     pub attempts: Vec<AttemptRecord>,
     /// How many there were.
     pub attempts_made: u32,
+    /// Why it is told.
+    pub recorded: Recorded,
 }
 
 /// Where the time of a request went, as far as it was measured.

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::decisions::Decisions;
 use super::example::Examples;
 use super::histogram::Histogram;
+use super::otlp::{LogQueue, LogRecord};
 use super::outside::{Outside, Passed, SeenIn};
 use super::tap::{Board, Head, Tapped, Watch};
 use super::{Direction, Event, ExampleRecord, PolicyVerdict, SeriesKey, Side, SpanRecord};
@@ -98,6 +99,7 @@ pub struct WorkerSeed {
     pub(crate) deltas: mpsc::Sender<WorkerDelta>,
     pub(crate) tracing_ppm: Arc<AtomicU32>,
     pub(crate) board: Arc<Board>,
+    pub(crate) logs: LogQueue,
 }
 
 impl WorkerSeed {
@@ -274,6 +276,16 @@ impl WorkerTelemetry {
         } else {
             add(&self.cells.spans_dropped, 1);
         }
+    }
+
+    /// Whether records of logs go to a collector: otherwise they need not be made. One relaxed load.
+    pub fn exports_logs(&self) -> bool {
+        self.seed.logs.is_wanted()
+    }
+
+    /// Puts a finished record of a log where a collector gets it from. It never waits: without room the record is dropped and counted.
+    pub fn export_log(&self, record: LogRecord) {
+        self.seed.logs.put(record);
     }
 
     /// A request that somebody may tap, of that side and head; a connection has none.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::policy::By;
+use mesh_model::settings::TailSampling;
 use mesh_traffic::balance::InFlight;
 use mesh_traffic::outlier;
 
@@ -23,7 +24,7 @@ use super::Worker;
 use crate::http::{BodyEnd, Cut, Fault, Headers, Kind, Observer, RequestHead, Response};
 use crate::telemetry::failed;
 use crate::telemetry::{
-    AppProtocol, ExampleRecord, Failure, KnownMethod, PolicyVerdict, Security, SeriesKey, Side,
+    AppProtocol, ExampleRecord, Failure, KnownMethod, PolicyVerdict, Recorded, Security, SeriesKey, Side,
 };
 use crate::trace::{TraceContext, sampled_by_id};
 
@@ -60,7 +61,10 @@ pub struct Entry {
     /// Kept only for a span, a tap or a line in the log.
     about: Option<Box<About>>,
     context: Option<TraceContext>,
-    sampled: bool,
+    /// Why it is told as a span, as far as that is known at its head.
+    recorded: Option<Recorded>,
+    /// When it is told because of how it ended.
+    tail: TailSampling,
     /// What of the head an example of a failure shows.
     asked: Asked,
     /// Who answered, or was tried last.
@@ -122,7 +126,8 @@ impl Record {
             bytes_out: Rc::default(),
             about,
             context: None,
-            sampled: false,
+            recorded: None,
+            tail: TailSampling::default(),
             asked: Asked::default(),
             endpoint: None,
             peer: None,
@@ -158,6 +163,7 @@ impl Entry {
         let settings = snapshot.settings();
         let default_ppm = settings.map_or(0, |settings| settings.trace_sample_ppm);
         let log = settings.is_some_and(|settings| settings.access_log);
+        self.tail = settings.map(|settings| settings.tracing.tail).unwrap_or_default();
         let header = head.header("traceparent");
         let mut context = self.worker.with_random(|rng| TraceContext::from_traceparent(header, rng));
         // Who began the trace decides; an operator may ask for more for a while, on both sides by the same rule.
@@ -165,11 +171,15 @@ impl Entry {
             context = context.sample();
         }
         let telemetry = &self.worker.telemetry;
-        self.sampled = context.is_sampled() || sampled_by_id(context.trace_id(), telemetry.tracing_ppm());
+        self.recorded = if context.is_sampled() {
+            Some(Recorded::Sampled)
+        } else {
+            sampled_by_id(context.trace_id(), telemetry.tracing_ppm()).then_some(Recorded::Asked)
+        };
         self.context = Some(context);
         self.asked = Asked::of(head);
         let tapped = telemetry.tapped(self.key.side, Some(head));
-        if log || self.sampled || tapped.is_some() {
+        if log || self.recorded.is_some() || tapped.is_some() {
             self.about = Some(Box::new(About::request(head, log, tapped)));
         }
         context
@@ -339,13 +349,16 @@ impl Entry {
         }
         let latency = self.started.elapsed();
         let (bytes_in, bytes_out) = (self.bytes_in.get(), self.bytes_out.get());
-        let telemetry = &self.worker.telemetry;
+        let worker = Rc::clone(&self.worker);
+        let telemetry = &worker.telemetry;
         let series = telemetry.series(&self.key);
         series.record(latency, bytes_in, bytes_out);
-        if let Some(context) = self.context.as_ref().filter(|_| self.sampled) {
+        let has_failed = self.key.failure.is_some() || failed(self.key.status, self.key.grpc_status);
+        self.judge_tail(latency, has_failed);
+        if let Some(context) = self.context.as_ref().filter(|_| self.recorded.is_some()) {
             series.traced(latency, context.trace_id(), SystemTime::now());
         }
-        if self.key.failure.is_some() || failed(self.key.status, self.key.grpc_status) {
+        if has_failed {
             telemetry.failed(&self.key, || self.example(latency));
         }
         if let Some(about) = self.about.take() {
@@ -353,6 +366,20 @@ impl Entry {
                 self.line(&about, latency);
             }
             self.tell(*about, latency);
+        }
+    }
+
+    /// How a request ended may have it told. Until now nothing was kept for that but what examples of failures show.
+    fn judge_tail(&mut self, latency: Duration, has_failed: bool) {
+        let TailSampling { failed, slower_than } = self.tail;
+        let wanted = failed && has_failed || slower_than.is_some_and(|limit| latency > limit);
+        // What only operators asked for goes to collectors too now.
+        if !wanted || self.recorded == Some(Recorded::Sampled) || self.context.is_none() {
+            return;
+        }
+        self.recorded = Some(Recorded::Tail);
+        if self.about.is_none() {
+            self.about = Some(Box::new(About::late(&self.asked, self.started)));
         }
     }
 

@@ -21,7 +21,7 @@ use mesh_model::route::{
     Timeouts,
 };
 use mesh_model::service::{Protocol, Service, ServicePort};
-use mesh_model::settings::{MeshSettings, MetricSettings, MtlsMode, OutboundMode};
+use mesh_model::settings::{MeshSettings, MetricSettings, MtlsMode, OutboundMode, TracingSettings};
 use mesh_model::spiffe::TrustDomain;
 use mesh_proto::convert::ModelResource;
 use mesh_proxy::app::{self, Running, Source};
@@ -70,6 +70,8 @@ impl Mesh {
             trace_sample_ppm: 0,
             access_log: false,
             metrics: MetricSettings::default(),
+            tracing: TracingSettings::default(),
+            open_telemetry: None,
         };
         Self {
             ca: TestCa::new(TRUST_DOMAIN),

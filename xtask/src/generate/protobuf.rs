@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-const PROTOS: [&str; 8] = [
+const PROTOS: [&str; 9] = [
     "mesh/ca/v1/ca.proto",
     "mesh/ca/upstream/v1/upstream.proto",
     "mesh/config/v1/config.proto",
@@ -13,6 +13,7 @@ const PROTOS: [&str; 8] = [
     "spiffe/workload/workload.proto",
     "envoy/service/auth/v3/external_auth.proto",
     "envoy/service/ratelimit/v3/rls.proto",
+    "opentelemetry/otlp.proto",
 ];
 
 /// Writes one file a protobuf package into `out`.

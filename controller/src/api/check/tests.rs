@@ -193,6 +193,30 @@ fn services_slices_and_our_own_kinds_are_checked() {
             "spec.tracing.samplePpm: 1000001 is over 1000000",
         ),
         (
+            "{apiVersion: amime.io/v1alpha1, kind: MeshConfig, metadata: {name: default}, spec: {tracing: {tail: {slowerThan: 2h}}}}",
+            "spec.tracing.tail.slowerThan: `2h` is out of bounds; use 1ms to 1h",
+        ),
+        (
+            "{apiVersion: amime.io/v1alpha1, kind: MeshConfig, metadata: {name: default}, spec: {openTelemetry: {endpoint: 'otel:4317'}}}",
+            "spec.openTelemetry.endpoint: `otel:4317` does not begin with http:// or https://",
+        ),
+        (
+            "{apiVersion: amime.io/v1alpha1, kind: MeshConfig, metadata: {name: default}, spec: {openTelemetry: {endpoint: 'http://otel', caCertificates: '-----BEGIN CERTIFICATE-----'}}}",
+            "spec.openTelemetry.caCertificates: is for an endpoint that begins with https://",
+        ),
+        (
+            "{apiVersion: amime.io/v1alpha1, kind: MeshConfig, metadata: {name: default}, spec: {openTelemetry: {endpoint: 'http://otel', headers: [{name: authorization, file: ../token}]}}}",
+            "spec.openTelemetry.headers[0].file: `../token` is not the name of a file in the sidecar's folder of secrets: a-z, 0-9, `-`, `_` and `.`",
+        ),
+        (
+            "{apiVersion: amime.io/v1alpha1, kind: MeshConfig, metadata: {name: default}, spec: {openTelemetry: {endpoint: 'http://otel', headers: [{name: Content-Type, value: text/html}]}}}",
+            "spec.openTelemetry.headers[0].name: `content-type` is OTLP's own; it cannot be set",
+        ),
+        (
+            "{apiVersion: amime.io/v1alpha1, kind: MeshConfig, metadata: {name: default}, spec: {openTelemetry: {endpoint: 'http://otel', headers: [{name: a, value: \"b\\r\\nc: d\"}]}}}",
+            "spec.openTelemetry.headers[0].value: is not a line of at most 4096 printable characters of ASCII",
+        ),
+        (
             "{apiVersion: amime.io/v1alpha1, kind: Workload, metadata: {name: w}, spec: {address: 127.0.0.1, ports: [{port: 0}]}}",
             "spec.ports[0].port: 0 is not a port; use 1 to 65535",
         ),

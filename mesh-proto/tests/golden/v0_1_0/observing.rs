@@ -6,7 +6,7 @@ use mesh_proto::config::v1 as config;
 use mesh_proto::inspect::v1 as inspect;
 use mesh_proto::report::v1 as report;
 
-use super::{Case, case};
+use super::{Case, case, text};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -14,6 +14,18 @@ pub(super) fn cases() -> Vec<Case> {
             "mesh.config.v1.MetricSettings",
             config::MetricSettings { istio: true, linkerd: true, ..config::MetricSettings::default() },
         ),
+        case(
+            "mesh.config.v1.TracingSettings",
+            config::TracingSettings {
+                write: vec![config::TraceHeaders::W3c.into(), config::TraceHeaders::B3Multi.into()],
+                tail_failed: true,
+                tail_slower_than_ms: 500,
+                ..config::TracingSettings::default()
+            },
+        ),
+        case("mesh.config.v1.OpenTelemetry", open_telemetry()),
+        case("mesh.config.v1.OtlpHeader", open_telemetry().headers.remove(0)),
+        case("mesh.config.v1.OtlpHeader-file", open_telemetry().headers.remove(1)),
         case(
             "mesh.inspect.v1.Dropping",
             inspect::Dropping {
@@ -423,4 +435,28 @@ pub(super) fn cases() -> Vec<Case> {
             },
         ),
     ]
+}
+
+fn open_telemetry() -> config::OpenTelemetry {
+    let header = |name, source| config::OtlpHeader {
+        name: text(name),
+        source: Some(source),
+        ..config::OtlpHeader::default()
+    };
+    config::OpenTelemetry {
+        authority: text("collector.example:4318"),
+        tls: true,
+        path: text("/otlp"),
+        protocol: config::OtlpProtocol::Http.into(),
+        traces: true,
+        metrics: true,
+        logs: true,
+        headers: vec![
+            header("x-tenant", config::otlp_header::Source::Value(text("shop"))),
+            header("authorization", config::otlp_header::Source::File(text("token"))),
+        ],
+        interval_ms: 10_000,
+        ca_certificates: text("-----BEGIN CERTIFICATE-----"),
+        ..config::OpenTelemetry::default()
+    }
 }

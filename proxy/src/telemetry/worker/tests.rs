@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::*;
-use crate::telemetry::{AppProtocol, Failure, KnownMethod, Security, Side, Spent};
+use crate::telemetry::{AppProtocol, Failure, KnownMethod, Recorded, Security, Side, Spent};
 
 pub(crate) fn key(route: &str, status: u16) -> SeriesKey {
     SeriesKey {
@@ -50,12 +50,14 @@ pub(crate) fn span(path: &str) -> SpanRecord {
         spent: Spent::default(),
         attempts: Vec::new(),
         attempts_made: 0,
+        recorded: Recorded::Sampled,
     }
 }
 
 fn worker(queue: usize, limit: usize) -> (WorkerTelemetry, mpsc::Receiver<WorkerDelta>) {
     let (deltas, receiver) = mpsc::channel(queue);
-    let seed = WorkerSeed { deltas, tracing_ppm: Arc::default(), board: Board::new().0 };
+    let logs = LogQueue::new(&Arc::default(), 1).0;
+    let seed = WorkerSeed { deltas, tracing_ppm: Arc::default(), board: Board::new().0, logs };
     (seed.build_with_limit(limit), receiver)
 }
 

@@ -1,15 +1,18 @@
 //! What is told of one request or connection beyond its metrics: a line in the access log, a span, to who traces it or taps it. It must not
 //! count anything.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use mesh_model::head::HeadView;
 use mesh_model::name::WorkloadName;
 
 use super::Entry;
+use super::asked::Asked;
 use super::spent::of_attempts;
 use crate::http::RequestHead;
-use crate::telemetry::{AppProtocol, AttemptRecord, Failure, Head, MAX_PATH, SpanRecord, Spent, Tapped};
+use crate::telemetry::{
+    AppProtocol, AttemptRecord, Failure, Head, MAX_PATH, Recorded, SpanRecord, Spent, Tapped,
+};
 
 /// What metrics have no room for.
 #[derive(Debug)]
@@ -56,6 +59,16 @@ impl About {
             start: SystemTime::now(),
             spent: Spent::default(),
             attempts: Vec::new(),
+        }
+    }
+
+    /// Of a request that is told because of how it goes, from what is kept of every request.
+    pub(super) fn late(asked: &Asked, started: Instant) -> Self {
+        Self {
+            method: asked.method().to_owned(),
+            path: asked.path().to_owned(),
+            start: SystemTime::now().checked_sub(started.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH),
+            ..Self::connection(false, None)
         }
     }
 
@@ -137,21 +150,22 @@ impl Entry {
     /// Tells it to who traces it and to who taps it.
     pub(super) fn tell(&self, about: About, duration: Duration) {
         let telemetry = &self.worker.telemetry;
-        match (self.sampled, about.tapped) {
-            (false, None) => {}
-            (true, None) => telemetry.span(self.span(About { tapped: None, ..about }, duration)),
-            (false, Some(tapped)) => {
-                telemetry.tell(tapped, self.span(About { tapped: None, ..about }, duration));
+        match (self.recorded, about.tapped) {
+            (None, None) => {}
+            (Some(why), None) => telemetry.span(self.span(About { tapped: None, ..about }, duration, why)),
+            (None, Some(tapped)) => {
+                let span = self.span(About { tapped: None, ..about }, duration, Recorded::Asked);
+                telemetry.tell(tapped, span);
             }
-            (true, Some(tapped)) => {
-                let span = self.span(About { tapped: None, ..about }, duration);
+            (Some(why), Some(tapped)) => {
+                let span = self.span(About { tapped: None, ..about }, duration, why);
                 telemetry.tell(tapped, span.clone());
                 telemetry.span(span);
             }
         }
     }
 
-    fn span(&self, about: About, duration: Duration) -> SpanRecord {
+    fn span(&self, about: About, duration: Duration, recorded: Recorded) -> SpanRecord {
         let context = self.context.as_ref();
         SpanRecord {
             trace_id: context.map(|context| *context.trace_id()).unwrap_or_default(),
@@ -181,6 +195,7 @@ impl Entry {
             spent: of_attempts(about.spent, &about.attempts, self.first_byte),
             attempts: about.attempts,
             attempts_made: self.attempts,
+            recorded,
         }
     }
 }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use mesh_model::name::WorkloadName;
 
 use super::Entry;
+use super::about::About;
 use crate::http::Connected;
-use crate::telemetry::{AttemptRecord, Failure, MAX_ATTEMPTS, Security, Spent};
+use crate::telemetry::{AttemptRecord, Failure, MAX_ATTEMPTS, Security, Spent, failed};
 
 /// What a request waits for, besides upstreams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +128,7 @@ impl Entry {
 
     /// The attempt with that number has ended.
     pub fn tried(&mut self, number: usize, how: Tried) {
+        self.begin_late(number, how);
         let now = match &self.about {
             Some(_) => self.started.elapsed(),
             None => return,
@@ -139,6 +141,30 @@ impl Entry {
                 (attempt.connect, attempt.tls) = (connected.total, connected.tls);
             }
         }
+    }
+}
+
+impl Entry {
+    /// The first attempt failed: where failed requests are told, it is kept from here on how the others go.
+    fn begin_late(&mut self, number: usize, how: Tried) {
+        let has_failed = how.failure.is_some() || failed(how.status, None);
+        if number > 0 || !has_failed || !self.tail.failed || self.about.is_some() {
+            return;
+        }
+        let Some(endpoint) = self.endpoint else { return };
+        let mut about = About::late(&self.asked, self.started);
+        about.attempts.push(AttemptRecord {
+            endpoint,
+            workload: self.key.destination.clone(),
+            start: Duration::ZERO,
+            duration: None,
+            status: 0,
+            failure: None,
+            connect: Duration::ZERO,
+            tls: Duration::ZERO,
+            hedged: false,
+        });
+        self.about = Some(Box::new(about));
     }
 }
 
