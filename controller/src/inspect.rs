@@ -9,6 +9,7 @@ pub mod objects;
 pub mod others;
 pub mod peers;
 pub mod protocols;
+pub mod services;
 pub mod spans;
 pub mod tap;
 pub mod together;
@@ -22,8 +23,9 @@ use mesh_proto::inspect::v1::inspect_service_server::InspectService;
 use mesh_proto::inspect::v1::{
     CertsRequest, CertsResponse, DashboardRequest, DashboardResponse, EdgesRequest, EdgesResponse,
     FailuresRequest, FailuresResponse, ProtocolsRequest, ProtocolsResponse, ProxySync, ProxyVersion,
-    RejectedResource, SpansRequest, SpansResponse, StatRequest, StatResponse, SyncRequest, SyncResponse,
-    TapRequest, TapResponse, TraceRequest, TraceResponse, VersionRequest, VersionResponse,
+    RejectedResource, ServicesRequest, ServicesResponse, SpansRequest, SpansResponse, StatRequest,
+    StatResponse, SyncRequest, SyncResponse, TapRequest, TapResponse, TraceRequest, TraceResponse,
+    VersionRequest, VersionResponse,
 };
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
@@ -99,7 +101,9 @@ impl Inspector {
 
     async fn failed(&self, request: &FailuresRequest, objects: &Objects) -> FailuresResponse {
         let now = now_ms();
-        let rows = self.observatory.failures(|failures| failures.rows(request, now, objects.facts.members()));
+        let behind = objects.facts.behind();
+        let world = World { members: objects.facts.members(), services: &behind };
+        let rows = self.observatory.failures(|failures| failures.rows(request, now, world));
         let window_seconds = failures_window(request);
         let here = FailuresResponse { window_seconds, rows, unanswered: Vec::new() };
         if request.local_only {
@@ -173,6 +177,14 @@ impl InspectService for Inspector {
         let request = self.admit(request)?;
         within_an_hour(request.window_seconds)?;
         Ok(Response::new(self.failed(&request, &self.objects()).await))
+    }
+
+    async fn services(
+        &self,
+        request: Request<ServicesRequest>,
+    ) -> Result<Response<ServicesResponse>, Status> {
+        let request = self.admit(request)?;
+        Ok(Response::new(services::services(&request, &self.objects().facts)))
     }
 
     async fn protocols(

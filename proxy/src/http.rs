@@ -33,7 +33,7 @@ mod websocket;
 pub use body::{Body, BodyEnd, BodyError, Frame, Observer, Source};
 pub use cut::Cut;
 pub use deadline::sweeper;
-pub use fault::{Fault, refusal, response_to};
+pub use fault::{FAILURE, Fault, bad_request, refusal, response_to};
 pub(crate) use head::kind_of;
 pub use head::{BadHead, Form, Kind, RequestHead, Scheme, Wire};
 pub use headers::{BadField, Headers};

@@ -403,6 +403,7 @@ impl Inbound {
             Err(unreached) => {
                 tracing::debug!(error = %unreached, "the application takes no connection");
                 client.abort();
+                record.unreached(&unreached);
                 record.failure(unreached.failure());
             }
         }

@@ -29,8 +29,8 @@ mod worker;
 
 pub use decisions::PolicyVerdict;
 pub use event::{Direction, Event, Group, HandshakeFailure};
-pub use example::ExampleRecord;
-pub use failure::Failure;
+pub use example::{ExampleRecord, Way};
+pub use failure::{Failure, Reason};
 pub use hub::{Hub, ReportConfig, Telemetry};
 pub use key::{AppProtocol, KnownMethod, Security, SeriesKey, Side};
 pub use outside::SeenIn;

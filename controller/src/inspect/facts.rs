@@ -83,6 +83,11 @@ impl Facts {
         each.collect()
     }
 
+    /// Services and who is behind them, in order.
+    pub fn services(&self) -> impl Iterator<Item = &(Service, Endpoints)> {
+        self.services.values()
+    }
+
     /// Ports of services and what they are declared to speak, in order.
     pub fn ports(&self) -> impl Iterator<Item = (&ServiceName, u16, Option<Protocol>)> {
         self.services.iter().flat_map(|(name, (service, _))| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mesh_proto::inspect::v1::{FailureRow, FailuresResponse, StatResponse, StatRow};
-use mesh_proto::report::v1::SeriesKey;
+use mesh_proto::report::v1::{Example, SeriesKey};
 
 /// Rows in one answer; what is left out is the rarest.
 const MAX_ROWS: usize = 1_000;
@@ -16,10 +16,10 @@ pub fn together(all: Vec<FailuresResponse>, traffic: &StatResponse) -> FailuresR
         answer.window_seconds = answer.window_seconds.max(one.window_seconds);
         answer.unanswered.extend(one.unanswered);
         for row in one.rows {
-            let Some(key) = &row.key else { continue };
-            match rows.get_mut(&kind(key)) {
+            let Some(kind) = kind(&row) else { continue };
+            match rows.get_mut(&kind) {
                 None => {
-                    rows.insert(kind(key), row);
+                    rows.insert(kind, row);
                 }
                 Some(known) => add(known, row),
             }
@@ -48,9 +48,13 @@ fn add(known: &mut FailureRow, more: FailureRow) {
     }
 }
 
-fn kind(key: &SeriesKey) -> Vec<u8> {
-    let kind = SeriesKey { security: 0, protocol: String::new(), ..key.clone() };
-    prost::Message::encode_to_vec(&kind)
+fn kind(row: &FailureRow) -> Option<Vec<u8>> {
+    let key = SeriesKey { security: 0, protocol: String::new(), ..row.key.clone()? };
+    let example = row.example.as_ref();
+    let (reason, policy) =
+        example.map(|example| (example.reason.clone(), example.policy.clone())).unwrap_or_default();
+    let kind = Example { key: Some(key), reason, policy, ..Example::default() };
+    Some(prost::Message::encode_to_vec(&kind))
 }
 
 fn edge_of_key(key: &SeriesKey) -> [&str; 6] {
@@ -80,7 +84,7 @@ fn edge_of_row(row: &StatRow) -> [&str; 6] {
 
 #[cfg(test)]
 mod tests {
-    use mesh_proto::report::v1::{Example, Side};
+    use mesh_proto::report::v1::Side;
 
     use super::*;
 

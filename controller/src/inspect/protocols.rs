@@ -44,7 +44,7 @@ pub fn protocols(all: StatResponse, request: &ProtocolsRequest, facts: &Facts) -
     ProtocolsResponse { ports: ports.map(port).collect(), unanswered: all.unanswered }
 }
 
-fn label(protocol: Protocol) -> &'static str {
+pub(super) fn label(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Http1 => "http",
         Protocol::Http2 => "http2",

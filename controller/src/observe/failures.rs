@@ -6,8 +6,8 @@ use std::collections::{HashMap, VecDeque};
 use mesh_proto::inspect::v1::{FailureRow, FailuresRequest};
 use mesh_proto::report::v1::{Example, SeriesKey, Side};
 
-use super::members::Members;
 use super::span::cut as cut_to;
+use super::stats::group::World;
 use super::stats::{Reporter, named};
 
 /// Most kinds of failure; each has one example of at most 2 kB.
@@ -18,8 +18,8 @@ const MAX_TEXT: usize = 600;
 const MAX_DETAIL: usize = 300;
 const MAX_PATH: usize = 200;
 
-/// Who called whom and how it failed, without what may differ: the port stays.
-type Kind = (i32, [String; 8], u32, u32, Option<u32>);
+/// Who called whom, how it failed and what more is known of that, without what may differ: the port stays.
+type Kind = (i32, [String; 10], u32, u32, Option<u32>);
 
 #[derive(Debug)]
 struct Kept {
@@ -46,7 +46,7 @@ impl Failures {
                 continue;
             }
             cut(&mut example);
-            let Some(kind) = example.key.as_ref().map(kind) else { continue };
+            let Some(kind) = kind(&example) else { continue };
             if !self.kinds.contains_key(&kind) && self.kinds.len() >= MAX_KINDS {
                 self.overflow = self.overflow.saturating_add(1);
                 let oldest = self.kinds.iter().min_by_key(|(_, kept)| kept.example.time_ms);
@@ -107,11 +107,11 @@ impl Failures {
     }
 
     /// Those of the window that are asked for, as they were reported.
-    pub fn rows(&self, request: &FailuresRequest, now_ms: u64, members: &Members) -> Vec<FailureRow> {
+    pub fn rows(&self, request: &FailuresRequest, now_ms: u64, world: World<'_>) -> Vec<FailureRow> {
         let window = u64::from(window(request));
         let begin = (now_ms / 1000).saturating_sub(window) / 60;
         let fitting = self.kinds.values().filter_map(|kept| {
-            let key = kept.example.key.as_ref().filter(|key| fits(key, request, members))?;
+            let key = kept.example.key.as_ref().filter(|key| fits(key, request, world))?;
             let minutes = kept.minutes.iter().filter(|(minute, _)| *minute >= begin);
             let count = minutes.map(|(_, count)| count).sum::<u64>();
             (count > 0).then(|| FailureRow {
@@ -132,7 +132,8 @@ pub fn window(request: &FailuresRequest) -> u32 {
     if request.window_seconds == 0 { 600 } else { request.window_seconds.min(3600) }
 }
 
-fn kind(key: &SeriesKey) -> Kind {
+fn kind(example: &Example) -> Option<Kind> {
+    let key = example.key.as_ref()?;
     let names = [
         &key.source_namespace,
         &key.source_workload,
@@ -142,8 +143,10 @@ fn kind(key: &SeriesKey) -> Kind {
         &key.destination_workload,
         &key.route,
         &key.failure,
+        &example.reason,
+        &example.policy,
     ];
-    (key.side, names.map(String::clone), key.service_port, key.status, key.grpc_status)
+    Some((key.side, names.map(String::clone), key.service_port, key.status, key.grpc_status))
 }
 
 /// What a proxy says about itself is taken from its identity.
@@ -168,6 +171,8 @@ fn cut(example: &mut Example) {
     cut_to(&mut example.path, MAX_PATH);
     cut_to(&mut example.detail, MAX_DETAIL);
     cut_to(&mut example.endpoint, 64);
+    cut_to(&mut example.reason, 32);
+    cut_to(&mut example.policy, MAX_PATH);
     if example.trace_id.len() != 16 {
         example.trace_id.clear();
     }
@@ -187,27 +192,51 @@ fn cut(example: &mut Example) {
     }
 }
 
-fn fits(key: &SeriesKey, request: &FailuresRequest, members: &Members) -> bool {
+fn fits(key: &SeriesKey, request: &FailuresRequest, world: World<'_>) -> bool {
     let workload = |wanted: &str, namespace: &str, name: &str| {
-        named(wanted, namespace, name) || named(wanted, namespace, members.owner(namespace, name))
+        named(wanted, namespace, name) || named(wanted, namespace, world.members.owner(namespace, name))
     };
     let from = |wanted: &str| workload(wanted, &key.source_namespace, &key.source_workload);
     let to = |wanted: &str| {
         workload(wanted, &key.destination_namespace, &key.destination_workload)
             || named(wanted, &key.service_namespace, &key.service)
     };
+    // The callee's proxy does not know by which service it was called.
+    let behind = |wanted: &str| {
+        let workload = (key.destination_namespace.as_str(), key.destination_workload.as_str());
+        let mut services =
+            world.services.iter().filter(|((namespace, name), _)| named(wanted, namespace, name));
+        key.side == i32::from(Side::Inbound)
+            && key.service.is_empty()
+            && services.any(|(_, workloads)| workloads.contains(&workload))
+    };
     let in_namespace = [&key.source_namespace, &key.service_namespace, &key.destination_namespace];
     (request.namespace.is_empty() || in_namespace.iter().any(|one| **one == request.namespace))
         && (request.from.is_empty() || from(&request.from))
         && (request.to.is_empty() || to(&request.to))
-        && (request.about.is_empty() || from(&request.about) || to(&request.about))
+        && (request.about.is_empty() || from(&request.about) || to(&request.about) || behind(&request.about))
 }
 
 #[cfg(test)]
 mod tests {
     use mesh_proto::report::v1::Security;
 
+    use super::super::members::Members;
+    use super::super::stats::group::Behind;
     use super::*;
+
+    /// What objects say: nothing, or that `cart-1` is behind `cart`.
+    #[derive(Default)]
+    struct Told {
+        members: Members,
+        services: Behind<'static>,
+    }
+
+    impl Told {
+        fn world(&self) -> World<'_> {
+            World { members: &self.members, services: &self.services }
+        }
+    }
 
     const WEB: Reporter<'_> = Reporter { namespace: "shop", workload: "web" };
 
@@ -228,7 +257,8 @@ mod tests {
     }
 
     fn ask(failures: &Failures, request: FailuresRequest, now_ms: u64) -> Vec<(String, u64, String)> {
-        let rows = failures.rows(&request, now_ms, &Members::default());
+        let told_of = Told::default();
+        let rows = failures.rows(&request, now_ms, told_of.world());
         let told = rows.into_iter().map(|row| {
             let example = row.example.unwrap();
             (row.key.unwrap().source_workload, row.count, example.detail)
@@ -265,13 +295,40 @@ mod tests {
     }
 
     #[test]
+    fn of_a_service_what_its_workloads_refused_is_told() {
+        const CART: Reporter<'_> = Reporter { namespace: "shop", workload: "cart-1" };
+        let mut failures = Failures::default();
+        let mut refused = example("policy_denied", 1_000, "");
+        let key = refused.key.as_mut().unwrap();
+        (key.side, key.service_namespace, key.service) = (Side::Inbound.into(), String::new(), String::new());
+        failures.record(CART, "1", vec![refused], 1_000);
+        let services = [(("shop", "cart"), [("shop", "cart-1")].into())].into();
+        let told = Told { services, ..Told::default() };
+        let count = |about: &str| {
+            let request = FailuresRequest { about: about.into(), ..FailuresRequest::default() };
+            failures.rows(&request, 2_000, told.world()).len()
+        };
+        assert_eq!((count("cart"), count("shop/cart"), count("bank/cart"), count("stock")), (1, 1, 0, 0));
+    }
+
+    #[test]
+    fn ways_to_fail_are_kinds_of_their_own() {
+        let mut failures = Failures::default();
+        for reason in ["refused", "unreachable"] {
+            let one = Example { reason: reason.into(), ..example("connect_failed", 1_000, "") };
+            failures.record(WEB, "1", vec![one], 1_000);
+        }
+        assert_eq!(failures.len(), 2);
+    }
+
+    #[test]
     fn a_kind_too_many_takes_the_place_of_the_oldest_and_is_counted() {
         let mut failures = Failures::default();
         for n in 0..=MAX_KINDS {
             failures.record(WEB, "1", vec![example(&format!("f{n}"), n as u64, "")], 1_000_000);
         }
         assert_eq!((failures.len(), failures.overflow()), (MAX_KINDS, 1));
-        let rows = failures.rows(&FailuresRequest::default(), 1_000_000, &Members::default());
+        let rows = failures.rows(&FailuresRequest::default(), 1_000_000, Told::default().world());
         assert!(!rows.iter().any(|row| row.key.as_ref().unwrap().failure == "f0"));
     }
 
@@ -280,7 +337,7 @@ mod tests {
         let mut failures = Failures::default();
         let long = Example { path: "ä".repeat(5_000), ..example("x", 1, &"d".repeat(5_000)) };
         failures.record(WEB, "1", vec![long], 1_000);
-        let kept = failures.rows(&FailuresRequest::default(), 2_000, &Members::default()).remove(0);
+        let kept = failures.rows(&FailuresRequest::default(), 2_000, Told::default().world()).remove(0);
         let example = kept.example.unwrap();
         assert_eq!((example.path.len(), example.detail.len()), (MAX_PATH, MAX_DETAIL));
     }

@@ -2,6 +2,7 @@
 //! answer is written.
 
 mod facts;
+pub mod reason;
 #[cfg(test)]
 mod tests;
 

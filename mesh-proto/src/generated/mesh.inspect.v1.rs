@@ -391,7 +391,8 @@ pub struct FailuresRequest {
     pub from: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
     pub to: ::prost::alloc::string::String,
-    /// Whoever called or was called, workload or service; `NAME` or `NAMESPACE/NAME`.
+    /// Whoever called or was called, workload or service; `NAME` or `NAMESPACE/NAME`. Of a service also what proxies of the workloads behind
+    /// it refused: they do not know by which service they were called.
     #[prost(string, tag = "5")]
     pub about: ::prost::alloc::string::String,
     #[prost(bool, tag = "6")]
@@ -426,6 +427,73 @@ pub struct FailureRow {
     /// All requests of the same edge in the window.
     #[prost(uint64, tag = "6")]
     pub requests: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServicesRequest {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// A service, or a workload: then those in front of it. `NAME` or `NAMESPACE/NAME`; empty: all.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServicesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub services: ::prost::alloc::vec::Vec<ServiceView>,
+    /// Workloads of that name, whether or not something is in front of them.
+    #[prost(message, repeated, tag = "2")]
+    pub workloads: ::prost::alloc::vec::Vec<WorkloadView>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServiceView {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "3")]
+    pub ports: ::prost::alloc::vec::Vec<PortView>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PortView {
+    #[prost(uint32, tag = "1")]
+    pub port: u32,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// As in PortProtocol.
+    #[prost(string, tag = "3")]
+    pub declared: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "4")]
+    pub endpoints: ::prost::alloc::vec::Vec<EndpointView>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndpointView {
+    /// `ADDRESS:PORT`.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    /// Empty where it is an address and no more.
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub workload: ::prost::alloc::string::String,
+    /// It is to show an identity of the mesh, and which.
+    #[prost(string, tag = "4")]
+    pub identity: ::prost::alloc::string::String,
+    /// It takes no new requests: its workload ends.
+    #[prost(bool, tag = "5")]
+    pub draining: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WorkloadView {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// The Deployment, or what else made it.
+    #[prost(string, tag = "3")]
+    pub owner: ::prost::alloc::string::String,
+    /// It is meant to have a proxy.
+    #[prost(bool, tag = "4")]
+    pub meshed: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProtocolsRequest {
@@ -1035,6 +1103,31 @@ pub mod inspect_service_client {
                 .insert(GrpcMethod::new("mesh.inspect.v1.InspectService", "Failures"));
             self.inner.unary(req, path, codec).await
         }
+        /// Services as they were compiled: their ports, and who is behind each.
+        pub async fn services(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ServicesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ServicesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.inspect.v1.InspectService/Services",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mesh.inspect.v1.InspectService", "Services"));
+            self.inner.unary(req, path, codec).await
+        }
         /// What each port was declared to speak and what was seen there.
         pub async fn protocols(
             &mut self,
@@ -1190,6 +1283,14 @@ pub mod inspect_service_server {
             request: tonic::Request<super::FailuresRequest>,
         ) -> std::result::Result<
             tonic::Response<super::FailuresResponse>,
+            tonic::Status,
+        >;
+        /// Services as they were compiled: their ports, and who is behind each.
+        async fn services(
+            &self,
+            request: tonic::Request<super::ServicesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ServicesResponse>,
             tonic::Status,
         >;
         /// What each port was declared to speak and what was seen there.
@@ -1604,6 +1705,51 @@ pub mod inspect_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = FailuresSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mesh.inspect.v1.InspectService/Services" => {
+                    #[allow(non_camel_case_types)]
+                    struct ServicesSvc<T: InspectService>(pub Arc<T>);
+                    impl<
+                        T: InspectService,
+                    > tonic::server::UnaryService<super::ServicesRequest>
+                    for ServicesSvc<T> {
+                        type Response = super::ServicesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ServicesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as InspectService>::services(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ServicesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -364,6 +364,21 @@ pub struct Example {
     /// How many of this kind since the last report.
     #[prost(uint64, tag = "9")]
     pub count: u64,
+    /// What more is known than the failure says: a code of the list in `mesh-proto/model/src/failure/reason.rs`; empty: nothing. A code that
+    /// is not known stands for nothing more.
+    #[prost(string, tag = "10")]
+    pub reason: ::prost::alloc::string::String,
+    /// The policy that decided, `NAMESPACE/NAME`, and which of its rules, from 1; 0: that none fits.
+    #[prost(string, tag = "11")]
+    pub policy: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "12")]
+    pub rule: u32,
+    /// The callee's proxy failed it and said so with its answer; its own example says why.
+    #[prost(bool, tag = "13")]
+    pub by_callee: bool,
+    /// Attempts that were made.
+    #[prost(uint32, tag = "14")]
+    pub attempts: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProxyState {

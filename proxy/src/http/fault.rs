@@ -4,7 +4,7 @@ use http::StatusCode;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{BadHead, Body, Headers, Kind, Response};
-use crate::telemetry::Failure;
+use crate::telemetry::{Failure, Reason};
 
 /// A failure with what a person needs to know about it: which object, why, what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,14 +13,25 @@ pub struct Fault {
     pub failure: Failure,
     /// A sentence that names the object.
     pub detail: String,
+    /// In which way it failed, if more is known than what failed. It never leaves with the answer.
+    pub reason: Option<Reason>,
 }
 
 impl Fault {
     /// With its detail.
     pub fn new(failure: Failure, detail: impl Into<String>) -> Self {
-        Self { failure, detail: detail.into() }
+        Self { failure, detail: detail.into(), reason: None }
+    }
+
+    /// And with the way in which it failed.
+    #[must_use]
+    pub fn because(self, reason: impl Into<Option<Reason>>) -> Self {
+        Self { reason: reason.into().or(self.reason), ..self }
     }
 }
+
+/// The header of an answer of the mesh's own that has the code of its failure.
+pub const FAILURE: &str = "x-mesh-failure";
 
 /// What `grpc-message` must encode. Source: gRPC over HTTP/2, "Status-Message".
 const GRPC_MESSAGE: &AsciiSet = &CONTROLS.add(b'%');
@@ -43,13 +54,19 @@ pub fn response_to(fault: &Fault, kind: Kind) -> Response {
             response
         }
     };
-    field(&mut response.headers, "x-mesh-failure", code);
+    field(&mut response.headers, FAILURE, code);
     response
+}
+
+/// What a head that is refused fails with.
+pub fn bad_request(bad: BadHead) -> Fault {
+    let large = (bad.status() == 431).then_some(Reason::HeadTooLarge);
+    Fault::new(Failure::BadRequest, bad.to_string()).because(large)
 }
 
 /// The answer to a head that is refused: on the wire and on record it has the status that fits the reason.
 pub fn refusal(bad: BadHead) -> Response {
-    let mut response = response_to(&Fault::new(Failure::BadRequest, bad.to_string()), Kind::Http);
+    let mut response = response_to(&bad_request(bad), Kind::Http);
     response.status = StatusCode::from_u16(bad.status()).unwrap_or(StatusCode::BAD_REQUEST);
     response
 }

@@ -23,7 +23,7 @@ use super::deadline::{self, Limit};
 use super::h1::{self, Exchange, Gone};
 use super::{Body, BodyError, Kind, RequestHead, Response, Upgrade, Wire};
 use crate::net::Stream;
-use crate::telemetry::{Failure, Security};
+use crate::telemetry::{Failure, Reason, Security};
 use crate::tls::{Alpn, ClientFailure, Hop};
 
 /// How often a request that has not left is put on another connection of the same upstream.
@@ -266,7 +266,7 @@ impl Upstream {
             }
         }
         Err(ExchangeFailure::Unreached(
-            Unreached::Refused("it closes every connection at once".into()),
+            Unreached::Refused("it closes every connection at once".into(), Reason::ClosedAtOnce),
             Box::new((head, body)),
         ))
     }

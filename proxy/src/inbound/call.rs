@@ -20,10 +20,10 @@ use super::own::Served;
 use super::{Connection, Inbound, tokens};
 use crate::ask::Edits;
 use crate::http::{
-    Body, ExchangeFailure, Fault, Handler, Headers, Kind, OwnBounds, Request, RequestHead, Response, Upgrade,
-    UpstreamResponse, Wire, refusal, response_to,
+    Body, BodyError, ExchangeFailure, FAILURE, Fault, Handler, Headers, Kind, OwnBounds, Request,
+    RequestHead, Response, Upgrade, UpstreamResponse, Wire, bad_request, refusal, response_to,
 };
-use crate::telemetry::{AppProtocol, Event, Failure};
+use crate::telemetry::{AppProtocol, Event, Failure, Reason};
 use crate::worker::record::{Record, Stage, Stopwatch};
 
 /// A connection's place under the bound, shared by what it becomes.
@@ -223,12 +223,12 @@ impl Call {
             }
             Err(why) => {
                 telemetry.count(Event::Shed);
-                let why = match why {
-                    gate::Refused::Full => "the queue for more is full",
-                    gate::Refused::Late => "this one waited in vain",
+                let (why, reason) = match why {
+                    gate::Refused::Full => ("the queue for more is full", Reason::QueueFull),
+                    gate::Refused::Late => ("this one waited in vain", Reason::QueueLate),
                 };
                 let text = format!("the workload takes {} requests at once, and {why}", gate.limit());
-                Err(Refused { fault: Fault::new(Failure::Shed, text), unseen: true })
+                Err(Refused { fault: Fault::new(Failure::Shed, text).because(reason), unseen: true })
             }
         }
     }
@@ -249,14 +249,14 @@ impl Call {
                 Ok(answer)
             }
             Err(ExchangeFailure::Unreached(why, _)) => {
-                let failure = why.failure();
+                let (failure, reason) = (why.failure(), why.reason());
                 self.inbound.worker.telemetry.count(if failure == Failure::Overload {
                     Event::Overload
                 } else {
                     Event::ConnectFailed
                 });
                 let text = format!("the application does not take the request: {why}");
-                Err(Refused { fault: Fault::new(failure, text), unseen: true })
+                Err(Refused { fault: Fault::new(failure, text).because(reason), unseen: true })
             }
             Err(ExchangeFailure::Failed { failure, .. }) => {
                 let text = format!("the application at {} broke off before it answered", app.address());
@@ -264,7 +264,8 @@ impl Call {
             }
             Err(ExchangeFailure::Body(error)) => {
                 let text = format!("the request broke off: {error}");
-                Err(Refused { fault: Fault::new(Failure::BadRequest, text), unseen: false })
+                let gone = (error == BodyError::Sender).then_some(Reason::ClientGone);
+                Err(Refused { fault: Fault::new(Failure::BadRequest, text).because(gone), unseen: false })
             }
         }
     }
@@ -282,6 +283,7 @@ impl Call {
         let watch = lasts.then(|| self.inbound.guard.watch(pass));
         // Only a proxy can know it; an application that says so would have requests repeated that it has seen.
         response.headers.remove(UNSEEN);
+        response.headers.remove(FAILURE);
         match upgrade {
             Some(server) => {
                 record.head(&response, kind);
@@ -316,7 +318,7 @@ impl Handler for Call {
             Ok(head) => self.forward(head, request.body, request.upgrade).await,
             Err(bad) => {
                 let mut record = self.inbound.record(AppProtocol::Http, self.caller.peer.as_ref());
-                record.failure(Failure::BadRequest);
+                record.fault(&bad_request(bad));
                 record.attach(refusal(bad), Kind::Http)
             }
         }

@@ -18,7 +18,7 @@ use mesh_token::{Expected, InvalidToken, Keys};
 use serde_json::Value;
 
 use crate::http::{Fault, Headers, Kind, RequestHead, Response, response_to};
-use crate::telemetry::{Event, Failure, WorkerTelemetry};
+use crate::telemetry::{Event, Failure, Reason, WorkerTelemetry};
 use crate::worker::record::Record;
 
 /// Tokens that are kept at one listener.
@@ -71,6 +71,22 @@ enum Wrong {
     Claims,
     #[error("{0}")]
     Token(#[from] InvalidToken),
+}
+
+impl Wrong {
+    fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Issuer | Self::Token(InvalidToken::Issuer | InvalidToken::Audience) => {
+                Some(Reason::TokenElsewhere)
+            }
+            Self::NoKeys | Self::Token(InvalidToken::UnknownKey | InvalidToken::NoKey) => {
+                Some(Reason::TokenKeys)
+            }
+            Self::Token(InvalidToken::Expired | InvalidToken::TooEarly) => Some(Reason::TokenExpired),
+            Self::Token(InvalidToken::Signature) => Some(Reason::TokenSignature),
+            Self::Several | Self::Claims | Self::Token(_) => None,
+        }
+    }
 }
 
 impl Tokens {
@@ -169,7 +185,7 @@ impl Refused {
         // Texts are ours and have neither `"` nor `\`, but for the names of fields.
         let description = wrong.to_string().replace(['"', '\\'], "'");
         let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{description}\"");
-        Self { fault: Fault::new(Failure::TokenInvalid, text), challenge }
+        Self { fault: Fault::new(Failure::TokenInvalid, text).because(wrong.reason()), challenge }
     }
 
     /// What its sender gets.

@@ -11,8 +11,8 @@ use super::attempts::{Answered, Errand};
 use super::idle::{self, Idle};
 use super::plan::{Fields, Plan};
 use super::{affinity, limits};
-use crate::http::{Body, Fault, HeaderEdits, Headers, Kind, Response, Upgrade, response_to};
-use crate::telemetry::{Event, Failure};
+use crate::http::{Body, FAILURE, Fault, HeaderEdits, Headers, Kind, Response, Upgrade, response_to};
+use crate::telemetry::{Event, Failure, Security};
 use crate::worker::record::Record;
 
 /// Sets a field whose name and value were checked where the objects were read; one that cannot be sent is left out.
@@ -112,6 +112,12 @@ pub(super) fn upstream(
     let Answered { response: answer, picked, load, places, began } = answered;
     let (mut response, upgrade) = (answer.response, answer.upgrade);
     response.headers.remove(UNSEEN);
+    // Only a proxy of the mesh takes this header off what its application sends.
+    if picked.payload.security() == Security::Mtls
+        && let Some(failure) = response.headers.get_str(FAILURE).and_then(Failure::find)
+    {
+        record.failed_by_callee(failure);
+    }
     if let Some(fault) = too_large(errand, &response) {
         return fail(record, &fault, kind);
     }

@@ -20,11 +20,11 @@ use tokio::time::Instant;
 use self::one::{Failed, Tried};
 use super::Outbound;
 use super::affinity::Affinity;
-use super::backends::{Backend, Picked};
+use super::backends::{Backend, Picked, bound};
 use super::limits::Limits;
 use super::supply::Supply;
 use crate::http::{Body, Fault, Kind, RequestHead, UpstreamResponse, Wire};
-use crate::telemetry::{Event, Failure};
+use crate::telemetry::{Event, Failure, Reason as Way};
 use crate::worker::record::Record;
 
 /// Where a request goes, and by which rules.
@@ -195,14 +195,17 @@ impl Repeated<'_> {
             record.tried(number, result.told());
             match result {
                 Tried::Answered(answered) => match self.after_answer(&answered, made) {
-                    None => {
+                    Err(reason) => {
+                        if let Some(reason) = given_up(reason, made) {
+                            record.because(reason);
+                        }
                         if made > 1 && one::is_good(&answered) {
                             self.errand.count(Event::RetryHelped);
                         }
                         answered.load.answered(std::time::Instant::now());
                         return Ok(answered.with(retry));
                     }
-                    Some((after, token)) => {
+                    Ok((after, token)) => {
                         answered.discard();
                         retry = token;
                         last = None;
@@ -214,7 +217,11 @@ impl Repeated<'_> {
                         self.supply.give_back(*back);
                     }
                     match self.decide(failed.outcome, None, made) {
-                        Err(_) => return Err(after(failed.fault, made)),
+                        Err(reason) => {
+                            let mut fault = after(failed.fault, made);
+                            fault.reason = fault.reason.or(given_up(reason, made));
+                            return Err(fault);
+                        }
                         Ok((after, token)) => {
                             retry = token;
                             last = Some(failed);
@@ -227,12 +234,16 @@ impl Repeated<'_> {
     }
 
     /// Whether an answer is not passed on, but asked for again.
-    fn after_answer(&self, answered: &Answered, made: u32) -> Option<(std::time::Duration, Option<Token>)> {
-        let outcome = one::outcome_of(answered, self.traits.call)?;
+    fn after_answer(
+        &self,
+        answered: &Answered,
+        made: u32,
+    ) -> Result<(std::time::Duration, Option<Token>), Reason> {
+        let outcome = one::outcome_of(answered, self.traits.call).ok_or(Reason::NotNamed)?;
         if answered.response.upgrade.is_some() || !self.retries.is_some_and(beyond_unseen) {
-            return None;
+            return Err(Reason::NotNamed);
         }
-        self.decide(Some(outcome), one::wish_of(answered, self.traits.call), made).ok()
+        self.decide(Some(outcome), one::wish_of(answered, self.traits.call), made)
     }
 
     fn decide(
@@ -300,11 +311,11 @@ impl Errand<'_> {
                 self.count(Event::CircuitOpen);
                 let text =
                     format!("service {service} port {port}: {none} (loadBalancer.maxRequestsPerEndpoint)");
-                Fault::new(Failure::CircuitOpen, text)
+                Fault::new(Failure::CircuitOpen, text).because(Way::EndpointsFull)
             }
             NoPick::Empty | NoPick::AllTried => {
                 let text = format!("service {service} has no endpoint for port {port}");
-                Fault::new(Failure::NoEndpoints, text)
+                Fault::new(Failure::NoEndpoints, text).because(Way::NoEndpoint)
             }
         }
     }
@@ -312,6 +323,7 @@ impl Errand<'_> {
     fn circuit_open(&self, open: mesh_traffic::breaker::Open) -> Fault {
         self.count(Event::CircuitOpen);
         Fault::new(Failure::CircuitOpen, format!("service {} port {}: {open}", self.service, self.port))
+            .because(bound(open.counted))
     }
 
     fn count(&self, event: Event) {
@@ -342,6 +354,15 @@ impl Answered {
 
 fn number(head: &mut RequestHead, made: u32) {
     head.headers.set(chain::ATTEMPT, made.to_string().as_bytes()).expect("digits are a value");
+}
+
+/// What of the end of retrying tells more of a failure.
+fn given_up(reason: Reason, made: u32) -> Option<Way> {
+    match reason {
+        Reason::Attempts if made > 1 => Some(Way::RetriesExhausted),
+        Reason::Budget | Reason::CircuitOpen => Some(Way::RetryBudget),
+        _ => None,
+    }
 }
 
 /// Says how many attempts there were, if there was more than one.

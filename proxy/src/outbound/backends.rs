@@ -3,7 +3,7 @@
 
 mod backend;
 
-pub(super) use backend::{Backend, Picked};
+pub(super) use backend::{Backend, Picked, bound};
 
 use std::cell::RefCell;
 use std::collections::HashMap;

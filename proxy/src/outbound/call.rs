@@ -20,9 +20,11 @@ use super::limits::Limits;
 use super::plan::{self, Outcome, Plan};
 use super::{Host, Outbound, Permit, answer, foreign, mirror};
 use crate::ask::Edits;
-use crate::http::{Body, Fault, Handler, Kind, Request, RequestHead, Response, Upgrade, refusal};
+use crate::http::{
+    Body, Fault, Handler, Kind, Request, RequestHead, Response, Upgrade, bad_request, refusal,
+};
 use crate::state::Snapshot;
-use crate::telemetry::{AppProtocol, Event, Failure, Side};
+use crate::telemetry::{AppProtocol, Event, Failure, Reason, Side};
 use crate::worker::record::{Record, Stage};
 use crate::worker::wire;
 
@@ -165,7 +167,8 @@ impl Call {
         let snapshot = self.outbound.worker.snapshot();
         let Some(backend) = self.outbound.backends.backend(&snapshot, service, port) else {
             let text = format!("nothing is known about the endpoints of service {service}");
-            return self.fail(record, &Fault::new(Failure::NoEndpoints, text), kind);
+            let fault = Fault::new(Failure::NoEndpoints, text).because(Reason::NoEndpoint);
+            return self.fail(record, &fault, kind);
         };
         let errand = Errand {
             outbound: &self.outbound,
@@ -303,7 +306,7 @@ impl Handler for Call {
         let head = match head {
             Ok(head) => head,
             Err(bad) => {
-                record.failure(Failure::BadRequest);
+                record.fault(&bad_request(bad));
                 return record.attach(refusal(bad), Kind::Http);
             }
         };

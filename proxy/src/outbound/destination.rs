@@ -15,7 +15,7 @@ use crate::dns;
 use crate::http::Fault;
 use crate::net;
 use crate::state::{Destination, Snapshot};
-use crate::telemetry::{Event, Failure};
+use crate::telemetry::{Event, Failure, Reason};
 use crate::worker::wire;
 use crate::xds::{Reached, Undiscovered};
 
@@ -121,10 +121,10 @@ impl Outbound {
             Err(Undiscovered::Unknown) => match self.word(host, &settings).await? {
                 Some(found) => Ok(found),
                 // Not even a stranger: nothing outside the mesh has such a name.
-                None if only => Err(Fault::new(
-                    Failure::UnknownDestination,
-                    format!("the mesh knows no service {service}"),
-                )),
+                None if only => {
+                    let text = format!("the mesh knows no service {service}");
+                    Err(Fault::new(Failure::UnknownDestination, text).because(Reason::ServiceUnknown))
+                }
                 None => self.foreign(host, &settings),
             },
             Err(Undiscovered::Unavailable) => Err(unavailable(service)),
@@ -173,7 +173,8 @@ impl Outbound {
                 format!(
                     "the mesh knows no {host}, and its MeshConfig lets only known services be called (outboundMode: RegistryOnly)"
                 ),
-            )),
+            )
+            .because(Reason::RegistryOnly)),
             OutboundMode::AllowAny => {
                 self.worker.telemetry.count(Event::UnknownHostPassed);
                 Ok(Found::Foreign)
@@ -200,11 +201,16 @@ impl Outbound {
         }
         match last {
             Some((name, dns::Unresolved::Timeout)) => {
-                Err(Fault::new(Failure::ConnectTimeout, format!("DNS gave no answer for {name} in time")))
+                let text = format!("DNS gave no answer for {name} in time");
+                Err(Fault::new(Failure::ConnectTimeout, text).because(Reason::DnsUnavailable))
             }
             Some((name, why)) => {
                 let text = format!("neither the mesh nor DNS knows {name}: {why}");
-                Err(Fault::new(Failure::UnknownDestination, text))
+                let reason = match why {
+                    dns::Unresolved::Failed => Reason::DnsUnavailable,
+                    _ => Reason::NameUnknown,
+                };
+                Err(Fault::new(Failure::UnknownDestination, text).because(reason))
             }
             None => Err(Fault::new(Failure::UnknownDestination, format!("{host} has no name to look up"))),
         }
@@ -231,4 +237,5 @@ pub(super) fn no_port(destination: &Destination, port: u16) -> Fault {
         Failure::NoEndpoints,
         format!("service {name} has no port {port}; it has {}", ports.join(", ")),
     )
+    .because(Reason::PortUnknown)
 }

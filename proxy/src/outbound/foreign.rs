@@ -130,10 +130,11 @@ async fn reach(outbound: &Outbound, host: &Host, wire: Wire) -> Result<Rc<Upstre
 }
 
 fn unreached(to: To<'_>, why: Option<Unreached>) -> Fault {
-    let failure = why.as_ref().map_or(Failure::ConnectFailed, Unreached::failure);
+    let (failure, reason) =
+        why.as_ref().map_or((Failure::ConnectFailed, None), |why| (why.failure(), why.reason()));
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
     let what = if to.direct.is_some() { "" } else { " outside the mesh" };
-    Fault::new(failure, format!("{}{what} cannot be reached{why}", to.host))
+    Fault::new(failure, format!("{}{what} cannot be reached{why}", to.host)).because(reason)
 }
 
 fn declared(snapshot: &Snapshot, direct: &Direct) -> Option<Protocol> {

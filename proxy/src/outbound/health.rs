@@ -186,7 +186,7 @@ fn failed(why: &Unreached) -> Option<Probed> {
     match why {
         // All places are taken by requests: that says nothing about the endpoint.
         Unreached::Bound | Unreached::Exceeded(_) | Unreached::Crowded(_) => None,
-        Unreached::Refused(_) | Unreached::Timeout(_) | Unreached::Tls(..) | Unreached::Protocol(_) => {
+        Unreached::Refused(..) | Unreached::Timeout(_) | Unreached::Tls(..) | Unreached::Protocol(_) => {
             Some(Probed::Failed)
         }
     }

@@ -15,7 +15,7 @@ use crate::detect::{self, Opener, Room, Sniff};
 use crate::http::{Fault, OwnBounds, Place, Unreached, Wire};
 use crate::net::Stream;
 use crate::tcp::{self, First, Opening};
-use crate::telemetry::{AppProtocol, Event, Failure, SeenIn, Side};
+use crate::telemetry::{AppProtocol, Event, Failure, Reason, SeenIn, Side};
 use crate::tls::{self, Hello};
 use crate::worker::record::Record;
 use crate::worker::wire;
@@ -113,6 +113,7 @@ impl Outbound {
             Some(opened) => opened.record,
             None => self.record(),
         };
+        record.because(Reason::NotHttp);
         record.failure(Failure::BadRequest);
         Carry::Close
     }
@@ -259,6 +260,9 @@ impl Outbound {
         asked_for: Option<&str>,
         record: &mut Record,
     ) -> Result<(Stream, Place), Failure> {
+        if let Err(fault) = found {
+            record.fault(fault);
+        }
         match found.as_ref().map_err(|fault| fault.failure)? {
             Found::Direct(direct) => {
                 let upstream = self
@@ -272,20 +276,28 @@ impl Outbound {
                 record.destination(direct.endpoint.workload.clone(), upstream.security());
                 upstream.stream(&OwnBounds).await.map_err(|why| {
                     self.unreached(&why);
+                    record.unreached(&why);
                     why.failure()
                 })
             }
             Found::Foreign => {
                 let hop = self.hop(host).map_err(|fault| fault.failure)?;
                 record.security(hop.security());
-                let addresses = self.resolve(host).await.map_err(|fault| fault.failure)?;
+                let addresses = self.resolve(host).await.map_err(|fault| {
+                    record.fault(&fault);
+                    fault.failure
+                })?;
                 let dial = async |address| {
                     let upstream = self.backends.foreign(address, &hop).map_err(|_| Unreached::Bound)?;
                     upstream.stream(&OwnBounds).await
                 };
                 match self.first_reached(addresses, dial).await {
                     Ok((_, open)) => Ok(open),
-                    Err(why) => Err(why.map_or(Failure::ConnectFailed, |why| why.failure())),
+                    Err(Some(why)) => {
+                        record.unreached(&why);
+                        Err(why.failure())
+                    }
+                    Err(None) => Err(Failure::ConnectFailed),
                 }
             }
             Found::Service { destination, port } => {
@@ -317,6 +329,7 @@ impl Outbound {
                             if why.is_about_the_upstream() {
                                 slot.load.connect_failed(Instant::now());
                             }
+                            record.unreached(&why);
                             last = why.failure();
                             tried.push(slot.endpoint.address);
                         }
@@ -331,7 +344,7 @@ impl Outbound {
     pub(super) fn unreached(&self, why: &Unreached) {
         match why {
             Unreached::Tls(_, failure) => self.worker.refused_server(failure),
-            Unreached::Refused(_) | Unreached::Timeout(_) | Unreached::Protocol(_) => {
+            Unreached::Refused(..) | Unreached::Timeout(_) | Unreached::Protocol(_) => {
                 self.worker.telemetry.count(Event::ConnectFailed);
             }
             Unreached::Exceeded(_) | Unreached::Crowded(_) => {

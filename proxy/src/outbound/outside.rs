@@ -13,7 +13,7 @@ use super::destination::{Found, no_port, unavailable};
 use super::{Host, Outbound};
 use crate::http::Fault;
 use crate::state::LookupHost;
-use crate::telemetry::Failure;
+use crate::telemetry::{Failure, Reason};
 use crate::tls::{Hop, Outside};
 use crate::xds::{Named, Undiscovered};
 
@@ -115,7 +115,7 @@ fn callable(external: &Arc<ExternalService>, host: &Host) -> Result<(), Fault> {
             host.port,
             ports.join(", ")
         );
-        return Err(Fault::new(Failure::NoEndpoints, text));
+        return Err(Fault::new(Failure::NoEndpoints, text).because(Reason::PortUnknown));
     }
     Ok(())
 }

@@ -5,7 +5,9 @@ use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use super::SeriesKey;
+use mesh_model::name::Name;
+
+use super::{Reason, SeriesKey};
 
 /// Kinds that a worker holds between two flushes.
 pub(crate) const MAX_OF_WORKER: usize = 64;
@@ -31,25 +33,42 @@ pub struct ExampleRecord {
     pub duration: Duration,
     /// How many of its kind there were.
     pub count: u64,
+    /// Attempts that were made.
+    pub attempts: u32,
+    /// Which rule of the policy decided, from 1; 0: none of them fits.
+    pub rule: usize,
 }
+
+/// What tells failures with one code apart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Way {
+    /// In which way it failed, if more is known than the code says.
+    pub reason: Option<Reason>,
+    /// The policy that decided.
+    pub policy: Option<Name>,
+    /// The callee's proxy failed it.
+    pub by_callee: bool,
+}
+
+/// All that makes a kind.
+type Key = (SeriesKey, Way);
 
 /// An example of each kind.
 #[derive(Debug, Default)]
 pub(crate) struct Examples {
-    all: HashMap<SeriesKey, ExampleRecord>,
+    all: HashMap<Key, ExampleRecord>,
     /// Failures of kinds that found no room.
     pub(crate) dropped: u64,
 }
 
 impl Examples {
     /// Counts a failure; the first of its kind is made the example.
-    pub(crate) fn note(&mut self, key: &SeriesKey, make: impl FnOnce() -> ExampleRecord) {
-        if let Some(known) = self.all.get_mut(key) {
-            known.count += 1;
-        } else if self.all.len() < MAX_OF_WORKER {
-            self.all.insert(key.clone(), make());
-        } else {
-            self.dropped += 1;
+    pub(crate) fn note(&mut self, key: &SeriesKey, why: Way, make: impl FnOnce() -> ExampleRecord) {
+        let full = self.all.len() >= MAX_OF_WORKER;
+        match self.all.entry((key.clone(), why)) {
+            Entry::Occupied(mut known) => known.get_mut().count += 1,
+            Entry::Vacant(_) if full => self.dropped += 1,
+            Entry::Vacant(place) => drop(place.insert(make())),
         }
     }
 
@@ -75,7 +94,7 @@ impl Examples {
     }
 
     /// All of them.
-    pub(crate) fn into_iter(self) -> impl Iterator<Item = (SeriesKey, ExampleRecord)> {
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = (Key, ExampleRecord)> {
         self.all.into_iter()
     }
 }
@@ -95,21 +114,34 @@ mod tests {
             endpoint: None,
             duration: Duration::ZERO,
             count: 1,
+            attempts: 1,
+            rule: 0,
         }
     }
 
     #[test]
     fn a_kind_has_one_example_and_all_are_counted() {
         let mut one = Examples::default();
-        one.note(&key("a", 503), || example("/first"));
-        one.note(&key("a", 503), || unreachable!("there is one"));
+        one.note(&key("a", 503), Way::default(), || example("/first"));
+        one.note(&key("a", 503), Way::default(), || unreachable!("there is one"));
         let mut sum = Examples::default();
         sum.merge(one);
         let mut two = Examples::default();
-        two.note(&key("a", 503), || example("/newer"));
+        two.note(&key("a", 503), Way::default(), || example("/newer"));
         sum.merge(two);
         let all: Vec<_> = sum.into_iter().map(|(_, one)| (one.path, one.count)).collect();
         assert_eq!(all, [("/newer".to_owned(), 3)]);
+    }
+
+    #[test]
+    fn ways_to_fail_are_kinds_of_their_own() {
+        let mut examples = Examples::default();
+        for reason in [Reason::Refused, Reason::Unreachable, Reason::Refused] {
+            let why = Way { reason: Some(reason), ..Way::default() };
+            examples.note(&key("a", 503), why, || example("/"));
+        }
+        let counts: Vec<_> = examples.into_iter().map(|(_, one)| one.count).collect();
+        assert_eq!((counts.len(), counts.iter().sum()), (2, 3_u64));
     }
 
     #[test]
@@ -118,7 +150,7 @@ mod tests {
         for worker in 0..5 {
             let mut examples = Examples::default();
             for n in 0..=MAX_OF_WORKER {
-                examples.note(&key(&format!("{worker}-{n}"), 503), || example("/"));
+                examples.note(&key(&format!("{worker}-{n}"), 503), Way::default(), || example("/"));
             }
             assert_eq!(examples.dropped, 1);
             sum.merge(examples);

@@ -2,3 +2,4 @@
 //! know how an answer is written.
 
 pub use mesh_model::failure::Failure;
+pub use mesh_model::failure::reason::Reason;

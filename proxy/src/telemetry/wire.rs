@@ -10,7 +10,7 @@ use super::histogram::Histogram;
 use super::span::{AttemptRecord, Spent};
 use super::tap::{Filter, TapRecord, Wish};
 use super::worker::SeriesDelta;
-use super::{ExampleRecord, Failure, Security, SeriesKey, Side, SpanRecord};
+use super::{ExampleRecord, Failure, Security, SeriesKey, Side, SpanRecord, Way};
 
 pub(super) fn series(key: &SeriesKey, delta: &SeriesDelta) -> wire::Series {
     wire::Series {
@@ -137,7 +137,7 @@ pub(super) fn tapped(record: TapRecord) -> wire::TapEvent {
 
 pub(super) fn examples(examples: Examples) -> wire::Examples {
     let dropped = examples.dropped;
-    let example = |(key, example): (SeriesKey, ExampleRecord)| wire::Example {
+    let example = |((key, why), example): ((SeriesKey, Way), ExampleRecord)| wire::Example {
         key: Some(self::key(&key)),
         time_ms: since_epoch(example.at) / 1_000,
         method: example.method,
@@ -147,6 +147,11 @@ pub(super) fn examples(examples: Examples) -> wire::Examples {
         endpoint: example.endpoint.map(|address| address.to_string()).unwrap_or_default(),
         duration_us: us(example.duration),
         count: example.count,
+        reason: why.reason.map(|reason| reason.code().to_owned()).unwrap_or_default(),
+        policy: why.policy.map(|policy| policy.to_string()).unwrap_or_default(),
+        rule: u32::try_from(example.rule).unwrap_or(u32::MAX),
+        by_callee: why.by_callee,
+        attempts: example.attempts,
     };
     wire::Examples { examples: examples.into_iter().map(example).collect(), dropped }
 }

@@ -17,7 +17,7 @@ use super::histogram::Histogram;
 use super::otlp::{LogQueue, LogRecord};
 use super::outside::{Outside, Passed, SeenIn};
 use super::tap::{Board, Head, Tapped, Watch};
-use super::{Direction, Event, ExampleRecord, PolicyVerdict, SeriesKey, Side, SpanRecord};
+use super::{Direction, Event, ExampleRecord, PolicyVerdict, SeriesKey, Side, SpanRecord, Way};
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -299,8 +299,8 @@ impl WorkerTelemetry {
     }
 
     /// Counts a failure; the first of its kind since the last flush becomes the example.
-    pub fn failed(&self, key: &SeriesKey, example: impl FnOnce() -> ExampleRecord) {
-        self.cells.examples.borrow_mut().note(key, example);
+    pub fn failed(&self, key: &SeriesKey, why: Way, example: impl FnOnce() -> ExampleRecord) {
+        self.cells.examples.borrow_mut().note(key, why, example);
     }
 
     /// The share of traces that an operator asked for just now, parts per million, besides those that callers sample. To

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use mesh_identity::{Refusal, refusal};
 use rustls::{AlertDescription, Error};
 
-use crate::telemetry::{Event, HandshakeFailure};
+use crate::telemetry::{Event, HandshakeFailure, Reason};
 
 /// Why a server was not accepted.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -32,6 +32,8 @@ pub enum ClientFailure {
         reason: String,
         /// The kind of it.
         kind: HandshakeFailure,
+        /// In which way, for examples.
+        way: Reason,
     },
     /// It took too long.
     #[error("the TLS handshake with {address} took too long")]
@@ -75,7 +77,26 @@ impl ClientFailure {
                 };
                 Self::Identity { address, expected: expected.into(), reason, event }
             }
-            _ => Self::Handshake { address, reason, kind: of(error) },
+            _ => Self::Handshake { address, reason, kind: of(error), way: way(error) },
+        }
+    }
+
+    /// In which way it failed.
+    pub fn way(&self) -> Reason {
+        match self {
+            Self::Identity { event, .. } => match event {
+                Event::HandshakeFailed(HandshakeFailure::Expired) => Reason::CertificateExpired,
+                Event::HandshakeFailed(HandshakeFailure::TrustDomain) => Reason::TrustDomain,
+                Event::PeerIdentityMismatch | Event::HandshakeFailed(HandshakeFailure::Identity) => {
+                    Reason::WrongIdentity
+                }
+                _ => Reason::Untrusted,
+            },
+            Self::Handshake { way, .. } => *way,
+            Self::Timeout { .. } => Reason::TlsTimeout,
+            Self::NotMesh { .. } | Self::NotHttp2 { .. } => Reason::NotMesh,
+            Self::Roots { .. } => Reason::Untrusted,
+            Self::NoIdentity => Reason::NoIdentity,
         }
     }
 
@@ -96,6 +117,17 @@ impl ClientFailure {
 
 fn tls_error(error: &io::Error) -> Option<&Error> {
     error.get_ref().and_then(|inner| inner.downcast_ref::<Error>())
+}
+
+/// How a handshake went wrong that was not about the server's certificate.
+fn way(error: &io::Error) -> Reason {
+    match tls_error(error) {
+        Some(Error::AlertReceived(_)) => Reason::TlsAlert,
+        // Bytes that are no record of TLS.
+        Some(Error::InvalidMessage(_) | Error::InappropriateMessage { .. }) => Reason::NotTls,
+        Some(_) => Reason::NotMesh,
+        None => Reason::TlsBrokenOff,
+    }
 }
 
 /// The kind of a failed handshake.

@@ -3,6 +3,7 @@
 
 mod about;
 mod asked;
+mod failed;
 mod spent;
 
 use std::cell::Cell;
@@ -21,10 +22,10 @@ use self::about::About;
 use self::asked::Asked;
 pub use self::spent::{Stage, Stopwatch, Tried};
 use super::Worker;
-use crate::http::{BodyEnd, Cut, Fault, Headers, Kind, Observer, RequestHead, Response};
+use crate::http::{BodyEnd, Cut, Fault, Headers, Kind, Observer, RequestHead, Response, Unreached};
 use crate::telemetry::failed;
 use crate::telemetry::{
-    AppProtocol, ExampleRecord, Failure, KnownMethod, PolicyVerdict, Recorded, Security, SeriesKey, Side,
+    AppProtocol, Failure, KnownMethod, PolicyVerdict, Reason, Recorded, Security, SeriesKey, Side,
 };
 use crate::trace::{TraceContext, sampled_by_id};
 
@@ -72,6 +73,10 @@ pub struct Entry {
     peer: Option<IpAddr>,
     /// What the mesh said when it failed.
     detail: Option<Box<str>>,
+    /// In which way it failed.
+    reason: Option<Reason>,
+    /// What the callee's proxy failed it with.
+    by_callee: Option<Failure>,
     in_flight: Option<InFlight>,
     /// Kept as long as the request is under way.
     keep: Option<Box<dyn std::any::Any>>,
@@ -132,6 +137,8 @@ impl Record {
             endpoint: None,
             peer: None,
             detail: None,
+            reason: None,
+            by_callee: None,
             in_flight: None,
             keep: None,
             late: None,
@@ -273,6 +280,23 @@ impl Entry {
     pub fn fault(&mut self, fault: &Fault) {
         self.failure(fault.failure);
         self.detail = Some(fault.detail.as_str().into());
+        self.reason = fault.reason.or(self.reason);
+    }
+
+    /// In which way it fails, if it does.
+    pub fn because(&mut self, reason: Reason) {
+        self.reason = Some(reason);
+    }
+
+    /// The same, with what is said of it.
+    pub fn unreached(&mut self, why: &Unreached) {
+        self.reason = why.reason();
+        self.detail = Some(why.to_string().into());
+    }
+
+    /// The callee's proxy, not its application, answers so.
+    pub fn failed_by_callee(&mut self, failure: Failure) {
+        self.by_callee = Some(failure);
     }
 
     /// Who connected.
@@ -358,9 +382,7 @@ impl Entry {
         if let Some(context) = self.context.as_ref().filter(|_| self.recorded.is_some()) {
             series.traced(latency, context.trace_id(), SystemTime::now());
         }
-        if has_failed {
-            telemetry.failed(&self.key, || self.example(latency));
-        }
+        self.tell_failure(latency, has_failed);
         if let Some(about) = self.about.take() {
             if about.log {
                 self.line(&about, latency);
@@ -380,19 +402,6 @@ impl Entry {
         self.recorded = Some(Recorded::Tail);
         if self.about.is_none() {
             self.about = Some(Box::new(About::late(&self.asked, self.started)));
-        }
-    }
-
-    fn example(&self, duration: Duration) -> ExampleRecord {
-        ExampleRecord {
-            at: SystemTime::now(),
-            method: self.asked.method().to_owned(),
-            path: self.asked.path().to_owned(),
-            detail: self.detail.as_deref().unwrap_or_default().to_owned(),
-            trace_id: self.context.map(|context| *context.trace_id()),
-            endpoint: self.endpoint,
-            duration,
-            count: 1,
         }
     }
 }

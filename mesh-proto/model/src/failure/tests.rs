@@ -47,6 +47,19 @@ fn a_failure_is_found_by_code_and_by_flag() {
     assert_eq!(Failure::find("nothing"), None);
 }
 
+#[test]
+fn a_reason_is_found_by_its_code() {
+    use reason::Reason;
+    let codes: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+    assert_eq!(codes.len(), Reason::ALL.len());
+    assert_eq!(Reason::ALL.map(|reason| reason as usize), std::array::from_fn(|i| i));
+    assert_eq!(Reason::ALL.last().map(|reason| *reason as usize), Some(Reason::ClientGone as usize));
+    for reason in Reason::ALL {
+        assert_eq!(Reason::find(reason.code()), Some(reason));
+    }
+    assert_eq!(Reason::find(""), None);
+}
+
 /// The contract with users: changing a line here is a breaking change.
 #[test]
 fn the_table_is_the_contract() {

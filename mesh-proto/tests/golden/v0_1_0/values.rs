@@ -20,6 +20,8 @@ mod observing;
 mod policy;
 #[path = "report.rs"]
 mod report;
+#[path = "why.rs"]
+mod why;
 
 use super::{Case, case};
 
@@ -41,6 +43,7 @@ pub(super) fn cases() -> Vec<Case> {
         inspect::cases(),
         observing::cases(),
         measuring::cases(),
+        why::cases(),
     ]
     .into_iter()
     .flatten()

@@ -5,6 +5,8 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::telemetry::Reason;
+
 /// Asked when a request finds no open connection that it could take, and once for each stream of HTTP/2.
 pub trait Bounds {
     /// A place for one more connection.
@@ -20,10 +22,15 @@ pub trait Bounds {
     fn connect_timeout(&self) -> Option<Duration>;
 }
 
-/// A bound is reached: which one, in words.
+/// A bound is reached.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct Exceeded(pub Rc<str>);
+#[error("{words}")]
+pub struct Exceeded {
+    /// Which one.
+    pub words: Rc<str>,
+    /// The same in one word.
+    pub reason: Reason,
+}
 
 /// A place under a caller's bound; dropping it gives it back.
 #[derive(Default)]

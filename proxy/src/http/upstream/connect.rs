@@ -2,6 +2,7 @@
 //! reached so.
 
 use std::cell::Cell;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use mesh_lifecycle::tasks::Tasks;
 use super::Exceeded;
 use crate::config::{Limits, Timeouts};
 use crate::net::{self, ConnectError, Dial, OrLoopback, Stream};
-use crate::telemetry::Failure;
+use crate::telemetry::{Failure, Reason};
 use crate::tls::{Alpn, ClientFailure, Clients, Hop};
 
 /// What all upstream connections of a worker share.
@@ -45,7 +46,7 @@ pub struct Connected {
 pub enum Unreached {
     /// Refused, or unreachable.
     #[error("{0}")]
-    Refused(Rc<str>),
+    Refused(Rc<str>, Reason),
     /// No answer in time.
     #[error("{0}")]
     Timeout(Rc<str>),
@@ -75,12 +76,22 @@ impl Unreached {
     /// What the request fails with if no other endpoint takes it.
     pub fn failure(&self) -> Failure {
         match self {
-            Self::Refused(_) => Failure::ConnectFailed,
+            Self::Refused(..) => Failure::ConnectFailed,
             Self::Timeout(_) => Failure::ConnectTimeout,
             Self::Tls(..) => Failure::TlsFailed,
             Self::Protocol(_) => Failure::UpstreamProtocol,
             Self::Bound => Failure::Overload,
             Self::Exceeded(_) | Self::Crowded(_) => Failure::CircuitOpen,
+        }
+    }
+
+    /// In which way it came about, if that says more.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Refused(_, reason) => Some(*reason),
+            Self::Tls(_, failure) => Some(failure.way()),
+            Self::Exceeded(exceeded) | Self::Crowded(exceeded) => Some(exceeded.reason),
+            Self::Timeout(_) | Self::Protocol(_) | Self::Bound => None,
         }
     }
 }
@@ -99,7 +110,7 @@ impl Connector {
             net::connect_app(address, self.or_loopback.get(), &self.dial, limit).await.map_err(|error| {
                 match &error {
                     ConnectError::Refused { source, .. } => {
-                        Unreached::Refused(format!("{error}: {source}").into())
+                        Unreached::Refused(format!("{error}: {source}").into(), refused(source))
                     }
                     ConnectError::Timeout { .. } => Unreached::Timeout(error.to_string().into()),
                 }
@@ -116,5 +127,14 @@ impl Connector {
         };
         let secured = secured.map_err(|error| Unreached::Tls(error.to_string().into(), error))?;
         Ok((secured, began.elapsed()))
+    }
+}
+
+/// What the system said, in our words.
+fn refused(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Reason::Refused,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Reason::ClosedAtOnce,
+        _ => Reason::Unreachable,
     }
 }

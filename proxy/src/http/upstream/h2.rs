@@ -18,7 +18,7 @@ use super::{
 use crate::http::deadline::{self, Limit};
 use crate::http::h2::{self, Connection, Gone};
 use crate::http::{Body, RequestHead, Scheme};
-use crate::telemetry::Failure;
+use crate::telemetry::{Failure, Reason};
 use crate::tls::{Alpn, Hop};
 
 pub(super) type Attempt = future::Shared<Pin<Box<dyn Future<Output = Result<Shared, Unreached>>>>>;
@@ -213,7 +213,7 @@ impl Upstream {
             return Err(ExchangeFailure::Failed { failure, seen, back });
         }
         Err(ExchangeFailure::Unreached(
-            Unreached::Refused("it closes every connection at once".into()),
+            Unreached::Refused("it closes every connection at once".into(), Reason::ClosedAtOnce),
             Box::new((head, body)),
         ))
     }

@@ -12,7 +12,7 @@ use super::{Answered, Errand, Moved, Places};
 use crate::http::{Body, BodyError, ExchangeFailure, Fault, RequestHead, Returned, Seen, Unreached};
 use crate::outbound::backends::Picked;
 use crate::outbound::idle::Idle;
-use crate::telemetry::{Event, Failure, Security};
+use crate::telemetry::{Event, Failure, Reason, Security};
 use crate::worker::record;
 
 /// What became of an attempt.
@@ -109,7 +109,7 @@ fn unreached(errand: &Errand<'_>, picked: &Picked, why: Unreached, back: Returne
         Unreached::Bound | Unreached::Crowded(_) => Some(Outcome::RefusedUnseen),
         // It is reached for every endpoint.
         Unreached::Exceeded(_) => None,
-        Unreached::Refused(_) | Unreached::Timeout(_) | Unreached::Tls(..) | Unreached::Protocol(_) => {
+        Unreached::Refused(..) | Unreached::Timeout(_) | Unreached::Tls(..) | Unreached::Protocol(_) => {
             picked.load.connect_failed(now);
             Some(Outcome::ConnectFailed)
         }
@@ -119,7 +119,7 @@ fn unreached(errand: &Errand<'_>, picked: &Picked, why: Unreached, back: Returne
         Unreached::Exceeded(_) | Unreached::Crowded(_) => format!("service {service} port {port}: {why}"),
         _ => format!("no endpoint of service {service} port {port} can be reached; last: {why}"),
     };
-    Failed { back: Some(back), ..Failed::new(outcome, Fault::new(why.failure(), text)) }
+    Failed { back: Some(back), ..Failed::new(outcome, Fault::new(why.failure(), text).because(why.reason())) }
 }
 
 fn broke_off(
@@ -158,7 +158,9 @@ fn body_fault(errand: &Errand<'_>, error: BodyError) -> Fault {
             let text = format!("the request's body has more than the {bound} bytes that {origin} allows");
             Fault::new(Failure::RequestTooLarge, text)
         }
-        error => Fault::new(Failure::BadRequest, format!("the request broke off: {error}")),
+        error => {
+            Fault::new(Failure::BadRequest, format!("the request broke off: {error}")).because(gone(error))
+        }
     }
 }
 
@@ -196,4 +198,9 @@ pub(super) fn wish_of(answered: &Answered, call: Call) -> Option<Wish> {
             headers.get_str("retry-after").and_then(|value| wish::retry_after(value, SystemTime::now()))
         }
     }
+}
+
+/// Whether a body broke off because who sends it is gone.
+pub(super) fn gone(error: BodyError) -> Option<Reason> {
+    (error == BodyError::Sender).then_some(Reason::ClientGone)
 }

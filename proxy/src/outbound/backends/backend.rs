@@ -18,6 +18,7 @@ use mesh_traffic::retry::budget::Budget;
 
 use crate::http::{Bounds, Exceeded, Held, Upstream};
 use crate::state::Snapshot;
+use crate::telemetry::Reason;
 
 /// An endpoint with its connections.
 pub(in crate::outbound) type Picked = Rc<Slot<Rc<Upstream>>>;
@@ -231,5 +232,16 @@ impl Bounds for Backend {
 }
 
 fn exceeded(open: Open) -> Exceeded {
-    Exceeded(open.to_string().into())
+    Exceeded { words: open.to_string().into(), reason: bound(open.counted) }
+}
+
+/// Which bound of a circuit breaker it is.
+pub(in crate::outbound) fn bound(counted: Counted) -> Reason {
+    match counted {
+        Counted::Connections => Reason::MaxConnections,
+        Counted::Pending => Reason::MaxPending,
+        Counted::Requests => Reason::MaxRequests,
+        Counted::Retries => Reason::RetryBudget,
+        Counted::Streams => Reason::MaxStreams,
+    }
 }

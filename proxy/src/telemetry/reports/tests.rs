@@ -294,9 +294,16 @@ async fn tapped_requests_and_examples_of_failures_are_told_and_taps_end_with_the
         endpoint: None,
         duration: TICK,
         count: 1,
+        attempts: 2,
+        rule: 1,
     };
-    proxy.worker.failed(&failed, example);
-    proxy.worker.failed(&failed, example);
+    let why = || crate::telemetry::Way {
+        reason: Some(crate::telemetry::Reason::NoEndpoint),
+        policy: Some(mesh_model::name::Name::new("shop", "web").unwrap()),
+        by_callee: true,
+    };
+    proxy.worker.failed(&failed, why(), example);
+    proxy.worker.failed(&failed, why(), example);
     proxy.worker.flush_last(DEADLINE).await;
 
     let (mut paths, mut dropped, mut examples) = (Vec::new(), 0, Vec::new());
@@ -315,6 +322,8 @@ async fn tapped_requests_and_examples_of_failures_are_told_and_taps_end_with_the
     let told = &examples[0];
     assert_eq!((told.count, told.time_ms, told.path.as_str()), (2, 5_000, "/lost"));
     assert_eq!(told.key.as_ref().unwrap().failure, "no_endpoints");
+    assert_eq!((told.reason.as_str(), told.policy.as_str(), told.rule), ("no_endpoint", "shop/web", 1));
+    assert_eq!((told.by_callee, told.attempts), (true, 2));
     drop((talk, controller));
     tokio::time::timeout(DEADLINE, is_tapped(false)).await.unwrap();
 }
