@@ -4,6 +4,7 @@
 //! [`check`] says what is wrong with one object by itself, with the path of the field; [`lower`] turns the parts of one
 //! object that need no other object into model types.
 
+pub mod access_log;
 pub mod amime;
 pub mod asking;
 pub mod authentication;

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use super::access_log::AccessLogSettings;
 use super::telemetry::{OpenTelemetrySettings, TracingSettings};
 
 /// Settings of the whole mesh. There is one, named `default`.
@@ -89,14 +90,6 @@ pub enum OutboundModeSetting {
     AllowAny,
     /// They are refused.
     RegistryOnly,
-}
-
-/// The access log of proxies.
-#[derive(schemars::JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct AccessLogSettings {
-    /// Whether proxies write a line per request. Absent: no.
-    pub enabled: bool,
 }
 
 /// The metrics of proxies.

@@ -2,9 +2,9 @@
 
 use regex::{Regex, RegexBuilder};
 
-use crate::code::{Code, Compiled, Conversion, Each, Header, HeaderForm, TextTest};
+use crate::code::{Code, Compiled, Conversion, Each, Header, HeaderForm, Side, TextTest};
 use crate::parse::{Literal, Node, Operator, Shape};
-use crate::variable::{Type, Variable};
+use crate::variable::{Scope, Type, Variable};
 use crate::{Fault, MAX_MACROS, MAX_PATTERN_BYTES, MAX_PATTERNS};
 
 /// As documents list them.
@@ -77,14 +77,18 @@ impl Kind {
 type Checked = (Code, Kind);
 
 /// Checks an expression that answers yes or no.
-pub(crate) fn check(node: Node) -> Result<Compiled, Fault> {
-    let mut checker = Checker::default();
+pub(crate) fn check(scope: Scope, node: Node) -> Result<Compiled, Fault> {
+    let mut checker =
+        Checker { scope, variables: Vec::new(), headers: Vec::new(), patterns: 0, locals: Vec::new() };
     let code = checker.truth(&node, "an expression must answer yes or no")?;
     Ok(Compiled { code, variables: checker.variables, headers: checker.headers })
 }
 
-#[derive(Default)]
+/// A map of headers: whose, and how it reads them.
+type HeaderMap = (Side, HeaderForm);
+
 struct Checker {
+    scope: Scope,
     variables: Vec<Variable>,
     headers: Vec<Header>,
     patterns: usize,
@@ -156,9 +160,9 @@ impl Checker {
         if let Some(path) = self.path(node) {
             return self.variable(node, &path);
         }
-        let Shape::Select(from, name) = &node.shape else { return Err(unknown(node.at, "")) };
-        if let Some(form) = self.header_map(from) {
-            let header = self.header(literal_header(node.at, name)?, form);
+        let Shape::Select(from, name) = &node.shape else { return Err(unknown(self.scope, node.at, "")) };
+        if let Some(map) = self.header_map(from) {
+            let header = self.header(literal_header(node.at, name)?, map);
             return Ok((Code::Header(header), Kind::Text));
         }
         let (from, kind) = self.check(from)?;
@@ -181,11 +185,11 @@ impl Checker {
     }
 
     fn variable(&mut self, node: &Node, path: &str) -> Result<Checked, Fault> {
-        if header_form(path).is_some() {
+        if header_map(self.scope, path).is_some() {
             let why = format!("`{path}` is a map of headers: write `{path}['name']`, or `'name' in {path}`");
             return Err(Fault::new(node.at, why));
         }
-        let variable = Variable::named(path).ok_or_else(|| unknown(node.at, path))?;
+        let variable = Variable::named(self.scope, path).ok_or_else(|| unknown(self.scope, node.at, path))?;
         self.note(variable);
         let kind = match variable.kind() {
             Type::Text => Kind::Text,
@@ -202,12 +206,12 @@ impl Checker {
         }
     }
 
-    fn header_map(&self, node: &Node) -> Option<HeaderForm> {
-        header_form(&self.path(node)?)
+    fn header_map(&self, node: &Node) -> Option<HeaderMap> {
+        header_map(self.scope, &self.path(node)?)
     }
 
-    fn header(&mut self, name: &str, form: HeaderForm) -> usize {
-        let header = Header { name: name.to_ascii_lowercase(), form };
+    fn header(&mut self, name: &str, (side, form): HeaderMap) -> usize {
+        let header = Header { name: name.to_ascii_lowercase(), form, side };
         self.headers.iter().position(|known| *known == header).unwrap_or_else(|| {
             self.headers.push(header);
             self.headers.len() - 1
@@ -215,8 +219,8 @@ impl Checker {
     }
 
     fn index(&mut self, node: &Node, from: &Node, index: &Node) -> Result<Checked, Fault> {
-        if let Some(form) = self.header_map(from) {
-            let header = self.header(header_name(index)?, form);
+        if let Some(map) = self.header_map(from) {
+            let header = self.header(header_name(index)?, map);
             return Ok((Code::Header(header), Kind::Text));
         }
         let ((from, kind), (index, by)) = (self.check(from)?, self.check(index)?);
@@ -232,8 +236,8 @@ impl Checker {
     }
 
     fn within(&mut self, at: usize, left: &Node, right: &Node) -> Result<Checked, Fault> {
-        if let Some(form) = self.header_map(right) {
-            let header = self.header(header_name(left)?, form);
+        if let Some(map) = self.header_map(right) {
+            let header = self.header(header_name(left)?, map);
             return Ok((Code::HasHeader(header), Kind::Bool));
         }
         let ((left, a), (right, b)) = (self.check(left)?, self.check(right)?);
@@ -414,11 +418,17 @@ fn constant(literal: &Literal) -> Checked {
     (Code::Constant(literal.clone()), kind)
 }
 
-fn header_form(path: &str) -> Option<HeaderForm> {
-    match path {
-        "request.headers" => Some(HeaderForm::Members),
-        "request.headerLines" => Some(HeaderForm::Lines),
-        _ => None,
+const REQUEST_MAPS: [&str; 2] = ["request.headers", "request.headerLines"];
+const RESPONSE_MAPS: [&str; 2] = ["response.headers", "response.headerLines"];
+
+fn header_map(scope: Scope, path: &str) -> Option<HeaderMap> {
+    let form = if path.ends_with(".headers") { HeaderForm::Members } else { HeaderForm::Lines };
+    if REQUEST_MAPS.contains(&path) {
+        Some((Side::Request, form))
+    } else if scope == Scope::Log && RESPONSE_MAPS.contains(&path) {
+        Some((Side::Response, form))
+    } else {
+        None
     }
 }
 
@@ -441,18 +451,23 @@ fn literal_header(at: usize, name: &str) -> Result<&str, Fault> {
     Ok(name)
 }
 
-fn unknown(at: usize, path: &str) -> Fault {
+fn unknown(scope: Scope, at: usize, path: &str) -> Fault {
     let root = path.split('.').next().unwrap_or_default();
-    let same: Vec<&str> = Variable::ALL
-        .iter()
-        .map(|variable| variable.name())
-        .chain(["request.headers", "request.headerLines"])
+    let maps: &[&str] = match scope {
+        Scope::Call => &REQUEST_MAPS,
+        Scope::Log => &["request.headers", "request.headerLines", "response.headers", "response.headerLines"],
+    };
+    let same: Vec<&str> = Variable::of(scope)
+        .map(Variable::name)
+        .chain(maps.iter().copied())
         .filter(|name| name.split('.').next() == Some(root))
         .collect();
+    let roots = match scope {
+        Scope::Call => "request, source, destination, connection or jwt",
+        Scope::Log => "request, response, source, destination, connection or proxy",
+    };
     let why = if same.is_empty() {
-        format!(
-            "there is no variable `{path}`; variables begin with request, source, destination, connection or jwt"
-        )
+        format!("there is no variable `{path}`; variables begin with {roots}")
     } else {
         format!("there is no variable `{path}`; there are {}", same.join(", "))
     };

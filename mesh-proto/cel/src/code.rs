@@ -21,6 +21,14 @@ pub(crate) struct Header {
     /// In lower case.
     pub(crate) name: String,
     pub(crate) form: HeaderForm,
+    pub(crate) side: Side,
+}
+
+/// Whose header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Request,
+    Response,
 }
 
 /// What one reading of a header is.

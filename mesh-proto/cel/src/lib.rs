@@ -11,6 +11,7 @@
 
 mod check;
 mod code;
+mod ended;
 mod evaluate;
 mod lex;
 mod parse;
@@ -23,10 +24,12 @@ mod variable;
 use std::fmt;
 use std::sync::Arc;
 
+use self::code::Side;
+pub use ended::Ended;
 pub use evaluate::{MAX_STEPS, Trouble};
 pub use readings::{MAX_READINGS, Readings};
 pub use value::{Leaf, Tree};
-pub use variable::{Found, Variable, View};
+pub use variable::{Found, Scope, Variable, View};
 
 /// Bytes of an expression.
 pub const MAX_BYTES: usize = 4_096;
@@ -64,9 +67,15 @@ pub struct InvalidExpression {
 }
 
 impl Program {
-    /// Reads and checks an expression whose answer is a boolean.
+    /// Reads and checks an expression about a call, whose answer is a boolean.
     pub fn compile(text: &str) -> Result<Self, InvalidExpression> {
-        let compiled = parse::parse(text).and_then(check::check).map_err(|fault| fault.placed(text))?;
+        Self::compile_in(Scope::Call, text)
+    }
+
+    /// The same about what that scope has.
+    pub fn compile_in(scope: Scope, text: &str) -> Result<Self, InvalidExpression> {
+        let checked = parse::parse(text).and_then(|node| check::check(scope, node));
+        let compiled = checked.map_err(|fault| fault.placed(text))?;
         Ok(Self { text: text.into(), compiled: Arc::new(compiled) })
     }
 
@@ -83,6 +92,26 @@ impl Program {
     /// Whether it asks for the name in a client's own TLS.
     pub fn needs_sni(&self) -> bool {
         self.uses(|variable| variable == Variable::ConnectionSni)
+    }
+
+    /// Whether it asks for that variable.
+    pub fn asks_for(&self, variable: Variable) -> bool {
+        self.uses(|used| used == variable)
+    }
+
+    /// The headers of the request that it asks for, in lower case.
+    pub fn request_headers(&self) -> impl Iterator<Item = &str> {
+        self.headers_of(Side::Request)
+    }
+
+    /// Those of the answer.
+    pub fn response_headers(&self) -> impl Iterator<Item = &str> {
+        self.headers_of(Side::Response)
+    }
+
+    fn headers_of(&self, side: Side) -> impl Iterator<Item = &str> {
+        let of_side = move |header: &&code::Header| header.side == side;
+        self.compiled.headers.iter().filter(of_side).map(|header| header.name.as_str())
     }
 
     fn uses(&self, which: impl Fn(Variable) -> bool) -> bool {

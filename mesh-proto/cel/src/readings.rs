@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use crate::code::{Compiled, Header, HeaderForm};
+use crate::code::{Compiled, Header, HeaderForm, Side};
 use crate::evaluate::{MAX_STEPS, Run, Trouble};
 use crate::value::Spelling;
 use crate::variable::{Found, Variable, View};
@@ -71,9 +71,14 @@ fn paths<'a>(compiled: &Compiled, view: &'a dyn View) -> Vec<Cow<'a, str>> {
     if !compiled.variables.contains(&Variable::RequestPath) {
         return paths;
     }
+    let others = view.other_paths();
+    // The one that there is, is asked for where it is needed: what is read in one way costs no allocation.
+    if others.is_empty() {
+        return paths;
+    }
     if let Found::Text(path) = view.value(Variable::RequestPath) {
         paths.push(path);
-        for other in view.other_paths() {
+        for other in others {
             if !paths.contains(&other) {
                 paths.push(other);
             }
@@ -85,12 +90,16 @@ fn paths<'a>(compiled: &Compiled, view: &'a dyn View) -> Vec<Cow<'a, str>> {
 /// Never empty.
 fn spellings<'a>(header: &Header, view: &dyn View) -> Vec<Spelling<'a>> {
     let mut lines: Vec<Option<String>> = Vec::new();
-    let there = view.header_values(&header.name, &mut |value| {
+    let mut visit = |value: &[u8]| {
         // Beyond this many there are too many readings anyway.
         if lines.len() <= MAX_READINGS {
             lines.push(std::str::from_utf8(value).ok().map(|text| trimmed(text).to_owned()));
         }
-    });
+    };
+    let there = match header.side {
+        Side::Request => view.header_values(&header.name, &mut visit),
+        Side::Response => view.answer_values(&header.name, &mut visit),
+    };
     if !there {
         return vec![Spelling::Later];
     }

@@ -216,3 +216,27 @@ fn programs_are_equal_if_they_are_written_alike() {
     assert_eq!(format!("{:?}", program("true")), "Program(\"true\")");
     assert_eq!(program(" true").text(), " true");
 }
+
+#[test]
+fn an_access_log_asks_for_what_has_ended_and_a_policy_does_not() {
+    let call = Call::example();
+    for (text, answer) in [
+        ("response.code >= 500 && response.failure == 'no_endpoints'", Some(true)),
+        ("response.headers['retry-after'] == '1' && request.headers['x-role'] == 'admin'", Some(true)),
+        ("'x-role' in response.headers", Some(false)),
+        ("response.headerLines['x-other'] == 'a'", None),
+    ] {
+        let program = Program::compile_in(Scope::Log, text).unwrap();
+        assert_eq!(program.evaluate(&call, Readings::Any).ok(), answer, "{text}");
+        let refused = Program::compile(text).unwrap_err();
+        assert!(refused.why.contains("there is no variable `response."), "{refused}");
+    }
+    let refused = |text| Program::compile_in(Scope::Log, text).unwrap_err().why;
+    assert!(refused("jwt.claims.sub == 'a'").contains("begin with request, response, source"));
+    assert!(refused("response.status == 1").contains("there are response.code, response.grpcStatus"));
+    let program = "'a' in request.headers && response.headers.b == 'c' && request.query == ''";
+    let program = Program::compile_in(Scope::Log, program).unwrap();
+    assert_eq!(program.request_headers().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(program.response_headers().collect::<Vec<_>>(), ["b"]);
+    assert!(program.asks_for(Variable::RequestQuery) && !program.asks_for(Variable::RequestPath));
+}

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::ended::Ended;
 use crate::value::Tree;
 
 /// A variable, by its name in expressions.
@@ -33,6 +34,17 @@ pub enum Variable {
     ConnectionSni,
     /// `jwt.claims`
     JwtClaims,
+    /// Only of what has ended.
+    Ended(Ended),
+}
+
+/// What an expression is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// A call that is judged before it goes on.
+    Call,
+    /// A request or connection that has ended and may be written down.
+    Log,
 }
 
 /// What a variable is.
@@ -45,7 +57,7 @@ pub(crate) enum Type {
 }
 
 impl Variable {
-    /// All of them, as documents list them.
+    /// Those of a call, as documents list them.
     pub const ALL: [Self; 13] = [
         Self::RequestMethod,
         Self::RequestPath,
@@ -78,6 +90,7 @@ impl Variable {
             Self::ConnectionMtls => "connection.mtls",
             Self::ConnectionSni => "connection.sni",
             Self::JwtClaims => "jwt.claims",
+            Self::Ended(ended) => ended.name(),
         }
     }
 
@@ -100,6 +113,7 @@ impl Variable {
             Self::ConnectionMtls => "whether the caller has shown a certificate of the mesh",
             Self::ConnectionSni => "the name that a client asks for in TLS of its own",
             Self::JwtClaims => "the claims of the request's token, once it is verified",
+            Self::Ended(ended) => ended.meaning(),
         }
     }
 
@@ -128,7 +142,8 @@ impl Variable {
             | Self::SourceAddress
             | Self::DestinationPort
             | Self::ConnectionMtls
-            | Self::ConnectionSni => false,
+            | Self::ConnectionSni
+            | Self::Ended(_) => false,
         }
     }
 
@@ -137,6 +152,7 @@ impl Variable {
             Self::DestinationPort => Type::Int,
             Self::ConnectionMtls => Type::Bool,
             Self::JwtClaims => Type::Tree,
+            Self::Ended(ended) => ended.kind(),
             Self::RequestMethod
             | Self::RequestPath
             | Self::RequestQuery
@@ -150,8 +166,18 @@ impl Variable {
         }
     }
 
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|variable| variable.name() == name)
+    /// Those that expressions of that scope may ask for. What an access log has no answer to is not in its own.
+    pub fn of(scope: Scope) -> impl Iterator<Item = Self> {
+        let logged = |variable: &Self| !matches!(variable, Self::JwtClaims | Self::DestinationPort);
+        let ended = Ended::ALL.into_iter().map(Self::Ended);
+        Self::ALL
+            .into_iter()
+            .filter(move |variable| scope == Scope::Call || logged(variable))
+            .chain(ended.filter(move |_| scope == Scope::Log))
+    }
+
+    pub(crate) fn named(scope: Scope, name: &str) -> Option<Self> {
+        Self::of(scope).find(|variable| variable.name() == name)
     }
 }
 
@@ -180,4 +206,8 @@ pub trait View {
     fn other_paths(&self) -> Vec<Cow<'_, str>>;
     /// Calls `visit` with the bytes of each value of that header, in order. `name` is in lower case. `false`: there is no request.
     fn header_values(&self, name: &str, visit: &mut dyn FnMut(&[u8])) -> bool;
+    /// The same of the answer, where an expression may ask for it.
+    fn answer_values(&self, _name: &str, _visit: &mut dyn FnMut(&[u8])) -> bool {
+        false
+    }
 }

@@ -6,10 +6,13 @@ use std::fs;
 use std::path::Path;
 
 use mesh_cel::{
-    FUNCTIONS, MAX_BYTES, MAX_DEPTH, MAX_MACROS, MAX_NODES, MAX_PATTERNS, MAX_READINGS, MAX_STEPS, Variable,
+    Ended, FUNCTIONS, MAX_BYTES, MAX_DEPTH, MAX_MACROS, MAX_NODES, MAX_PATTERNS, MAX_READINGS, MAX_STEPS,
+    Variable,
 };
 
 const BEGIN: &str = "<!-- variables: written by the test, see mesh-proto/cel/src/variable.rs -->\n";
+const ENDED: &str =
+    "<!-- variables of access logs: written by the test, see mesh-proto/cel/src/ended.rs -->\n";
 const END: &str = "<!-- end -->\n";
 
 fn table() -> String {
@@ -24,17 +27,35 @@ fn table() -> String {
     table
 }
 
+fn table_of_ended() -> String {
+    let mut table = String::from("\n| variable | type | what it is |\n| --- | --- | --- |\n");
+    for variable in Ended::ALL.map(Variable::Ended) {
+        let (name, kind, meaning) = (variable.name(), variable.type_name(), variable.meaning());
+        writeln!(table, "| `{name}` | {kind} | {meaning} |").unwrap();
+    }
+    table.push('\n');
+    table
+}
+
+/// Compares what stands behind that line, or writes it.
+fn compare(path: &Path, begin: &str, table: &str) {
+    let page = fs::read_to_string(path).unwrap();
+    let (before, rest) = page.split_once(begin).unwrap();
+    let (written, after) = rest.split_once(END).unwrap();
+    if std::env::var_os("UPDATE_PAGES").is_some() {
+        fs::write(path, format!("{before}{begin}{table}{END}{after}")).unwrap();
+    } else {
+        assert_eq!(written, table, "UPDATE_PAGES=1 writes it");
+    }
+}
+
 #[test]
 fn the_page_lists_variables_functions_and_bounds() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/expressions.md");
+    compare(&path, BEGIN, &table());
+    compare(&path, ENDED, &table_of_ended());
     let page = fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once(BEGIN).unwrap();
-    let (written, after) = rest.split_once(END).unwrap();
-    if std::env::var_os("UPDATE_PAGES").is_some() {
-        fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", table())).unwrap();
-    } else {
-        assert_eq!(written, table(), "UPDATE_PAGES=1 writes it");
-    }
+    let after = page.split_once(ENDED).unwrap().1;
     for name in FUNCTIONS {
         assert!(
             after.contains(&format!("`{name}(")) || after.contains(&format!(".{name}(")),

@@ -5,6 +5,7 @@
 //! [`head::HeadView`]; a configuration enters as the plain types of [`service`], [`endpoint`], [`route`],
 //! [`traffic`] and [`settings`]. What leaves is a decision that names the object and the field it came from.
 
+pub mod access_log;
 pub mod address;
 pub mod asking;
 pub mod authentication;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::access_log::AccessLog;
 use crate::spiffe::TrustDomain;
 
 /// Whether plaintext is taken where mTLS could be.
@@ -57,8 +58,8 @@ pub struct MeshSettings {
     pub outbound_mode: OutboundMode,
     /// Share of traces to sample where the caller did not decide, parts per million. 10,000 (1 %) unless set.
     pub trace_sample_ppm: u32,
-    /// Whether proxies write a line per request.
-    pub access_log: bool,
+    /// What proxies write of each request and connection; `None`: nothing.
+    pub access_log: Option<AccessLog>,
     /// What metrics are also called.
     pub metrics: MetricSettings,
     /// What traces beyond their share.

@@ -1,5 +1,6 @@
 //! From the wire to the model. It must not apply anything: it only says what a resource means, or where it is wrong.
 
+mod access_log;
 mod address;
 mod asking;
 mod authentication;
@@ -82,7 +83,10 @@ fn mesh(settings: wire::MeshSettings) -> Result<MeshSettings, Wrong> {
         mtls_mode,
         outbound_mode,
         trace_sample_ppm: root.at("trace_sample_ppm").at_most(settings.trace_sample_ppm, bounds::PPM)?,
-        access_log: settings.access_log,
+        access_log: settings
+            .access_log
+            .then(|| access_log::access_log(&root.at("access_log_settings"), settings.access_log_settings))
+            .transpose()?,
         metrics: settings
             .metrics
             .map(|metrics| MetricSettings { istio: metrics.istio, linkerd: metrics.linkerd })

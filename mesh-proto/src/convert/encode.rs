@@ -1,5 +1,6 @@
 //! From the model to the wire. It cannot fail and must not decide: what the model says is what is sent.
 
+mod access_log;
 mod address;
 mod asking;
 mod authentication;
@@ -57,7 +58,7 @@ pub fn mesh(settings: &MeshSettings) -> wire::MeshSettings {
         mtls_mode: mtls_mode(settings.mtls_mode).into(),
         outbound_mode: outbound_mode.into(),
         trace_sample_ppm: settings.trace_sample_ppm,
-        access_log: settings.access_log,
+        access_log: settings.access_log.is_some(),
         // Nothing where nothing is asked for: the version of such a resource stays what it was.
         metrics: (settings.metrics != MetricSettings::default()).then_some(wire::MetricSettings {
             istio: settings.metrics.istio,
@@ -65,6 +66,7 @@ pub fn mesh(settings: &MeshSettings) -> wire::MeshSettings {
         }),
         tracing: telemetry::tracing(settings.tracing),
         open_telemetry: settings.open_telemetry.as_deref().map(telemetry::open_telemetry),
+        access_log_settings: settings.access_log.as_ref().map(access_log::access_log),
     }
 }
 

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_cel::{Program, Scope};
+use mesh_model::access_log::{AccessLog, LogFormat, LogSink, Template};
 use mesh_model::address::{Meaning, Member, Served, ServedPort};
 use mesh_model::authentication::jwt::{ClaimHeader, Handling, JwtIssuer, JwtRules, TokenPlace};
 use mesh_model::authentication::{Authentication, MtlsRule};
@@ -48,13 +50,36 @@ fn port() -> impl Strategy<Value = u16> {
     1..=u16::MAX
 }
 
+fn access_log() -> impl Strategy<Value = AccessLog> {
+    let template = || LogFormat::Text(Template::parse("{path} {request_header:x}").unwrap());
+    let usual = || LogFormat::Text(Template::default());
+    let filter = || Program::compile_in(Scope::Log, "response.code >= 500").unwrap();
+    let headers = || vec("[a-z-]{1,10}", 0..4);
+    (
+        select(vec![LogFormat::Json, template(), usual()]),
+        select(vec![LogSink::Stdout, LogSink::Stderr, LogSink::File("/a/b".to_owned()), LogSink::Otlp]),
+        option::of(Just(filter())),
+        headers(),
+        headers(),
+        0..=bounds::PPM,
+    )
+        .prop_map(|(format, sink, filter, request_headers, response_headers, success_ppm)| AccessLog {
+            format,
+            sink,
+            filter,
+            request_headers,
+            response_headers,
+            success_ppm,
+        })
+}
+
 fn mesh() -> impl Strategy<Value = MeshSettings> {
     (
         "[a-z0-9._-]{1,30}",
         select(vec![MtlsMode::Strict, MtlsMode::Permissive, MtlsMode::Disabled]),
         select(vec![OutboundMode::AllowAny, OutboundMode::RegistryOnly]),
         0..=bounds::PPM,
-        any::<bool>(),
+        option::of(access_log()),
         (any::<bool>(), any::<bool>()),
         (tracing(), option::of(open_telemetry())),
     )

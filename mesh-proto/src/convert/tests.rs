@@ -7,6 +7,7 @@ mod externals;
 mod policies;
 mod streams;
 
+use mesh_model::access_log::AccessLog;
 use mesh_model::endpoint::EndpointState;
 use mesh_model::route::{GrpcMatch, PathMatch, Pattern, Target, TextMatch, Timeouts};
 use mesh_model::settings::{MtlsMode, OutboundMode};
@@ -323,6 +324,43 @@ fn decode_mesh(mtls_mode: i32, outbound_mode: i32) -> Result<MeshSettings, Inval
     match decode(resource("mesh", wire::resource::Body::Mesh(settings)))? {
         ModelResource::Mesh(settings) => Ok(settings),
         other => panic!("settings became {other:?}"),
+    }
+}
+
+#[test]
+fn an_access_log_that_is_not_understood_is_refused_with_its_field() {
+    let decode_log = |log: Option<wire::AccessLog>| {
+        let settings = wire::MeshSettings {
+            trust_domain: "td".to_owned(),
+            access_log: true,
+            access_log_settings: log,
+            ..wire::MeshSettings::default()
+        };
+        match decode(resource("mesh", wire::resource::Body::Mesh(settings)))? {
+            ModelResource::Mesh(settings) => Ok::<_, Invalid>(settings.access_log),
+            other => panic!("settings became {other:?}"),
+        }
+    };
+    assert_eq!(decode_log(None), Ok(Some(AccessLog::default())), "of a controller that knows no more");
+    let log = || wire::AccessLog { success_ppm: 1_000_000, ..wire::AccessLog::default() };
+    assert_eq!(decode_log(Some(log())), Ok(Some(AccessLog::default())));
+    for (log, field) in [
+        (wire::AccessLog { format: 9, ..log() }, "access_log_settings.format"),
+        (wire::AccessLog { sink: 9, ..log() }, "access_log_settings.sink"),
+        (wire::AccessLog { sink: 3, path: "a".into(), ..log() }, "access_log_settings.path"),
+        (wire::AccessLog { format: 2, template: "{no}".into(), ..log() }, "access_log_settings.template"),
+        (wire::AccessLog { filter: "jwt.claims.a == 1".into(), ..log() }, "access_log_settings.filter"),
+        (wire::AccessLog { success_ppm: 1_000_001, ..log() }, "access_log_settings.success_ppm"),
+        (
+            wire::AccessLog { request_headers: vec!["a".into(), "a b".into()], ..log() },
+            "access_log_settings.request_headers[1]",
+        ),
+        (
+            wire::AccessLog { response_headers: vec!["a".into(); 17], ..log() },
+            "access_log_settings.response_headers",
+        ),
+    ] {
+        assert_eq!(decode_log(Some(log)).unwrap_err().field, field);
     }
 }
 

@@ -208,6 +208,9 @@ pub struct MeshSettings {
     /// Where traces, metrics and logs are sent; absent: nowhere.
     #[prost(message, optional, tag = "8")]
     pub open_telemetry: ::core::option::Option<OpenTelemetry>,
+    /// Absent: a JSON object a line, on stdout, for everything.
+    #[prost(message, optional, tag = "10")]
+    pub access_log_settings: ::core::option::Option<AccessLog>,
 }
 /// What traces beyond their share.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -267,6 +270,31 @@ pub mod otlp_header {
         #[prost(string, tag = "3")]
         File(::prost::alloc::string::String),
     }
+}
+/// What proxies write of each request and connection once it has ended, and where.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AccessLog {
+    #[prost(enumeration = "AccessLogFormat", tag = "1")]
+    pub format: i32,
+    /// With ACCESS_LOG_FORMAT_TEXT: how a line is made. Empty: the usual one.
+    #[prost(string, tag = "2")]
+    pub template: ::prost::alloc::string::String,
+    #[prost(enumeration = "AccessLogSink", tag = "3")]
+    pub sink: i32,
+    /// With ACCESS_LOG_SINK_FILE: which.
+    #[prost(string, tag = "4")]
+    pub path: ::prost::alloc::string::String,
+    /// An expression. Empty: everything is written.
+    #[prost(string, tag = "5")]
+    pub filter: ::prost::alloc::string::String,
+    /// Their values are written, names in lower case.
+    #[prost(string, repeated, tag = "6")]
+    pub request_headers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "7")]
+    pub response_headers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Share of what went well that is written, parts per million.
+    #[prost(uint32, tag = "8")]
+    pub success_ppm: u32,
 }
 /// Names of other meshes that metrics have beside our own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1655,6 +1683,71 @@ impl OtlpProtocol {
             "OTLP_PROTOCOL_UNSPECIFIED" => Some(Self::Unspecified),
             "OTLP_PROTOCOL_GRPC" => Some(Self::Grpc),
             "OTLP_PROTOCOL_HTTP" => Some(Self::Http),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AccessLogFormat {
+    Unspecified = 0,
+    Json = 1,
+    Text = 2,
+}
+impl AccessLogFormat {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ACCESS_LOG_FORMAT_UNSPECIFIED",
+            Self::Json => "ACCESS_LOG_FORMAT_JSON",
+            Self::Text => "ACCESS_LOG_FORMAT_TEXT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ACCESS_LOG_FORMAT_UNSPECIFIED" => Some(Self::Unspecified),
+            "ACCESS_LOG_FORMAT_JSON" => Some(Self::Json),
+            "ACCESS_LOG_FORMAT_TEXT" => Some(Self::Text),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AccessLogSink {
+    Unspecified = 0,
+    Stdout = 1,
+    Stderr = 2,
+    File = 3,
+    /// Where the proxy sends other telemetry.
+    Otlp = 4,
+}
+impl AccessLogSink {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ACCESS_LOG_SINK_UNSPECIFIED",
+            Self::Stdout => "ACCESS_LOG_SINK_STDOUT",
+            Self::Stderr => "ACCESS_LOG_SINK_STDERR",
+            Self::File => "ACCESS_LOG_SINK_FILE",
+            Self::Otlp => "ACCESS_LOG_SINK_OTLP",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ACCESS_LOG_SINK_UNSPECIFIED" => Some(Self::Unspecified),
+            "ACCESS_LOG_SINK_STDOUT" => Some(Self::Stdout),
+            "ACCESS_LOG_SINK_STDERR" => Some(Self::Stderr),
+            "ACCESS_LOG_SINK_FILE" => Some(Self::File),
+            "ACCESS_LOG_SINK_OTLP" => Some(Self::Otlp),
             _ => None,
         }
     }

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mesh_cel::Program;
 use mesh_identity::Identity;
+use mesh_model::access_log::{AccessLog, LogFormat, LogSink};
 use mesh_model::address::{Address, Meaning};
 use mesh_model::authentication::{Authentication, MtlsRule};
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, Transport};
@@ -143,7 +145,7 @@ fn mesh(settings: &MeshSettings) -> Value {
             OutboundMode::RegistryOnly => "registry-only",
         },
         "traceSamplePpm": settings.trace_sample_ppm,
-        "accessLog": settings.access_log,
+        "accessLog": settings.access_log.as_ref().map(access_log),
         "metrics": { "istio": settings.metrics.istio, "linkerd": settings.metrics.linkerd },
         "tracing": {
             "w3c": settings.tracing.headers.w3c,
@@ -171,6 +173,27 @@ fn collector(collector: &OpenTelemetry) -> Value {
         "logs": collector.logs,
         "headers": collector.headers.iter().map(|header| &header.name).collect::<Vec<_>>(),
         "intervalMs": collector.interval.as_millis(),
+    })
+}
+
+fn access_log(log: &AccessLog) -> Value {
+    let (sink, path) = match &log.sink {
+        LogSink::Stdout => ("stdout", None),
+        LogSink::Stderr => ("stderr", None),
+        LogSink::File(path) => ("file", Some(path)),
+        LogSink::Otlp => ("otlp", None),
+    };
+    json!({
+        "format": match &log.format {
+            LogFormat::Json => "json",
+            LogFormat::Text(template) => template.text(),
+        },
+        "sink": sink,
+        "path": path,
+        "filter": log.filter.as_ref().map(Program::text),
+        "requestHeaders": log.request_headers,
+        "responseHeaders": log.response_headers,
+        "successPpm": log.success_ppm,
     })
 }
 

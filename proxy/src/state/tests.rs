@@ -9,6 +9,7 @@ mod streams;
 
 use std::sync::Arc;
 
+use mesh_model::access_log::AccessLog;
 use mesh_model::authentication::{Authentication, MtlsRule};
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, PortEndpoints, Transport};
 use mesh_model::name::{Name, ServiceName};
@@ -36,7 +37,7 @@ pub(crate) fn mesh(access_log: bool) -> ModelResource {
         mtls_mode: MtlsMode::Strict,
         outbound_mode: OutboundMode::AllowAny,
         trace_sample_ppm: 10_000,
-        access_log,
+        access_log: access_log.then(AccessLog::default),
         metrics: MetricSettings::default(),
         tracing: TracingSettings::default(),
         open_telemetry: None,

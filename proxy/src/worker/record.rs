@@ -169,7 +169,7 @@ impl Entry {
         let snapshot = self.worker.snapshot();
         let settings = snapshot.settings();
         let default_ppm = settings.map_or(0, |settings| settings.trace_sample_ppm);
-        let log = settings.is_some_and(|settings| settings.access_log);
+        let log = settings.is_some_and(|settings| settings.access_log.is_some());
         self.tail = settings.map(|settings| settings.tracing.tail).unwrap_or_default();
         let header = head.header("traceparent");
         let mut context = self.worker.with_random(|rng| TraceContext::from_traceparent(header, rng));
@@ -408,7 +408,7 @@ impl Entry {
 
 /// Whether there is an access log.
 fn logs(worker: &Worker) -> bool {
-    worker.snapshot().settings().is_some_and(|settings| settings.access_log)
+    worker.snapshot().settings().is_some_and(|settings| settings.access_log.is_some())
 }
 
 fn grpc_status(headers: &Headers) -> Option<u8> {

@@ -169,7 +169,7 @@ async fn a_bad_resource_is_told_to_the_controller_and_its_last_good_form_stays()
     let [reject] = &ack.rejects[..] else { panic!("{ack:?}") };
     assert_eq!((ack.nonce, reject.resource.as_str()), (2, "endpoints/shop/cart"));
     assert!(reject.field.contains("address"), "{reject:?}");
-    let snapshot = proxy.until(|s| s.settings().is_some_and(|settings| settings.access_log)).await;
+    let snapshot = proxy.until(|s| s.settings().is_some_and(|settings| settings.access_log.is_some())).await;
     let address = snapshot.endpoints(&name("cart")).unwrap().port(80)[0].address;
     assert_eq!(address, ([127, 0, 0, 1], 8080).into());
     assert!(proxy.metrics().contains("mesh_config_rejects_total 1"));

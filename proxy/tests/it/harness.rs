@@ -68,7 +68,7 @@ impl Mesh {
             mtls_mode: MtlsMode::Strict,
             outbound_mode: OutboundMode::RegistryOnly,
             trace_sample_ppm: 0,
-            access_log: false,
+            access_log: None,
             metrics: MetricSettings::default(),
             tracing: TracingSettings::default(),
             open_telemetry: None,

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use mesh_model::access_log::AccessLog;
 use mesh_model::host::HostPattern;
 use mesh_model::name::{Name, ServiceName};
 use mesh_model::route::{Backend, BackendTarget, ParentRef};
@@ -279,7 +280,7 @@ async fn the_name_that_was_asked_for_is_in_the_log_and_in_no_metric() {
     let log = tracing_subscriber::fmt().with_env_filter("access=info").with_ansi(false);
     log.with_writer(|| ToAccessLog).init();
     let mut mesh = Mesh::new();
-    mesh.settings.access_log = true;
+    mesh.settings.access_log = Some(AccessLog::default());
     let _servers = two(&mut mesh).await;
     stream_route(&mut mesh, StreamKind::Tls, "logged", &["*.logged.example"], vec![to("next", 1)]);
     let client = mesh.client(&[("db", 5432)]);

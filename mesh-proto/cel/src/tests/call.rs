@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Found, Leaf, Tree, Variable, View};
+use crate::{Ended, Found, Leaf, Tree, Variable, View};
 
 #[derive(Debug, Clone)]
 pub(super) enum Json {
@@ -104,6 +104,9 @@ impl View for Call {
                 .claims
                 .as_ref()
                 .map_or(Found::Absent("the request has no token"), |claims| Found::Tree(claims)),
+            Variable::Ended(Ended::ResponseCode) => Found::Int(503),
+            Variable::Ended(Ended::ResponseFailure) => Found::Text("no_endpoints".into()),
+            Variable::Ended(_) => Found::Absent("nothing is known of it"),
         }
     }
 
@@ -117,5 +120,12 @@ impl View for Call {
             own.flat_map(|(_, values)| values).for_each(|value| visit(value));
         }
         self.request
+    }
+
+    fn answer_values(&self, name: &str, visit: &mut dyn FnMut(&[u8])) -> bool {
+        if name == "retry-after" {
+            visit(b"1");
+        }
+        true
     }
 }

@@ -93,6 +93,7 @@ impl<H: HeadView + ?Sized> View for Seen<'_, H> {
                 Some(claims) => Found::Tree(claims),
                 None => Found::Absent("the request has no verified token; ask with `has(jwt.claims)` first"),
             }),
+            Variable::Ended(_) => Found::Absent("only what has ended has it"),
         }
     }
 

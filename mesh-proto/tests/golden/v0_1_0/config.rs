@@ -1,12 +1,12 @@
 //! Values of `mesh.config.v1`.
 
 use mesh_proto::config::v1::{
-    Ack, Backend, ClientMessage, Destination, Endpoint, EndpointState, Endpoints, Filter, GrpcTarget, Header,
-    HeaderEdit, Held, Hello, HttpTarget, InvalidBackend, Match, MeshSettings, MtlsMode, OutboundMode,
-    ParentRef, PathMatch, PathRewrite, PortEndpoints, Protocol, ProxyId, Redirect, Reject, Resource, Route,
-    RouteKind, Rule, ServerMessage, Service, ServicePort, ServiceTarget, Subscribe, Update, UrlRewrite,
-    ValueMatch, Watermark, backend, client_message, filter, r#match, path_match, path_rewrite, resource,
-    server_message, value_match,
+    AccessLog, AccessLogFormat, AccessLogSink, Ack, Backend, ClientMessage, Destination, Endpoint,
+    EndpointState, Endpoints, Filter, GrpcTarget, Header, HeaderEdit, Held, Hello, HttpTarget,
+    InvalidBackend, Match, MeshSettings, MtlsMode, OutboundMode, ParentRef, PathMatch, PathRewrite,
+    PortEndpoints, Protocol, ProxyId, Redirect, Reject, Resource, Route, RouteKind, Rule, ServerMessage,
+    Service, ServicePort, ServiceTarget, Subscribe, Update, UrlRewrite, ValueMatch, Watermark, backend,
+    client_message, filter, r#match, path_match, path_rewrite, resource, server_message, value_match,
 };
 
 use super::{Case, case, text};
@@ -109,6 +109,20 @@ fn mesh() -> MeshSettings {
     }
 }
 
+fn access_log(format: AccessLogFormat, sink: AccessLogSink) -> AccessLog {
+    AccessLog {
+        format: format.into(),
+        template: text("{method} {path} {status}"),
+        sink: sink.into(),
+        path: text("/var/log/mesh/access.log"),
+        filter: text("response.code >= 500"),
+        request_headers: vec![text("user-agent")],
+        response_headers: vec![text("server")],
+        success_ppm: 10_000,
+        ..AccessLog::default()
+    }
+}
+
 fn service() -> Service {
     let port = |port, name, protocol: Protocol| ServicePort {
         port,
@@ -160,6 +174,16 @@ pub(super) fn resources() -> Vec<Case> {
         case("mesh.config.v1.Resource-endpoints", resource(resource::Body::Endpoints(endpoints()))),
         case("mesh.config.v1.Resource-route", resource(resource::Body::Route(route()))),
         case("mesh.config.v1.MeshSettings", mesh()),
+        case(
+            "mesh.config.v1.MeshSettings-accesslog",
+            MeshSettings {
+                access_log_settings: Some(access_log(AccessLogFormat::Text, AccessLogSink::File)),
+                ..mesh()
+            },
+        ),
+        case("mesh.config.v1.AccessLog", access_log(AccessLogFormat::Json, AccessLogSink::Stdout)),
+        case("mesh.config.v1.AccessLog-stderr", access_log(AccessLogFormat::Text, AccessLogSink::Stderr)),
+        case("mesh.config.v1.AccessLog-otlp", access_log(AccessLogFormat::Json, AccessLogSink::Otlp)),
         case("mesh.config.v1.Service", service()),
         case("mesh.config.v1.ServicePort", service().ports.remove(0)),
         case("mesh.config.v1.Endpoints", endpoints()),

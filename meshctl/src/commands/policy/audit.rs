@@ -145,7 +145,7 @@ pub(super) async fn run(args: Args, mesh: &str) -> anyhow::Result<Outcome> {
     match args.output {
         Format::Json => output::json(&json(&counts))?,
         Format::Table if counts.0.is_empty() => {
-            let off = if objects.compiled.mesh.access_log {
+            let off = if objects.compiled.mesh.access_log.is_some() {
                 ""
             } else {
                 "; access logs are off: set spec.accessLog.enabled of the MeshConfig"
