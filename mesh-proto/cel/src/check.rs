@@ -4,7 +4,8 @@ use regex::{Regex, RegexBuilder};
 
 use crate::code::{Code, Compiled, Conversion, Each, Header, HeaderForm, Side, TextTest};
 use crate::parse::{Literal, Node, Operator, Shape};
-use crate::variable::{Scope, Type, Variable};
+use crate::value::Type;
+use crate::variable::{Scope, Variable};
 use crate::{Fault, MAX_MACROS, MAX_PATTERN_BYTES, MAX_PATTERNS};
 
 /// As documents list them.

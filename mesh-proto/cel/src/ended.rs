@@ -1,7 +1,7 @@
 //! What expressions of an access log may ask of a request or connection that has ended, beside what they may ask of a call. It must not know
 //! expressions.
 
-use crate::variable::Type;
+use crate::value::Type;
 
 /// A variable that only an access log has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -4,6 +4,15 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
+/// What a variable is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Type {
+    Text,
+    Int,
+    Bool,
+    Tree,
+}
+
 /// Something with parts whose types only the call knows, as the claims of a token.
 pub trait Tree: fmt::Debug {
     /// What it is.

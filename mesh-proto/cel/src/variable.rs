@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::ended::Ended;
-use crate::value::Tree;
+use crate::value::{Tree, Type};
 
 /// A variable, by its name in expressions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,15 +45,6 @@ pub enum Scope {
     Call,
     /// A request or connection that has ended and may be written down.
     Log,
-}
-
-/// What a variable is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Type {
-    Text,
-    Int,
-    Bool,
-    Tree,
 }
 
 impl Variable {

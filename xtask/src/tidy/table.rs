@@ -151,6 +151,7 @@ pub(super) const PACKAGES: &[Package] = &[
             &["code"],
             &["parse"],
             &["lex", "variable"],
+            &["ended"],
             &["value"],
         ],
         also: &[],
