@@ -58,7 +58,7 @@ use super::scalars::{DurationText, Size};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(
-    validation = Rule::new("has(self.timeouts) || has(self.retries) || has(self.hedging) || has(self.fault) || has(self.directResponse) || has(self.requestBodyLimit) || has(self.responseBodyLimit) || has(self.sessionPersistence) || has(self.rateLimits) || has(self.globalRateLimit) || has(self.loadBalancer) || has(self.circuitBreaker) || has(self.retryBudget) || has(self.outlierDetection) || has(self.healthCheck) || has(self.connectTimeout) || has(self.protocol) || has(self.concurrency)").message("the policy sets nothing"),
+    validation = Rule::new("has(self.timeouts) || has(self.retries) || has(self.hedging) || has(self.fault) || has(self.directResponse) || has(self.requestBodyLimit) || has(self.responseBodyLimit) || has(self.sessionPersistence) || has(self.rateLimits) || has(self.globalRateLimit) || has(self.splitOn) || has(self.loadBalancer) || has(self.circuitBreaker) || has(self.retryBudget) || has(self.outlierDetection) || has(self.healthCheck) || has(self.connectTimeout) || has(self.protocol) || has(self.concurrency)").message("the policy sets nothing"),
     validation = Rule::new("self.targetRefs.exists(target, target.kind == 'Service') || !(has(self.loadBalancer) || has(self.circuitBreaker) || has(self.retryBudget) || has(self.outlierDetection) || has(self.healthCheck) || has(self.connectTimeout) || has(self.protocol) || has(self.concurrency))").message("loadBalancer, circuitBreaker, retryBudget, outlierDetection, healthCheck, connectTimeout, protocol and concurrency need a Service as target")
 )]
 #[serde(rename_all = "camelCase")]
@@ -98,6 +98,10 @@ pub struct TrafficPolicySpec {
     /// A bound that a service counts for all proxies together. In force at the called workload, after `rateLimits`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub global_rate_limit: Option<GlobalRateLimit>,
+    /// What of a request decides to which backend of a split it goes, so that a user stays with a version; when weights change, only
+    /// those move that must. Absent: chance, for each request anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split_on: Option<HashOn>,
 
     /// Which endpoint is picked. For Services.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -120,6 +120,8 @@ pub struct TrafficSettings {
     pub rate_limits: Option<Vec<RateLimit>>,
     /// A bound that a service counts for all proxies together, asked by the called workload's.
     pub global_rate: Option<GlobalRate>,
+    /// What of a request decides to which backend of a split it goes. Without: chance.
+    pub split: Option<HashKey>,
 
     /// Which endpoint is picked.
     pub balancing: Option<Balancing>,

@@ -1087,6 +1087,9 @@ pub struct TrafficSettings {
     pub concurrency: ::core::option::Option<AdaptiveConcurrency>,
     #[prost(message, optional, tag = "17")]
     pub global_rate: ::core::option::Option<GlobalRate>,
+    /// What of a request decides its share of a split. Absent: chance.
+    #[prost(message, optional, tag = "18")]
+    pub split: ::core::option::Option<HashKey>,
 }
 /// Milliseconds; absent: no limit.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -2,16 +2,39 @@
 //! how an endpoint is picked.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mesh_model::name::ServiceName;
 use mesh_model::traffic::effective::{BackendPolicy, RequestPolicy};
 use mesh_model::traffic::{Algorithm, HashKey, SessionKind, SessionPersistence};
+use mesh_traffic::cohort::place;
 use mesh_traffic::hash::hash_of;
 use mesh_traffic::session::{self, Mark, Say, Token};
+use smallvec::SmallVec;
 
 use crate::http::{Headers, RequestHead};
 use crate::state::Snapshot;
+
+/// Where a request falls in a split, and what the client is given so that its next ones fall there too.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lot {
+    pub(super) place: u64,
+    pub(super) cookie: Option<Fresh>,
+}
+
+/// A cookie that was made up for a client that has none.
+#[derive(Debug, Clone)]
+pub(super) struct Fresh {
+    name: String,
+    value: String,
+    ttl: Duration,
+}
+
+impl Fresh {
+    fn header(&self) -> String {
+        session::set_cookie(&self.name, &self.value, Some(self.ttl).filter(|ttl| !ttl.is_zero()))
+    }
+}
 
 /// What keeps a request with an endpoint.
 #[derive(Debug, Clone, Default)]
@@ -20,8 +43,8 @@ pub(super) struct Affinity {
     pub(super) sticky: Option<SocketAddr>,
     /// The token that came with the request.
     pub(super) token: Option<Token>,
-    /// A cookie to be set so that the client's next requests have the same hash.
-    pub(super) cookie: Option<String>,
+    /// Cookies to be set so that the client's next requests have the same hashes.
+    pub(super) cookies: SmallVec<[Fresh; 1]>,
 }
 
 /// The token that the request carries, if a session is to be kept.
@@ -64,24 +87,55 @@ pub(super) fn hash(
             return;
         }
     };
-    affinity.hash = match key {
-        HashKey::Header(name) => head.headers.get(name).map(|value| hash_of([value])),
-        HashKey::Cookie { name, ttl } => match (cookie(head, name), ttl) {
-            (Some(value), _) => Some(hash_of([value.as_bytes()])),
-            (None, Some(ttl)) => {
-                let value = format!("{:016x}", random());
-                let hash = hash_of([value.as_bytes()]);
-                affinity.cookie =
-                    Some(session::set_cookie(name, &value, Some(*ttl).filter(|ttl| !ttl.is_zero())));
-                Some(hash)
-            }
-            (None, None) => None,
-        },
-        HashKey::SourceAddress => Some(match client {
-            IpAddr::V4(ip) => hash_of([ip.octets().as_slice()]),
-            IpAddr::V6(ip) => hash_of([ip.octets().as_slice()]),
-        }),
+    affinity.hash = keyed(key, head, client, |bytes| hash_of([bytes]));
+    if let (None, HashKey::Cookie { name, ttl: Some(ttl) }) = (affinity.hash, key) {
+        // A cookie of that name that the split has made up is the client's from now on.
+        let given = affinity.cookies.iter().find(|fresh| fresh.name == *name);
+        let fresh = given.cloned().unwrap_or_else(|| made_up(name, *ttl, random()));
+        affinity.hash = Some(hash_of([fresh.value.as_bytes()]));
+        if given.is_none() {
+            affinity.cookies.push(fresh);
+        }
+    }
+}
+
+/// Where the request falls in splits of the called service: where its key says, or where chance has it.
+pub(super) fn lot(
+    policy: &RequestPolicy,
+    service: &ServiceName,
+    head: &RequestHead,
+    client: IpAddr,
+    random: impl FnOnce() -> u64,
+) -> Lot {
+    let Some(key) = policy.split.as_ref().map(|split| &split.value) else {
+        return Lot { place: random(), cookie: None };
     };
+    match (keyed(key, head, client, |bytes| place(service, bytes)), key) {
+        (Some(place), _) => Lot { place, cookie: None },
+        (None, HashKey::Cookie { name, ttl: Some(ttl) }) => {
+            let fresh = made_up(name, *ttl, random());
+            Lot { place: place(service, fresh.value.as_bytes()), cookie: Some(fresh) }
+        }
+        (None, HashKey::Cookie { .. } | HashKey::Header(_) | HashKey::SourceAddress) => {
+            Lot { place: random(), cookie: None }
+        }
+    }
+}
+
+fn made_up(name: &str, ttl: Duration, random: u64) -> Fresh {
+    Fresh { name: name.to_owned(), value: format!("{random:016x}"), ttl }
+}
+
+/// The hash of what the key names, if the request has it.
+fn keyed(key: &HashKey, head: &RequestHead, client: IpAddr, hash: impl FnOnce(&[u8]) -> u64) -> Option<u64> {
+    match key {
+        HashKey::Header(name) => head.headers.get(name).map(hash),
+        HashKey::Cookie { name, .. } => cookie(head, name).map(|value| hash(value.as_bytes())),
+        HashKey::SourceAddress => Some(match client {
+            IpAddr::V4(ip) => hash(&ip.octets()),
+            IpAddr::V6(ip) => hash(&ip.octets()),
+        }),
+    }
 }
 
 /// Tells the client what to bring next time.
@@ -98,9 +152,9 @@ pub(super) fn tell(
         Some(Say::Header { name, value }) => headers.set(&name, value.as_bytes()),
         Some(Say::Nothing) | None => Ok(()),
     };
-    let cookie =
-        affinity.cookie.as_ref().map_or(Ok(()), |cookie| headers.append("set-cookie", cookie.as_bytes()));
-    if let Err(error) = written.and(cookie) {
+    let cookies =
+        affinity.cookies.iter().try_for_each(|fresh| headers.append("set-cookie", fresh.header().as_bytes()));
+    if let Err(error) = written.and(cookies) {
         tracing::debug!(%error, "the name of a session's cookie or header cannot be sent");
     }
 }

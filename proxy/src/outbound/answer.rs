@@ -122,7 +122,7 @@ pub(super) fn upstream(
         return fail(record, &fault, kind);
     }
     let session = errand.policy.session.as_ref().map(|session| &session.value);
-    if session.is_some() || errand.affinity.cookie.is_some() {
+    if session.is_some() || !errand.affinity.cookies.is_empty() {
         let endpoint = (errand.service, errand.port, picked.endpoint.address);
         affinity::tell(&errand.affinity, session, endpoint, &mut response.headers);
     }

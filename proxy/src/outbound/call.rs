@@ -112,8 +112,11 @@ impl Call {
                     affinity::token(policy, head)
                         .is_some_and(|token| affinity::locate(&snapshot, service, port, &token).is_some())
                 };
-                let random = self.outbound.worker.random();
-                let plan = plan::plan(table, service, port, &mut request.head, random, keeps);
+                let worker = &self.outbound.worker;
+                let lot = |policy: &_, head: &_| {
+                    affinity::lot(policy, service, head, self.permit.address, || worker.random())
+                };
+                let plan = plan::plan(table, service, port, &mut request.head, lot, keeps);
                 if let Some(label) = plan.label {
                     record.route(label);
                 }
@@ -244,7 +247,7 @@ impl Call {
     }
 
     fn affinity(&self, backend: &Backend, port: u16, plan: &Plan<'_>, head: &RequestHead) -> Affinity {
-        let mut found = Affinity::default();
+        let mut found = Affinity { cookies: plan.cookie.iter().cloned().collect(), ..Affinity::default() };
         if plan.policy.session.is_some() {
             found.token = affinity::token(plan.policy, head);
             found.sticky = found.token.and_then(|token| {

@@ -16,6 +16,7 @@ use mesh_model::route::{Backend, BackendTarget, Filter, HeaderEdit, Match, Mirro
 use mesh_model::traffic::effective::RequestPolicy;
 use smallvec::SmallVec;
 
+use super::affinity::{Fresh, Lot};
 use crate::http::{Fault, HeaderEdits, RequestHead};
 use crate::telemetry::Failure;
 
@@ -37,6 +38,8 @@ pub(super) struct Plan<'a> {
     pub(super) mirrors: SmallVec<[&'a Mirror; 1]>,
     /// Who is asked whether it may go on.
     pub(super) asked: SmallVec<[&'a ExternalAuth; 1]>,
+    /// A cookie that keeps the client in its share of a split.
+    pub(super) cookie: Option<Fresh>,
     /// Where it goes.
     pub(super) outcome: Outcome<'a>,
 }
@@ -66,19 +69,21 @@ impl<'a> Plan<'a> {
             cors: None,
             mirrors: SmallVec::new(),
             asked: SmallVec::new(),
+            cookie: None,
             outcome,
         }
     }
 }
 
-/// Decides for a request to `port` of `service`, and edits the head as the filters say. `random` spreads over the weights; `keeps` says
+/// Decides for a request to `port` of `service`, and edits the head as the filters say. `lot` says where in a split it falls, before
+/// filters change it; `keeps` says
 /// of a backend whether the client's session is with it, and is asked only where sessions are kept.
 pub(super) fn plan<'a>(
     table: Option<&'a RouteTable>,
     service: &'a ServiceName,
     port: u16,
     head: &mut RequestHead,
-    random: u64,
+    lot: impl FnOnce(&RequestPolicy, &RequestHead) -> Lot,
     keeps: impl Fn(&RequestPolicy, &RequestHead, &ServiceName, u16) -> bool,
 ) -> Plan<'a> {
     let to_service = Outcome::Backend { service, port };
@@ -94,6 +99,8 @@ pub(super) fn plan<'a>(
     };
     let mut plan = Plan::plain(chosen.policy(), to_service);
     plan.label = Some(chosen.label);
+    // What a rule leaves to one backend needs no lot, and nobody a cookie for it.
+    let lot = if chosen.rule().backends.len() > 1 { lot(plan.policy, head) } else { Lot::default() };
     if let Some(end) = plan.apply(&chosen.rule().filters, chosen.matched(), head, port) {
         plan.outcome = end;
         return plan;
@@ -111,7 +118,8 @@ pub(super) fn plan<'a>(
         };
         chosen.rule().backends.iter().find(with)
     });
-    plan.outcome = plan.backend(&chosen, kept, head, port, random);
+    plan.outcome = plan.backend(&chosen, kept, head, port, lot.place);
+    plan.cookie = lot.cookie;
     plan
 }
 
@@ -122,10 +130,10 @@ impl<'a> Plan<'a> {
         kept: Option<&'a Backend>,
         head: &mut RequestHead,
         port: u16,
-        random: u64,
+        place: u64,
     ) -> Outcome<'a> {
         let label = chosen.label;
-        let Some(backend) = kept.or_else(|| split::pick(&chosen.rule().backends, random)) else {
+        let Some(backend) = kept.or_else(|| split::pick(&chosen.rule().backends, place)) else {
             return Outcome::Fault(Fault::new(
                 Failure::NoBackend,
                 format!("{label} has no backend with a weight above 0"),

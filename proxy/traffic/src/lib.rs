@@ -3,6 +3,7 @@
 
 pub mod balance;
 pub mod breaker;
+pub mod cohort;
 pub mod concurrency;
 pub mod deadline;
 pub mod fault;

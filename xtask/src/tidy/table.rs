@@ -136,7 +136,7 @@ pub(super) const PACKAGES: &[Package] = &[
     Package {
         path: "proxy/traffic",
         layers: &[
-            &["balance"],
+            &["balance", "cohort"],
             &["health", "outlier"],
             &["hedge", "fault"],
             &["breaker", "concurrency", "deadline", "hash", "rate", "retry", "session"],

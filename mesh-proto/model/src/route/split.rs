@@ -1,4 +1,6 @@
-//! Picks a backend by weight. It must not know where the random number comes from.
+//! Picks a backend by weight. It must not know where the random number comes from: it may be a hash, and then whoever has the same one
+//! stays on a backend. Backends lie one after the other on the ring, so a change of two weights moves only what lies between the old and
+//! the new border; of more than two backends keep what changes next to each other.
 
 use super::Backend;
 

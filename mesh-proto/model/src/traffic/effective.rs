@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AdaptiveConcurrency, Backoff, Balancing, BodyLimits, CircuitBreaker, DirectResponse, Fault, HealthCheck,
-    Hedging, Origin, OutlierDetection, PolicyTarget, Pushback, RateLimit, RequestTimeouts, Retries,
-    RetryBudget, RetryMethods, RetryOn, SessionPersistence, Sourced, TrafficPolicy, TrafficSettings,
+    AdaptiveConcurrency, Backoff, Balancing, BodyLimits, CircuitBreaker, DirectResponse, Fault, HashKey,
+    HealthCheck, Hedging, Origin, OutlierDetection, PolicyTarget, Pushback, RateLimit, RequestTimeouts,
+    Retries, RetryBudget, RetryMethods, RetryOn, SessionPersistence, Sourced, TrafficPolicy, TrafficSettings,
 };
 use crate::asking::GlobalRate;
 use crate::name::ServiceName;
@@ -41,6 +41,8 @@ pub struct RequestPolicy {
     pub rate_limits: Option<Sourced<Vec<RateLimit>>>,
     /// A bound that a service counts for all proxies together, for the called workload to ask about.
     pub global_rate: Option<Sourced<GlobalRate>>,
+    /// What of the request decides to which backend of a split it goes. Without: chance.
+    pub split: Option<Sourced<HashKey>>,
 }
 
 impl RequestPolicy {
@@ -56,6 +58,7 @@ impl RequestPolicy {
             session,
             rate_limits,
             global_rate,
+            split,
         } = self;
         [
             Some(("timeouts", &timeouts.origin)),
@@ -67,6 +70,7 @@ impl RequestPolicy {
             origin("sessionPersistence", session.as_ref()),
             origin("rateLimits", rate_limits.as_ref()),
             origin("globalRateLimit", global_rate.as_ref()),
+            origin("splitOn", split.as_ref()),
         ]
         .into_iter()
         .flatten()
@@ -90,6 +94,7 @@ impl Default for RequestPolicy {
             session: None,
             rate_limits: None,
             global_rate: None,
+            split: None,
         }
     }
 }
@@ -208,6 +213,7 @@ pub fn request_policy(
         session: levels.first("sessionPersistence", |s| &s.session),
         rate_limits: levels.first("rateLimits", |s| &s.rate_limits),
         global_rate: levels.first("globalRateLimit", |s| &s.global_rate),
+        split: levels.first("splitOn", |s| &s.split),
     };
     match chosen {
         Some((_, rule, label)) => with_rule(policy, rule, label),

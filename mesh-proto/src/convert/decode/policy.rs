@@ -78,6 +78,7 @@ fn settings(field: &Field<'_>, s: wire::TrafficSettings) -> Result<TrafficSettin
         session: each(field.at("session"), s.session, session)?,
         rate_limits: each(field.at("rate_limits"), s.rate_limits, rate_limits)?,
         global_rate: each(field.at("global_rate"), s.global_rate, global_rate)?,
+        split: each(field.at("split"), s.split, backend::split_key)?,
         balancing: each(field.at("balancing"), s.balancing, backend::balancing)?,
         circuit_breaker: each(field.at("circuit_breaker"), s.circuit_breaker, backend::circuit_breaker)?,
         retry_budget: each(field.at("retry_budget"), s.retry_budget, backend::retry_budget)?,

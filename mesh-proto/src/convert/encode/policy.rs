@@ -65,6 +65,7 @@ fn settings(settings: &TrafficSettings) -> wire::TrafficSettings {
             .as_ref()
             .map(|limits| wire::RateLimits { limits: limits.iter().map(rate_limit).collect() }),
         global_rate: s.global_rate.as_ref().map(global_rate),
+        split: s.split.as_ref().map(hash_key),
         balancing: s.balancing.as_ref().map(balancing),
         circuit_breaker: s.circuit_breaker.map(|c| wire::CircuitBreaker {
             connections: c.connections,

@@ -128,14 +128,16 @@ fn rate_limits() -> BoxedStrategy<Vec<RateLimit>> {
         .boxed()
 }
 
+fn key() -> BoxedStrategy<HashKey> {
+    prop_oneof![
+        "[a-z][a-z-]{0,6}".prop_map(HashKey::Header),
+        ("[a-zA-Z][a-zA-Z_]{0,6}", limit()).prop_map(|(name, ttl)| HashKey::Cookie { name, ttl }),
+        Just(HashKey::SourceAddress),
+    ]
+    .boxed()
+}
+
 fn balancing() -> BoxedStrategy<Balancing> {
-    let key = || {
-        prop_oneof![
-            "[a-z][a-z-]{0,6}".prop_map(HashKey::Header),
-            ("[a-zA-Z][a-zA-Z_]{0,6}", limit()).prop_map(|(name, ttl)| HashKey::Cookie { name, ttl }),
-            Just(HashKey::SourceAddress),
-        ]
-    };
     let algorithm = prop_oneof![
         Just(Algorithm::PeakEwma),
         (2..=bounds::CHOICES).prop_map(|choices| Algorithm::LeastRequest { choices }),
@@ -223,12 +225,13 @@ fn request_settings() -> BoxedStrategy<TrafficSettings> {
             option::of(session()),
             option::of(rate_limits()),
             option::of(asking::global_rate()),
+            option::of(key()),
         ),
     )
         .prop_map(
             |(
                 (timeouts, retries, hedging, fault),
-                (direct_response, bodies, session, rate_limits, global_rate),
+                (direct_response, bodies, session, rate_limits, global_rate, split),
             )| {
                 TrafficSettings {
                     timeouts,
@@ -240,6 +243,7 @@ fn request_settings() -> BoxedStrategy<TrafficSettings> {
                     session,
                     rate_limits,
                     global_rate,
+                    split,
                     ..TrafficSettings::default()
                 }
             },

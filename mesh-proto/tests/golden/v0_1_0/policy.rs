@@ -198,6 +198,10 @@ fn concurrency() -> AdaptiveConcurrency {
     AdaptiveConcurrency { min: 4, max: 512, tolerance: 1_500, queue: 32, ..AdaptiveConcurrency::default() }
 }
 
+fn split_key() -> HashKey {
+    HashKey { key: Some(hash_key::Key::Header(text("x-user"))), ..HashKey::default() }
+}
+
 fn settings() -> TrafficSettings {
     TrafficSettings {
         timeouts: Some(timeouts()),
@@ -220,6 +224,7 @@ fn settings() -> TrafficSettings {
         connect_timeout_ms: Some(750),
         protocol: Protocol::Http2.into(),
         concurrency: Some(concurrency()),
+        split: Some(split_key()),
         ..TrafficSettings::default()
     }
 }

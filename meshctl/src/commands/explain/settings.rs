@@ -39,6 +39,7 @@ pub(crate) fn of_request(policy: &RequestPolicy) -> Vec<Row> {
     rows.extend(policy.retries.as_ref().map(|s| row("retries", s, retries)));
     rows.extend(policy.hedging.as_ref().map(|s| row("hedging", s, hedging)));
     rows.extend(policy.session.as_ref().map(|s| row("session", s, session)));
+    rows.extend(policy.split.as_ref().map(|s| row("split", s, |key| format!("by {}", hash_key(key)))));
     rows
 }
 

@@ -65,7 +65,14 @@ fn table(filters: Vec<Filter>, backends: Vec<Backend>) -> RouteTable {
 static CART: LazyLock<ServiceName> = LazyLock::new(|| service("cart"));
 
 fn planned<'a>(table: Option<&'a RouteTable>, head: &mut RequestHead, random: u64) -> Plan<'a> {
-    plan(table, &CART, 80, head, random, |_, _, _, _| false)
+    plan(
+        table,
+        &CART,
+        80,
+        head,
+        |_, _| crate::outbound::affinity::Lot { place: random, cookie: None },
+        |_, _, _, _| false,
+    )
 }
 
 fn failure(outcome: &Outcome<'_>) -> Option<Failure> {

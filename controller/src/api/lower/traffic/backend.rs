@@ -31,7 +31,7 @@ pub(super) fn balancing(it: &LoadBalancer, findings: &mut Findings) -> model::Ba
     let bounded_load = it
         .bounded_load
         .map(|load| scaled(load, 10.0, &format!("{at}.boundedLoad"), 101.0..=10_000.0, findings));
-    let key = it.hash_on.as_ref().and_then(|key| hash_key(key, findings));
+    let key = it.hash_on.as_ref().and_then(|key| hash_key(key, "spec.loadBalancer.hashOn", findings));
     let key = key.unwrap_or(model::HashKey::SourceAddress);
     let algorithm = match it.kind {
         LoadBalancerType::PeakEwma => model::Algorithm::PeakEwma,
@@ -103,8 +103,8 @@ fn check_parts(it: &LoadBalancer, findings: &mut Findings) {
     }
 }
 
-fn hash_key(it: &HashOn, findings: &mut Findings) -> Option<model::HashKey> {
-    let at = "spec.loadBalancer.hashOn";
+/// What of a request is hashed, as the field `at` says it.
+pub(super) fn hash_key(it: &HashOn, at: &str, findings: &mut Findings) -> Option<model::HashKey> {
     match (&it.header, &it.cookie, it.source_address) {
         (Some(name), None, None) => {
             check_header_name(name, &format!("{at}.header"), findings);

@@ -80,6 +80,11 @@ fn is_prime(number: u32) -> bool {
         && (2..number).take_while(|d| d.saturating_mul(*d) <= number).all(|d| !number.is_multiple_of(d))
 }
 
+/// What of a request decides its share of a split.
+pub(super) fn split_key(field: &Field<'_>, key: wire::HashKey) -> Result<HashKey, Wrong> {
+    hash_key(field, Some(key))
+}
+
 fn hash_key(field: &Field<'_>, key: Option<wire::HashKey>) -> Result<HashKey, Wrong> {
     match key.and_then(|key| key.key) {
         Some(wire::hash_key::Key::Header(name)) => {

@@ -88,6 +88,7 @@ fn every_setting_of_a_request() {
             timeout: SECOND / 5,
             unanswered: Unanswered::Pass,
         })),
+        split: Some(sourced(HashKey::Header("x-user".into()))),
     };
     insta::assert_snapshot!(lines(&of_request(&policy)));
 }
