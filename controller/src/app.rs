@@ -19,10 +19,12 @@ use prometheus_client::registry::Registry as MetricsRegistry;
 use tonic::transport::Server;
 
 use crate::access::Access;
+use crate::access::sessions::Desk;
 use crate::admit::{self, Webhook};
 use crate::announce::{self, Place};
 use crate::clock::now_ms;
 use crate::cluster::Cluster;
+use crate::dashboard::{self, Dashboard};
 use crate::inspect::others::Others;
 use crate::inspect::{Inspector, spans};
 use crate::keys::{self, KeysConfig};
@@ -71,6 +73,8 @@ pub struct Config {
     pub webhook: Option<WebhookConfig>,
     /// How keys of issuers are fetched.
     pub keys: KeysConfig,
+    /// Where the dashboard is, on loopback.
+    pub dashboard: Option<SocketAddr>,
 }
 
 /// Where and how admission webhooks are served.
@@ -120,6 +124,7 @@ pub struct Sockets {
     grpc: std::net::TcpListener,
     metrics: std::net::TcpListener,
     webhook: Option<std::net::TcpListener>,
+    dashboard: Option<std::net::TcpListener>,
 }
 
 impl Sockets {
@@ -130,7 +135,9 @@ impl Sockets {
             bind::tcp(config.metrics, ReusePort::No).map_err(|error| error.with_option("--metrics"))?;
         let webhook = config.webhook.as_ref().map(|webhook| bind::tcp(webhook.listen, ReusePort::No));
         let webhook = webhook.transpose().map_err(|error| error.with_option("--webhook"))?;
-        Ok(Self { grpc, metrics, webhook })
+        let dashboard = config.dashboard.map(|listen| bind::tcp(listen, ReusePort::No)).transpose();
+        let dashboard = dashboard.map_err(|error| error.with_option("--dashboard"))?;
+        Ok(Self { grpc, metrics, webhook, dashboard })
     }
 
     /// Where they are.
@@ -233,6 +240,9 @@ pub async fn start_on(
             Others::of(identity.clone(), control.objects(), own)
         }
     };
+    let socket = |source| StartError::Socket { what: "--dashboard", source };
+    let at = sockets.dashboard.as_ref().map(std::net::TcpListener::local_addr).transpose().map_err(socket)?;
+    let dashboard = at.map(Desk::new).zip(sockets.dashboard);
     let inspector = Inspector {
         access: access.clone(),
         observatory: observatory.clone(),
@@ -241,8 +251,15 @@ pub async fn start_on(
         objects: control.objects(),
         others: others.clone(),
         tasks: tasks.clone(),
-        desk: None,
+        desk: dashboard.as_ref().map(|(desk, _)| desk.clone()),
     };
+    if let Some((desk, listener)) = dashboard {
+        let cluster = cluster.as_ref().map(|of| of.cluster.clone());
+        let (inspector, counters) = (inspector.clone(), metrics.dashboard());
+        let socket = |source| StartError::Socket { what: "--dashboard", source };
+        dashboard::start(Dashboard { listener, desk, inspector, cluster, counters }, &tasks)
+            .map_err(socket)?;
+    }
     if let Some(InCluster { cluster, place, ledger }) = cluster {
         let (objects, snapshots) = (control.objects(), control.snapshots());
         let (identity, registry) = (identity.clone(), registry.clone());

@@ -89,9 +89,23 @@ pub struct ServeArgs {
     /// Whether keys may be fetched from this machine itself: for meshes on one machine.
     #[arg(long)]
     jwks_loopback: bool,
+    /// Where the dashboard is served: a loopback address, which a browser reaches on this machine or through a forwarded port.
+    #[arg(long, value_name = "ADDR", value_parser = loopback)]
+    dashboard: Option<SocketAddr>,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+}
+
+/// The dashboard speaks plain HTTP, so nobody but this machine may reach it.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| "an address with a port, as 127.0.0.1:15080".to_owned())?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err("a loopback address, as 127.0.0.1:15080: the dashboard is reached through a forwarded port"
+        .to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -177,6 +191,7 @@ async fn serve_until_stopped(args: ServeArgs) -> anyhow::Result<()> {
         max_proxies: args.max_proxies,
         webhook,
         keys: KeysConfig::new(loopback, args.jwks_roots),
+        dashboard: args.dashboard,
     };
     let sockets = Sockets::bind(&config)?;
     let (tasks, ready, metrics) = (Tasks::new(), Ready::new(), Metrics::default());

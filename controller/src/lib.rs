@@ -5,7 +5,7 @@
 //! through [`inspect`]. Nothing here is in the path of a request, and nothing is kept on disk: after a restart everything
 //! comes back from the objects and from the proxies' streams.
 //!
-//! Arrows between modules, down only: `main → cli → app → announce → inspect → {serve, observe} → access → compile → status → sources →
+//! Arrows between modules, down only: `main → cli → app → dashboard → announce → inspect → {serve, observe} → access → compile → status → sources →
 //! index → {api, clock, cluster} → mesh-*`.
 
 pub mod access;
@@ -17,6 +17,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod compile;
+pub mod dashboard;
 pub mod index;
 pub mod inspect;
 pub mod keys;

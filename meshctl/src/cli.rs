@@ -9,9 +9,9 @@ use mesh_lifecycle::log::Format as LogFormat;
 use mesh_lifecycle::tasks::Tasks;
 
 use crate::commands::{
-    Outcome, analyze, authz, bug_report, canary, certs, cluster_check, demo, diff, edges, error, explain,
-    inject, install, local, mtls, policy, protocols, proxy, routes, run, stat, sync, tap, test, top, trace,
-    uninstall, up, upgrade, version,
+    Outcome, analyze, authz, bug_report, canary, certs, cluster_check, dashboard, demo, diff, edges, error,
+    explain, inject, install, local, mtls, policy, protocols, proxy, routes, run, stat, sync, tap, test, top,
+    trace, uninstall, up, upgrade, version,
 };
 use crate::{output, parts};
 
@@ -77,6 +77,8 @@ enum Command {
     Trace(trace::Args),
     /// Follow and steer the release of a new version
     Canary(canary::Args),
+    /// Open the dashboard: topology, traffic, requests, traces, certificates and configuration in a browser
+    Dashboard(dashboard::Args),
     /// Show the certificates of all sidecars; rotate what signs them
     Certs(certs::Args),
     /// Show who still speaks plaintext to whom, and make Services strict
@@ -180,6 +182,7 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Tap(args) => Box::pin(tap::run(*args, mesh, tasks)).await,
         Command::Trace(args) => trace::run(args, mesh, tasks).await,
         Command::Canary(args) => canary::run(&args),
+        Command::Dashboard(args) => Box::pin(dashboard::run(args, mesh, tasks)).await,
         Command::Certs(args) => certs::run(args, mesh, tasks).await,
         Command::Mtls(args) => mtls::run(args, mesh, tasks).await,
         Command::Sync(args) => sync::run(args, mesh, tasks).await,

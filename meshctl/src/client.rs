@@ -2,4 +2,5 @@
 //! answers are shown.
 
 pub(crate) mod authority;
+pub(crate) mod forward;
 pub(crate) mod inspect;

@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry as MetricsRegistry;
 
 use crate::clock::now_ms;
+use crate::dashboard::counters::DashboardCounters;
 use crate::keys::KeyCounters;
 use crate::observe::Observatory;
 use crate::serve::{Registry, Snapshot};
@@ -31,6 +32,7 @@ pub struct Metrics {
     counters: ServeCounters,
     announce: AnnounceCounters,
     keys: KeyCounters,
+    dashboard: DashboardCounters,
 }
 
 /// Filled in once the parts are there.
@@ -59,6 +61,7 @@ impl Default for Metrics {
             counters: ServeCounters::default(),
             announce: AnnounceCounters::default(),
             keys: KeyCounters::default(),
+            dashboard: DashboardCounters::default(),
         }
     }
 }
@@ -87,6 +90,7 @@ impl Metrics {
         self.counters().register(registry);
         self.announce.register(registry);
         self.keys.register(registry);
+        self.dashboard.register(registry);
         registry.register_collector(Box::new(AtScrape(Arc::clone(&self.sizes))));
     }
 
@@ -103,6 +107,11 @@ impl Metrics {
     /// What fetching keys counts; the same for all clones.
     pub fn keys(&self) -> KeyCounters {
         self.keys.clone()
+    }
+
+    /// What the dashboard counts; the same for all clones.
+    pub fn dashboard(&self) -> DashboardCounters {
+        self.dashboard.clone()
     }
 
     /// Where sizes are asked for.

@@ -70,8 +70,15 @@ impl World {
         let any = "127.0.0.1:0".parse().unwrap();
         let place = Place { namespace: "amime-system".into(), pod: pod.into() };
         let objects = ObjectsFrom::Cluster(self.api.cluster(), place);
-        let config =
-            Config { objects, listen: any, metrics: any, max_proxies: 10, webhook: None, keys: keys() };
+        let config = Config {
+            objects,
+            listen: any,
+            metrics: any,
+            max_proxies: 10,
+            webhook: None,
+            keys: keys(),
+            dashboard: None,
+        };
         let identity = self.ca.identity("amime-system", "mesh-controller");
         app::start(config, identity, Tasks::new()).await.unwrap()
     }

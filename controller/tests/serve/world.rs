@@ -132,6 +132,7 @@ async fn start_with(ca: &TestCa, folder: &Path, max_proxies: usize, keys: KeysCo
         max_proxies,
         webhook: None,
         keys,
+        dashboard: Some(any),
     };
     app::start(config, ca.identity("amime-system", "mesh-controller"), Tasks::new()).await.unwrap()
 }

@@ -26,6 +26,8 @@ use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+pub use browser::is_by_address;
+
 use crate::ready::Ready;
 use crate::tasks::{Tasks, ledger};
 

@@ -14,9 +14,9 @@ use mesh_lifecycle::tasks::Tasks;
 use mesh_model::spiffe::TrustDomain;
 use mesh_proto::inspect::v1::inspect_service_client::InspectServiceClient;
 use mesh_proto::inspect::v1::{
-    CertsRequest, CertsResponse, EdgesRequest, EdgesResponse, ProtocolsRequest, ProtocolsResponse,
-    StatRequest, StatResponse, StatRow, SyncRequest, SyncResponse, TapRequest, TapResponse, TraceRequest,
-    TraceResponse, VersionRequest, VersionResponse,
+    CertsRequest, CertsResponse, DashboardRequest, DashboardResponse, EdgesRequest, EdgesResponse,
+    ProtocolsRequest, ProtocolsResponse, StatRequest, StatResponse, StatRow, SyncRequest, SyncResponse,
+    TapRequest, TapResponse, TraceRequest, TraceResponse, VersionRequest, VersionResponse,
 };
 use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
@@ -71,6 +71,8 @@ struct Replica {
     client: InspectServiceClient<Channel>,
     name: String,
     see: &'static str,
+    /// The Pod that it runs in; `None` on this machine.
+    pod: Option<PodPort>,
 }
 
 impl Inspect {
@@ -88,7 +90,10 @@ impl Inspect {
     pub(crate) async fn inside(cluster: &Inside, tasks: &Tasks) -> Result<Self, InspectError> {
         let (identity, domain, _) = enter(cluster, tasks).await?;
         let controllers = cluster.pods("mesh-controller", CONTROLLER_PORT).await?.into_iter();
-        let replica = |pod| Replica::new(&identity, &domain, Way::Through(Arc::new(pod)), CLUSTER_LOG);
+        let replica = |pod: PodPort| {
+            let way = Way::Through(Arc::new(pod.clone()));
+            Replica { pod: Some(pod), ..Replica::new(&identity, &domain, way, CLUSTER_LOG) }
+        };
         Ok(Self { replicas: controllers.map(replica).collect() })
     }
 
@@ -181,6 +186,19 @@ impl Inspect {
         Ok(together::version(all.await?))
     }
 
+    /// A ticket for the dashboard of one replica, and the Pod that serves it.
+    pub(crate) async fn dashboard(&self) -> Result<(DashboardResponse, Option<PodPort>), InspectError> {
+        let mut last = None;
+        for replica in &self.replicas {
+            let mut client = replica.client.clone();
+            match replica.answer("dashboard", client.dashboard(DashboardRequest {})).await {
+                Ok(answer) => return Ok((answer, replica.pod.clone())),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| no_replica("dashboard")))
+    }
+
     /// Asks one replica, which asks the others; the next one if it does not answer.
     async fn any<T, F>(
         &self,
@@ -197,13 +215,7 @@ impl Inspect {
                 Err(error) => last = Some(error),
             }
         }
-        let none = || InspectError::Call {
-            controller: "no Pod".to_owned(),
-            call,
-            reason: "there is no replica".to_owned(),
-            see: CLUSTER_LOG,
-        };
-        Err(last.unwrap_or_else(none))
+        Err(last.unwrap_or_else(|| no_replica(call)))
     }
 
     /// Asks all replicas at once: each knows the proxies that are connected to it, so that an answer without one is no answer.
@@ -212,6 +224,15 @@ impl Inspect {
         ask: impl Fn(Replica) -> F,
     ) -> Result<Vec<T>, InspectError> {
         futures_util::future::try_join_all(self.replicas.iter().cloned().map(ask)).await
+    }
+}
+
+fn no_replica(call: &'static str) -> InspectError {
+    InspectError::Call {
+        controller: "no Pod".to_owned(),
+        call,
+        reason: "there is no replica".to_owned(),
+        see: CLUSTER_LOG,
     }
 }
 
@@ -274,7 +295,7 @@ impl Replica {
         let expected = ExpectedServer::Exactly(well_known::controller(trust_domain));
         let channel = channel::connect(identity, way, expected);
         let client = InspectServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER);
-        Self { client, name, see }
+        Self { client, name, see, pod: None }
     }
 
     async fn answer<T>(

@@ -189,6 +189,13 @@ pub(crate) struct PodPort {
     port: u16,
 }
 
+impl PodPort {
+    /// Another port of the same Pod.
+    pub(crate) fn at(&self, port: u16) -> Self {
+        Self { port, ..self.clone() }
+    }
+}
+
 impl fmt::Debug for PodPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -24,6 +24,8 @@ pub(crate) const CONTROLLER_PORT: u16 = 15010;
 pub(crate) const CA_PORT: u16 = 15012;
 /// Metrics and readiness of both.
 const METRICS_PORT: u16 = 15020;
+/// The dashboard of the controller.
+const DASHBOARD_PORT: u16 = 15080;
 /// The identity domain of meshes on this machine.
 pub(crate) const TRUST_DOMAIN: &str = "mesh.local";
 /// Namespace of the mesh's own parts.
@@ -242,12 +244,14 @@ fn controller(state: &MeshState, paths: &MeshPaths) -> ChildSpec {
         socket: state.ca.admin_socket.clone(),
         file: paths.tokens().join(name),
     };
+    let dashboard = SocketAddr::new(state.controller.address.ip(), DASHBOARD_PORT);
     let args = arguments(
         &["__controller", "serve"],
         [
             ("--config-dir", state.objects.clone().into()),
             ("--listen", state.controller.address.to_string().into()),
             ("--metrics", state.controller.metrics.to_string().into()),
+            ("--dashboard", dashboard.to_string().into()),
             ("--ca", state.ca.address.to_string().into()),
             ("--ca-roots", state.root_pem.clone().into()),
             ("--join-token-file", token.file.clone().into()),

@@ -177,6 +177,7 @@ pub(super) const PACKAGES: &[Package] = &[
             &["main"],
             &["cli"],
             &["app"],
+            &["dashboard"],
             &["announce"],
             &["inspect"],
             &["serve", "observe"],
@@ -297,7 +298,7 @@ pub(super) const DOORS: &[Door] = &[
     Door {
         package: "controller",
         guarded: WIRE,
-        open: &["serve", "observe", "inspect", "app"],
+        open: &["serve", "observe", "inspect", "dashboard", "app"],
         why: WIRE_WHY,
     },
     Door {

@@ -38,8 +38,8 @@ pub(super) fn admit<B>(request: &Request<B>, hosts: Hosts) -> Result<(), Foreign
     }
 }
 
-/// Each name that the request gives this server must be an address, and there must be one.
-fn is_by_address<B>(request: &Request<B>) -> bool {
+/// Each name that the request gives this server is an address or `localhost`, and there is one.
+pub fn is_by_address<B>(request: &Request<B>) -> bool {
     // In the absolute form the target names a server too.
     let target = request.uri().authority().map(|authority| is_address(authority.as_str()));
     target.unwrap_or(true) && has_one_address(request.headers())

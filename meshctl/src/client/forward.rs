@@ -1,0 +1,97 @@
+//! A port of this machine whose connections go through a tunnel. It must not know what is said on them.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_identity::Tunnel;
+use mesh_lifecycle::bind::{self, BindError, ReusePort};
+use mesh_lifecycle::tasks::Tasks;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::cluster::PodPort;
+
+/// Connections at once; more wait in the kernel's queue. A browser opens six.
+pub(crate) const MAX_CONNECTIONS: usize = 64;
+/// Wait after an accept that failed, for example for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A port that is ours.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listening {
+    /// Takes the port.
+    pub(crate) fn at(address: SocketAddr) -> Result<Self, BindError> {
+        let failed = |source| BindError::new(address, source);
+        let listener = TcpListener::from_std(bind::tcp(address, ReusePort::No)?).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
+
+    /// Its connections go there.
+    pub(crate) fn through(self, tunnel: PodPort) -> Forward {
+        Forward { listening: self, tunnel: Arc::new(tunnel) }
+    }
+}
+
+/// A port and where it leads.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    listening: Listening,
+    tunnel: Arc<PodPort>,
+}
+
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.tunnel, f)
+    }
+}
+
+impl Forward {
+    /// Where it begins.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listening.address
+    }
+
+    /// Carries connections until it is dropped or `tasks` end.
+    pub(crate) async fn run(self, tasks: &Tasks) {
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            // A place before the accept: who does not fit stays in the kernel's bounded queue.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            match self.listening.listener.accept().await {
+                Ok((stream, _)) => {
+                    let (tunnel, stop) = (Arc::clone(&self.tunnel), tasks.token());
+                    tasks.spawn("forward", async move {
+                        tokio::select! {
+                            () = stop.cancelled() => {}
+                            () = carry(stream, &tunnel) => {}
+                        }
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// The browser sees a closed connection where the tunnel fails, and its page says that the controller is away.
+async fn carry(mut stream: TcpStream, tunnel: &PodPort) {
+    let mut far = match tunnel.open().await {
+        Ok(far) => far,
+        Err(error) => return tracing::error!(%error, "{tunnel} cannot be reached"),
+    };
+    if let Err(error) = tokio::io::copy_bidirectional(&mut stream, &mut far).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
