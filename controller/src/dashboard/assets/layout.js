@@ -112,12 +112,22 @@ export function layout(nodes, links, size) {
     });
   });
   const extent = [lanes.length * (long + size.gap.along) - size.gap.along, breadth * (wide + size.gap.across) - size.gap.across];
+  const out = tally(links, "from");
+  const into = tally(links, "to");
+  // Labels go to the end at which fewer lines meet.
+  const at = ({ from, to }) => (size.most ? 0.9 : out.get(from) > into.get(to) ? 0.7 : out.get(from) < into.get(to) ? 0.3 : 0.5);
   const drawn = new Map(links.filter((link) => places.has(link.from) && places.has(link.to)).map((link) =>
-    [link.id, curve(places.get(link.from), places.get(link.to), size, down)]));
+    [link.id, curve(places.get(link.from), places.get(link.to), size, down, at(link))]));
   return { nodes: places, links: drawn, width: down ? extent[1] : extent[0], height: down ? extent[0] : extent[1] };
 }
 
-function curve(from, to, { node }, down) {
+function tally(links, end) {
+  const counts = new Map();
+  for (const link of links) counts.set(link[end], (counts.get(link[end]) ?? 0) + 1);
+  return counts;
+}
+
+function curve(from, to, { node }, down, t) {
   const round = (number) => Math.round(number * 10) / 10;
   if (from === to) {
     const [x, y] = [from.x, from.y - node.height / 2];
@@ -134,7 +144,8 @@ function curve(from, to, { node }, down) {
   // Back links bow, so that they do not lie upon those that lead forward.
   const bow = forward ? 0 : 30;
   const [ox, oy] = down ? [bow, 0] : [0, bow];
-  const middle = (a, b, c, d) => (a + 3 * b + 3 * c + d) / 8;
+  const s = 1 - t;
+  const middle = (a, b, c, d) => s ** 3 * a + 3 * s * s * t * b + 3 * s * t * t * c + t ** 3 * d;
   return {
     d: `M${round(ax)},${round(ay)} C${round(cx + ox)},${round(cy + oy)} ${round(dx + ox)},${round(dy + oy)} ${round(bx)},${round(by)}`,
     x: round(middle(ax, cx + ox, dx + ox, bx)),

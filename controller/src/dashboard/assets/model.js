@@ -112,6 +112,13 @@ export function worst(rows) {
   return [...rows].sort((a, b) => weight[tone(b)] - weight[tone(a)] || b.rps - a.rps || (a.name < b.name ? -1 : 1));
 }
 
+/** Each kind of failure once: where both sides told of it, as the caller's did. */
+export function failureKinds(rows) {
+  const what = (row) => [row.source.namespace, row.source.workload, row.status, row.grpc_status, row.failure, row.service.name || row.destination.workload].join("|");
+  const told = new Set(rows.filter((row) => row.side === "outbound").map(what));
+  return rows.filter((row) => row.side === "outbound" || !told.has(what(row)));
+}
+
 /** What is wrong with an object, in words; empty: nothing. */
 export function wrong(object) {
   const bad = object.conditions.filter((condition) => !condition.status);

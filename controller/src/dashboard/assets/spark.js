@@ -19,6 +19,12 @@ export function slots(history, now, seconds, value, nothing = null) {
   return out;
 }
 
+/** Seconds of history that are worth a picture: as far back as there is something, up to `most`. */
+export function reach(rows, most, now = Date.now() / 1000) {
+  const first = Math.min(...rows.flatMap((row) => (row.history ?? []).map((point) => point.time)));
+  return Number.isFinite(first) ? Math.min(most, Math.max(300, Math.ceil((now - first) / 60) * 60)) : most;
+}
+
 /** Lines through values, a piece for each run without null. */
 export function lines(values, width, height, top) {
   const step = values.length > 1 ? width / (values.length - 1) : 0;
@@ -62,7 +68,7 @@ function summary(kind, values, seconds) {
 }
 
 /** Beside a number, in a table. */
-export function spark(row, kind, seconds = 1800, now = Date.now() / 1000) {
+export function spark(row, kind, seconds, now = Date.now() / 1000) {
   const values = read(row, kind, seconds, now);
   const top = Math.max(...values.map((value) => value ?? 0), 0.001);
   const [width, height] = [90, 18];

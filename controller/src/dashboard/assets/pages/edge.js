@@ -4,7 +4,7 @@ import { el, render } from "../dom.js";
 import { bytes, millis, rate, success } from "../format.js";
 import { id, source, target } from "../model.js";
 import { href } from "../route.js";
-import { chart } from "../spark.js";
+import { chart, reach } from "../spark.js";
 import { table } from "../table.js";
 import { empty, figure, figures, security, success as successCell, thing } from "../views.js";
 import { failed } from "./service.js";
@@ -40,7 +40,7 @@ export function start(root, route, tools) {
     const own = failures.rows.filter((row) => (row.source.workload || "") === "" || !fromName || row.source.workload === fromName || row.source.workload.startsWith(`${fromName}-`));
     return [
       figures(figure("Requests/s", rate(sum.rps)), figure("Success", successCell(sum)), figure("p50", millis(sum.p50)), figure("p99", millis(sum.p99)), figure("Bytes", bytes(sum.bytes))),
-      history ? el("div", { class: "charts" }, ["rps", "success", "p99"].map((of) => chart(history, of, 3600))) : null,
+      history ? el("div", { class: "charts" }, ["rps", "success", "p99"].map((of) => chart(history, of, reach([history], 3600)))) : null,
       el("h2", {}, "By service"),
       table("edge", "Traffic by service and security", [
         { name: "Service", sort: (row) => row.service.name, cell: (row) => (row.service.name ? thing("svc", row.service.namespace, row.service.name, tools.common) : "straight to the workload") },

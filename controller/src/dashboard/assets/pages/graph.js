@@ -75,14 +75,14 @@ function legend() {
   const item = (name, text) => el("li", {},
     el("svg", { viewBox: "0 0 34 10", width: 34, height: 10, "aria-hidden": "true", class: `link ${name}` }, el("path", { d: "M1,5 H33" })), text);
   return el("ul", { class: "legend", "aria-label": "What lines mean" },
-    item("good", "secured, fine"), item("warn", "some fail"), item("bad", "many fail"), item("open", "not encrypted"));
+    item("good", "secured, fine"), item("warn", "✕ some fail"), item("bad", "✕ many fail"), item("open", "⚠ not encrypted"));
 }
 
 function picture(nodes, links, width, query) {
   const down = width < NARROW;
   const size = down
     ? { node: { width: 132, height: 48 }, gap: { along: 44, across: 16 }, direction: "down", most: Math.max(1, Math.floor((width + 16) / 148)) }
-    : { node: { width: 164, height: 48 }, gap: { along: 104, across: 26 }, direction: "right" };
+    : { node: { width: 164, height: 48 }, gap: { along: 118, across: 26 }, direction: "right" };
   const placed = layout(nodes, links, size);
   const edge = 14;
   const [w, h] = [placed.width + edge * 2, placed.height + edge * 2 + 16];
@@ -94,22 +94,31 @@ function picture(nodes, links, width, query) {
     el("svg", { viewBox: `${-edge} ${-edge - 16} ${w} ${h}`, width: Math.round(w * scale), height: Math.round(h * scale), "aria-label": `${nodes.length} workloads, ${links.length} connections` },
       el("defs", {}, ["good", "warn", "bad", "idle", "open"].map(marker)),
       el("g", {}, links.filter((link) => placed.links.has(link.id)).map((link) => line(link, placed.links.get(link.id), common))),
-      el("g", {}, nodes.map((node) => box(node, placed.nodes.get(node.id), size.node, common)))));
+      el("g", {}, nodes.map((node) => box(node, placed.nodes.get(node.id), size.node, common))),
+      // Above all: a line may pass behind a box.
+      el("g", { class: "labels", "aria-hidden": "true" }, links.filter((link) => placed.links.has(link.id)).map((link) => label(link, placed.links.get(link.id))))));
 }
 
-function line(link, { d, x, y }, common) {
-  const name = link.secured || tone(link) !== "good" ? tone(link) : "open";
-  const failing = link.failures > 0;
-  const label = failing ? `✕ ${percent(1 - success(link))} fail` : `${rate(link.rps)}/s`;
+/** Failing comes before unencrypted: both are said in words. */
+function kind(link) {
+  return link.secured || tone(link) !== "good" ? tone(link) : "open";
+}
+
+function line(link, { d }, common) {
+  const name = kind(link);
   const words = `${plain(link.from)} calls ${plain(link.to)}: ${rate(link.rps)} requests a second, ${percent(success(link))} succeed, p99 ${millis(link.p99_ms)}, ${link.secured ? "secured" : `not encrypted: ${link.reason}`}`;
-  const lock = link.secured ? "" : " ⚠";
-  const length = (label.length + lock.length) * 6.2 + 10;
   return el("svg:a", { href: edgeHref(link, common), key: link.id, class: `link ${name}${link.secured ? "" : " open"}`, "aria-label": words },
     el("title", {}, words),
     el("path", { class: "hit", d }),
-    el("path", { class: "line", d, "stroke-width": (1.2 + Math.min(3, Math.log10(1 + link.rps))).toFixed(1), "marker-end": `url(#arrow-${name})` }),
+    el("path", { class: "line", d, "stroke-width": (1.2 + Math.min(3, Math.log10(1 + link.rps))).toFixed(1), "marker-end": `url(#arrow-${name})` }));
+}
+
+function label(link, { x, y }) {
+  const text = `${link.failures ? `✕ ${percent(1 - success(link))}` : `${rate(link.rps)}/s`}${link.secured ? "" : " ⚠"}`;
+  const length = text.length * 6.4 + 10;
+  return el("g", { class: `link ${kind(link)}`, key: link.id },
     el("rect", { class: "label", x: x - length / 2, y: y - 9, width: length, height: 18, rx: 9 }),
-    el("text", { x, y: y + 4, "text-anchor": "middle" }, label + lock));
+    el("text", { x, y: y + 4, "text-anchor": "middle" }, text));
 }
 
 function plain(key) {

@@ -2,9 +2,9 @@
 
 import { el, render } from "../dom.js";
 import { clock, count, millis, percent, rate, success } from "../format.js";
-import { behind, comesFrom, leadsTo, source, target } from "../model.js";
+import { behind, comesFrom, failureKinds, leadsTo, source, target } from "../model.js";
 import { href } from "../route.js";
-import { chart } from "../spark.js";
+import { chart, reach } from "../spark.js";
 import { table } from "../table.js";
 import { empty, figure, figures, security, state as word, success as successCell, thing } from "../views.js";
 
@@ -37,9 +37,9 @@ export function start(root, route, tools) {
     const from = kind === "svc" ? [] : edges.edges.filter((edge) => comesFrom(edge, namespace, name));
     return [
       figures(figure("Requests/s", rate(row.rps)), figure("Success", successCell(row)), figure("p50", millis(row.p50_ms)), figure("p95", millis(row.p95_ms)), figure("p99", millis(row.p99_ms)), figure("Sidecars", `${row.meshed}/${row.meshed_of}`)),
-      el("div", { class: "charts" }, ["rps", "success", "p99"].map((of) => chart(row, of, CHART))),
+      el("div", { class: "charts" }, ["rps", "success", "p99"].map((of) => chart(row, of, reach([row], CHART)))),
       section("What fails", failed(failures.rows, tools, draw), `Nothing failed in the last ${tools.seconds} s.`),
-      section("Called by", calls("by", to, source, tools, draw), "Nobody called it."),
+      section("Called by", calls("by", to, source, tools, draw, kind), "Nobody called it."),
       kind === "svc" ? section("Behind it", members(to, tools, draw), "No workload answered.") : section("Calls", calls("to", from, target, tools, draw), "It called nobody."),
       kind === "svc" ? section("Routes", byRoute(routes.rows, tools, draw), "No request took a route.") : null,
     ];
@@ -62,7 +62,7 @@ const GOLDEN = [
   { name: "p99", align: "right", sort: (row) => row.p99_ms ?? 0, cell: (row) => millis(row.p99_ms) },
 ];
 
-function calls(id, edges, end, tools, draw) {
+function calls(id, edges, end, tools, draw, kind) {
   if (!edges.length) return null;
   const rows = edges.map((edge, i) => {
     const { namespace, name } = end(edge);
@@ -71,10 +71,11 @@ function calls(id, edges, end, tools, draw) {
   });
   return table(`calls-${id}`, id === "by" ? "Who calls it" : "Whom it calls", [
     { name: "Workload", sort: (row) => row.name, cell: (row) => [el("a", { href: row.link }, row.name || "outside"), el("span", { class: "faint" }, row.namespace ? `.${row.namespace}` : "")] },
+    kind === "svc" ? { name: "Answered by", sort: (row) => row.destination.workload, cell: (row) => row.destination.workload || "nobody" } : null,
     ...GOLDEN,
     { name: "Secured", sort: (row) => row.security, cell: (row) => security(row.security) },
     { name: "Why not", class: "wide", cell: (row) => row.reason || "–" },
-  ], rows, draw, { column: 1, down: true });
+  ].filter(Boolean), rows, draw, { column: kind === "svc" ? 2 : 1, down: true });
 }
 
 function members(edges, tools, draw) {
@@ -97,7 +98,7 @@ function byRoute(rows, tools, draw) {
 /** Failures by kind, with the last example of each. */
 export function failed(rows, tools, draw) {
   if (!rows.length) return null;
-  const keyed = rows.slice(0, 50).map((row, i) => ({ ...row, key: `${row.source.workload}>${row.service.name}>${row.destination.workload}>${row.status}>${row.grpc_status}>${row.failure}>${row.route}>${i}` }));
+  const keyed = failureKinds(rows).slice(0, 50).map((row, i) => ({ ...row, key: `${row.source.workload}>${row.service.name}>${row.destination.workload}>${row.status}>${row.grpc_status}>${row.failure}>${row.route}>${i}` }));
   const how = (row) => (row.failure ? el("code", {}, row.failure) : row.grpc_status !== null ? `gRPC ${row.grpc_status}` : `status ${row.status}`);
   return table("failures", "What failed, by kind", [
     { name: "How", sort: (row) => row.failure || String(row.status), cell: (row) => [word("bad", ""), how(row)] },

@@ -4,7 +4,7 @@ import { el, render } from "../dom.js";
 import { millis, rate, success } from "../format.js";
 import { worst } from "../model.js";
 import { href } from "../route.js";
-import { spark } from "../spark.js";
+import { reach, spark } from "../spark.js";
 import { table } from "../table.js";
 import { empty, figure, figures, success as successCell } from "../views.js";
 
@@ -32,14 +32,15 @@ export function start(root, route, tools) {
     const sum = rows.reduce((sum, row) => ({ requests: sum.requests + row.requests, failures: sum.failures + row.failures, rps: sum.rps + row.rps }), { requests: 0, failures: 0, rps: 0 });
     return [
       figures(figure("Requests/s", rate(sum.rps)), figure("Success", successCell(sum)), figure(KINDS[kind], rows.length, `${rows.filter((row) => row.requests).length} with traffic`)),
-      table(`stat-${kind}`, KINDS[kind], columns(kind, tools), rows.map((row) => ({ ...row, key: `${row.namespace}/${row.name}` })), draw, { column: kind === "ns" ? 1 : 2, down: true }),
+      table(`stat-${kind}`, KINDS[kind], columns(kind, tools, reach(stat.rows, 1800)), rows.map((row) => ({ ...row, key: `${row.namespace}/${row.name}` })), draw, { column: kind === "ns" ? 1 : 2, down: true }),
     ];
   };
   const stop = tools.live({ stat: ["stat", { kind, window: tools.seconds, namespace: tools.namespace, history: true }] }, (next) => { state = next; draw(); });
   return stop;
 }
 
-function columns(kind, tools) {
+function columns(kind, tools, seconds) {
+  const history = (of) => ({ name: `Last ${Math.round(seconds / 60)} min`, class: "wide", cell: (row) => spark(row, of, seconds) });
   const name = (row) => (kind === "ns"
     ? el("a", { href: href(["graph"], { ...tools.common, ns: row.namespace }) }, row.namespace)
     : el("a", { href: href([kind, row.namespace, row.name], tools.common) }, row.name));
@@ -47,13 +48,13 @@ function columns(kind, tools) {
     { name: kind === "ns" ? "Namespace" : "Name", sort: (row) => row.name || row.namespace, cell: name },
     kind === "ns" ? null : { name: "Namespace", class: "wide", sort: (row) => row.namespace, cell: (row) => row.namespace },
     { name: "Requests/s", align: "right", sort: (row) => row.rps ?? 0, cell: (row) => rate(row.rps) },
-    { name: "Last 30 min", class: "wide", cell: (row) => spark(row, "rps") },
+    history("rps"),
     { name: "Success", align: "right", sort: (row) => success(row) ?? 2, cell: successCell },
-    { name: "Last 30 min", class: "wide", cell: (row) => spark(row, "success") },
+    history("success"),
     { name: "p50", align: "right", class: "wide", sort: (row) => row.p50_ms ?? 0, cell: (row) => millis(row.p50_ms) },
     { name: "p95", align: "right", class: "wide", sort: (row) => row.p95_ms ?? 0, cell: (row) => millis(row.p95_ms) },
     { name: "p99", align: "right", sort: (row) => row.p99_ms ?? 0, cell: (row) => millis(row.p99_ms) },
-    { name: "Last 30 min", class: "wide", cell: (row) => spark(row, "p99") },
+    history("p99"),
     { name: "Sidecars", align: "right", class: "wide", sort: (row) => row.meshed_of ?? 0, cell: (row) => `${row.meshed}/${row.meshed_of}` },
   ].filter(Boolean);
 }

@@ -87,7 +87,7 @@ export function start(root, route, tools) {
   const row = (one) => el("tr", { key: one.key, class: failed(one) ? "failed" : null },
     el("td", { class: "mono" }, clock(one.start_us / 1000, 1)),
     el("td", { class: "wide" }, one.side === "inbound" ? "callee" : "caller"),
-    el("td", {}, `${one.source.workload || "outside"} → ${one.service.name || one.destination.workload || "?"}`, one.destination.workload && one.destination.workload !== one.service.name ? el("span", { class: "faint" }, ` ${one.destination.workload}`) : null),
+    el("td", {}, `${one.source.workload || "outside"} → ${one.service.name || one.destination.workload || "?"}`, one.service.name && one.destination.workload && one.destination.workload !== one.service.name ? el("span", { class: "faint" }, ` ${one.destination.workload}`) : null),
     el("td", { class: "request" }, details(one)),
     el("td", {}, failed(one) ? word("bad", status(one)) : status(one)),
     el("td", { class: "mono" }, micros(one.duration_us)),
