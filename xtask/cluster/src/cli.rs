@@ -72,6 +72,9 @@ pub(crate) struct UpArgs {
     /// How many nodes.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) nodes: u8,
+    /// Only etcd and the API server: objects stay as they are written, and nothing runs.
+    #[arg(long, conflicts_with = "nodes")]
+    pub(crate) api_only: bool,
 }
 
 #[derive(Debug, Args)]

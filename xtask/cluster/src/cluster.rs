@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -31,6 +31,17 @@ pub enum Backend {
     Kind,
 }
 
+/// How much of a cluster there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Extent {
+    /// All of it.
+    #[default]
+    Whole,
+    /// etcd and the API server alone, where the nodes are ours.
+    Api,
+}
+
 /// The cluster that is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
@@ -38,6 +49,9 @@ pub struct Request {
     pub backend: Backend,
     /// How many nodes.
     pub nodes: u8,
+    /// How much of it.
+    #[serde(default)]
+    pub extent: Extent,
 }
 
 /// What a cluster is made for.
@@ -129,14 +143,22 @@ impl Cluster {
 
     fn make(&self) -> Result<()> {
         write(&self.file(), serde_json::to_vec(&self.request)?)?;
-        let Request { backend, nodes } = self.request;
-        match backend {
-            Backend::Node => {
+        let Request { backend, nodes, extent } = self.request;
+        match (backend, extent) {
+            (Backend::Node, Extent::Whole) => {
                 let made = Nodes::new(&self.folders);
-                made.up(nodes)?;
+                made.up(nodes, extent)?;
                 made.ready(nodes, &|args| self.kubectl(args))?;
             }
-            Backend::Kind => {
+            (Backend::Node, Extent::Api) => {
+                let made = Nodes::new(&self.folders);
+                made.up(nodes, extent)?;
+                made.started(nodes)?;
+            }
+            (Backend::Kind, Extent::Api) => {
+                bail!("kind makes whole clusters only; `--backend node` makes an API server alone")
+            }
+            (Backend::Kind, Extent::Whole) => {
                 Kind::new(&self.folders).up(nodes)?;
                 self.load(&images::tools(&self.folders, &Programs::tools(&self.folders)?)?)?;
             }

@@ -16,7 +16,7 @@ mod screen;
 mod smoke;
 mod tar;
 
-pub use self::cluster::{Backend, Cluster, Lent, NodeStatus, Request, Status, Use, watch};
+pub use self::cluster::{Backend, Cluster, Extent, Lent, NodeStatus, Request, Status, Use, watch};
 pub use self::folders::{Folders, Name};
 pub use self::images::{bundle, pack};
 pub use self::program::{Printed, Program, wait_until};

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
-use mesh_cluster::{Backend, Cluster, Folders, Name, Program, Request, Use};
+use mesh_cluster::{Backend, Cluster, Extent, Folders, Name, Program, Request, Use};
 
 use crate::cli::{Cli, Command, Made, PackArgs, UpArgs, Which};
 
@@ -78,7 +78,8 @@ fn request(args: &UpArgs) -> Request {
         Made::Node => Backend::Node,
         Made::Kind => Backend::Kind,
     };
-    Request { backend, nodes: args.nodes }
+    let extent = if args.api_only { Extent::Api } else { Extent::Whole };
+    Request { backend, nodes: args.nodes, extent }
 }
 
 fn pack(args: &PackArgs) -> Result<()> {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::artifacts::{KUBERNETES, Programs, install, network_plugins};
+use crate::cluster::Extent;
 use crate::folders::{Folders, write};
 use crate::program::{PATH, Program, read, tail, wait_until};
 use crate::{images, screen};
@@ -44,26 +45,29 @@ impl<'a> Nodes<'a> {
     }
 
     /// Makes the nodes and starts everything in them; that they are ready is for the caller to wait for.
-    pub(crate) fn up(&self, count: u8) -> Result<()> {
+    pub(crate) fn up(&self, count: u8, extent: Extent) -> Result<()> {
         ensure!(
             rustix::process::geteuid().is_root(),
             "nodes need root: start this with sudo, or use `--backend kind` where a container engine is"
         );
         install()?;
         let programs = Programs::ready(self.folders)?;
-        let archives = images::of_a_node(self.folders, &programs)?;
+        let archives = match extent {
+            Extent::Whole => images::of_a_node(self.folders, &programs)?,
+            Extent::Api => Vec::new(),
+        };
         let nodes = plan::nodes(self.folders.name(), count);
         screen::step(&format!("starting {count} node(s) of Kubernetes {KUBERNETES}"));
         credentials::write(&self.folders.state(), &nodes)?;
         network::make(self.folders.name(), &nodes)?;
         for node in &nodes {
             control_groups::make(node)?;
-            self.start(node, &programs, &archives)?;
+            self.start(node, &programs, &archives, extent)?;
         }
         Ok(())
     }
 
-    fn start(&self, node: &Node, programs: &Programs, archives: &[PathBuf]) -> Result<()> {
+    fn start(&self, node: &Node, programs: &Programs, archives: &[PathBuf], extent: Extent) -> Result<()> {
         let home = self.folders.state().join(&node.name);
         let built = self.folders.built();
         let below = |path: &PathBuf| {
@@ -76,6 +80,7 @@ impl<'a> Nodes<'a> {
             archives: archives.iter().map(below).collect::<Result<_>>()?,
             built: built.clone(),
             plugins: network_plugins(),
+            extent,
         };
         let file = home.join("spec.json");
         write(&file, serde_json::to_vec_pretty(&spec)?)?;
@@ -91,6 +96,17 @@ impl<'a> Nodes<'a> {
             .alone(PATH)
             .start(&home.join("init.log"))?;
         Ok(())
+    }
+
+    /// Waits until each node has started what it has.
+    pub(crate) fn started(&self, count: u8) -> Result<()> {
+        let nodes = plan::nodes(self.folders.name(), count);
+        let waited = wait_until("every node has started its programs", READY, || {
+            nodes.iter().try_for_each(|node| self.complain(node))?;
+            let started = |node: &Node| self.folders.state().join(&node.name).join("started").is_file();
+            Ok(nodes.iter().all(started))
+        });
+        waited.with_context(|| self.logs(&nodes))
     }
 
     /// Waits until every node is ready and names resolve. `kubectl` makes a call of kubectl.

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 use rustix::process::{WaitOptions, wait};
 
+use crate::cluster::Extent;
 use crate::folders::write;
 use crate::program::{PATH, Program, read, tail, wait_until};
 
@@ -91,6 +92,28 @@ struct Init {
 
 impl Init {
     fn start(&mut self) -> Result<()> {
+        match self.spec.extent {
+            Extent::Whole => self.whole(),
+            Extent::Api => self.api(),
+        }
+    }
+
+    /// etcd and the API server.
+    fn api(&mut self) -> Result<()> {
+        for command in config::api(&self.spec.node) {
+            self.spawn(&command)?;
+        }
+        self.api_is_ready()
+    }
+
+    fn api_is_ready(&mut self) -> Result<()> {
+        self.until("the API server is ready", |node| {
+            let asked = node.kubectl(&["get", "--raw=/readyz"]).run()?;
+            Ok(asked.out.trim() == "ok")
+        })
+    }
+
+    fn whole(&mut self) -> Result<()> {
         self.spawn(&config::containerd())?;
         if self.spec.node.is_first {
             for command in config::api(&self.spec.node) {
@@ -102,10 +125,7 @@ impl Init {
         for archive in self.spec.archives.clone() {
             imports.push(self.import(&archive)?);
         }
-        self.until("the API server is ready", |node| {
-            let asked = node.kubectl(&["get", "--raw=/readyz"]).run()?;
-            Ok(asked.out.trim() == "ok")
-        })?;
+        self.api_is_ready()?;
         if self.spec.node.is_first {
             for command in config::control_plane() {
                 self.spawn(&command)?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::Extent;
 use crate::folders::Name;
 
 /// Addresses of pods, services and the cluster's DNS. They exist in the nodes' namespaces only, so every cluster has the same.
@@ -40,6 +41,8 @@ pub(crate) struct Spec {
     pub(crate) programs: PathBuf,
     pub(crate) archives: Vec<PathBuf>,
     pub(crate) plugins: PathBuf,
+    /// How much of a node it is.
+    pub(crate) extent: Extent,
 }
 
 /// What the names of everything that a cluster has on the machine begin with.
