@@ -1,13 +1,15 @@
 //! `cargo xtask bench`: builds the release build of `meshctl` and of the load generator, finds or installs the peers, and
 //! runs `mesh-bench`, which knows the rest.
 
+mod control;
 mod peers;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::cli::BenchArgs;
+use crate::cli::{BenchArgs, BenchCommand};
 use crate::config::{Workspace, cargo};
 use crate::e2e::Binaries;
 use crate::exec::Program;
@@ -22,17 +24,11 @@ const QUICK: Duration = Duration::from_mins(6);
 
 /// Measures and prints; what came out is no reason to fail, only what could not be measured at all.
 pub(crate) fn run(workspace: &Workspace, args: &BenchArgs) -> Result<bool> {
-    screen::line("   building meshctl and mesh-bench");
-    // One after the other: built together they would share features, and the proxy would not be the one that users build.
-    let meshctl = Binaries::build(workspace)?.meshctl;
-    Program::new(cargo(), BUILD)
-        .args(["build", "--locked", "--release", "--package", "mesh-bench"])
-        .dir(&workspace.root)
-        .env("CARGO_TARGET_DIR", &workspace.target)
-        .run()
-        .context("build the load generator")?;
+    let (meshctl, bench) = build(workspace)?;
+    if let Some(BenchCommand::Control(args)) = &args.command {
+        return control::run(workspace, args, &meshctl, &bench);
+    }
     let peers = peers::find_or_install(workspace);
-    let bench = workspace.target.join("release/mesh-bench");
     let mut program = Program::new(bench, if args.quick { QUICK } else { RUN })
         .dir(&workspace.root)
         .arg("--meshctl")
@@ -56,4 +52,18 @@ pub(crate) fn run(workspace: &Workspace, args: &BenchArgs) -> Result<bool> {
     }
     program.run()?;
     Ok(true)
+}
+
+/// The programs: what is measured, and what measures.
+fn build(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {
+    screen::line("   building meshctl and mesh-bench");
+    // One after the other: built together they would share features, and the proxy would not be the one that users build.
+    let meshctl = Binaries::build(workspace)?.meshctl;
+    Program::new(cargo(), BUILD)
+        .args(["build", "--locked", "--release", "--package", "mesh-bench"])
+        .dir(&workspace.root)
+        .env("CARGO_TARGET_DIR", &workspace.target)
+        .run()
+        .context("build the load generator")?;
+    Ok((meshctl, workspace.target.join("release/mesh-bench")))
 }

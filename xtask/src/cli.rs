@@ -89,7 +89,10 @@ pub(crate) struct GenArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<BenchCommand>,
     /// Fewer and shorter rounds: under three minutes after building, more noise.
     #[arg(long)]
     pub(crate) quick: bool,
@@ -102,6 +105,37 @@ pub(crate) struct BenchArgs {
     /// Write charts (SVG) into this folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) charts: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Measure the control plane: a controller with very many objects under very many simulated proxies.
+    Control(ControlBenchArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ControlBenchArgs {
+    /// Where the objects are: `folder`, or `cluster` for etcd and an API server of our own (needs root).
+    #[arg(long, value_parser = ["folder", "cluster"], default_value = "folder")]
+    pub(crate) source: String,
+    /// Services, over fifty namespaces.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) services: u32,
+    /// Endpoints of each.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) endpoints: u32,
+    /// Whether endpoints are pods that are there too; of a cluster only.
+    #[arg(long)]
+    pub(crate) pods: bool,
+    /// Simulated proxies.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) streams: u32,
+    /// Shorter phases.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// `table`, or `json` for one JSON object after the table.
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) output: Option<String>,
 }
 
 #[derive(Debug, Default, Args)]

@@ -41,6 +41,15 @@ pub(crate) fn memory(pids: &[u32]) -> Result<Memory> {
     Ok(total)
 }
 
+/// The most memory that a process ever had (`VmHWM`), KiB.
+pub(crate) fn peak_kib(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|rest| rest.split_ascii_whitespace().next());
+    number.and_then(|number| number.parse().ok()).with_context(|| format!("{path} says no VmHWM"))
+}
+
 /// The first of the three numbers is time on the CPU in nanoseconds.
 fn run_time(schedstat: &str) -> Option<u64> {
     schedstat.split_ascii_whitespace().next()?.parse().ok()

@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Descriptors for 2,000 idle connections on both sides, with room.
-const DESCRIPTORS: u64 = 12_000;
+/// Descriptors for 20,000 streams of simulated proxies, with room.
+const DESCRIPTORS: u64 = 32_000;
 /// Above the compilers that developers run meanwhile.
 const NICE: i32 = -10;
 

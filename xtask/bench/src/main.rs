@@ -6,6 +6,7 @@ mod backend;
 mod certificates;
 mod chart;
 mod cli;
+mod control;
 mod features;
 mod lab;
 mod load;
@@ -27,7 +28,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
 use serde_json::json;
 
-use crate::cli::{Cli, Output};
+use crate::cli::{Cli, Command, Output};
 use crate::lab::Lab;
 use crate::machine::Cores;
 use crate::process::Starter;
@@ -46,7 +47,11 @@ fn main() -> ExitCode {
 
 fn bench(cli: &Cli) -> Result<()> {
     let begin = Instant::now();
-    ensure!(cli.meshctl.is_file(), "{} is not there; `cargo xtask bench` builds it", cli.meshctl.display());
+    let meshctl = match &cli.command {
+        Some(Command::Control(args)) => args.meshctl.clone(),
+        None => cli.meshctl(),
+    };
+    ensure!(meshctl.is_file(), "{} is not there; `cargo xtask bench` builds it", meshctl.display());
     let (rows, cores) = (cli.rows(), Cores::find()?);
     let notes = machine::prepare();
     for note in &notes {
@@ -55,16 +60,13 @@ fn bench(cli: &Cli) -> Result<()> {
     Cores::bind(cores.load)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("make a runtime")?;
-    let results = tokio::task::LocalSet::new().block_on(&runtime, async {
-        tokio::select! {
-            results = Box::pin(measured(cli, cores)) => results,
-            // What was started ends with the values that are dropped here.
-            stopped = tokio::signal::ctrl_c() => {
-                stopped.context("wait for Ctrl-C")?;
-                anyhow::bail!("interrupted")
-            }
-        }
-    })?;
+    let local = tokio::task::LocalSet::new();
+    if let Some(Command::Control(args)) = &cli.command {
+        local.block_on(&runtime, until_interrupted(Box::pin(control::run(args, cores))))?;
+        screen::line(&format!("bench: {} s", begin.elapsed().as_secs()));
+        return Ok(());
+    }
+    let results = local.block_on(&runtime, until_interrupted(Box::pin(measured(cli, cores))))?;
     screen::line(&table::render(&results, &rows));
     if let Some(folder) = &cli.charts {
         let count = chart::write(&results, folder)?;
@@ -85,11 +87,22 @@ fn bench(cli: &Cli) -> Result<()> {
     Ok(())
 }
 
+async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        done = work => done,
+        // What was started ends with the values that are dropped here.
+        stopped = tokio::signal::ctrl_c() => {
+            stopped.context("wait for Ctrl-C")?;
+            anyhow::bail!("interrupted")
+        }
+    }
+}
+
 async fn measured(cli: &Cli, cores: Cores) -> Result<Results> {
     let folder = tempfile::Builder::new().prefix("mesh-bench").tempdir().context("make a folder")?;
     let starter = Starter { cores, folder: folder.path().to_path_buf() };
     let rows = cli.rows();
-    let lab = Lab::start(&starter, &cli.meshctl, &cli.programs(), &rows).await?;
+    let lab = Lab::start(&starter, &cli.meshctl(), &cli.programs(), &rows).await?;
     let pace = if cli.quick { Pace::QUICK } else { Pace::FULL };
     Ok(run::rows(&lab, &rows, pace).await)
 }

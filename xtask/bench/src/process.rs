@@ -91,15 +91,21 @@ impl Process {
     {
         let begin = Instant::now();
         while !seen().await {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended with {status}:\n{}", self.name, self.printed());
-            }
+            self.runs()?;
             if begin.elapsed() > START {
                 bail!("{} does not come to where it {what}:\n{}", self.name, self.printed());
             }
             tokio::time::sleep(LOOK).await;
         }
         Ok(())
+    }
+
+    /// An error with its log when it has ended.
+    pub(crate) fn runs(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("{} ended with {status}:\n{}", self.name, self.printed()),
+        }
     }
 
     /// The end of its log.
