@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::artifacts::Programs;
 use crate::folders::{Folders, write};
 use crate::kind::Kind;
+pub use crate::node::Extent;
 use crate::node::Nodes;
 use crate::program::Program;
 use crate::{images, screen};
@@ -29,17 +30,6 @@ pub enum Backend {
     Node,
     /// kind, where a container engine is.
     Kind,
-}
-
-/// How much of a cluster there is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Extent {
-    /// All of it.
-    #[default]
-    Whole,
-    /// etcd and the API server alone, where the nodes are ours.
-    Api,
 }
 
 /// The cluster that is wanted.

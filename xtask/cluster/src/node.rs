@@ -19,11 +19,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::artifacts::{KUBERNETES, Programs, install, network_plugins};
-use crate::cluster::Extent;
 use crate::folders::{Folders, write};
 use crate::program::{PATH, Program, read, tail, wait_until};
 use crate::{images, screen};
 
+pub use self::plan::Extent;
 use self::plan::{Node, Spec};
 
 /// A free machine takes 5 seconds; one that does much else, more.

@@ -76,7 +76,8 @@ pub(super) fn used(size: Size, stream: usize) -> impl Iterator<Item = usize> {
 
 /// Streams that use a service.
 pub(super) fn users(size: Size, service: usize) -> usize {
-    (0..size.streams).filter(|stream| used(size, *stream).any(|used| used == service)).count()
+    let of_namespace = (service % NAMESPACES..size.streams).step_by(NAMESPACES).count();
+    if service / NAMESPACES < USED.min(size.per_namespace()) { of_namespace } else { 0 }
 }
 
 fn ip(namespace: usize, number: usize) -> String {
@@ -297,7 +298,10 @@ mod tests {
             assert_eq!(used.len(), USED);
             assert!(used.iter().all(|service| namespace(*service) == member(stream).0));
         }
-        assert_eq!((0..SIZE.services).map(|service| users(SIZE, service)).max(), Some(20));
+        for service in [0, 1, 49, 50, 998, 999] {
+            let counted = (0..SIZE.streams).filter(|stream| used(SIZE, *stream).any(|used| used == service));
+            assert_eq!(users(SIZE, service), counted.count());
+        }
     }
 
     #[test]

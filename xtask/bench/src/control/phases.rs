@@ -46,7 +46,8 @@ pub(super) async fn all(mut plane: Plane<'_>, source: &Source, size: Size, pace:
     start(&mut plane, &mut figures).await.context("start")?;
     let kept = crowd::nothing(size.streams);
     let crowd = connect(&plane, size, &kept, &mut figures).await.context("connect")?;
-    let mut bench = Bench { plane, source, size, pace, crowd, next: 1, figures };
+    let used = (0..size.services).filter(|service| objects::users(size, *service) > 0).collect();
+    let mut bench = Bench { plane, source, size, pace, crowd, used, next: 1, figures };
     bench.single().await.context("single changes")?;
     bench.churn("churn of 10 a second", 10).await.context("churn of 10 a second")?;
     bench.churn("churn of 50 a second", 50).await.context("churn of 50 a second")?;
@@ -133,6 +134,8 @@ struct Bench<'a> {
     size: Size,
     pace: Pace,
     crowd: Crowd,
+    /// Services that some stream uses.
+    used: Vec<usize>,
     /// Number of the next change.
     next: u32,
     figures: Figures,
@@ -157,8 +160,7 @@ impl Bench<'_> {
 
     /// Services that streams use, one after the other.
     fn service(&self) -> usize {
-        let used = objects::USED.min(self.size.per_namespace()) * objects::NAMESPACES;
-        self.next as usize % used.min(self.size.services)
+        self.used.get(self.next as usize % self.used.len().max(1)).copied().unwrap_or_default()
     }
 
     async fn single(&mut self) -> Result<()> {

@@ -12,12 +12,11 @@ use anyhow::{Context as _, Result, bail};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 use rustix::process::{WaitOptions, wait};
 
-use crate::cluster::Extent;
 use crate::folders::write;
 use crate::program::{PATH, Program, read, tail, wait_until};
 
 use super::config::{self, ADMIN, BUILT, KERNEL, STATE};
-use super::plan::Spec;
+use super::plan::{Extent, Spec};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Of the plugins for networks, those that a node's own network is made of.

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::Extent;
 use crate::folders::Name;
 
 /// Addresses of pods, services and the cluster's DNS. They exist in the nodes' namespaces only, so every cluster has the same.
@@ -14,6 +13,17 @@ pub(crate) const SERVICES: &str = "10.96.0.0/16";
 pub(crate) const API_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 pub(crate) const DNS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 pub(crate) const API_PORT: u16 = 6443;
+
+/// How much of a cluster there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Extent {
+    /// All of it.
+    #[default]
+    Whole,
+    /// etcd and the API server alone, where the nodes are ours.
+    Api,
+}
 
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
