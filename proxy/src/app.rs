@@ -136,6 +136,9 @@ impl Running {
 /// What is left for the control tasks at the end.
 const LAST_REPORTS: Duration = Duration::from_secs(2);
 
+/// What is left for the last lines of the access log; a sink that takes nothing costs no more.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 /// Binds all ports, then goes on in the background of the current runtime. To be called on a runtime of its own, which then is the
 /// control thread: scrapes and certificates never delay a request.
 pub fn start(config: Config, source: Source) -> Result<Running, StartError> {
@@ -209,6 +212,7 @@ impl Root {
         let discovery = self.follow(source, &obtained, gates.configuration);
         self.telemetry.hub.spawn(&self.tasks);
         self.name_metrics(&discovery);
+        self.log_access(&discovery);
         early.shutdown(Duration::from_millis(100)).await;
         let dns = Dns::new(&self.config, &self.addrs.dns, discovery.clone(), self.network.clone());
         dns.spawn(std::mem::take(&mut bound.dns), &self.tasks);
@@ -219,6 +223,7 @@ impl Root {
         self.ready.begin_drain();
         tracing::info!(seconds = self.config.drain.as_secs(), "draining");
         workers.ended().await;
+        self.telemetry.hub.finish_access_log(LAST_LINES).await;
         self.tasks.shutdown(LAST_REPORTS).await;
         Ok(())
     }
@@ -245,6 +250,29 @@ impl Root {
                     wanted.map_or(known, |names| AlsoAs { istio: names.istio, linkerd: names.linkerd });
                 if wanted != known {
                     hub.set_names(wanted);
+                    known = wanted;
+                }
+                // Both arms may be dropped: a change that is missed is seen by the next look.
+                tokio::select! {
+                    changed = snapshots.changed() => if changed.is_err() { return },
+                    () = stop.cancelled() => return,
+                }
+            }
+        });
+    }
+
+    /// Requests are written as the MeshConfig of the hour says.
+    fn log_access(&self, discovery: &Discovery) {
+        let (hub, config) = (self.telemetry.hub.clone(), Arc::clone(&self.config));
+        let (mut snapshots, stop) = (discovery.subscribe(), self.tasks.token());
+        self.tasks.spawn("access log", async move {
+            let mut known = None;
+            loop {
+                // Without settings those that were there stay.
+                let wanted =
+                    snapshots.borrow_and_update().settings().map(|settings| settings.access_log.clone());
+                if let Some(wanted) = wanted.filter(|wanted| *wanted != known) {
+                    hub.set_access_log(wanted.as_ref(), (&config.namespace, &config.workload));
                     known = wanted;
                 }
                 // Both arms may be dropped: a change that is missed is seen by the next look.

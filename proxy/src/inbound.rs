@@ -466,6 +466,7 @@ fn record(worker: &Rc<Worker>, protocol: AppProtocol, peer: Option<&SpiffeId>) -
     let mut record = Record::new(worker, Side::Inbound, protocol);
     record.source(of_own_mesh(worker, peer).and_then(call::workload));
     let security = if peer.is_some() { Security::Mtls } else { Security::Plaintext };
+    record.identity(peer);
     record.destination(worker.own.clone(), security);
     record
 }

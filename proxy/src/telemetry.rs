@@ -3,8 +3,10 @@
 //! (`reports`).
 //!
 //! It must not know routing, sockets or the configuration: keys come ready-made. A record enters through a
-//! [`SeriesHandle`], an [`Event`] a [`SpanRecord`] or an [`ExampleRecord`] on a worker; it leaves as a scrape or as a report, exactly once each.
+//! [`SeriesHandle`], an [`Event`], a [`SpanRecord`], an [`ExampleRecord`] or an [`AccessRecord`] on a worker; it leaves as a scrape, as a report or as
+//! a line, exactly once each.
 
+mod access;
 mod aggregate;
 mod conventions;
 mod decisions;
@@ -27,6 +29,7 @@ mod totals;
 mod wire;
 mod worker;
 
+pub use access::{AccessLogger, AccessRecord, Judgement, Kept};
 pub use decisions::PolicyVerdict;
 pub use event::{Direction, Event, Group, HandshakeFailure};
 pub use example::{ExampleRecord, Way};

@@ -44,6 +44,7 @@ pub struct Worker {
     current: RefCell<Arc<Snapshot>>,
     random: RefCell<fastrand::Rng>,
     at_bound: Cell<bool>,
+    spares: record::Spares,
 }
 
 impl Worker {
@@ -68,6 +69,7 @@ impl Worker {
             current: RefCell::new(current),
             random: RefCell::new(fastrand::Rng::new()),
             at_bound: Cell::new(false),
+            spares: record::Spares::default(),
         })
     }
 

@@ -48,6 +48,7 @@ pub(super) async fn send(
             return Err("has no endpoint that takes requests");
         };
         let (address, workload) = (picked.endpoint.address, picked.endpoint.workload.clone());
+        record.server(&picked.endpoint.transport);
         record.attempt(address, workload, picked.payload.security(), false);
         let load = picked.load.begin(now);
         let whole = if body.is_empty() { Body::empty() } else { Body::bytes(body.clone()) };

@@ -189,6 +189,7 @@ impl Repeated<'_> {
             }
             let address = picked.endpoint.address;
             let workload = picked.endpoint.workload.clone();
+            record.server(&picked.endpoint.transport);
             let number = record.attempt(address, workload, picked.payload.security(), false);
             tried.push(address);
             let result = one::send(self.errand, record.moved(), picked, head, body).await;

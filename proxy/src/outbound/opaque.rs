@@ -273,6 +273,7 @@ impl Outbound {
                     record.service(service.clone(), *port);
                 }
                 record.endpoint(direct.endpoint.address);
+                record.server(&direct.endpoint.transport);
                 record.destination(direct.endpoint.workload.clone(), upstream.security());
                 upstream.stream(&OwnBounds).await.map_err(|why| {
                     self.unreached(&why);
@@ -313,6 +314,7 @@ impl Outbound {
                     let ask = Ask::new(Instant::now(), &tried);
                     let Ok(slot) = backend.pick(&ask, |n| self.worker.random_below(n)) else { break };
                     record.endpoint(slot.endpoint.address);
+                    record.server(&slot.endpoint.transport);
                     record.destination(slot.endpoint.workload.clone(), slot.payload.security());
                     let began = Instant::now();
                     match slot.payload.stream(&*backend).await {

@@ -78,6 +78,13 @@ impl Collector for Families {
         counters(&mut encoder, "mesh_events", "Things that happened to connections", events)?;
         let help = "Sampled spans thrown away because a buffer was full";
         single(&mut encoder, "mesh_spans_dropped", help, sums.spans_dropped)?;
+        let lines = self.shared.writers.counts.all().map(|(outcome, count)| ([("outcome", outcome)], count));
+        counters(
+            &mut encoder,
+            "mesh_access_log_lines",
+            "Lines of the access log, by what became of them",
+            lines,
+        )?;
         let help = "Failures whose kind found no room for an example";
         single(&mut encoder, "mesh_failure_examples_dropped", help, sums.examples_dropped)?;
         let help = "Times that a series had to be folded into an overflow series";

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mesh_identity::Identity;
 use mesh_lifecycle::{CancellationToken, Ready, Tasks};
+use mesh_model::access_log::AccessLog;
 use mesh_proto::config::v1::ProxyId;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 
+use super::access::Writers;
 use super::aggregate::Aggregate;
 use super::families::Families;
 use super::otlp::{Lanes, LogQueue, LogRecord, MAX_LOGS, Outlet};
@@ -51,6 +53,8 @@ pub(super) struct Shared {
     /// What became of what a collector is sent.
     pub(super) lanes: Arc<Lanes>,
     pub(super) log_records: Mutex<mpsc::Receiver<LogRecord>>,
+    /// Who writes access logs.
+    pub(super) writers: Arc<Writers>,
     /// Who taps requests.
     pub(super) board: Arc<Board>,
     /// Taken once, by what reports.
@@ -115,6 +119,8 @@ impl Telemetry {
         let (sender, receiver) = mpsc::channel(DELTA_QUEUE);
         let tracing_ppm = Arc::new(AtomicU32::new(0));
         let (board, tapped) = Board::new();
+        let writers = Arc::new(Writers::new());
+        let access = writers.subscribe();
         let lanes = Arc::new(Lanes::default());
         let (logs, log_records) = LogQueue::new(&lanes, MAX_LOGS);
         let shared = Shared {
@@ -125,13 +131,14 @@ impl Telemetry {
             born: SystemTime::now(),
             lanes,
             log_records: Mutex::new(log_records),
+            writers: Arc::clone(&writers),
             board: Arc::clone(&board),
             tapped: Mutex::new(Some(tapped)),
             collected: CancellationToken::new(),
         };
         Self {
             hub: Hub { shared: Arc::new(shared) },
-            worker: WorkerSeed { deltas: sender, tracing_ppm, board, logs },
+            worker: WorkerSeed { deltas: sender, tracing_ppm, board, logs, access },
         }
     }
 }
@@ -189,6 +196,16 @@ impl Hub {
     /// The end from which a collector of OpenTelemetry's is fed.
     pub fn outlet(&self) -> Outlet {
         Outlet { shared: Arc::clone(&self.shared) }
+    }
+
+    /// What is written of requests and connections from now on; `own` is the namespace and name of the workload.
+    pub fn set_access_log(&self, settings: Option<&AccessLog>, own: (&str, &str)) {
+        self.shared.writers.set(settings, own);
+    }
+
+    /// Lets the lines that wait be written, within that time; nothing is written from now on.
+    pub async fn finish_access_log(&self, patience: Duration) {
+        self.shared.writers.finish(patience).await;
     }
 
     /// Under whose names traffic is counted from now on, beside our own.

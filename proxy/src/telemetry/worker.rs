@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use mesh_model::name::Name;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use super::access::{AccessLogger, AccessRecord};
 use super::decisions::Decisions;
 use super::example::Examples;
 use super::histogram::Histogram;
@@ -100,6 +101,7 @@ pub struct WorkerSeed {
     pub(crate) tracing_ppm: Arc<AtomicU32>,
     pub(crate) board: Arc<Board>,
     pub(crate) logs: LogQueue,
+    pub(crate) access: watch::Receiver<Option<Arc<AccessLogger>>>,
 }
 
 impl WorkerSeed {
@@ -116,7 +118,8 @@ impl WorkerSeed {
 
     fn build_of(self, limit: usize) -> WorkerTelemetry {
         let taps = Rc::new(Watch::new(Arc::clone(&self.board)));
-        WorkerTelemetry { cells: Rc::new(Cells::new(limit)), seed: self, taps }
+        let access = Rc::new(Access::new(self.access.clone()));
+        WorkerTelemetry { cells: Rc::new(Cells::new(limit)), seed: self, taps, access }
     }
 }
 
@@ -126,6 +129,32 @@ pub struct WorkerTelemetry {
     cells: Rc<Cells>,
     seed: WorkerSeed,
     taps: Rc<Watch>,
+    access: Rc<Access>,
+}
+
+/// The access log of the hour, and where its lines are made.
+#[derive(Debug)]
+struct Access {
+    loggers: RefCell<watch::Receiver<Option<Arc<AccessLogger>>>>,
+    current: RefCell<Option<Arc<AccessLogger>>>,
+    scratch: RefCell<Vec<u8>>,
+}
+
+impl Access {
+    fn new(mut loggers: watch::Receiver<Option<Arc<AccessLogger>>>) -> Self {
+        let current = loggers.borrow_and_update().clone();
+        Self { loggers: RefCell::new(loggers), current: RefCell::new(current), scratch: RefCell::default() }
+    }
+
+    /// Costs one atomic load when nothing changed.
+    fn current(&self) -> Option<Arc<AccessLogger>> {
+        let mut loggers = self.loggers.borrow_mut();
+        // An error means that the control thread is gone; the last word stays in force.
+        if loggers.has_changed().unwrap_or(false) {
+            *self.current.borrow_mut() = loggers.borrow_and_update().clone();
+        }
+        self.current.borrow().clone()
+    }
 }
 
 /// Looked up once a request. What keys consist of is bounded by the topology, so no peer can choose keys that meet.
@@ -276,6 +305,16 @@ impl WorkerTelemetry {
         } else {
             add(&self.cells.spans_dropped, 1);
         }
+    }
+
+    /// By whose settings requests and connections that begin now are written; `None`: they are not.
+    pub fn access_log(&self) -> Option<Arc<AccessLogger>> {
+        self.access.current()
+    }
+
+    /// Writes a request or connection that has ended, if the settings want it. It never waits.
+    pub fn access(&self, record: &AccessRecord<'_>) {
+        record.logger.write(record, &mut self.access.scratch.borrow_mut(), &self.seed.logs);
     }
 
     /// Whether records of logs go to a collector: otherwise they need not be made. One relaxed load.

@@ -12,13 +12,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use mesh_model::endpoint::Transport;
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::policy::By;
 use mesh_model::settings::TailSampling;
+use mesh_model::spiffe::SpiffeId;
 use mesh_traffic::balance::InFlight;
 use mesh_traffic::outlier;
 
 use self::about::About;
+pub(super) use self::about::Spares;
 use self::asked::Asked;
 pub use self::spent::{Stage, Stopwatch, Tried};
 use super::Worker;
@@ -120,8 +123,8 @@ impl Record {
         // A connection has no head whose trace could be followed: of it there is the line, and who taps.
         let is_tcp = protocol == AppProtocol::Tcp;
         let tapped = if is_tcp { worker.telemetry.tapped(side, None) } else { None };
-        let log = is_tcp && logs(worker);
-        let about = (log || tapped.is_some()).then(|| Box::new(About::connection(log, tapped)));
+        let log = worker.telemetry.access_log();
+        let about = (log.is_some() || tapped.is_some()).then(|| worker.spares.take(log, tapped));
         Self(Box::new(Entry {
             worker: Rc::clone(worker),
             key,
@@ -169,7 +172,6 @@ impl Entry {
         let snapshot = self.worker.snapshot();
         let settings = snapshot.settings();
         let default_ppm = settings.map_or(0, |settings| settings.trace_sample_ppm);
-        let log = settings.is_some_and(|settings| settings.access_log.is_some());
         self.tail = settings.map(|settings| settings.tracing.tail).unwrap_or_default();
         let header = head.header("traceparent");
         let mut context = self.worker.with_random(|rng| TraceContext::from_traceparent(header, rng));
@@ -186,8 +188,9 @@ impl Entry {
         self.context = Some(context);
         self.asked = Asked::of(head);
         let tapped = telemetry.tapped(self.key.side, Some(head));
-        if log || self.recorded.is_some() || tapped.is_some() {
-            self.about = Some(Box::new(About::request(head, log, tapped)));
+        if self.about.is_some() || self.recorded.is_some() || tapped.is_some() {
+            let about = self.about.get_or_insert_with(|| self.worker.spares.take(None, None));
+            about.asks(head, tapped);
         }
         context
     }
@@ -200,6 +203,21 @@ impl Entry {
     /// Who called.
     pub fn source(&mut self, source: Option<WorkloadName>) {
         self.key.source = source;
+    }
+
+    /// Whose certificate the other end has shown.
+    pub fn identity(&mut self, identity: Option<&SpiffeId>) {
+        if let Some(about) = &mut self.about {
+            about.identity = identity.cloned();
+        }
+    }
+
+    /// Whose certificate an endpoint must show.
+    pub fn server(&mut self, transport: &Transport) {
+        self.identity(match transport {
+            Transport::Mesh(identity) => Some(identity),
+            Transport::Plain => None,
+        });
     }
 
     /// What was called.
@@ -338,6 +356,9 @@ impl Entry {
     /// Notes the answer's head.
     pub fn head(&mut self, response: &Response, kind: Kind) {
         self.key.status = response.status.as_u16();
+        if let Some(about) = &mut self.about {
+            about.answered(response);
+        }
         if kind == Kind::Grpc {
             self.key.grpc_status = grpc_status(&response.headers);
         }
@@ -383,11 +404,12 @@ impl Entry {
             series.traced(latency, context.trace_id(), SystemTime::now());
         }
         self.tell_failure(latency, has_failed);
-        if let Some(about) = self.about.take() {
-            if about.log {
-                self.line(&about, latency);
+        if let Some(mut about) = self.about.take() {
+            if let Some(logger) = about.log.take() {
+                self.line(&about, &logger, latency);
             }
-            self.tell(*about, latency);
+            self.tell(&mut about, latency);
+            worker.spares.give(about);
         }
     }
 
@@ -401,14 +423,9 @@ impl Entry {
         }
         self.recorded = Some(Recorded::Tail);
         if self.about.is_none() {
-            self.about = Some(Box::new(About::late(&self.asked, self.started)));
+            self.about = Some(self.worker.spares.late(&self.asked, self.started));
         }
     }
-}
-
-/// Whether there is an access log.
-fn logs(worker: &Worker) -> bool {
-    worker.snapshot().settings().is_some_and(|settings| settings.access_log.is_some())
 }
 
 fn grpc_status(headers: &Headers) -> Option<u8> {

@@ -10,6 +10,7 @@
     reason = "tests say plainly what they expect, and the harness is theirs"
 )]
 
+mod access_log;
 mod asked;
 mod authorization;
 mod balancing;

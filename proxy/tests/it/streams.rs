@@ -1,10 +1,10 @@
 //! Routes of connections.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use mesh_model::access_log::AccessLog;
+use mesh_model::access_log::{AccessLog, LogSink};
 use mesh_model::host::HostPattern;
 use mesh_model::name::{Name, ServiceName};
 use mesh_model::route::{Backend, BackendTarget, ParentRef};
@@ -79,28 +79,6 @@ fn is_reset(outcome: &Result<String, ErrorKind>) -> bool {
 fn invalid(weight: u32) -> Backend {
     let target = BackendTarget::Invalid { reference: "x".into(), reason: "y".into() };
     Backend { target, weight, filters: vec![] }
-}
-
-/// What the sidecars of this process have written to their access logs.
-static ACCESS_LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
-
-struct ToAccessLog;
-
-impl Write for ToAccessLog {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        ACCESS_LOG.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Whether a line has all these parts.
-fn is_logged(parts: &[&str]) -> bool {
-    let bytes = ACCESS_LOG.lock().unwrap();
-    String::from_utf8_lossy(&bytes).lines().any(|line| parts.iter().all(|part| line.contains(part)))
 }
 
 /// The first bytes of a TLS client that asks for that name.
@@ -277,22 +255,27 @@ async fn a_name_that_comes_byte_by_byte_is_read_whole() {
 
 #[tokio::test]
 async fn the_name_that_was_asked_for_is_in_the_log_and_in_no_metric() {
-    let log = tracing_subscriber::fmt().with_env_filter("access=info").with_ansi(false);
-    log.with_writer(|| ToAccessLog).init();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
     let mut mesh = Mesh::new();
-    mesh.settings.access_log = Some(AccessLog::default());
+    let sink = LogSink::File(path.to_str().unwrap().to_owned());
+    mesh.settings.access_log = Some(AccessLog { sink, ..AccessLog::default() });
     let _servers = two(&mut mesh).await;
     stream_route(&mut mesh, StreamKind::Tls, "logged", &["*.logged.example"], vec![to("next", 1)]);
     let client = mesh.client(&[("db", 5432)]);
     assert_eq!(answer(client.outbound(), &hello("a.logged.example")).await, "n");
     assert_eq!(answer(client.outbound(), &hello("logged.example")).await, "");
+    let is_logged = |parts: &[&str]| {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        text.lines().any(|line| parts.iter().all(|part| line.contains(part)))
+    };
     let carried = [
-        "sni=\"a.logged.example\"",
-        "route=\"tlsroute/shop/logged#0\"",
-        "side=\"outbound\"",
-        "protocol=\"tcp\"",
+        "\"sni\":\"a.logged.example\"",
+        "\"route\":\"tlsroute/shop/logged#0\"",
+        "\"side\":\"outbound\"",
+        "\"protocol\":\"tcp\"",
     ];
-    let refused = ["sni=\"logged.example\"", "failure=\"no_route\"", "side=\"outbound\""];
+    let refused = ["\"sni\":\"logged.example\"", "\"failure\":\"no_route\"", "\"side\":\"outbound\""];
     until(|| std::future::ready(is_logged(&carried) && is_logged(&refused))).await;
     client.counts(&["mesh_requests_total", "tlsroute/shop/logged#0"], 1.0).await;
     assert!(!client.metrics().await.contains("logged.example"));

@@ -7,10 +7,10 @@ pub const MAX_TEMPLATE: usize = 1_024;
 /// Fields of a template.
 pub const MAX_PARTS: usize = 64;
 
-/// The usual line.
-const USUAL: &str = "{time} {side} {source} -> {destination} \"{method} {host}{path}\" {protocol} {status} {flag} {duration_ms}ms \
-                     {bytes_in}/{bytes_out} {security} attempts={attempts} service={service} route={route} endpoint={endpoint} \
-                     sni={sni} verdict={verdict} policy={policy} trace={trace_id}";
+/// The usual line. Names stand before values of which a reader needs to be sure, and no value has a blank.
+const USUAL: &str = "{time} {side} {method} url={host}{path} {status} {flag} {duration_ms}ms {bytes_in}/{bytes_out} {protocol} {security} \
+                     source={source} destination={destination} service={service} route={route} endpoint={endpoint} attempts={attempts} \
+                     sni={sni} verdict={verdict} policy={policy} rule={rule} trace={trace_id}";
 
 /// A template that was read. Equal if written alike.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 
+use mesh_model::access_log::{AccessLog, LogFormat, LogSink, Template};
 use mesh_model::name::ServiceName;
 use serde_json::{Value, json};
 
@@ -71,13 +72,14 @@ impl Counts {
             source: text("source"),
             destination: text("destination"),
         };
-        if !key.policy.is_empty() && meant(&key.destination) {
+        // A template of somebody's own may not say where.
+        if !key.policy.is_empty() && !key.destination.is_empty() && meant(&key.destination) {
             *self.0.entry(key).or_default() += 1;
         }
     }
 }
 
-/// A field of a line, as text (`name="value"`, `name=7`) or as JSON. What a client sent stands in quotes with its own quotes escaped, so
+/// A field of a line, as text (`name=value`, `name="value"`) or as JSON. What a client sent stands in quotes with its own quotes escaped, so
 /// that it cannot look like a field.
 fn field(line: &str, name: &str) -> Option<String> {
     if line.starts_with('{') {
@@ -101,7 +103,8 @@ fn field(line: &str, name: &str) -> Option<String> {
             None => after.split_once(' ').unwrap_or((after, "")),
         };
         if found {
-            return Some(value.trim_end().to_owned());
+            // What has no value is a hyphen.
+            return Some(value.trim_end()).filter(|value| *value != "-").map(str::to_owned);
         }
         // The name of the next field begins behind a blank.
         rest = next;
@@ -145,16 +148,27 @@ pub(super) async fn run(args: Args, mesh: &str) -> anyhow::Result<Outcome> {
     match args.output {
         Format::Json => output::json(&json(&counts))?,
         Format::Table if counts.0.is_empty() => {
-            let off = if objects.compiled.mesh.access_log.is_some() {
-                ""
-            } else {
-                "; access logs are off: set spec.accessLog.enabled of the MeshConfig"
-            };
+            let off = unread(objects.compiled.mesh.access_log.as_ref());
             output::note(&format!("no call that an audit policy would have refused is in {logs} logs{off}"));
         }
         Format::Table => output::print(&table(&counts).render(Paint::stdout())),
     }
     Ok(if counts.0.is_empty() { Outcome::Fine } else { Outcome::Finding })
+}
+
+/// Why such calls may not be in what is read here.
+fn unread(log: Option<&AccessLog>) -> &'static str {
+    match log {
+        None => "; access logs are off: set spec.accessLog.enabled of the MeshConfig",
+        Some(AccessLog { sink: LogSink::File(_) | LogSink::Otlp, .. }) => {
+            "; access logs go elsewhere, as spec.accessLog.sink of the MeshConfig says, and are not read here"
+        }
+        Some(AccessLog { format: LogFormat::Text(template), .. }) if *template != Template::default() => {
+            "; lines of spec.accessLog.template of the MeshConfig are read if they have `verdict={verdict} policy={policy} rule={rule} \
+             source={source} destination={destination}`"
+        }
+        Some(_) => "",
+    }
 }
 
 fn named(objects: &Objects, words: &str, namespace: Option<&str>) -> anyhow::Result<ServiceName> {

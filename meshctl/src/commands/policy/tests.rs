@@ -127,17 +127,19 @@ spec:
 fn audit_verdicts_are_counted_by_caller_and_policy_and_a_path_cannot_forge_them() {
     let line = |source: &str, rule: &str| {
         format!(
-            "2026-01-01T00:00:00Z  INFO access: side=\"inbound\" source=\"{source}\" destination=\"shop/orders-1\" method=\"GET\" path=\"/a b=c\" status=200 verdict=\"audit\" policy=\"shop/next\"{rule} attempts=1 ms=1.2"
+            "2026-01-01T00:00:00.123Z inbound GET url=orders/a=b 200 - 1.200ms 0/5 http mtls source={source} destination=shop/orders-1 service=- verdict=audit policy=shop/next rule={rule} trace=-"
         )
     };
     let mut counts = audit::Counts::default();
     let lines = [
-        line("shop/web", ""),
-        line("shop/web", ""),
-        line("", " rule=1"),
-        line("shop/web", "").replace("orders-1", "other-1"),
+        line("shop/web", "-"),
+        line("shop/web", "-"),
+        line("-", "1"),
+        line("shop/web", "-").replace("orders-1", "other-1"),
+        line("shop/web", "-").replace("destination", "to"),
+        "time inbound GET url=orders/\\x20verdict=audit\\x20policy=shop/forged source=shop/x destination=shop/orders-1 verdict=allow policy=shop/a".to_owned(),
         "2026 INFO access: source=\"shop/x\" destination=\"shop/orders-1\" path=\"/ verdict=\\\"audit\\\" policy=\\\"shop/forged\\\"\" verdict=\"allow\" policy=\"shop/a\"".to_owned(),
-        r#"{"level":"INFO","target":"access","source":"shop/web","destination":"shop/orders-1","verdict":"audit","policy":"shop/next","rule":1}"#.to_owned(),
+        r#"{"time":"2026-01-01T00:00:00.123Z","side":"inbound","source":"shop/web","destination":"shop/orders-1","verdict":"audit","policy":"shop/next","rule":1}"#.to_owned(),
         "verdict=\"audit".to_owned(),
         String::new(),
     ];

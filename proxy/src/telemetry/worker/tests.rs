@@ -57,7 +57,8 @@ pub(crate) fn span(path: &str) -> SpanRecord {
 fn worker(queue: usize, limit: usize) -> (WorkerTelemetry, mpsc::Receiver<WorkerDelta>) {
     let (deltas, receiver) = mpsc::channel(queue);
     let logs = LogQueue::new(&Arc::default(), 1).0;
-    let seed = WorkerSeed { deltas, tracing_ppm: Arc::default(), board: Board::new().0, logs };
+    let access = watch::Sender::new(None).subscribe();
+    let seed = WorkerSeed { deltas, tracing_ppm: Arc::default(), board: Board::new().0, logs, access };
     (seed.build_with_limit(limit), receiver)
 }
 

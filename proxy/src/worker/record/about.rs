@@ -1,32 +1,85 @@
 //! What is told of one request or connection beyond its metrics: a line in the access log, a span, to who traces it or taps it. It must not
 //! count anything.
 
+use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use mesh_model::head::HeadView;
-use mesh_model::name::WorkloadName;
+use mesh_model::spiffe::SpiffeId;
 
 use super::Entry;
 use super::asked::Asked;
 use super::spent::of_attempts;
-use crate::http::RequestHead;
+use crate::http::{RequestHead, Response};
 use crate::telemetry::{
-    AppProtocol, AttemptRecord, Failure, Head, MAX_PATH, Recorded, SpanRecord, Spent, Tapped,
+    AccessLogger, AccessRecord, AttemptRecord, Head, Judgement, Kept, MAX_PATH, Recorded, SpanRecord, Spent,
+    Tapped,
 };
 
 /// What metrics have no room for.
 #[derive(Debug)]
-pub(super) struct About {
-    pub(super) log: bool,
-    /// Of a request.
-    method: String,
-    path: String,
+pub(in crate::worker) struct About {
+    /// By whose settings it is written.
+    pub(super) log: Option<Arc<AccessLogger>>,
+    /// Parts of the heads.
+    kept: Kept,
+    /// Whose certificate the other end has shown.
+    pub(super) identity: Option<SpiffeId>,
     /// The name that a connection's client asks for in TLS.
     pub(super) asked_for: Option<Box<str>>,
     start: SystemTime,
     pub(super) spent: Spent,
     pub(super) attempts: Vec<AttemptRecord>,
     tapped: Option<Tapped>,
+}
+
+/// Those that were used before: a request that is written allocates nothing for it once they have grown.
+#[derive(Debug, Default)]
+pub(in crate::worker) struct Spares(RefCell<Vec<Box<About>>>);
+
+/// How many are kept.
+const MAX_SPARES: usize = 64;
+
+impl Spares {
+    pub(super) fn take(&self, log: Option<Arc<AccessLogger>>, tapped: Option<Tapped>) -> Box<About> {
+        let mut about = self.0.borrow_mut().pop().unwrap_or_default();
+        (about.log, about.tapped, about.start) = (log, tapped, SystemTime::now());
+        about
+    }
+
+    /// Of a request that is told because of how it goes, from what is kept of every request.
+    pub(super) fn late(&self, asked: &Asked, started: Instant) -> Box<About> {
+        let mut about = self.take(None, None);
+        about.start = about.start.checked_sub(started.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
+        if let Some(method) = asked.known_method() {
+            about.kept.head(method, asked.path(), "");
+        }
+        about
+    }
+
+    pub(super) fn give(&self, mut about: Box<About>) {
+        let mut spares = self.0.borrow_mut();
+        if spares.len() < MAX_SPARES {
+            about.clear();
+            spares.push(about);
+        }
+    }
+}
+
+impl Default for About {
+    fn default() -> Self {
+        Self {
+            log: None,
+            kept: Kept::default(),
+            identity: None,
+            asked_for: None,
+            start: SystemTime::UNIX_EPOCH,
+            spent: Spent::default(),
+            attempts: Vec::new(),
+            tapped: None,
+        }
+    }
 }
 
 impl Head for RequestHead {
@@ -49,123 +102,95 @@ impl Head for RequestHead {
 }
 
 impl About {
-    pub(super) fn request(head: &RequestHead, log: bool, tapped: Option<Tapped>) -> Self {
-        Self {
-            tapped,
-            log,
-            method: head.method.as_str().to_owned(),
-            path: short(HeadView::path(head)).to_owned(),
-            asked_for: None,
-            start: SystemTime::now(),
-            spent: Spent::default(),
-            attempts: Vec::new(),
+    /// Of a request: what is told of its head.
+    pub(super) fn asks(&mut self, head: &RequestHead, tapped: Option<Tapped>) {
+        self.tapped = tapped;
+        self.kept.head(&head.method, HeadView::path(head), &head.authority);
+        if let Some(logger) = &self.log {
+            self.kept.asked(logger, HeadView::query(head), head);
         }
     }
 
-    /// Of a request that is told because of how it goes, from what is kept of every request.
-    pub(super) fn late(asked: &Asked, started: Instant) -> Self {
-        Self {
-            method: asked.method().to_owned(),
-            path: asked.path().to_owned(),
-            start: SystemTime::now().checked_sub(started.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH),
-            ..Self::connection(false, None)
+    /// What is told of the answer's head.
+    pub(super) fn answered(&mut self, response: &Response) {
+        if let Some(logger) = &self.log {
+            self.kept.answer(logger, response.headers.iter());
         }
     }
 
-    /// A connection has a line, and a span for who taps it.
-    pub(super) fn connection(log: bool, tapped: Option<Tapped>) -> Self {
-        Self {
-            log,
-            method: String::new(),
-            path: String::new(),
-            asked_for: None,
-            start: SystemTime::now(),
-            spent: Spent::default(),
-            attempts: Vec::new(),
-            tapped,
-        }
+    fn clear(&mut self) {
+        let (mut kept, mut attempts) = (std::mem::take(&mut self.kept), std::mem::take(&mut self.attempts));
+        kept.clear();
+        attempts.clear();
+        *self = Self { kept, attempts, ..Self::default() };
     }
 }
 
-/// A line of the log stays below 8 KiB, however every byte of a path is escaped.
+/// A span's path.
 fn short(path: &str) -> &str {
     path.split_at(path.floor_char_boundary(MAX_PATH)).0
 }
 
-fn name(workload: Option<&WorkloadName>) -> String {
-    workload.map(ToString::to_string).unwrap_or_default()
-}
-
 impl Entry {
-    /// The line of the access log.
-    pub(super) fn line(&self, about: &About, duration: Duration) {
-        if self.key.protocol == AppProtocol::Tcp {
-            return self.connection_line(about, duration);
-        }
-        let (key, judged) = (&self.key, self.judged.as_ref());
-        tracing::info!(
-            target: "access",
-            side = key.side.label(),
-            source = name(key.source.as_ref()),
-            destination = name(key.destination.as_ref()),
-            method = about.method,
-            path = about.path,
-            status = key.status,
-            failure = key.failure.map(Failure::code),
-            flag = key.failure.map(Failure::flag),
-            route = key.route.as_deref(),
-            verdict = judged.map(|judged| judged.verdict.label()),
-            policy = judged.map(|judged| judged.by.policy.name.to_string()),
-            rule = judged.and_then(|judged| judged.by.rule),
-            unanswered = judged.and_then(|judged| judged.unanswered.as_deref()),
-            attempts = self.attempts,
-            ms = duration.as_secs_f64() * 1e3,
-            bytes_in = self.bytes_in.get(),
-            bytes_out = self.bytes_out.get(),
-        );
-    }
-
-    fn connection_line(&self, about: &About, duration: Duration) {
-        let (key, judged) = (&self.key, self.judged.as_ref());
-        tracing::info!(
-            target: "access",
-            side = key.side.label(),
-            source = name(key.source.as_ref()),
-            destination = name(key.destination.as_ref()),
-            protocol = "tcp",
-            sni = about.asked_for.as_deref(),
-            failure = key.failure.map(Failure::code),
-            flag = key.failure.map(Failure::flag),
-            route = key.route.as_deref(),
-            verdict = judged.map(|judged| judged.verdict.label()),
-            policy = judged.map(|judged| judged.by.policy.name.to_string()),
-            rule = judged.and_then(|judged| judged.by.rule),
-            unanswered = judged.and_then(|judged| judged.unanswered.as_deref()),
-            ms = duration.as_secs_f64() * 1e3,
-            bytes_in = self.bytes_in.get(),
-            bytes_out = self.bytes_out.get(),
-        );
+    /// Writes it into the access log.
+    pub(super) fn line(&self, about: &About, logger: &AccessLogger, duration: Duration) {
+        let judged = self.judged.as_ref();
+        let trace = self.context.as_ref().map(|context| (context.trace_id(), context.span_id()));
+        let chance = || {
+            let [a, b] = [self.worker.random(), self.worker.random()].map(u64::to_be_bytes);
+            let mut chance = [0; 16];
+            let (first, second) = chance.split_at_mut(8);
+            first.copy_from_slice(&a);
+            second.copy_from_slice(&b);
+            chance
+        };
+        self.worker.telemetry.access(&AccessRecord {
+            logger,
+            key: &self.key,
+            kept: &about.kept,
+            start: about.start,
+            duration,
+            first_byte: self.first_byte,
+            spent: of_attempts(about.spent, &about.attempts, self.first_byte),
+            attempts: self.attempts,
+            bytes_in: self.bytes_in.get(),
+            bytes_out: self.bytes_out.get(),
+            peer_identity: about.identity.as_ref(),
+            peer: self.peer,
+            endpoint: self.endpoint,
+            detail: self.detail.as_deref(),
+            sni: about.asked_for.as_deref(),
+            judged: judged.map(|judged| Judgement {
+                verdict: judged.verdict,
+                policy: &judged.by.policy.name,
+                rule: judged.by.rule.and_then(|rule| u64::try_from(rule).ok()),
+                unanswered: judged.unanswered.as_deref(),
+            }),
+            chance: trace.map_or_else(chance, |(trace, _)| *trace),
+            trace,
+            sampled: matches!(self.recorded, Some(Recorded::Sampled)),
+        });
     }
 
     /// Tells it to who traces it and to who taps it.
-    pub(super) fn tell(&self, about: About, duration: Duration) {
+    pub(super) fn tell(&self, about: &mut About, duration: Duration) {
         let telemetry = &self.worker.telemetry;
-        match (self.recorded, about.tapped) {
+        match (self.recorded, about.tapped.take()) {
             (None, None) => {}
-            (Some(why), None) => telemetry.span(self.span(About { tapped: None, ..about }, duration, why)),
+            (Some(why), None) => telemetry.span(self.span(about, duration, why)),
             (None, Some(tapped)) => {
-                let span = self.span(About { tapped: None, ..about }, duration, Recorded::Asked);
+                let span = self.span(about, duration, Recorded::Asked);
                 telemetry.tell(tapped, span);
             }
             (Some(why), Some(tapped)) => {
-                let span = self.span(About { tapped: None, ..about }, duration, why);
+                let span = self.span(about, duration, why);
                 telemetry.tell(tapped, span.clone());
                 telemetry.span(span);
             }
         }
     }
 
-    fn span(&self, about: About, duration: Duration, recorded: Recorded) -> SpanRecord {
+    fn span(&self, about: &About, duration: Duration, recorded: Recorded) -> SpanRecord {
         let context = self.context.as_ref();
         SpanRecord {
             trace_id: context.map(|context| *context.trace_id()).unwrap_or_default(),
@@ -178,8 +203,8 @@ impl Entry {
             destination: self.key.destination.clone(),
             route: self.key.route.clone(),
             protocol: self.key.protocol,
-            method: about.method,
-            path: about.path,
+            method: about.kept.method().to_owned(),
+            path: short(about.kept.path()).to_owned(),
             status: self.key.status,
             grpc_status: self.key.grpc_status,
             failure: self.key.failure,
@@ -193,7 +218,7 @@ impl Entry {
             bytes_in: self.bytes_in.get(),
             bytes_out: self.bytes_out.get(),
             spent: of_attempts(about.spent, &about.attempts, self.first_byte),
-            attempts: about.attempts,
+            attempts: about.attempts.clone(),
             attempts_made: self.attempts,
             recorded,
         }
@@ -204,7 +229,6 @@ impl Entry {
 mod tests {
     use super::*;
 
-    // T31
     #[test]
     fn of_a_long_path_whole_characters_are_told_up_to_the_bound() {
         assert_eq!((short(""), short("/a")), ("", "/a"));

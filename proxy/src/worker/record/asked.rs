@@ -36,6 +36,11 @@ impl Asked {
         asked
     }
 
+    /// `None` for a connection.
+    pub(super) fn known_method(&self) -> Option<&Method> {
+        self.method.as_ref()
+    }
+
     /// Empty for a connection.
     pub(super) fn method(&self) -> &str {
         self.method.as_ref().map_or("", Method::as_str)

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use mesh_model::name::WorkloadName;
 
 use super::Entry;
-use super::about::About;
 use crate::http::Connected;
 use crate::telemetry::{AttemptRecord, Failure, MAX_ATTEMPTS, Security, Spent, failed};
 
@@ -152,7 +151,7 @@ impl Entry {
             return;
         }
         let Some(endpoint) = self.endpoint else { return };
-        let mut about = About::late(&self.asked, self.started);
+        let mut about = self.worker.spares.late(&self.asked, self.started);
         about.attempts.push(AttemptRecord {
             endpoint,
             workload: self.key.destination.clone(),
@@ -164,7 +163,7 @@ impl Entry {
             tls: Duration::ZERO,
             hedged: false,
         });
-        self.about = Some(Box::new(about));
+        self.about = Some(about);
     }
 }
 
