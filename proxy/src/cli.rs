@@ -174,6 +174,11 @@ pub fn run(cli: Cli) -> ExitCode {
     if let Some(Err(error)) = sidecar.network_of.map(net::join_user_namespace) {
         return failed(&error);
     }
+    // No worker may wait for whoever reads this process's log.
+    let _log = match log::detach() {
+        Ok(detached) => detached,
+        Err(error) => return failed(&error),
+    };
     let runtime =
         match tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build() {
             Ok(runtime) => runtime,

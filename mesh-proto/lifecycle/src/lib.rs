@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod bind;
 pub mod dial;
 pub mod failpoint;
+pub mod lines;
 pub mod log;
 pub mod ready;
 pub mod signal;

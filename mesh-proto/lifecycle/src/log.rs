@@ -1,13 +1,20 @@
 //! Logging of a daemon: to stderr, filtered by `MESH_LOG`, and by [`set_filter`] while it runs. It must not know what is
 //! logged.
 
-use std::io::IsTerminal;
-use std::sync::OnceLock;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::SubscriberBuilder;
 use tracing_subscriber::fmt::format::{self, DefaultFields, JsonFields};
+
+use crate::lines::{Counts, Lines};
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,7 +39,7 @@ pub fn init(default_filter: &str, format: Format) {
     // The first subscriber stays: a library user may have set its own.
     match format {
         Format::Text => {
-            let builder = text(std::io::stderr, std::io::stderr().is_terminal());
+            let builder = text(ToStderr, io::stderr().is_terminal());
             let builder = builder.with_env_filter(filter).with_filter_reloading();
             let handle = builder.reload_handle();
             if builder.try_init().is_ok() {
@@ -40,7 +47,7 @@ pub fn init(default_filter: &str, format: Format) {
             }
         }
         Format::Json => {
-            let builder = json(std::io::stderr).with_env_filter(filter).with_filter_reloading();
+            let builder = json(ToStderr).with_env_filter(filter).with_filter_reloading();
             let handle = builder.reload_handle();
             if builder.try_init().is_ok() {
                 remember(move |filter| handle.reload(filter).is_ok());
@@ -54,16 +61,93 @@ pub fn init(default_filter: &str, format: Format) {
 
 fn text<W>(writer: W, ansi: bool) -> SubscriberBuilder<DefaultFields, format::Format, LevelFilter, W>
 where
-    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + 'static,
+    W: for<'a> MakeWriter<'a> + 'static,
 {
     tracing_subscriber::fmt().with_writer(writer).with_ansi(ansi)
 }
 
 fn json<W>(writer: W) -> SubscriberBuilder<JsonFields, format::Format<format::Json>, LevelFilter, W>
 where
-    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + 'static,
+    W: for<'a> MakeWriter<'a> + 'static,
 {
     tracing_subscriber::fmt().with_writer(writer).json().flatten_event(true)
+}
+
+/// Bytes of lines that wait for stderr.
+const MAX_WAITING: usize = 256 << 10;
+/// What the end of a process gives its last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+static DETACHED: OnceLock<Arc<Lines>> = OnceLock::new();
+
+/// stderr, or the queue before it.
+#[derive(Debug, Clone, Copy)]
+struct ToStderr;
+
+impl<'a> MakeWriter<'a> for ToStderr {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        Self
+    }
+}
+
+impl Write for ToStderr {
+    /// A subscriber writes a whole line at once.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match DETACHED.get() {
+            Some(lines) => lines.push(line),
+            None => return io::stderr().write(line),
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// From now on nobody who logs waits for stderr: lines wait in a bounded queue, and a thread writes them. Those that find no room are counted
+/// in [`counts`]. Keep the answer until the process ends.
+pub fn detach() -> io::Result<Detached> {
+    let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let lines = write_apart(stderr)?;
+    // The first queue stays.
+    let lines = Arc::clone(DETACHED.get_or_init(|| lines));
+    Ok(Detached(lines))
+}
+
+/// What became of lines since [`detach`].
+pub fn counts() -> Option<Arc<Counts>> {
+    DETACHED.get().map(|lines| Arc::clone(&lines.counts))
+}
+
+/// Dropping it lets the last lines be written, if anybody takes them.
+#[derive(Debug)]
+#[must_use = "the last lines are lost without it"]
+pub struct Detached(Arc<Lines>);
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        self.0.drained(LAST_LINES);
+    }
+}
+
+/// A queue, and the thread that writes what is in it.
+fn write_apart(mut to: File) -> io::Result<Arc<Lines>> {
+    let lines = Arc::new(Lines::new(MAX_WAITING, Arc::default()));
+    let queue = Arc::clone(&lines);
+    std::thread::Builder::new().name("log".to_owned()).spawn(move || {
+        let mut chunk = Vec::new();
+        while let Some(count) = queue.take(&mut chunk) {
+            let outcome = match to.write_all(&chunk) {
+                Ok(()) => &queue.counts.written,
+                Err(_) => &queue.counts.failed,
+            };
+            outcome.fetch_add(count, Ordering::Relaxed);
+        }
+    })?;
+    Ok(lines)
 }
 
 /// Puts another filter in force; says whether that went well.
@@ -142,6 +226,23 @@ mod tests {
         "\u{2028}separator\u{85}",
         "{\"a\":1}",
     ];
+
+    // T57
+    #[test]
+    fn whoever_logs_does_not_wait_for_a_pipe_that_nobody_reads() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let lines = write_apart(File::from(std::os::fd::OwnedFd::from(writer))).unwrap();
+        let line = [b"a".repeat(1 << 10), b"\n".to_vec()].concat();
+        // More than the pipe and the queue hold.
+        (0..2_000).for_each(|_| lines.push(&line));
+        let full = lines.counts.full.load(Ordering::Relaxed);
+        assert!(full > 0 && !lines.drained(Duration::ZERO), "{full}");
+        lines.close();
+        let mut read = Vec::new();
+        io::Read::read_to_end(&mut reader, &mut read).unwrap();
+        let whole = u64::try_from(read.len() / line.len()).unwrap();
+        assert_eq!((whole + full, read.len() % line.len()), (2_000, 0), "every line is whole or counted");
+    }
 
     // T31
     #[test]

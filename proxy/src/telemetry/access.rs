@@ -1,5 +1,5 @@
 //! The access log: one line for each request and each connection that has ended, if the MeshConfig wants one. A line is made on the worker from
-//! what the record holds ([`AccessRecord`]), put into a bounded queue (`queue`), and written by a thread that nothing waits for
+//! what the record holds ([`AccessRecord`]), put into a bounded queue, and written by a thread that nothing waits for
 //! (`writer`). It must not know routing, sockets of applications, or where settings come from.
 
 mod escape;
@@ -8,7 +8,6 @@ mod filter;
 mod json;
 mod kept;
 mod otlp;
-mod queue;
 mod sink;
 #[cfg(test)]
 mod tests;
@@ -18,11 +17,11 @@ mod writer;
 use std::sync::Arc;
 
 use mesh_cel::{Readings, Variable};
+use mesh_lifecycle::lines::Lines;
 use mesh_model::access_log::{AccessLog, LogFormat, LogSink};
 
 pub use self::facts::{AccessRecord, Judgement};
 pub use self::kept::Kept;
-use self::queue::Queue;
 pub(crate) use self::writer::Writers;
 use super::otlp::LogQueue;
 use super::{PolicyVerdict, failed};
@@ -42,18 +41,18 @@ pub struct AccessLogger {
     pub(super) keeps_query: bool,
     /// Of the workload whose sidecar this is.
     own: (String, String),
-    queue: Arc<Queue>,
+    lines: Arc<Lines>,
 }
 
 impl AccessLogger {
-    fn new(settings: AccessLog, own: (String, String), queue: Arc<Queue>) -> Self {
+    fn new(settings: AccessLog, own: (String, String), lines: Arc<Lines>) -> Self {
         let asks = |variable| settings.filter.as_ref().is_some_and(|filter| filter.asks_for(variable));
         Self {
             request_headers: settings.kept_request_headers(),
             response_headers: settings.kept_response_headers(),
             keeps_query: asks(Variable::RequestQuery),
             own,
-            queue,
+            lines,
             settings,
         }
     }
@@ -73,7 +72,7 @@ impl AccessLogger {
             LogFormat::Json => json::write(scratch, record, &self.settings),
             LogFormat::Text(template) => text::write(scratch, record, template),
         }
-        self.queue.push(scratch);
+        self.lines.push(scratch);
     }
 
     /// What failed, and what a policy said no to or audits, is not sampled. A filter without an answer lets a line pass: whoever sends

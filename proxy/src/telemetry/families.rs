@@ -85,6 +85,15 @@ impl Collector for Families {
             "Lines of the access log, by what became of them",
             lines,
         )?;
+        if let Some(counts) = mesh_lifecycle::log::counts() {
+            let lines = counts.all().map(|(outcome, count)| ([("outcome", outcome)], count));
+            counters(
+                &mut encoder,
+                "mesh_log_lines",
+                "Lines of the proxy's own log, by what became of them",
+                lines,
+            )?;
+        }
         let help = "Failures whose kind found no room for an example";
         single(&mut encoder, "mesh_failure_examples_dropped", help, sums.examples_dropped)?;
         let help = "Times that a series had to be folded into an overflow series";

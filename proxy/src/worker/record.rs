@@ -130,8 +130,8 @@ impl Record {
             key,
             started: Instant::now(),
             first_byte: None,
-            bytes_in: Rc::default(),
-            bytes_out: Rc::default(),
+            bytes_in: worker.spares.counter(),
+            bytes_out: worker.spares.counter(),
             about,
             context: None,
             recorded: None,
@@ -456,5 +456,7 @@ impl Observer for Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.write();
+        self.worker.spares.give_counter(&self.bytes_in);
+        self.worker.spares.give_counter(&self.bytes_out);
     }
 }

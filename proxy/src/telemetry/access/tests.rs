@@ -62,7 +62,11 @@ impl super::super::tap::Head for Heads {
 }
 
 fn logger(settings: AccessLog) -> AccessLogger {
-    AccessLogger::new(settings, ("shop".to_owned(), "cart".to_owned()), Arc::new(Queue::new(Arc::default())))
+    AccessLogger::new(
+        settings,
+        ("shop".to_owned(), "cart".to_owned()),
+        Arc::new(Lines::new(1 << 20, Arc::default())),
+    )
 }
 
 fn with_headers(format: LogFormat) -> AccessLog {

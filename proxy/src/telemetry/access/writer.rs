@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mesh_lifecycle::CancellationToken;
+use mesh_lifecycle::lines::{Counts, Lines};
 use mesh_model::access_log::{AccessLog, LogSink};
 use tokio::sync::watch;
 
-use super::queue::{Counts, Queue};
 use super::sink::Sink;
 use super::{AccessLogger, MAX_LINE};
 
+/// Bytes of lines that wait. As many again may be on their way to the sink.
+const MAX_WAITING: usize = 1 << 20;
 /// Between two complaints about a sink.
 const COMPLAINTS: Duration = Duration::from_mins(1);
 
@@ -29,7 +31,7 @@ pub(crate) struct Writers {
 #[derive(Debug)]
 struct Current {
     sink: LogSink,
-    queue: Arc<Queue>,
+    queue: Arc<Lines>,
     /// Cancelled when its thread has ended.
     ended: CancellationToken,
 }
@@ -54,7 +56,7 @@ impl Writers {
             }
             let queue = current.as_ref().map(|current| Arc::clone(&current.queue));
             // Without a thread lines are counted as lost.
-            let queue = queue.unwrap_or_else(|| Arc::new(Queue::closed(Arc::clone(&self.counts))));
+            let queue = queue.unwrap_or_else(|| Arc::new(Lines::closed(Arc::clone(&self.counts))));
             Arc::new(AccessLogger::new(settings.clone(), (own.0.to_owned(), own.1.to_owned()), queue))
         });
         if logger.is_none() {
@@ -68,7 +70,7 @@ impl Writers {
         if *sink == LogSink::Otlp {
             return None;
         }
-        let queue = Arc::new(Queue::new(Arc::clone(&self.counts)));
+        let queue = Arc::new(Lines::new(MAX_WAITING, Arc::clone(&self.counts)));
         let ended = CancellationToken::new();
         let (sink_of_thread, queue_of_thread) = (sink.clone(), Arc::clone(&queue));
         let end = ended.clone().drop_guard();
@@ -105,7 +107,7 @@ fn close(current: Option<Current>) {
     }
 }
 
-fn run(sink: &LogSink, queue: &Queue) {
+fn run(sink: &LogSink, queue: &Lines) {
     let mut place = match open(sink) {
         Ok(place) => place,
         Err(error) => {

@@ -1,7 +1,8 @@
 //! What is told of one request or connection beyond its metrics: a line in the access log, a span, to who traces it or taps it. It must not
 //! count anything.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -34,16 +35,33 @@ pub(in crate::worker) struct About {
     tapped: Option<Tapped>,
 }
 
-/// Those that were used before: a request that is written allocates nothing for it once they have grown.
+/// What was used before: a request that is written allocates nothing for that once it has grown, and none for its counters.
 #[derive(Debug, Default)]
-pub(in crate::worker) struct Spares(RefCell<Vec<Box<About>>>);
+pub(in crate::worker) struct Spares {
+    abouts: RefCell<Vec<Box<About>>>,
+    counters: RefCell<Vec<Rc<Cell<u64>>>>,
+}
 
-/// How many are kept.
+/// How many are kept of each.
 const MAX_SPARES: usize = 64;
 
 impl Spares {
+    /// A counter of bytes, at 0.
+    pub(super) fn counter(&self) -> Rc<Cell<u64>> {
+        self.counters.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// It is nobody else's any more, if nobody has a part in it.
+    pub(super) fn give_counter(&self, counter: &Rc<Cell<u64>>) {
+        let mut counters = self.counters.borrow_mut();
+        if Rc::strong_count(counter) == 1 && counters.len() < MAX_SPARES {
+            counter.set(0);
+            counters.push(Rc::clone(counter));
+        }
+    }
+
     pub(super) fn take(&self, log: Option<Arc<AccessLogger>>, tapped: Option<Tapped>) -> Box<About> {
-        let mut about = self.0.borrow_mut().pop().unwrap_or_default();
+        let mut about = self.abouts.borrow_mut().pop().unwrap_or_default();
         (about.log, about.tapped, about.start) = (log, tapped, SystemTime::now());
         about
     }
@@ -59,7 +77,7 @@ impl Spares {
     }
 
     pub(super) fn give(&self, mut about: Box<About>) {
-        let mut spares = self.0.borrow_mut();
+        let mut spares = self.abouts.borrow_mut();
         if spares.len() < MAX_SPARES {
             about.clear();
             spares.push(about);
