@@ -210,7 +210,8 @@ pub async fn start_on(
     let trust_domain = identity.svid().spiffe_id.trust_domain().clone();
     let Opened { source, gate: source_gate, freshness, cluster } = open(config.objects, &ready, &tasks);
     let keys = keys::keep(config.keys, metrics.keys(), &tasks);
-    let mut control = Control::new(source, trust_domain.clone(), metrics.clone(), keys);
+    let registry = Registry::new(config.max_proxies);
+    let mut control = Control::new(source, trust_domain.clone(), metrics.clone(), keys, registry.clone());
     control.first().await;
     source_gate.open();
     if let (Some(listener), Some(webhook), Some(of)) = (sockets.webhook, config.webhook, &cluster) {
@@ -223,7 +224,6 @@ pub async fn start_on(
     }
 
     let observatory = Observatory::default();
-    let registry = Registry::new(config.max_proxies);
     let access = Access::new(trust_domain, control.accounts());
     let context = Context {
         snapshots: control.snapshots(),

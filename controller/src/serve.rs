@@ -1,15 +1,17 @@
-//! Serves `mesh.config.v1` to proxies. A new [`snapshot`] enters through [`Publisher::publish`]; what each proxy subscribed to leaves on
-//! its stream. [`session`] decides (pure) what a proxy is to be told; [`stream`] is the shell around it; [`codec`] writes
+//! Serves `mesh.config.v1` to proxies. A new [`snapshot`] enters through [`Publisher::publish`] with what it [`touched`]; what each proxy
+//! subscribed to leaves on its stream, and streams that it does not concern do not hear of it. [`session`] decides (pure) what a proxy is to be told; [`stream`] is the shell around it; [`codec`] writes
 //! resources that are encoded once for all; [`registry`] knows all streams. It must not know objects.
 
 pub mod codec;
 mod guards;
+mod interests;
 pub mod mine;
 pub mod registry;
 pub mod service;
 pub mod session;
 pub mod snapshot;
 pub mod stream;
+pub mod touched;
 
 use std::sync::Arc;
 
@@ -18,22 +20,27 @@ use tokio::sync::watch;
 pub use registry::Registry;
 pub use service::ConfigServer;
 pub use snapshot::Snapshot;
+pub use touched::Touched;
 
 /// Where snapshots are published. Streams see the newest, never a queue of them.
 #[derive(Debug)]
 pub struct Publisher {
     sender: watch::Sender<Arc<Snapshot>>,
+    registry: Registry,
 }
 
 impl Publisher {
-    /// Begins with this one.
-    pub fn new(first: Arc<Snapshot>) -> Self {
-        Self { sender: watch::Sender::new(first) }
+    /// Begins with this one, for the streams of `registry`.
+    pub fn new(first: Arc<Snapshot>, registry: Registry) -> Self {
+        Self { sender: watch::Sender::new(first), registry }
     }
 
-    /// Replaces the snapshot; every stream is told what concerns it.
-    pub fn publish(&self, snapshot: Arc<Snapshot>) {
+    /// Replaces the snapshot, and wakes the streams that what is different concerns.
+    pub fn publish(&self, snapshot: Arc<Snapshot>, touched: &Touched) {
+        let revision = snapshot.revision;
         self.sender.send_replace(snapshot);
+        // Only now: who is woken looks at the newest.
+        self.registry.wake(touched, revision);
     }
 
     /// For a reader.
@@ -46,3 +53,6 @@ impl Publisher {
         Arc::clone(&self.sender.borrow())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,8 +24,7 @@ use crate::index::Index;
 use crate::inspect::facts::Facts;
 use crate::inspect::objects::Objects;
 use crate::keys::{Keys, Wanted};
-use crate::serve::snapshot::News;
-use crate::serve::{Publisher, Snapshot};
+use crate::serve::{Publisher, Registry, Snapshot};
 use crate::sources::state::Report;
 use crate::sources::{Batch, Source, refused};
 use crate::status::Condition;
@@ -95,7 +94,13 @@ fn wanted(index: &Index) -> Wanted {
 
 impl Control {
     /// Nothing is read yet.
-    pub fn new(source: Source, trust_domain: TrustDomain, metrics: Metrics, keys: Keys) -> Self {
+    pub fn new(
+        source: Source,
+        trust_domain: TrustDomain,
+        metrics: Metrics,
+        keys: Keys,
+        registry: Registry,
+    ) -> Self {
         let index = Index::default();
         let (empty, _) = Snapshot::build(&compile(&index, &trust_domain), 0, 0, None);
         let origin = match source {
@@ -109,7 +114,7 @@ impl Control {
             origin,
             index,
             trust_domain,
-            publisher: Publisher::new(Arc::new(empty)),
+            publisher: Publisher::new(Arc::new(empty), registry),
             objects: watch::Sender::default(),
             accounts: watch::Sender::default(),
             namespaces: watch::Sender::default(),
@@ -214,7 +219,7 @@ impl Control {
         let compiled = compile(&self.index, &self.trust_domain);
         self.say_conditions(&compiled);
         let before = self.publisher.newest();
-        let (snapshot, news) =
+        let (snapshot, touched) =
             Snapshot::build(&compiled, self.index.revision(), self.index.time_ms(), Some(&before));
         self.metrics.compiled(began.elapsed(), self.reports.len(), &snapshot);
         let generations = Arc::clone(&self.generations);
@@ -234,9 +239,9 @@ impl Control {
         // Before the snapshot: a proxy that connects because of it is known by its account.
         self.accounts.send_replace(Arc::new(Accounts::of(&self.index, others)));
         self.publish_namespaces();
-        self.publisher.publish(Arc::new(snapshot));
-        tracing::debug!(revision = self.index.revision(), ?news, "compiled");
-        if news == News::None {
+        self.publisher.publish(Arc::new(snapshot), &touched);
+        tracing::debug!(revision = self.index.revision(), ?touched, "compiled");
+        if touched.is_nothing() {
             self.metrics.without_meaning();
         }
     }

@@ -2,10 +2,15 @@
 //! stream is served.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
+use super::interests::{Concerned, Interests};
 use super::session::{Proxy, Rejected, Session};
 use super::snapshot::Snapshot;
+use super::touched::{Interest, Touched};
 use crate::status::programmed::Programmed;
 
 /// Proxies that are gone are shown this long, and at most so many.
@@ -22,6 +27,9 @@ pub struct Registry {
 #[derive(Debug, Default)]
 struct Shared {
     open: HashMap<u64, Open>,
+    interests: Interests,
+    /// The newest revision that streams were woken for.
+    revision: u64,
     gone: VecDeque<Gone>,
     next: u64,
     full: u64,
@@ -30,7 +38,22 @@ struct Shared {
 #[derive(Debug)]
 struct Open {
     session: Arc<Mutex<Session>>,
+    news: Arc<News>,
     since_ms: u64,
+}
+
+/// Whether something concerns a stream that it has not looked at.
+#[derive(Debug, Default)]
+struct News {
+    unseen: AtomicBool,
+    wake: Notify,
+}
+
+impl News {
+    fn tell(&self) {
+        self.unseen.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
 }
 
 #[derive(Debug)]
@@ -75,6 +98,7 @@ pub struct Place {
     registry: Registry,
     id: u64,
     session: Arc<Mutex<Session>>,
+    news: Arc<News>,
 }
 
 impl Registry {
@@ -97,10 +121,25 @@ impl Registry {
             line.proxy.namespace == proxy.namespace && line.proxy.workload == proxy.workload
         };
         shared.gone.retain(|gone| !same(&gone.line));
-        let session = Arc::new(Mutex::new(session));
-        shared.open.insert(id, Open { session: Arc::clone(&session), since_ms: now_ms });
+        shared.interests.enter(id, session.workload().cloned());
+        let (session, news) = (Arc::new(Mutex::new(session)), Arc::<News>::default());
+        let open = Open { session: Arc::clone(&session), news: Arc::clone(&news), since_ms: now_ms };
+        shared.open.insert(id, open);
         drop(shared);
-        Some(Place { registry: self.clone(), id, session })
+        Some(Place { registry: self.clone(), id, session, news })
+    }
+
+    /// Wakes the streams that the change to this revision concerns.
+    pub fn wake(&self, touched: &Touched, revision: u64) {
+        let mut shared = self.lock();
+        shared.revision = revision;
+        match shared.interests.of(touched) {
+            Concerned::All => shared.open.values().for_each(|open| open.news.tell()),
+            Concerned::These(streams) => {
+                let open = streams.iter().filter_map(|stream| shared.open.get(stream));
+                open.for_each(|open| open.news.tell());
+            }
+        }
     }
 
     /// Open streams.
@@ -117,7 +156,7 @@ impl Registry {
     pub fn lines(&self, now_ms: u64) -> Vec<ProxyLine> {
         let mut shared = self.lock();
         shared.gone.retain(|gone| gone.at_ms + SHOWN_MS > now_ms);
-        let open = shared.open.values().map(|open| line(&lock(&open.session), Connected::Yes, open.since_ms));
+        let open = shared.open.values().map(|open| open.line(shared.revision));
         let mut lines: Vec<ProxyLine> =
             open.chain(shared.gone.iter().map(|gone| gone.line.clone())).collect();
         let key = |line: &ProxyLine| {
@@ -156,7 +195,41 @@ impl Registry {
     }
 }
 
+impl Open {
+    /// A stream that no change concerned since its last update is up to the newest revision: there was nothing to tell.
+    fn line(&self, newest: u64) -> ProxyLine {
+        let session = lock(&self.session);
+        let mut line = line(&session, Connected::Yes, self.since_ms);
+        if !self.news.unseen.load(Ordering::Acquire) && line.sent_revision > 0 {
+            line.sent_revision = line.sent_revision.max(newest);
+            if !session.waits_for_ack() {
+                line.acked_revision = line.sent_revision;
+            }
+        }
+        line
+    }
+}
+
 impl Place {
+    /// Until something concerns this stream that it has not looked at.
+    pub async fn woken(&self) {
+        self.news.wake.notified().await;
+    }
+
+    /// From here on what comes is news: call it before looking at the newest snapshot.
+    pub fn looks(&self) {
+        self.news.unseen.store(false, Ordering::Release);
+    }
+
+    /// What concerns this stream, as of a snapshot's revision. If there is a newer one, nobody knew yet whether that concerns it: it is woken.
+    pub fn concerned_by(&self, interest: Interest, revision: u64) {
+        let mut shared = self.registry.lock();
+        shared.interests.set(self.id, interest);
+        if shared.revision > revision {
+            self.news.tell();
+        }
+    }
+
     /// Works on the session, without waiting for anything but a reader of the registry.
     pub fn session<R>(&self, work: impl FnOnce(&mut Session) -> R) -> R {
         work(&mut lock(&self.session))
@@ -168,6 +241,7 @@ impl Drop for Place {
         let now_ms = crate::clock::now_ms();
         let mut shared = self.registry.lock();
         shared.open.remove(&self.id);
+        shared.interests.leave(self.id);
         let session = lock(&self.session);
         // A proxy that has connected anew already is not gone.
         let back = shared.open.values().any(|open| lock(&open.session).proxy() == session.proxy());

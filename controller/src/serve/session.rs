@@ -13,6 +13,7 @@ use mesh_proto::config::v1::{Ack, Destination, Hello, Subscribe, Watermark};
 
 use super::codec::{At, Gone, Outgoing};
 use super::snapshot::{Resource, Snapshot};
+use super::touched::{Hosts, Interest};
 use crate::status::programmed::Holding;
 
 /// Most destinations of a proxy: twice as many as it asks for by name, since what its workload serves and the services behind the
@@ -24,6 +25,8 @@ pub const MAX_SOUGHT: usize = 4_096;
 pub const MAX_HELD: usize = 50_000;
 /// Updates that wait for their ack; older ones are not waited for.
 const MAX_PENDING: usize = 64;
+/// What the names of services' resources begin with.
+const SERVICE: &str = "service/";
 /// Longest text of a reject.
 const MAX_TEXT: usize = 500;
 
@@ -114,6 +117,15 @@ pub struct Session {
     acked_revision: u64,
     subscription: u64,
     answered: u64,
+    /// What concerns it is no longer what was said last.
+    concern: Concern,
+}
+
+/// Whether what concerns a stream has changed since it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Concern {
+    Changed,
+    Same,
 }
 
 impl Session {
@@ -141,10 +153,35 @@ impl Session {
             acked_revision: 0,
             subscription: 1,
             answered: 0,
+            concern: Concern::Changed,
         };
         session.add(hello.destinations)?;
         session.seek(hello.sought)?;
         Ok(session)
+    }
+
+    /// Whose services it is told as its own; none if the proxy's name cannot be a workload's.
+    pub fn workload(&self) -> Option<&WorkloadName> {
+        self.workload.as_ref()
+    }
+
+    /// What concerns it, if that is not what it was when this was called last. Only right after [`Session::next_update`].
+    pub fn interest(&mut self) -> Option<Interest> {
+        if std::mem::replace(&mut self.concern, Concern::Same) == Concern::Same {
+            return None;
+        }
+        let told = self.told.keys().filter(|name| name.starts_with(SERVICE)).cloned();
+        let unknown = self.unknown.iter().map(|service| Arc::from(format!("{SERVICE}{service}")));
+        let mut interest = Interest { services: told.chain(unknown).collect(), ..Interest::default() };
+        for sought in self.sought.keys() {
+            match sought {
+                Sought::Address(ip) => {
+                    interest.addresses.insert(*ip);
+                }
+                Sought::Host(_) => interest.hosts = Hosts::Asked,
+            }
+        }
+        Some(interest)
     }
 
     /// Whose it is.
@@ -154,6 +191,7 @@ impl Session {
 
     /// The proxy wants more or less.
     pub fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), Refused> {
+        self.concern = Concern::Changed;
         for gone in subscribe.remove {
             if let Ok(service) = ServiceName::new(&gone.namespace, &gone.name) {
                 self.destinations.remove(&service);
@@ -302,12 +340,19 @@ impl Session {
         for name in &removed {
             self.told.remove(name);
         }
+        let services = |name: &Arc<str>| name.starts_with(SERVICE);
         let different = |resource: &&&Arc<Resource>| {
             self.told.get(&resource.name).is_none_or(|told| told.version != resource.version)
         };
         let resources: Vec<Arc<Resource>> =
             wanted.values().filter(different).map(|resource| Arc::clone(resource)).collect();
         self.sent_revision = snapshot.revision;
+        let others = removed.iter().any(services)
+            || resources.iter().any(|resource| services(&resource.name))
+            || !unknown.is_empty();
+        if others {
+            self.concern = Concern::Changed;
+        }
         let nothing =
             resources.is_empty() && removed.is_empty() && unknown.is_empty() && unknown_sought.is_empty();
         if nothing && !self.owes_answer() {
@@ -343,8 +388,10 @@ impl Session {
         self.sought.keys().filter_map(meaning).collect()
     }
 
-    /// Up to where the proxy was told everything. Only right after [`Session::next_update`] for the same snapshot.
+    /// Up to where the proxy was told everything. Only after [`Session::next_update`] for the same snapshot, or for one from which it
+    /// differs in nothing that concerns this stream.
     pub fn watermark(&mut self, snapshot: &Snapshot, now_ms: u64) -> Outgoing {
+        self.sent_revision = snapshot.revision;
         self.settle();
         Outgoing::Watermark(watermark(snapshot, now_ms))
     }

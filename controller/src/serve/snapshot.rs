@@ -19,6 +19,7 @@ use prost::Message;
 
 use super::guards::Guards;
 use super::mine::{AllMine, Mine};
+use super::touched::{Others, Touched};
 use crate::compile::Compiled;
 use crate::compile::authorization::Authorization;
 use crate::compile::names::Names;
@@ -44,13 +45,13 @@ struct Entry {
 }
 
 /// A policy, and the service that it has asked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct AttachedPolicy {
     resource: Arc<Resource>,
     asked: Option<ServiceName>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct AttachedRoute {
     resource: Arc<Resource>,
     namespace: Arc<str>,
@@ -90,19 +91,10 @@ pub struct Snapshot {
     names: Arc<Names>,
 }
 
-/// Whether a snapshot says anything that the one before did not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
-    /// Some resource is new, different or gone.
-    Some,
-    /// All is the same.
-    None,
-}
-
 impl Snapshot {
-    /// Encodes `compiled`. Resources whose version is that of `before` are taken from there, bytes and all.
-    pub fn build(compiled: &Compiled, revision: u64, time_ms: u64, before: Option<&Self>) -> (Self, News) {
-        let mut builder = Builder { before, resources: HashMap::new(), reused: 0 };
+    /// Encodes `compiled`. Resources whose version is that of `before` are taken from there, bytes and all. Tells what is different.
+    pub fn build(compiled: &Compiled, revision: u64, time_ms: u64, before: Option<&Self>) -> (Self, Touched) {
+        let mut builder = Builder { before, resources: HashMap::new() };
         let mesh = builder.encode(&ModelResource::Mesh(compiled.mesh.clone()));
         let mut services = BTreeMap::new();
         for (name, (service, endpoints)) in &compiled.services {
@@ -153,17 +145,7 @@ impl Snapshot {
             externals.insert(name.clone(), builder.encode(&ModelResource::External(external)));
         }
         let addresses = places(&compiled.addresses, before);
-        let Builder { resources, reused, .. } = builder;
-        let same = before.is_some_and(|before| {
-            before.resources.len() == resources.len()
-                && reused == resources.len()
-                && before.own == own
-                && before.authentication == authentication
-                && before.guards == guards
-                && before.names == compiled.names
-                && before.addresses.len() == addresses.len()
-                && addresses.iter().all(|(ip, place)| before.has(*ip, place))
-        });
+        let Builder { resources, .. } = builder;
         let snapshot = Self {
             revision,
             time_ms,
@@ -179,7 +161,44 @@ impl Snapshot {
             externals,
             names: Arc::clone(&compiled.names),
         };
-        (snapshot, if same { News::None } else { News::Some })
+        let touched = before.map_or_else(everything, |before| snapshot.unlike(before));
+        (snapshot, touched)
+    }
+
+    /// What is different from the snapshot before.
+    fn unlike(&self, before: &Self) -> Touched {
+        let mut touched = Touched::default();
+        let same_for_all = Arc::ptr_eq(&self.mesh, &before.mesh)
+            && self.authentication == before.authentication
+            && self.guards == before.guards
+            && self.asked_by == before.asked_by;
+        if !same_for_all {
+            touched.also(Others::All);
+        }
+        if self.names != before.names || self.externals != before.externals {
+            touched.also(Others::AskingForHosts);
+        }
+        for both in both(&self.services, &before.services) {
+            match both {
+                (Some(now), Some(then)) if now.is_as(then) => {}
+                (Some(now), Some(_)) => {
+                    touched.services.insert(Arc::clone(&now.service.name));
+                }
+                // What a host stands for depends on which services there are.
+                (Some(one), None) | (None, Some(one)) => {
+                    touched.services.insert(Arc::clone(&one.service.name));
+                    touched.also(Others::AskingForHosts);
+                }
+                (None, None) => {}
+            }
+        }
+        let workloads = self.own.iter().filter(|(name, own)| before.own.get(*name) != Some(*own));
+        touched.workloads.extend(workloads.map(|(name, _)| name.clone()));
+        touched.workloads.extend(before.own.keys().filter(|name| !self.own.contains_key(*name)).cloned());
+        let places = self.addresses.iter().filter(|(ip, place)| !before.has(**ip, place));
+        touched.addresses.extend(places.map(|(ip, _)| *ip));
+        touched.addresses.extend(before.addresses.keys().filter(|ip| !self.addresses.contains_key(*ip)));
+        touched
     }
 
     /// The resource of that name.
@@ -352,11 +371,33 @@ fn places(
 }
 
 impl Entry {
+    /// Whether it means the same; resources that do are the same ones.
+    fn is_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.service, &other.service)
+            && Arc::ptr_eq(&self.endpoints, &other.endpoints)
+            && self.policies == other.policies
+            && self.routes == other.routes
+    }
+
     fn visit<'a>(&'a self, visit: &mut impl FnMut(&'a Arc<Resource>)) {
         visit(&self.service);
         visit(&self.endpoints);
         self.policies.iter().for_each(|policy| visit(&policy.resource));
     }
+}
+
+/// Before there was a snapshot, nobody was told anything.
+fn everything() -> Touched {
+    Touched { others: Others::All, ..Touched::default() }
+}
+
+/// What two maps have under each key that one of them has.
+fn both<'a, K: Ord, V>(
+    now: &'a BTreeMap<K, V>,
+    then: &'a BTreeMap<K, V>,
+) -> impl Iterator<Item = (Option<&'a V>, Option<&'a V>)> {
+    let gone = then.iter().filter(|(key, _)| !now.contains_key(*key)).map(|(_, value)| (None, Some(value)));
+    now.iter().map(|(key, value)| (Some(value), then.get(key))).chain(gone)
 }
 
 /// Puts a route beside each of its parents.
@@ -390,7 +431,6 @@ pub(super) fn encode(model: &ModelResource, version: String) -> Resource {
 struct Builder<'a> {
     before: Option<&'a Snapshot>,
     resources: HashMap<Arc<str>, Arc<Resource>>,
-    reused: usize,
 }
 
 impl Builder<'_> {
@@ -398,10 +438,7 @@ impl Builder<'_> {
         let (name, version) = (model.name(), model.version());
         let known = self.before.and_then(|before| before.resources.get(name.as_str()));
         let resource = match known.filter(|known| *known.version == *version) {
-            Some(known) => {
-                self.reused += 1;
-                Arc::clone(known)
-            }
+            Some(known) => Arc::clone(known),
             None => Arc::new(encode(model, version)),
         };
         self.resources.insert(Arc::clone(&resource.name), Arc::clone(&resource));

@@ -24,6 +24,8 @@ use crate::status::counters::ServeCounters;
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 /// A proxy that reads nothing for so long is given up; it will come back and say what it holds.
 const STALLED: Duration = Duration::from_secs(30);
+/// Watermarks between two comparisons of a stream that nothing was said to concern.
+const CHECK: u32 = 30;
 /// Between watermarks.
 pub const WATERMARK: Duration = Duration::from_secs(2);
 
@@ -61,8 +63,15 @@ pub async fn run(
     };
     let ended = match opened {
         Ok(place) => {
-            let mut stream =
-                Stream { context, place, inbound, out: out.clone(), behind: true, last_sent: Instant::now() };
+            let mut stream = Stream {
+                context,
+                place,
+                inbound,
+                out: out.clone(),
+                behind: true,
+                unchecked: 0,
+                last_sent: Instant::now(),
+            };
             stream.serve().await
         }
         Err(status) => Some(status),
@@ -130,6 +139,8 @@ struct Stream {
     out: mpsc::Sender<Answer>,
     /// The proxy may not have been told all.
     behind: bool,
+    /// Watermarks since it was last compared.
+    unchecked: u32,
     last_sent: Instant,
 }
 
@@ -156,10 +167,7 @@ impl Stream {
                     }
                     Ok(None) | Err(_) => return None,
                 },
-                changed = self.context.snapshots.changed() => match changed {
-                    Ok(()) => self.behind = true,
-                    Err(_) => return Some(stopping()),
-                },
+                () = self.place.woken() => self.behind = true,
                 permit = out.reserve(), if has_to_say => match permit {
                     Ok(permit) => {
                         if let Some(message) = self.say(watermark) {
@@ -211,17 +219,36 @@ impl Stream {
         }
     }
 
+    /// A stream that nothing was said to concern is told how far it is; now and then it is compared all the same, and what is found then
+    /// was missed.
     fn say(&mut self, watermark: bool) -> Option<Outgoing> {
-        self.behind = false;
+        let woken = std::mem::take(&mut self.behind);
         self.last_sent = Instant::now();
+        self.place.looks();
         let snapshot = Arc::clone(&self.context.snapshots.borrow_and_update());
         // A proxy measures by it how old its knowledge is, so it must not seem newer than the controller's.
         let now = self.context.freshness.as_of(now_ms());
+        self.unchecked = if woken { 0 } else { self.unchecked + 1 };
+        let checks = woken || self.unchecked >= CHECK;
         let counters = &self.context.counters;
-        let update = self.place.session(|session| {
-            let update = session.next_update(&snapshot, now);
-            update.or_else(|| watermark.then(|| session.watermark(&snapshot, now)))
+        let (update, interest) = self.place.session(|session| {
+            let update = checks.then(|| session.next_update(&snapshot, now)).flatten();
+            let interest = checks.then(|| session.interest()).flatten();
+            (update.or_else(|| watermark.then(|| session.watermark(&snapshot, now))), interest)
         });
+        if let Some(interest) = interest {
+            self.place.concerned_by(interest, snapshot.revision);
+        }
+        if checks && !woken {
+            self.unchecked = 0;
+            if matches!(update, Some(Outgoing::Update { .. })) {
+                counters.missed.inc();
+                tracing::warn!(
+                    revision = snapshot.revision,
+                    "a stream was behind that no change was said to concern"
+                );
+            }
+        }
         if let Some(Outgoing::Update { resources, .. }) = &update {
             counters.pushes.inc();
             counters.resources_sent.inc_by(resources.len() as u64);

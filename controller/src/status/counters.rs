@@ -17,6 +17,8 @@ pub struct ServeCounters {
     pub refused: Counter,
     /// Streams given up because the proxy read nothing.
     pub stalled: Counter,
+    /// Updates that a comparison found, and no change was said to concern: always 0.
+    pub missed: Counter,
 }
 
 impl ServeCounters {
@@ -35,6 +37,11 @@ impl ServeCounters {
             "streams_stalled",
             "Configuration streams given up because nothing was read",
             self.stalled.clone(),
+        );
+        family.register(
+            "updates_missed",
+            "Updates that only the regular comparison of a stream found; any is a fault of the controller",
+            self.missed.clone(),
         );
     }
 }

@@ -37,7 +37,11 @@ spec:
   rules: [{backendRefs: [{name: v1, namespace: shop, port: 80}]}]
 ";
 
-pub(in crate::serve) fn snapshot(yaml: &str, revision: u64, before: Option<&Snapshot>) -> (Snapshot, News) {
+pub(in crate::serve) fn snapshot(
+    yaml: &str,
+    revision: u64,
+    before: Option<&Snapshot>,
+) -> (Snapshot, Touched) {
     Snapshot::build(&compiled(yaml), revision, 100 + revision, before)
 }
 
@@ -94,7 +98,7 @@ spec:
         ["endpoints/shop/v1", "endpoints/shop/v2", "service/shop/v1", "service/shop/v2", "tcproute/shop/tcp"]
     );
     let (_, news) = snapshot(&yaml.replace("WEIGHT", "2"), 2, Some(&first));
-    assert_eq!(news, News::Some);
+    assert!(!news.is_nothing());
 }
 
 /// A policy for each target, `NAME: TARGET`.
@@ -147,15 +151,15 @@ fn a_policy_is_the_same_where_only_its_place_in_the_file_differs() {
     let policy = policies(&[("web", "{kind: Service, name: web}")]);
     let (first, _) = snapshot(&format!("{SHOP}{policy}"), 1, None);
     let (moved, news) = snapshot(&format!("{SHOP}\n\n{policy}"), 2, Some(&first));
-    assert_eq!(news, News::None);
+    assert!(news.is_nothing());
     let (_, news) = snapshot(&format!("{SHOP}{}", policy.replace("1s", "2s")), 3, Some(&moved));
-    assert_eq!(news, News::Some);
+    assert!(!news.is_nothing());
 }
 
 #[test]
 fn what_is_the_same_is_the_same_bytes() {
     let (first, news) = snapshot(SHOP, 1, None);
-    assert_eq!(news, News::Some);
+    assert!(!news.is_nothing());
     let (second, _) = snapshot(&SHOP.replace("weight: 90", "weight: 80"), 2, Some(&first));
     for (name, resource) in &second.resources {
         let shared = Arc::ptr_eq(resource, first.resource(name).unwrap());
@@ -171,9 +175,9 @@ fn an_edit_without_meaning_is_no_news() {
         SHOP.replace("labels: {x: a}", "labels: {x: b}, annotations: {y: z}")
     );
     let (_, news) = snapshot(&edited, 2, Some(&first));
-    assert_eq!(news, News::None);
+    assert!(news.is_nothing());
     let (_, news) = snapshot(SHOP.split("---\napiVersion").next().unwrap(), 3, Some(&first));
-    assert_eq!(news, News::Some, "something is gone");
+    assert!(!news.is_nothing(), "something is gone");
 }
 
 /// Services that are asked about requests to `web`: by a route, by a limit and by a policy about its workloads.
