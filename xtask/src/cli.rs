@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Demo,
     /// Measure our proxy beside Envoy, nginx and `HAProxy`: CPU a request, latency, memory.
     Bench(BenchArgs),
+    /// Use the dashboard in Chromium, on the live traffic of a mesh of its own, and look for what is not accessible.
+    Browser(BrowserArgs),
     /// Send hostile input to a running proxy, or to a mesh of our own: what must be refused reaches no upstream.
     Hostile(HostileArgs),
     /// Run h2spec, the gRPC interop cases and the WebSocket cases through sidecars, and look at their TLS from outside.
@@ -136,6 +138,16 @@ pub(crate) struct ControlBenchArgs {
     /// `table`, or `json` for one JSON object after the table.
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<String>,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct BrowserArgs {
+    /// Make the pictures of the book anew.
+    #[arg(long)]
+    pub(crate) screenshots: bool,
+    /// This `meshctl` instead of the release build.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) meshctl: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Args)]

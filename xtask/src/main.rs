@@ -2,6 +2,7 @@
 //! into an exit code. Knows nothing of how a command does its work.
 
 mod bench;
+mod browser;
 mod ci;
 mod cli;
 mod cluster;
@@ -48,6 +49,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::BookTest => e2e::book_test(&workspace, &e2e::Binaries::build(&workspace)?)?,
         Command::RealSoftware => e2e::real_software(&workspace, &e2e::Binaries::build(&workspace)?)?,
         Command::Bench(args) => bench::run(&workspace, &args)?,
+        Command::Browser(args) => browser::run(&workspace, &args)?,
         Command::Hostile(args) => suites::hostile(&workspace, &args)?,
         Command::Suites(args) => suites::suites(&workspace, &args)?,
         Command::LabTest(args) => lab::run(&workspace, &args)?,

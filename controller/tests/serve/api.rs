@@ -45,6 +45,10 @@ struct State {
     writes: Vec<String>,
     /// So many writes of status are answered as if somebody else had been faster.
     conflicts: u32,
+    /// Tokens with whose they are and whom they are for.
+    tokens: BTreeMap<String, (String, String)>,
+    /// Who may look at the dashboard.
+    allowed: BTreeSet<String>,
 }
 
 type Body = BoxBody<Bytes, Infallible>;
@@ -144,6 +148,16 @@ impl Api {
         self.with(|state| state.conflicts = conflicts);
     }
 
+    /// A token, whose it is, and whom it is for.
+    pub fn user(&self, token: &str, name: &str, audience: &str) {
+        self.with(|state| state.tokens.insert(token.into(), (name.into(), audience.into())));
+    }
+
+    /// Who may look at the dashboard.
+    pub fn allow(&self, name: &str) {
+        self.with(|state| state.allowed.insert(name.into()));
+    }
+
     /// `METHOD PATH` of every write so far.
     pub fn writes(&self) -> Vec<String> {
         self.with(|state| state.writes.clone())
@@ -174,6 +188,22 @@ impl Api {
                     state.list(&path.collection, &query("limit").unwrap(), query("continue"), named)
                 }
                 (&Method::GET, Some(name)) => state.get(&path, name),
+                (&Method::POST, None) if path.collection.ends_with("tokenreviews") => {
+                    let known = state.tokens.get(body["spec"]["token"].as_str().unwrap());
+                    let status = known.map(|(name, audience)| {
+                        json!({"authenticated": true, "audiences": [audience], "user": {"username": name}})
+                    });
+                    json_answer(&json!({"status": status.unwrap_or_else(|| json!({"authenticated": false}))}))
+                }
+                (&Method::POST, None) if path.collection.ends_with("subjectaccessreviews") => {
+                    let spec = &body["spec"];
+                    let right = &spec["resourceAttributes"];
+                    let dashboards = right["group"] == "amime.io"
+                        && right["resource"] == "dashboards"
+                        && right["verb"] == "get";
+                    let allowed = dashboards && state.allowed.contains(spec["user"].as_str().unwrap());
+                    json_answer(&json!({"status": {"allowed": allowed}}))
+                }
                 (&Method::POST, None) => state.create(&path, body),
                 (&Method::PUT, Some(_)) => state.replace(&path, body),
                 (&Method::PATCH, Some(name)) => state.patch(&path, name, body),

@@ -6,6 +6,7 @@
 mod api;
 mod cluster;
 mod config;
+mod dashboard;
 mod keys;
 mod panics;
 mod reports;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::browser;
 use crate::config::{Workspace, find_program};
 use crate::exec::Program;
 use crate::screen;
@@ -17,7 +18,7 @@ const PYTHON: [&str; 5] =
     ["aiosmtpd==1.4.6", "grpcio==1.76.0", "requests==2.34.2", "sslyze==6.3.1", "websockets==17.4"];
 
 /// A program, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 20] = [
+const PROGRAMS: [(&str, &str); 22] = [
     ("curl", "curl"),
     ("nginx", "nginx"),
     ("h2load", "nghttp2-client"),
@@ -38,6 +39,8 @@ const PROGRAMS: [(&str, &str); 20] = [
     ("faketime", "faketime"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
 ];
 
 pub(super) fn run(workspace: &Workspace) -> Result<bool> {
@@ -57,6 +60,9 @@ fn programs() -> Result<()> {
         .map(|(_, package)| *package)
         .collect();
     packages.dedup();
+    if browser::chromium().is_none() {
+        packages.push("chromium");
+    }
     if !can_make_environments() {
         packages.push("python3-venv");
     }

@@ -10,11 +10,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::cli::{
-    ConformanceArgs, E2eArgs, HostileArgs, LabTestArgs, OnClusterArgs, RotationArgs, SoakArgs, SuitesArgs,
+    BrowserArgs, ConformanceArgs, E2eArgs, HostileArgs, LabTestArgs, OnClusterArgs, RotationArgs, SoakArgs,
+    SuitesArgs,
 };
 use crate::config::{Workspace, cargo};
 use crate::exec::Program;
-use crate::{cluster, e2e, generate, helm, kubernetes, lab, links, suites, tidy};
+use crate::{browser, cluster, e2e, generate, helm, kubernetes, lab, links, suites, tidy};
 
 use super::plan::Step;
 use super::setup;
@@ -66,6 +67,12 @@ pub(super) const STEPS: &[Step<Workspace>] = &[
         about: "h2spec, gRPC interop, WebSocket, OPA and a rate limit service by sidecars; Prometheus agrees; TLS as Go and sslyze see it",
         needs: &["setup", "release"],
         run: protocol_suites,
+    },
+    Step {
+        name: "browser",
+        about: "the dashboard in Chromium: every page, keys, themes, phones, axe",
+        needs: &["setup", "release"],
+        run: in_browser,
     },
     Step {
         name: "lab",
@@ -235,6 +242,11 @@ fn hostile(workspace: &Workspace) -> Result<bool> {
 fn protocol_suites(workspace: &Workspace) -> Result<bool> {
     let meshctl = Some(e2e::Binaries::built(workspace).meshctl);
     suites::suites(workspace, &SuitesArgs { meshctl, ..SuitesArgs::default() })
+}
+
+fn in_browser(workspace: &Workspace) -> Result<bool> {
+    let meshctl = Some(e2e::Binaries::built(workspace).meshctl);
+    browser::run(workspace, &BrowserArgs { meshctl, screenshots: false })
 }
 
 fn lab_test(workspace: &Workspace) -> Result<bool> {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 const SKIPPED: [&str; 3] = [".git", "target", "node_modules"];
-const TEXT_ENDINGS: [&str; 16] = [
+const TEXT_ENDINGS: [&str; 18] = [
     "rs", "toml", "md", "yaml", "yml", "json", "proto", "sh", "py", "conf", "tpl", "txt", "css", "html",
-    "lock", "",
+    "lock", "js", "mjs", "",
 ];
 
 /// A file with its path relative to the root, `/` between the parts.

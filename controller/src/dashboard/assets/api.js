@@ -53,7 +53,9 @@ export async function ask(name, params, signal) {
 }
 
 /** Who is signed in. */
-export function session() {
+export async function session() {
+  // Without a key nobody is, and there is no need to ask.
+  if (!localStorage.getItem(KEY)) throw new SignedOut("");
   return ask("session");
 }
 

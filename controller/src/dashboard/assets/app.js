@@ -27,7 +27,7 @@ const bar = document.getElementById("bar");
 const nav = document.getElementById("nav");
 const help = document.getElementById("help");
 
-const frame = { route: parse(location.hash), stop: () => {}, viewer: null, fresh: { kind: "quiet" }, namespaces: [] };
+const frame = { route: parse(location.hash), stop: () => {}, viewer: null, fresh: { kind: "quiet" }, namespaces: [], views: 0 };
 
 function go() {
   const route = parse(location.hash);
@@ -38,12 +38,15 @@ function go() {
   frame.route = route;
   frame.fresh = { kind: "quiet" };
   const page = PAGES[name];
-  render(main);
+  // Each view has a place of its own: what comes late for an old one is drawn where nobody sees it.
+  frame.views += 1;
+  const root = el("div", { class: "view", key: frame.views });
+  render(main, root);
   if (!page) {
     frame.stop = () => {};
-    render(main, el("h1", { tabindex: "-1" }, "There is no such page"), el("p", {}, el("a", { href: href(["graph"]) }, "Go to the topology")));
+    render(root, el("h1", { tabindex: "-1" }, "There is no such page"), el("p", {}, el("a", { href: href(["graph"]) }, "Go to the topology")));
   } else {
-    frame.stop = page.start(main, route, tools(route)) ?? (() => {});
+    frame.stop = page.start(root, route, tools(route)) ?? (() => {});
   }
   const title = typeof page?.title === "function" ? page.title(route) : page?.title ?? "Not found";
   document.title = `${title} · Amime`;

@@ -39,7 +39,8 @@ const SILENCE_MS = 12_000;
  */
 export function follow(name, params, told, changed) {
   const stop = new AbortController();
-  run(name, params, told, changed, stop.signal);
+  const heard = (tell) => (what) => { if (!stop.signal.aborted) tell(what); };
+  run(name, params, heard(told), heard(changed), stop.signal);
   return () => stop.abort();
 }
 

@@ -90,6 +90,14 @@ export function spent({ outbound, inbound, span }) {
   return parts;
 }
 
+/** Parts below this are not worth a word, microseconds. */
+const SMALL = 50;
+
+/** The same without what is too small to matter. */
+export function worthTelling(hop) {
+  return spent(hop).filter(({ us }) => us >= SMALL);
+}
+
 /** The part that took most of a hop, without what its callees took; null where nothing was measured. */
 export function most(row) {
   const parts = spent(row);

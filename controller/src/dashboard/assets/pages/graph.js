@@ -28,7 +28,7 @@ export function start(root, route, tools) {
     const busy = nodes.filter((node) => node.asked);
     const idle = nodes.filter((node) => !node.asked);
     return [
-      busy.length ? picture(busy, links, width - 44, route.query) : empty("Nobody calls anybody", `No request in the last ${tools.seconds} s.`),
+      busy.length ? picture(busy, links, width - 12, route.query) : empty("Nobody calls anybody", `No request in the last ${tools.seconds} s.`),
       left ? el("p", { class: "notice" }, `${left} further workloads are not shown; choose a namespace.`) : null,
       idle.length ? el("p", { class: "faint" }, "Without traffic: ", idle.map((node, i) => [i ? ", " : "", el("a", { href: href(["deploy", node.namespace, node.name], tools.common) }, node.name)])) : null,
       legend(),
@@ -107,7 +107,7 @@ function kind(link) {
 function line(link, { d }, common) {
   const name = kind(link);
   const words = `${plain(link.from)} calls ${plain(link.to)}: ${rate(link.rps)} requests a second, ${percent(success(link))} succeed, p99 ${millis(link.p99_ms)}, ${link.secured ? "secured" : `not encrypted: ${link.reason}`}`;
-  return el("svg:a", { href: edgeHref(link, common), key: link.id, class: `link ${name}${link.secured ? "" : " open"}`, "aria-label": words },
+  return el("svg:a", { href: edgeHref(link, common), key: link.id, class: `link ${name}${link.secured ? "" : " open"}` },
     el("title", {}, words),
     el("path", { class: "hit", d }),
     el("path", { class: "line", d, "stroke-width": (1.2 + Math.min(3, Math.log10(1 + link.rps))).toFixed(1), "marker-end": `url(#arrow-${name})` }));
@@ -139,7 +139,7 @@ function box(node, { x, y }, { width, height }, common) {
       node.outside ? "outside the mesh" : node.requests ? `${rate(node.rps)}/s · ${percent(good)}` : node.namespace),
   ];
   if (node.outside) return el("g", { class: "node outside", key: node.id, role: "img", "aria-label": words }, inside);
-  return el("svg:a", { href: href(["deploy", node.namespace, node.name], common), key: node.id, class: `node ${name}`, "aria-label": words }, inside);
+  return el("svg:a", { href: href(["deploy", node.namespace, node.name], common), key: node.id, class: `node ${name}` }, inside);
 }
 
 function cut(text, length) {

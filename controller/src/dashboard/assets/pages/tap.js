@@ -4,7 +4,7 @@ import { el, render } from "../dom.js";
 import { bytes, clock, failed, micros, status } from "../format.js";
 import { follow } from "../events.js";
 import { href } from "../route.js";
-import { PARTS, spent } from "../waterfall.js";
+import { PARTS, worthTelling } from "../waterfall.js";
 import { empty, security, state as word } from "../views.js";
 
 export const title = "Tap";
@@ -96,7 +96,7 @@ export function start(root, route, tools) {
   const details = (one) => el("details", {},
     el("summary", {}, [one.method, one.path].filter(Boolean).join(" ") || `${one.protocol} connection`),
     el("dl", { class: "facts" },
-      fact("Where the time went", spent({ outbound: one.side === "inbound" ? null : one, inbound: one.side === "inbound" ? one : null, span: one }).map(({ kind, us }) => `${PARTS[kind]} ${micros(us)}`).join(", ") || "nothing was measured"),
+      fact("Where the time went", worthTelling({ outbound: one.side === "inbound" ? null : one, inbound: one.side === "inbound" ? one : null, span: one }).map(({ kind, us }) => `${PARTS[kind]} ${micros(us)}`).join(", ") || "nothing was measured"),
       fact("What the mesh said", one.detail),
       fact("Route", one.route),
       fact("Peer", one.peer), fact("Endpoint", one.endpoint), fact("Sidecar", one.instance),

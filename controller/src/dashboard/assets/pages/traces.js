@@ -5,7 +5,7 @@ import { el, render } from "../dom.js";
 import { clock, failed, micros, status } from "../format.js";
 import { follow } from "../events.js";
 import { href } from "../route.js";
-import { extent, flat, hops, most, PARTS, spent, title as titleOf } from "../waterfall.js";
+import { extent, flat, hops, most, PARTS, spent, title as titleOf, worthTelling } from "../waterfall.js";
 import { empty, state as word } from "../views.js";
 
 /** Traces that stay on the page, and in memory for going back. */
@@ -128,7 +128,7 @@ function one(root, route, tools) {
 function waterfall(trace, tools) {
   const whole = extent(trace.spans);
   const rows = flat(hops(trace.spans));
-  const kinds = [...new Set(rows.flatMap((hop) => spent(hop).map(({ kind }) => kind)))];
+  const kinds = [...new Set(rows.flatMap((hop) => worthTelling(hop).map(({ kind }) => kind)))];
   return [
     el("p", {}, el("span", { class: "strong" }, titleOf(trace).request), ` took ${micros(whole.end - whole.begin)}, ${clock(whole.begin / 1000, 1)}`),
     trace.complete ? null : el("p", { class: "notice warn" }, `Not whole; missing: ${trace.missing.join("; ") || "a hop"}`),
@@ -136,7 +136,7 @@ function waterfall(trace, tools) {
     el("ul", { class: "legend", "aria-label": "Parts of a hop" }, kinds.map((kind) => el("li", {}, el("svg", { viewBox: "0 0 12 12", width: 12, height: 12, "aria-hidden": "true" }, el("rect", { class: `part ${kind}`, width: 12, height: 12 })), PARTS[kind]))),
     el("div", { class: "scroll", key: "waterfall", role: "region", tabindex: "0", "aria-label": "Waterfall" }, el("table", { class: "waterfall" },
       el("caption", { class: "unseen" }, "Hops of the trace in their order"),
-      el("thead", {}, el("tr", {}, ["Hop", "Request", "Status", "Took", "When and where the time went"].map((name) => el("th", { scope: "col" }, name)))),
+      el("thead", {}, el("tr", {}, ["Hop", "When and where the time went", "Took", "Status", "Request"].map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, rows.map((hop) => line(hop, whole, tools))))),
   ];
 }
@@ -148,7 +148,7 @@ function line(hop, { begin, end }, tools) {
   const { span, depth } = hop;
   const place = (us) => ((us - begin) / (end - begin)) * WIDTH;
   const parts = spent(hop);
-  const words = parts.map(({ kind, us }) => `${PARTS[kind]} ${micros(us)}`).join(", ") || "nothing was measured";
+  const words = worthTelling(hop).map(({ kind, us }) => `${PARTS[kind]} ${micros(us)}`).join(", ") || "nothing was measured";
   let at = place(span.start_us);
   const scale = WIDTH / (end - begin);
   const bars = parts.map(({ kind, us }) => {
@@ -161,11 +161,11 @@ function line(hop, { begin, end }, tools) {
     el("th", { scope: "row", class: `hop depth-${Math.min(depth, 8)}` }, el("span", { class: "faint" }, `${span.source.workload || "outside"} → `),
       span.destination.workload ? el("a", { href: href(["deploy", span.destination.namespace, span.destination.workload], tools.common) }, to) : to,
       span.destination.workload && span.destination.workload !== to ? el("span", { class: "faint" }, ` ${span.destination.workload}`) : null),
-    el("td", { class: "request" }, [span.method, span.path].filter(Boolean).join(" ") || `${span.protocol} connection`),
-    el("td", {}, failed(span) ? word("bad", status(span)) : status(span), span.security === "plaintext" ? word("bad", " plaintext") : null),
-    el("td", { class: "mono" }, micros(span.duration_us)),
     el("td", { class: "when" },
       el("svg", { viewBox: `0 0 ${WIDTH} 20`, preserveAspectRatio: "none", role: "img", "aria-label": words },
         el("rect", { class: "whole", x: place(span.start_us).toFixed(1), y: 7, width: Math.max(2, span.duration_us * scale).toFixed(1), height: 6 }), bars),
-      el("span", { class: "faint small" }, words, span.attempts_made > 1 ? `; ${span.attempts_made} attempts: ${span.attempts.map((attempt) => `${attempt.endpoint} ${attempt.failure || attempt.status || "given up"}`).join("; ")}` : "", span.detail ? `; ${span.detail}` : "")));
+      el("span", { class: "faint small" }, words, span.attempts_made > 1 ? `; ${span.attempts_made} attempts: ${span.attempts.map((attempt) => `${attempt.endpoint} ${attempt.failure || attempt.status || "given up"}`).join("; ")}` : "", span.detail ? `; ${span.detail}` : "")),
+    el("td", { class: "mono" }, micros(span.duration_us)),
+    el("td", {}, failed(span) ? word("bad", status(span)) : status(span), span.security === "plaintext" ? word("bad", " plaintext") : null),
+    el("td", { class: "request" }, [span.method, span.path].filter(Boolean).join(" ") || `${span.protocol} connection`));
 }
