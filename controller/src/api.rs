@@ -10,6 +10,7 @@ pub mod asking;
 pub mod authentication;
 pub mod authorization;
 pub mod backend_policy;
+pub mod canary;
 pub mod check;
 pub mod crds;
 pub mod external;
@@ -35,6 +36,7 @@ pub use amime::{MeshConfig, Workload};
 pub use authentication::AuthenticationPolicy;
 pub use authorization::AuthorizationPolicy;
 pub use backend_policy::XBackendTrafficPolicy;
+pub use canary::Canary;
 pub use external::ExternalService;
 pub use federation::FederatedTrustDomain;
 pub use gateway::{GrpcRoute, HttpRoute};
@@ -78,6 +80,8 @@ pub enum Kind {
     XBackendTrafficPolicy,
     /// `amime.io/v1alpha1 AuthenticationPolicy`.
     AuthenticationPolicy,
+    /// `amime.io/v1alpha1 Canary`.
+    Canary,
     /// `v1 Pod`.
     Pod,
     /// `gateway.networking.k8s.io/v1 GatewayClass`.
@@ -88,7 +92,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, with its `apiVersion` and `kind`.
-    pub const ALL: [(Self, &'static str, &'static str); 19] = [
+    pub const ALL: [(Self, &'static str, &'static str); 20] = [
         (Self::Service, "v1", "Service"),
         (Self::EndpointSlice, "discovery.k8s.io/v1", "EndpointSlice"),
         (Self::Namespace, "v1", "Namespace"),
@@ -105,6 +109,7 @@ impl Kind {
         (Self::AuthorizationPolicy, "amime.io/v1alpha1", "AuthorizationPolicy"),
         (Self::XBackendTrafficPolicy, "gateway.networking.x-k8s.io/v1alpha1", "XBackendTrafficPolicy"),
         (Self::AuthenticationPolicy, "amime.io/v1alpha1", "AuthenticationPolicy"),
+        (Self::Canary, "amime.io/v1alpha1", "Canary"),
         (Self::Pod, "v1", "Pod"),
         (Self::GatewayClass, "gateway.networking.k8s.io/v1", "GatewayClass"),
         (Self::XMesh, "gateway.networking.x-k8s.io/v1alpha1", "XMesh"),
@@ -129,6 +134,7 @@ impl Kind {
             Self::AuthorizationPolicy => "AuthorizationPolicy",
             Self::XBackendTrafficPolicy => "XBackendTrafficPolicy",
             Self::AuthenticationPolicy => "AuthenticationPolicy",
+            Self::Canary => "Canary",
             Self::Pod => "Pod",
             Self::GatewayClass => "GatewayClass",
             Self::XMesh => "XMesh",
@@ -156,6 +162,7 @@ impl Kind {
             | Self::AuthorizationPolicy
             | Self::XBackendTrafficPolicy
             | Self::AuthenticationPolicy
+            | Self::Canary
             | Self::Pod => Scope::Namespaced,
         }
     }
@@ -238,6 +245,8 @@ pub enum Object {
     XBackendTrafficPolicy(Arc<XBackendTrafficPolicy>),
     /// An AuthenticationPolicy.
     AuthenticationPolicy(Arc<AuthenticationPolicy>),
+    /// A Canary.
+    Canary(Arc<Canary>),
     /// A pod.
     Pod(Arc<Pod>),
     /// A GatewayClass.
@@ -264,6 +273,7 @@ impl Object {
             Self::AuthorizationPolicy(o) => &o.metadata,
             Self::XBackendTrafficPolicy(o) => &o.metadata,
             Self::AuthenticationPolicy(o) => &o.metadata,
+            Self::Canary(o) => &o.metadata,
             Self::Pod(o) => &o.metadata,
             Self::GatewayClass(o) | Self::XMesh(o) => &o.metadata,
         }

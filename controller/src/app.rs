@@ -22,9 +22,11 @@ use crate::access::Access;
 use crate::access::sessions::Desk;
 use crate::admit::{self, Webhook};
 use crate::announce::{self, Place};
+use crate::canary::{Canaries, Keeper};
 use crate::clock::now_ms;
 use crate::cluster::Cluster;
 use crate::dashboard::{self, Dashboard};
+use crate::inspect::canary::Orders;
 use crate::inspect::others::Others;
 use crate::inspect::{Inspector, spans};
 use crate::keys::{self, KeysConfig};
@@ -75,6 +77,8 @@ pub struct Config {
     pub keys: KeysConfig,
     /// Where the dashboard is, on loopback.
     pub dashboard: Option<SocketAddr>,
+    /// Where states of releases outlive the controller, of a folder.
+    pub releases: Option<PathBuf>,
 }
 
 /// Where and how admission webhooks are served.
@@ -211,7 +215,9 @@ pub async fn start_on(
     let Opened { source, gate: source_gate, freshness, cluster } = open(config.objects, &ready, &tasks);
     let keys = keys::keep(config.keys, metrics.keys(), &tasks);
     let registry = Registry::new(config.max_proxies);
-    let mut control = Control::new(source, trust_domain.clone(), metrics.clone(), keys, registry.clone());
+    let (keeper, releases) = keeper(cluster.as_ref(), config.releases, &metrics);
+    let mut control =
+        Control::new(source, trust_domain.clone(), metrics.clone(), keys, registry.clone(), releases);
     control.first().await;
     source_gate.open();
     if let (Some(listener), Some(webhook), Some(of)) = (sockets.webhook, config.webhook, &cluster) {
@@ -243,6 +249,7 @@ pub async fn start_on(
     let socket = |source| StartError::Socket { what: "--dashboard", source };
     let at = sockets.dashboard.as_ref().map(std::net::TcpListener::local_addr).transpose().map_err(socket)?;
     let dashboard = at.map(Desk::new).zip(sockets.dashboard);
+    let (orders, obey) = Orders::new();
     let inspector = Inspector {
         access: access.clone(),
         observatory: observatory.clone(),
@@ -251,6 +258,7 @@ pub async fn start_on(
         objects: control.objects(),
         others: others.clone(),
         tasks: tasks.clone(),
+        orders,
         desk: dashboard.as_ref().map(|(desk, _)| desk.clone()),
     };
     if let Some((desk, listener)) = dashboard {
@@ -260,6 +268,8 @@ pub async fn start_on(
         dashboard::start(Dashboard { listener, desk, inspector, cluster, counters }, &tasks)
             .map_err(socket)?;
     }
+    let canaries = Canaries::new(inspector.clone(), keeper, obey);
+    tasks.keep_until("canaries", canaries, |canaries, _| Box::pin(canaries.run()));
     if let Some(InCluster { cluster, place, ledger }) = cluster {
         let (objects, snapshots) = (control.objects(), control.snapshots());
         let (identity, registry) = (identity.clone(), registry.clone());

@@ -86,6 +86,9 @@ pub struct ServeArgs {
     /// PEM file with the roots that issuers of tokens must show where keys are fetched (`jwksUri`); the public ones without.
     #[arg(long, value_name = "FILE")]
     jwks_roots: Option<PathBuf>,
+    /// File in which the states of releases (Canary) outlive the controller, with --config-dir; in a cluster they are in the objects.
+    #[arg(long, value_name = "FILE", conflicts_with = "kubernetes")]
+    releases: Option<PathBuf>,
     /// Whether keys may be fetched from this machine itself: for meshes on one machine.
     #[arg(long)]
     jwks_loopback: bool,
@@ -192,6 +195,7 @@ async fn serve_until_stopped(args: ServeArgs) -> anyhow::Result<()> {
         webhook,
         keys: KeysConfig::new(loopback, args.jwks_roots),
         dashboard: args.dashboard,
+        releases: args.releases,
     };
     let sockets = Sockets::bind(&config)?;
     let (tasks, ready, metrics) = (Tasks::new(), Ready::new(), Metrics::default());

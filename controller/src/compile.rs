@@ -2,7 +2,7 @@
 //! result. It must not know streams, files or the wire.
 //!
 //! [`settings`] fills in the MeshConfig's defaults, [`authentication`] says whom each workload lets in, [`services`] and [`endpoints`]
-//! follow selectors and slices, [`routes`] resolves parents and backends, [`streams`] those of connections, [`policies`] attaches policies
+//! follow selectors and slices, [`routes`] resolves parents and backends, [`canary`] lays releases over their weights, [`streams`] those of connections, [`policies`] attaches policies
 //! and settles their conflicts, [`affinity`] adds what Services say themselves, [`authorization`] finds whom
 //! policies protect, [`own`] turns endpoints round: what
 //! each workload serves, and [`addresses`] finds what each IP address is, [`names`] what host names are.
@@ -11,6 +11,7 @@ pub mod addresses;
 pub mod affinity;
 pub mod authentication;
 pub mod authorization;
+pub mod canary;
 pub mod endpoints;
 mod federation;
 pub mod names;
@@ -39,6 +40,7 @@ use mesh_model::traffic::TrafficPolicy;
 
 use self::authentication::Authentications;
 use self::authorization::Authorization;
+use self::canary::Release;
 use self::names::Names;
 use crate::api::ObjectKey;
 use crate::index::Index;
@@ -53,6 +55,8 @@ pub struct Compiled {
     pub services: BTreeMap<ServiceName, (Service, Endpoints)>,
     /// Routes, ordered by id.
     pub routes: Vec<Arc<Route>>,
+    /// Releases, ordered by name; what follows from them lies over `routes`.
+    pub canaries: Vec<Release>,
     /// Routes of connections, ordered by id.
     pub streams: Vec<Arc<StreamRoute>>,
     /// Policies that count somewhere, ordered by name, each with the targets where it does.
@@ -135,7 +139,8 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
     let mut services = services::compile(index, trust, &mut reports);
     let (externals, names) = names::compile(index, &mut services, &mut reports);
     let names = Arc::new(names);
-    let routes = routes::compile(index, &services, &mut reports);
+    let mut routes = routes::compile(index, &services, &mut reports);
+    let canaries = canary::compile(index, &services, &mut routes, &mut reports);
     let streams = streams::compile(index, &services, &routes, &mut reports);
     let mut policies = policies::compile(index, &services, &mut reports);
     policies.extend(affinity::compile(index, &services));
@@ -154,6 +159,7 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
         mesh,
         services,
         routes,
+        canaries,
         streams,
         policies,
         authentication,

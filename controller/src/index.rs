@@ -12,7 +12,7 @@ pub mod slices;
 pub mod store;
 pub mod workloads;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::api::{Kind, Object, ObjectKey};
@@ -66,6 +66,8 @@ pub struct Index {
     pub externals: store::Store<crate::api::ExternalService>,
     /// FederatedTrustDomains: for their conditions; the authority follows them.
     pub federated: store::Store<crate::api::FederatedTrustDomain>,
+    /// Canaries.
+    pub canaries: store::Store<crate::api::Canary>,
     /// Pods.
     pub pods: pods::Pods,
     /// GatewayClasses.
@@ -76,6 +78,8 @@ pub struct Index {
     pub refused: BTreeSet<ObjectKey>,
     /// Keys that were fetched.
     pub keys: Arc<keys::FetchedKeys>,
+    /// States of releases that this process keeps itself; without, they are in the status of the objects.
+    pub releases: Option<Arc<BTreeMap<ObjectKey, mesh_release::state::State>>>,
     revision: u64,
     time_ms: u64,
 }
@@ -121,6 +125,7 @@ impl Index {
             Object::AuthorizationPolicy(object) => self.policies.authorization.apply(key, object, origin),
             Object::XBackendTrafficPolicy(object) => self.policies.backend.apply(key, object, origin),
             Object::AuthenticationPolicy(object) => self.policies.authentication.apply(key, object, origin),
+            Object::Canary(object) => self.canaries.apply(key, object, origin),
             Object::Pod(object) => self.pods.store.apply(key, object, origin),
             Object::GatewayClass(object) => self.gateway_classes.apply(key, object, origin),
             Object::XMesh(object) => self.meshes.apply(key, object, origin),
@@ -145,6 +150,7 @@ impl Index {
             Kind::AuthorizationPolicy => self.policies.authorization.delete(key),
             Kind::XBackendTrafficPolicy => self.policies.backend.delete(key),
             Kind::AuthenticationPolicy => self.policies.authentication.delete(key),
+            Kind::Canary => self.canaries.delete(key),
             Kind::Pod => self.pods.store.delete(key),
             Kind::GatewayClass => self.gateway_classes.delete(key),
             Kind::XMesh => self.meshes.delete(key),

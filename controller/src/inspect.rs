@@ -1,6 +1,7 @@
-//! `mesh.inspect.v1.InspectService`: answers `meshctl` and the dashboard from what is known, here and at the other replicas. Read only.
-//! It must not know how things came to be known.
+//! `mesh.inspect.v1.InspectService`: answers `meshctl` and the dashboard from what is known, here and at the other replicas. It
+//! changes nothing but by passing an order to a release on. It must not know how things came to be known.
 
+pub mod canary;
 pub mod edges;
 pub mod facts;
 pub mod failures;
@@ -21,11 +22,11 @@ use mesh_identity::incoming::PeerInfo;
 use mesh_lifecycle::Tasks;
 use mesh_proto::inspect::v1::inspect_service_server::InspectService;
 use mesh_proto::inspect::v1::{
-    CertsRequest, CertsResponse, DashboardRequest, DashboardResponse, EdgesRequest, EdgesResponse,
-    FailuresRequest, FailuresResponse, ProtocolsRequest, ProtocolsResponse, ProxySync, ProxyVersion,
-    RejectedResource, ServicesRequest, ServicesResponse, SpansRequest, SpansResponse, StatRequest,
-    StatResponse, SyncRequest, SyncResponse, TapRequest, TapResponse, TraceRequest, TraceResponse,
-    VersionRequest, VersionResponse,
+    CanariesRequest, CanariesResponse, CertsRequest, CertsResponse, DashboardRequest, DashboardResponse,
+    EdgesRequest, EdgesResponse, FailuresRequest, FailuresResponse, ProtocolsRequest, ProtocolsResponse,
+    ProxySync, ProxyVersion, RejectedResource, ServicesRequest, ServicesResponse, SpansRequest,
+    SpansResponse, StatRequest, StatResponse, SteerCanaryRequest, SteerCanaryResponse, SyncRequest,
+    SyncResponse, TapRequest, TapResponse, TraceRequest, TraceResponse, VersionRequest, VersionResponse,
 };
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
@@ -59,6 +60,8 @@ pub struct Inspector {
     pub others: Others,
     /// For streams.
     pub tasks: Tasks,
+    /// Where orders to releases are given.
+    pub orders: canary::Orders,
     /// Who is signed in to the dashboard; `None`: there is none.
     pub desk: Option<Desk>,
 }
@@ -249,6 +252,23 @@ impl InspectService for Inspector {
         let ticket = desk.ticket(now_ms()).map_err(|error| Status::internal(error.to_string()))?;
         let address = desk.address().to_string();
         Ok(Response::new(DashboardResponse { address, ticket, ticket_seconds: TICKET_SECONDS }))
+    }
+
+    async fn canaries(
+        &self,
+        request: Request<CanariesRequest>,
+    ) -> Result<Response<CanariesResponse>, Status> {
+        let request = self.admit(request)?;
+        Ok(Response::new(self.canaries_now(&request)))
+    }
+
+    /// An order changes where requests go: it is for who may inspect by itself, not for a session of the dashboard.
+    async fn steer_canary(
+        &self,
+        request: Request<SteerCanaryRequest>,
+    ) -> Result<Response<SteerCanaryResponse>, Status> {
+        let request = self.admit_peer(request)?;
+        self.steer(request).await.map(Response::new)
     }
 
     async fn version(&self, request: Request<VersionRequest>) -> Result<Response<VersionResponse>, Status> {

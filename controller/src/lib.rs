@@ -13,6 +13,7 @@ pub mod admit;
 pub mod announce;
 pub mod api;
 pub mod app;
+pub mod canary;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

@@ -1,7 +1,7 @@
 //! One look at the figures of an interval: what it adds to what is known, and what it says. It must not know steps or what follows.
 
 use crate::evidence::{Counts, Evidence};
-use crate::observation::{Figures, Latency, Observation, buckets_of_margin};
+use crate::observation::{Figures, Latency, Observation, Side, buckets_of_margin};
 use crate::plan::{ALL, Analysis, Bad, Comparison, Plan, Ppm, Threshold};
 use crate::state::Test;
 
@@ -103,6 +103,13 @@ pub fn look(plan: &Plan, tests: &[Test], observed: &Observation) -> Option<Look>
         findings.push(compare(*comparison, test, canary, stable.unwrap_or(&nothing), alarm));
     }
     Some(Look { tests, findings, requests: canary.requests })
+}
+
+/// What is known of a step, without a further interval.
+pub fn standing(plan: &Plan, tests: &[Test]) -> Vec<Finding> {
+    let nothing = || Side { ready: 0, figures: Some(Figures::default()) };
+    let look = look(plan, tests, &Observation { stable: nothing(), canary: nothing() });
+    look.map(|look| look.findings).unwrap_or_default()
 }
 
 fn hold_to(

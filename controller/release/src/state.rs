@@ -32,12 +32,10 @@ pub struct State {
     /// What is known of each threshold and then of each comparison in this step.
     pub tests: Vec<Test>,
     /// Why it waits for somebody.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub pause: Option<Pause>,
     /// Figures were missing at the last check.
     pub frozen: bool,
     /// What was last decided, and why.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<Why>,
     /// The mark of the plan that it follows.
     pub plan: u64,

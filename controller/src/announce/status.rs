@@ -67,7 +67,8 @@ pub fn wanted(
         | Kind::ExternalService
         | Kind::TrafficPolicy
         | Kind::AuthenticationPolicy
-        | Kind::AuthorizationPolicy => context.own(),
+        | Kind::AuthorizationPolicy
+        | Kind::Canary => context.own(),
         Kind::GatewayClass | Kind::XMesh => context.announcement(),
         Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Pod => None,
     }?;

@@ -65,6 +65,7 @@ pub fn check(key: &ObjectKey, object: &Object) -> Vec<Fault> {
             findings.faults.append(&mut lower::backend_policy::lower(policy).2.faults);
         }
         Object::AuthenticationPolicy(policy) => check_authentication(policy, &mut findings),
+        Object::Canary(canary) => findings.faults.append(&mut lower::canary::lower(canary).1.faults),
         Object::Namespace(_) | Object::Pod(_) | Object::GatewayClass(_) | Object::XMesh(_) => {}
     }
     findings.faults

@@ -4,7 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 
 use super::{
-    AuthenticationPolicy, AuthorizationPolicy, ExternalService, FederatedTrustDomain, MeshConfig,
+    AuthenticationPolicy, AuthorizationPolicy, Canary, ExternalService, FederatedTrustDomain, MeshConfig,
     TrafficPolicy, Workload,
 };
 
@@ -27,6 +27,7 @@ pub fn crds() -> Result<Vec<(String, String)>, CrdError> {
         TrafficPolicy::crd(),
         AuthenticationPolicy::crd(),
         AuthorizationPolicy::crd(),
+        Canary::crd(),
     ]
     .into_iter()
     .map(|crd| file(&crd))

@@ -6,6 +6,7 @@
 pub mod asking;
 pub mod authorization;
 pub mod backend_policy;
+pub mod canary;
 mod cors;
 pub mod external;
 pub mod filters;

@@ -17,6 +17,7 @@ use super::metrics::Metrics;
 use crate::access::{Accounts, Others};
 use crate::admit::NamespaceLabels;
 use crate::api::{Kind, ObjectKey};
+use crate::canary::States;
 use crate::clock::now_ms;
 use crate::compile::routes::OTHERS;
 use crate::compile::{Compiled, compile};
@@ -53,6 +54,8 @@ pub struct Control {
     generations: Arc<BTreeMap<ObjectKey, i64>>,
     metrics: Metrics,
     keys: Keys,
+    /// States of releases that this process keeps itself; of a cluster they are in the objects.
+    releases: Option<watch::Receiver<Arc<States>>>,
     reports: Vec<Report>,
 }
 
@@ -85,6 +88,14 @@ async fn follow(mut source: Source) -> (Source, Batch) {
     (source, batch)
 }
 
+/// A change of what may not be there.
+async fn changed(states: &mut Option<watch::Receiver<Arc<States>>>) -> Result<(), watch::error::RecvError> {
+    match states {
+        Some(states) => states.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Where keys are that objects name.
 fn wanted(index: &Index) -> Wanted {
     let policies = index.policies.authentication.iter();
@@ -100,6 +111,7 @@ impl Control {
         metrics: Metrics,
         keys: Keys,
         registry: Registry,
+        releases: Option<watch::Receiver<Arc<States>>>,
     ) -> Self {
         let index = Index::default();
         let (empty, _) = Snapshot::build(&compile(&index, &trust_domain), 0, 0, None);
@@ -122,6 +134,7 @@ impl Control {
             generations: Arc::default(),
             metrics,
             keys,
+            releases,
             reports: Vec::new(),
         }
     }
@@ -179,6 +192,10 @@ impl Control {
                     self.index.apply([], now_ms());
                     self.compile(Instant::now());
                 }
+                Ok(()) = changed(&mut self.releases) => {
+                    self.index.apply([], now_ms());
+                    self.compile(Instant::now());
+                }
             }
         }
     }
@@ -216,6 +233,7 @@ impl Control {
 
     fn compile(&mut self, began: Instant) {
         self.index.keys = Arc::clone(&self.keys.known.borrow_and_update());
+        self.index.releases = self.releases.as_mut().map(|known| Arc::clone(&known.borrow_and_update()));
         let compiled = compile(&self.index, &self.trust_domain);
         self.say_conditions(&compiled);
         let before = self.publisher.newest();
@@ -230,6 +248,7 @@ impl Control {
             compiled: compiled.objects,
             generations,
             replicas,
+            releases: compiled.canaries,
             facts,
         }));
         let others = match self.origin {

@@ -9,6 +9,7 @@ use mesh_proto::inspect::v1::{Condition as WireCondition, ObjectStatus};
 
 use super::facts::Facts;
 use crate::api::ObjectKey;
+use crate::compile::canary::Release;
 use crate::sources::state::{Effect, Report};
 use crate::status::programmed::Programmed;
 use crate::status::{Condition, ConditionType, ObjectReport, Verdict};
@@ -24,6 +25,8 @@ pub struct Objects {
     pub generations: Arc<BTreeMap<ObjectKey, i64>>,
     /// Where replicas of the controller are, with the name of each one's workload.
     pub replicas: Vec<(Option<WorkloadName>, SocketAddr)>,
+    /// Releases.
+    pub releases: Vec<Release>,
     /// What traffic is told together with.
     pub facts: Facts,
 }

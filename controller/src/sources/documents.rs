@@ -218,7 +218,10 @@ fn read_any(node: &Node, offset: u64) -> Document {
     };
     let unknown: Vec<Problem> = unknown
         .into_iter()
-        .filter(|path| !matches!(path.as_str(), "apiVersion" | "kind" | "status"))
+        .filter(|path| {
+            // A status is another writer's, perhaps a newer one's.
+            !matches!(path.as_str(), "apiVersion" | "kind" | "status") && !path.starts_with("status.")
+        })
         .map(|path| {
             let message = format!("{} has no such field", kind.as_str());
             problem(Reason::UnknownField, Fault::new(path, message))
@@ -315,6 +318,7 @@ fn parse(kind: Kind, node: &Node) -> Result<(Object, Vec<String>), Fault> {
         Kind::AuthorizationPolicy => one(node, Object::AuthorizationPolicy),
         Kind::XBackendTrafficPolicy => one(node, Object::XBackendTrafficPolicy),
         Kind::AuthenticationPolicy => one(node, Object::AuthenticationPolicy),
+        Kind::Canary => one(node, Object::Canary),
         Kind::Pod => one(node, Object::Pod),
         Kind::GatewayClass => one(node, Object::GatewayClass),
         Kind::XMesh => one(node, Object::XMesh),
@@ -340,6 +344,7 @@ fn fill_namespace(object: &mut Object, key: &ObjectKey) {
         Object::AuthorizationPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::XBackendTrafficPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::AuthenticationPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
+        Object::Canary(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::Pod(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::Namespace(_)
         | Object::MeshConfig(_)

@@ -358,6 +358,7 @@ pub(super) fn same(a: &Object, b: &Object) -> bool {
         (Object::AuthorizationPolicy(a), Object::AuthorizationPolicy(b)) => a == b,
         (Object::XBackendTrafficPolicy(a), Object::XBackendTrafficPolicy(b)) => a == b,
         (Object::AuthenticationPolicy(a), Object::AuthenticationPolicy(b)) => a == b,
+        (Object::Canary(a), Object::Canary(b)) => a == b,
         (Object::Pod(a), Object::Pod(b)) => a == b,
         (Object::GatewayClass(a), Object::GatewayClass(b)) | (Object::XMesh(a), Object::XMesh(b)) => a == b,
         (
@@ -377,6 +378,7 @@ pub(super) fn same(a: &Object, b: &Object) -> bool {
             | Object::AuthorizationPolicy(_)
             | Object::XBackendTrafficPolicy(_)
             | Object::AuthenticationPolicy(_)
+            | Object::Canary(_)
             | Object::Pod(_)
             | Object::GatewayClass(_)
             | Object::XMesh(_),

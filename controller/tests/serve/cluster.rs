@@ -48,15 +48,15 @@ fn route(backend: &str) -> Json {
         "rules": [{"backendRefs": [{"name": backend, "port": 80}]}]}})
 }
 
-struct World {
-    api: Api,
-    ca: TestCa,
+pub(crate) struct World {
+    pub(crate) api: Api,
+    pub(crate) ca: TestCa,
     /// Of the API server.
     tasks: Tasks,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let tasks = Tasks::new();
         let api = Api::start(&tasks).await;
         for namespace in ["amime-system", "default", "kube-system", "shop"] {
@@ -66,7 +66,7 @@ impl World {
     }
 
     /// A replica of the controller that has read everything.
-    async fn controller(&self, pod: &str) -> Running {
+    pub(crate) async fn controller(&self, pod: &str) -> Running {
         let any = "127.0.0.1:0".parse().unwrap();
         let place = Place { namespace: "amime-system".into(), pod: pod.into() };
         let objects = ObjectsFrom::Cluster(self.api.cluster(), place);
@@ -78,19 +78,20 @@ impl World {
             webhook: None,
             keys: keys(),
             dashboard: None,
+            releases: None,
         };
         let identity = self.ca.identity("amime-system", "mesh-controller");
         app::start(config, identity, Tasks::new()).await.unwrap()
     }
 
-    async fn proxy(&self, controller: &Running, account: &str, pod: &str) -> Proxy {
+    pub(crate) async fn proxy(&self, controller: &Running, account: &str, pod: &str) -> Proxy {
         let expected = ExpectedServer::Exactly(self.ca.id("amime-system", "mesh-controller"));
         let channel = channel::connect(&self.ca.identity("shop", account), controller.addr, expected);
         Proxy::open(channel, "shop", pod, &["web"], vec![]).await
     }
 
     /// Waits until `look` finds what it looks for.
-    async fn until<T>(&self, what: &str, look: impl Fn(&Api) -> Option<T>) -> T {
+    pub(crate) async fn until<T>(&self, what: &str, look: impl Fn(&Api) -> Option<T>) -> T {
         let wait = async {
             loop {
                 if let Some(found) = look(&self.api) {

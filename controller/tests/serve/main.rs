@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "modules of one test binary")]
 
 mod api;
+mod canaries;
 mod cluster;
 mod config;
 mod dashboard;

@@ -133,6 +133,7 @@ async fn start_with(ca: &TestCa, folder: &Path, max_proxies: usize, keys: KeysCo
         webhook: None,
         keys,
         dashboard: Some(any),
+        releases: None,
     };
     app::start(config, ca.identity("amime-system", "mesh-controller"), Tasks::new()).await.unwrap()
 }

@@ -717,6 +717,140 @@ pub struct DashboardResponse {
     #[prost(uint32, tag = "3")]
     pub ticket_seconds: u32,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CanariesRequest {
+    /// Empty: every namespace.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CanariesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub canaries: ::prost::alloc::vec::Vec<CanaryRelease>,
+}
+/// Where the release of a Canary stands.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CanaryRelease {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Services, by name, in its namespace.
+    #[prost(string, tag = "3")]
+    pub stable: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub canary: ::prost::alloc::string::String,
+    /// Which version it is about.
+    #[prost(string, tag = "5")]
+    pub version: ::prost::alloc::string::String,
+    /// `Waiting`, `Progressing`, `Paused`, `Promoted`, `RolledBack`; empty while nothing was decided.
+    #[prost(string, tag = "6")]
+    pub phase: ::prost::alloc::string::String,
+    /// Why it waits for somebody: `Gate`, `Hand`, `Edited`; else empty.
+    #[prost(string, tag = "7")]
+    pub pause: ::prost::alloc::string::String,
+    /// From 0, and how many there are.
+    #[prost(uint32, tag = "8")]
+    pub step: u32,
+    #[prost(uint32, tag = "9")]
+    pub steps: u32,
+    /// What routes do now, in words: `10 %`, `a copy of 10 %`, `all to the stable version`.
+    #[prost(string, tag = "10")]
+    pub routing: ::prost::alloc::string::String,
+    /// The new version's share of requests, parts per million.
+    #[prost(uint32, tag = "11")]
+    pub weight_ppm: u32,
+    /// Unix seconds; 0: not yet.
+    #[prost(uint64, tag = "12")]
+    pub started: u64,
+    #[prost(uint64, tag = "13")]
+    pub step_began: u64,
+    #[prost(uint64, tag = "14")]
+    pub checked: u64,
+    #[prost(uint64, tag = "15")]
+    pub next_check: u64,
+    #[prost(uint32, tag = "16")]
+    pub failed_checks: u32,
+    #[prost(uint32, tag = "17")]
+    pub failed_checks_allowed: u32,
+    /// Of the new version in this step, and how many it takes.
+    #[prost(uint64, tag = "18")]
+    pub requests: u64,
+    #[prost(uint64, tag = "19")]
+    pub min_requests: u64,
+    #[prost(uint32, tag = "20")]
+    pub stable_ready: u32,
+    #[prost(uint32, tag = "21")]
+    pub canary_ready: u32,
+    /// Figures were missing at the last check.
+    #[prost(bool, tag = "22")]
+    pub frozen: bool,
+    /// What was last decided: one word, and a sentence.
+    #[prost(string, tag = "23")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(string, tag = "24")]
+    pub message: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "25")]
+    pub findings: ::prost::alloc::vec::Vec<CanaryFinding>,
+    /// Releases before, the latest first.
+    #[prost(message, repeated, tag = "26")]
+    pub past: ::prost::alloc::vec::Vec<CanaryPast>,
+    /// Why nothing is done, if the object cannot be followed.
+    #[prost(string, tag = "27")]
+    pub refused: ::prost::alloc::string::String,
+}
+/// What is known of a threshold or comparison in this step.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CanaryFinding {
+    #[prost(string, tag = "1")]
+    pub rule: ::prost::alloc::string::String,
+    /// `Pass`, `Wait`, `Fail`, `Bad`.
+    #[prost(string, tag = "2")]
+    pub verdict: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub text: ::prost::alloc::string::String,
+    /// Shares of bad requests; absent: none was counted.
+    #[prost(double, optional, tag = "4")]
+    pub stable: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "5")]
+    pub canary: ::core::option::Option<f64>,
+}
+/// A release that is over.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CanaryPast {
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub phase: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub step: u32,
+    #[prost(uint64, tag = "4")]
+    pub started: u64,
+    #[prost(uint64, tag = "5")]
+    pub ended: u64,
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub message: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SteerCanaryRequest {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "CanaryOrder", tag = "3")]
+    pub order: i32,
+    /// Only this replica is meant: it obeys if it leads, and asks nobody else.
+    #[prost(bool, tag = "4")]
+    pub local_only: bool,
+}
+/// What became of the order, in a sentence.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SteerCanaryResponse {
+    #[prost(string, tag = "1")]
+    pub message: ::prost::alloc::string::String,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Group {
@@ -858,6 +992,47 @@ impl BurnAlert {
             "BURN_ALERT_UNSPECIFIED" => Some(Self::Unspecified),
             "BURN_ALERT_SLOW" => Some(Self::Slow),
             "BURN_ALERT_FAST" => Some(Self::Fast),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CanaryOrder {
+    Unspecified = 0,
+    /// The next step, whatever the figures.
+    Promote = 1,
+    /// All of it at once.
+    PromoteFully = 2,
+    Pause = 3,
+    Resume = 4,
+    /// Back to the stable version.
+    Abort = 5,
+}
+impl CanaryOrder {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CANARY_ORDER_UNSPECIFIED",
+            Self::Promote => "CANARY_ORDER_PROMOTE",
+            Self::PromoteFully => "CANARY_ORDER_PROMOTE_FULLY",
+            Self::Pause => "CANARY_ORDER_PAUSE",
+            Self::Resume => "CANARY_ORDER_RESUME",
+            Self::Abort => "CANARY_ORDER_ABORT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CANARY_ORDER_UNSPECIFIED" => Some(Self::Unspecified),
+            "CANARY_ORDER_PROMOTE" => Some(Self::Promote),
+            "CANARY_ORDER_PROMOTE_FULLY" => Some(Self::PromoteFully),
+            "CANARY_ORDER_PAUSE" => Some(Self::Pause),
+            "CANARY_ORDER_RESUME" => Some(Self::Resume),
+            "CANARY_ORDER_ABORT" => Some(Self::Abort),
             _ => None,
         }
     }
@@ -1228,6 +1403,58 @@ pub mod inspect_service_client {
                 .insert(GrpcMethod::new("mesh.inspect.v1.InspectService", "Dashboard"));
             self.inner.unary(req, path, codec).await
         }
+        /// Releases: where each stands, and what it is judged by.
+        pub async fn canaries(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CanariesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CanariesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.inspect.v1.InspectService/Canaries",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mesh.inspect.v1.InspectService", "Canaries"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What somebody wants of a release. Refused if there is none of that name, or it cannot be.
+        pub async fn steer_canary(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SteerCanaryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SteerCanaryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.inspect.v1.InspectService/SteerCanary",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("mesh.inspect.v1.InspectService", "SteerCanary"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1329,6 +1556,22 @@ pub mod inspect_service_server {
             request: tonic::Request<super::DashboardRequest>,
         ) -> std::result::Result<
             tonic::Response<super::DashboardResponse>,
+            tonic::Status,
+        >;
+        /// Releases: where each stands, and what it is judged by.
+        async fn canaries(
+            &self,
+            request: tonic::Request<super::CanariesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CanariesResponse>,
+            tonic::Status,
+        >;
+        /// What somebody wants of a release. Refused if there is none of that name, or it cannot be.
+        async fn steer_canary(
+            &self,
+            request: tonic::Request<super::SteerCanaryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SteerCanaryResponse>,
             tonic::Status,
         >;
     }
@@ -1932,6 +2175,96 @@ pub mod inspect_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DashboardSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mesh.inspect.v1.InspectService/Canaries" => {
+                    #[allow(non_camel_case_types)]
+                    struct CanariesSvc<T: InspectService>(pub Arc<T>);
+                    impl<
+                        T: InspectService,
+                    > tonic::server::UnaryService<super::CanariesRequest>
+                    for CanariesSvc<T> {
+                        type Response = super::CanariesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CanariesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as InspectService>::canaries(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CanariesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mesh.inspect.v1.InspectService/SteerCanary" => {
+                    #[allow(non_camel_case_types)]
+                    struct SteerCanarySvc<T: InspectService>(pub Arc<T>);
+                    impl<
+                        T: InspectService,
+                    > tonic::server::UnaryService<super::SteerCanaryRequest>
+                    for SteerCanarySvc<T> {
+                        type Response = super::SteerCanaryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SteerCanaryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as InspectService>::steer_canary(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SteerCanarySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

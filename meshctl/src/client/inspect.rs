@@ -14,18 +14,21 @@ use mesh_lifecycle::tasks::Tasks;
 use mesh_model::spiffe::TrustDomain;
 use mesh_proto::inspect::v1::inspect_service_client::InspectServiceClient;
 use mesh_proto::inspect::v1::{
-    CertsRequest, CertsResponse, DashboardRequest, DashboardResponse, EdgesRequest, EdgesResponse,
-    ProtocolsRequest, ProtocolsResponse, StatRequest, StatResponse, StatRow, SyncRequest, SyncResponse,
-    TapRequest, TapResponse, TraceRequest, TraceResponse, VersionRequest, VersionResponse,
+    CanariesRequest, CanaryRelease, CertsRequest, CertsResponse, DashboardRequest, DashboardResponse,
+    EdgesRequest, EdgesResponse, ProtocolsRequest, ProtocolsResponse, StatRequest, StatResponse, StatRow,
+    SteerCanaryRequest, SyncRequest, SyncResponse, TapRequest, TapResponse, TraceRequest, TraceResponse,
+    VersionRequest, VersionResponse,
 };
 use tonic::transport::Channel;
-use tonic::{Response, Status, Streaming};
+use tonic::{Code, Response, Status, Streaming};
 
 use crate::cluster::{Inside, InsideError, PodPort};
 use crate::local::control_plane::SYSTEM_NAMESPACE;
 use crate::local::state::MeshState;
 
 const DEADLINE: Duration = Duration::from_secs(10);
+/// For an order to be obeyed: a replica waits for another one, which waits for what it does.
+const ORDER: Duration = Duration::from_secs(25);
 /// Of our own certificate.
 const LIFETIME: Duration = Duration::from_mins(2);
 const SERVICE_ACCOUNT: &str = "meshctl";
@@ -56,6 +59,8 @@ pub(crate) enum InspectError {
     TrustDomain(#[source] mesh_model::spiffe::InvalidSpiffeId),
     #[error("no answer from the certificate authority ({ca}) in {} s", DEADLINE.as_secs())]
     NoIdentity { ca: String },
+    #[error("the order was not obeyed: {0}")]
+    Order(String),
     #[error("the controller ({controller}) does not answer `{call}`: {reason}; {see}")]
     Call { controller: String, call: &'static str, reason: String, see: &'static str },
 }
@@ -135,6 +140,38 @@ impl Inspect {
             async move { client.protocols(request).await }
         })
         .await
+    }
+
+    /// Where releases stand.
+    pub(crate) async fn canaries(&self, namespace: &str) -> Result<Vec<CanaryRelease>, InspectError> {
+        let request = CanariesRequest { namespace: namespace.to_owned() };
+        let answer = self.any("canaries", |mut client| {
+            let request = request.clone();
+            async move { client.canaries(request).await }
+        });
+        Ok(answer.await?.canaries)
+    }
+
+    /// Gives an order to a release; what became of it, in a sentence.
+    pub(crate) async fn steer_canary(&self, request: SteerCanaryRequest) -> Result<String, InspectError> {
+        // One replica passes it on to the one that leads. The next one is asked only where this one was not reached at all: an order
+        // that was obeyed must not be given twice.
+        for replica in &self.replicas {
+            let mut client = replica.client.clone();
+            match tokio::time::timeout(ORDER, client.steer_canary(request.clone())).await {
+                Ok(Ok(answer)) => return Ok(answer.into_inner().message),
+                Ok(Err(status)) if status.code() == Code::Unavailable => {}
+                Ok(Err(status)) => return Err(InspectError::Order(status.message().to_owned())),
+                Err(_) => {
+                    return Err(InspectError::Order(
+                        "no answer in time; look with `meshctl canary list`".into(),
+                    ));
+                }
+            }
+        }
+        Err(InspectError::Order(
+            "no replica of the controller is reached that leads; try again in a few seconds".into(),
+        ))
     }
 
     /// Traces as they become complete.

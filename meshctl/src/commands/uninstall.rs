@@ -93,7 +93,7 @@ fn consequences(inventory: &Inventory, members: &[Value], purge: bool) -> Vec<St
     }
     if purge {
         lines.push(
-            "Every MeshConfig, TrafficPolicy, AuthorizationPolicy, ExternalService and Workload of the cluster goes too."
+            "Every MeshConfig, TrafficPolicy, AuthorizationPolicy, ExternalService, Canary and Workload of the cluster goes too."
                 .to_owned(),
         );
     }

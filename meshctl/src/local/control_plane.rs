@@ -255,6 +255,7 @@ fn controller(state: &MeshState, paths: &MeshPaths) -> ChildSpec {
             ("--ca", state.ca.address.to_string().into()),
             ("--ca-roots", state.root_pem.clone().into()),
             ("--join-token-file", token.file.clone().into()),
+            ("--releases", paths.releases().into()),
         ],
     );
     let launch = Launch { args, log: paths.logs().join(format!("{name}.log")) };

@@ -84,6 +84,11 @@ impl MeshPaths {
         self.dir.join("objects")
     }
 
+    /// States of releases, so that a controller that begins anew goes on with them.
+    pub(crate) fn releases(&self) -> PathBuf {
+        self.dir.join("releases.json")
+    }
+
     /// The keys of the certificate authority.
     pub(crate) fn ca_state(&self) -> PathBuf {
         self.dir.join("ca")

@@ -178,7 +178,7 @@ pub(super) const PACKAGES: &[Package] = &[
             &["cli"],
             &["app"],
             &["dashboard"],
-            &["announce"],
+            &["announce", "canary"],
             &["inspect"],
             &["serve", "observe"],
             &["compile"],

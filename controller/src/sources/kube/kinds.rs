@@ -9,7 +9,7 @@ const GATEWAY_X: &str = "/apis/gateway.networking.x-k8s.io/v1alpha1";
 const AMIME: &str = "/apis/amime.io/v1alpha1";
 
 /// Every kind that is followed.
-pub const ALL: [Kind; 19] = [
+pub const ALL: [Kind; 20] = [
     Kind::Namespace,
     Kind::Service,
     Kind::EndpointSlice,
@@ -29,6 +29,7 @@ pub const ALL: [Kind; 19] = [
     Kind::TrafficPolicy,
     Kind::AuthenticationPolicy,
     Kind::AuthorizationPolicy,
+    Kind::Canary,
 ];
 
 /// Where objects of a kind are.
@@ -53,6 +54,7 @@ pub fn resource(kind: Kind) -> Resource {
         Kind::TrafficPolicy => (AMIME, "trafficpolicies"),
         Kind::AuthenticationPolicy => (AMIME, "authenticationpolicies"),
         Kind::AuthorizationPolicy => (AMIME, "authorizationpolicies"),
+        Kind::Canary => (AMIME, "canaries"),
     };
     Resource { api, plural }
 }
@@ -74,7 +76,8 @@ pub fn has_status(kind: Kind) -> bool {
         | Kind::FederatedTrustDomain
         | Kind::TrafficPolicy
         | Kind::AuthenticationPolicy
-        | Kind::AuthorizationPolicy => true,
+        | Kind::AuthorizationPolicy
+        | Kind::Canary => true,
         Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Pod => false,
     }
 }

@@ -59,6 +59,7 @@ fn labels_of(kind: Kind) -> Labels {
         | Kind::TrafficPolicy
         | Kind::AuthenticationPolicy
         | Kind::AuthorizationPolicy
+        | Kind::Canary
         | Kind::XBackendTrafficPolicy
         | Kind::GatewayClass
         | Kind::XMesh => Labels::None,
@@ -99,6 +100,11 @@ pub fn trim(kind: Kind, object: Json, with_status: bool) -> Option<Trimmed> {
     fields.insert("apiVersion".into(), version.into());
     fields.insert("kind".into(), name.into());
     fields.insert("metadata".into(), Json::Object(trim_metadata(kind, metadata)));
+    // Every replica compiles with the state that the leader wrote.
+    if let (Kind::Canary, Some(status)) = (kind, &status) {
+        fields.insert("status".into(), status.clone());
+        keep(&mut fields, "status", &["release"]);
+    }
     if kind == Kind::Pod {
         keep(&mut fields, "spec", &["serviceAccountName", "hostNetwork"]);
         if let Some(status) = status {

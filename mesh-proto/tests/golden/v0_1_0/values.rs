@@ -8,6 +8,8 @@ mod asking;
 mod authorization;
 #[path = "ca.rs"]
 mod ca;
+#[path = "canary.rs"]
+mod canary;
 #[path = "config.rs"]
 mod config;
 #[path = "inspect.rs"]
@@ -44,6 +46,7 @@ pub(super) fn cases() -> Vec<Case> {
         observing::cases(),
         measuring::cases(),
         why::cases(),
+        canary::cases(),
     ]
     .into_iter()
     .flatten()

@@ -19,9 +19,10 @@ const OLDEST_KERNEL: (u32, u32) = (5, 2);
 const NEEDED: [&str; 2] = ["httproutes.gateway.networking.k8s.io", "grpcroutes.gateway.networking.k8s.io"];
 const OF_USE: [&str; 2] = ["tcproutes.gateway.networking.k8s.io", "tlsroutes.gateway.networking.k8s.io"];
 /// Our kinds.
-pub(super) const OWN: [&str; 7] = [
+pub(super) const OWN: [&str; 8] = [
     "authenticationpolicies.amime.io",
     "authorizationpolicies.amime.io",
+    "canaries.amime.io",
     "externalservices.amime.io",
     "federatedtrustdomains.amime.io",
     "meshconfigs.amime.io",
@@ -107,7 +108,7 @@ pub(super) const CHECKS: &[Check] = &[
         group: "Definitions",
         stage: Stage::Installed,
         title: "the mesh's own kinds are defined",
-        meaning: "The controller watches MeshConfig, TrafficPolicy, AuthorizationPolicy, ExternalService and Workload. A definition that is \
+        meaning: "The controller watches MeshConfig, TrafficPolicy, AuthorizationPolicy, ExternalService, Canary and Workload. A definition that is \
                   missing or does not serve the version that this release reads keeps the controller from being ready.",
         remedy: "meshctl install (the same version again) or meshctl upgrade applies them; with Helm: kubectl apply \
                  --server-side -f deploy/crds, because Helm does not upgrade definitions.",

@@ -1,0 +1,230 @@
+//! Releases from YAML in a folder, through the controller and real sidecars: a good version is promoted, one that fails and one that ends are
+//! taken back, and the controller is killed at every step without another outcome.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says plainly what it expects"
+)]
+
+#[allow(dead_code, reason = "the application can more than is asked of it here")]
+#[path = "traffic_features/app.rs"]
+mod app;
+#[path = "support/mesh.rs"]
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use app::{App, ask};
+use mesh_lifecycle::tasks::Tasks;
+use rustix::process::Signal;
+use serde_json::Value;
+use support::{Home, Running, free_port, kill, pid_of, restarts_of, wait_for};
+
+const OBJECTS: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: front}
+spec: {selector: {part: app}, ports: [{port: 80, targetPort: http}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: stable}
+spec: {selector: {app: a}, ports: [{port: 80, targetPort: http}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: candidate}
+spec: {selector: {app: b}, ports: [{port: 80, targetPort: http}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: front}
+spec:
+  parentRefs: [{group: '', kind: Service, name: front}]
+  rules: [{backendRefs: [{name: stable, port: 80}]}]
+---
+apiVersion: amime.io/v1alpha1
+kind: Canary
+metadata: {name: front}
+spec:
+  stable: stable
+  canary: candidate
+  version: VERSION
+  steps: [{weight: 20}, {weight: 50}]
+  analysis:
+    interval: 5s
+    minRequests: 30
+    failedChecks: 1
+    compare: {latency: []}
+";
+
+/// What the callers do and see.
+#[derive(Debug, Default)]
+struct Load {
+    /// One of five requests asks the new version to fail.
+    with_failures: AtomicBool,
+    sent: AtomicUsize,
+    failed: AtomicUsize,
+}
+
+async fn call_again_and_again(proxy: SocketAddr, load: Arc<Load>) {
+    loop {
+        let number = load.sent.fetch_add(1, Ordering::SeqCst);
+        let wants_failure = number % 5 == 0 && load.with_failures.load(Ordering::SeqCst);
+        let headers: &[(&str, &str)] = if wants_failure { &[("x-do", "fail-b")] } else { &[] };
+        let answer = ask(proxy, "GET", "http://front/", headers, "").await;
+        if answer.status != 200 {
+            load.failed.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// A mesh with two versions of an application, and a caller.
+struct Mesh {
+    home: Home,
+    candidate: Running,
+    load: Arc<Load>,
+    me: SocketAddr,
+    tasks: Tasks,
+    _running: Vec<Running>,
+}
+
+impl Mesh {
+    async fn start() -> Self {
+        let (home, tasks) = (Home::new("canary"), Tasks::new());
+        let mut up = home.start("up", &["up"]);
+        home.ready(&mut up).await;
+        let mut versions = vec![];
+        for app in [App::new("a"), App::new("b")] {
+            let port = free_port();
+            let (number, label) = (format!("{port}=http"), format!("app={}", app.name()));
+            let args =
+                ["run", "--mode", "explicit", "--name", app.name(), "--port", &number, "--label", &label];
+            let args = [&args[..], &["--label", "part=app", "--", "sleep", "1000"]].concat();
+            versions.push(home.start(app.name(), &args));
+            let registered = home.objects().with_file_name("members").join(format!("{}.default", app.name()));
+            wait_for("the member to be registered", async || registered.exists().then_some(())).await;
+            app.listen(&tasks, port).await;
+        }
+        let run =
+            ["run", "--mode", "explicit", "--name", "me", "--", "sh", "-c", "echo $http_proxy; sleep 1000"];
+        let caller = home.start("me", &run);
+        let me = wait_for("the caller's proxy", async || {
+            caller.stdout().trim().strip_prefix("http://")?.parse().ok()
+        })
+        .await;
+        let candidate = versions.pop().unwrap();
+        versions.extend([up, caller]);
+        Self { home, candidate, load: Arc::default(), me, tasks, _running: versions }
+    }
+
+    /// Begins a release, in the way in which a user does.
+    fn release(&self, version: &str) {
+        let objects = OBJECTS.replace("VERSION", version);
+        std::fs::write(self.home.objects().join("shop.yaml"), objects).unwrap();
+    }
+
+    fn status(&self) -> Option<Value> {
+        let output = self.home.output(&["canary", "status", "front", "-o", "json"]);
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    /// Waits until the release of a version is at a place.
+    async fn until(&self, version: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        wait_for(&format!("version {version}: {what}"), async || {
+            let status = self.status()?;
+            (status["version"] == version && is(&status)).then_some(status)
+        })
+        .await
+    }
+
+    /// The controller ends without a word, and another one begins.
+    async fn kill_the_controller(&self) {
+        let before = self.home.state().unwrap();
+        let restarts = restarts_of(&before, "mesh-controller");
+        kill(pid_of(&before, "mesh-controller").unwrap(), Signal::KILL);
+        wait_for("the next controller", async || {
+            let state = self.home.state()?;
+            (restarts_of(&state, "mesh-controller") > restarts).then_some(())
+        })
+        .await;
+    }
+
+    /// Which versions answer.
+    async fn answered(&self, requests: u32) -> (u32, u32) {
+        let mut counts = (0, 0);
+        for _ in 0..requests {
+            match ask(self.me, "GET", "http://front/", &[], "").await.head("x-app") {
+                "a" => counts.0 += 1,
+                "b" => counts.1 += 1,
+                other => panic!("{other}\n{}", self.home.logs()),
+            }
+        }
+        counts
+    }
+}
+
+fn is_running(status: &Value, step: u64) -> bool {
+    status["phase"] == "Progressing" && status["step"] == step
+}
+
+#[tokio::test]
+async fn versions_are_promoted_or_taken_back_by_what_callers_see() {
+    let mut mesh = Mesh::start().await;
+    mesh.release("good");
+    wait_for("the first answers", async || {
+        (ask(mesh.me, "GET", "http://front/", &[], "").await.status == 200).then_some(())
+    })
+    .await;
+    for _ in 0..4 {
+        mesh.tasks.spawn("caller", call_again_and_again(mesh.me, Arc::clone(&mesh.load)));
+    }
+
+    // A good one, with a controller that is killed in each step.
+    for step in [0, 1] {
+        mesh.until("good", "a step", |status| is_running(status, step) || status["phase"] == "Promoted")
+            .await;
+        mesh.kill_the_controller().await;
+    }
+    let promoted = mesh.until("good", "promoted", |status| status["phase"] == "Promoted").await;
+    assert_eq!(promoted["past"][0]["reason"], "Promoted", "{promoted}");
+    wait_for("all requests to go to it", async || (mesh.answered(20).await == (0, 20)).then_some(())).await;
+    assert_eq!(mesh.load.failed.load(Ordering::SeqCst), 0, "of {:?}\n{}", mesh.load, mesh.home.logs());
+
+    // One that fails a fifth of its requests, with a controller that is killed on the way.
+    mesh.load.with_failures.store(true, Ordering::SeqCst);
+    mesh.release("failing");
+    mesh.until("failing", "begun", |status| status["phase"] != "" && status["started"] != 0).await;
+    mesh.kill_the_controller().await;
+    let back = mesh.until("failing", "taken back", |status| status["phase"] == "RolledBack").await;
+    assert_eq!(back["reason"], "EvidenceAgainst", "{back}");
+    wait_for("no request to go to it", async || (mesh.answered(20).await == (20, 0)).then_some(())).await;
+    let output = mesh.home.output(&["canary", "watch", "front"]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+    mesh.load.with_failures.store(false, Ordering::SeqCst);
+
+    // Orders, and one that ends.
+    mesh.release("ending");
+    mesh.until("ending", "begun", |status| is_running(status, 0)).await;
+    let order = |name: &str| {
+        let output = mesh.home.output(&["canary", name, "default/front"]);
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let paused = order("pause");
+    assert_eq!(paused, (Some(0), "somebody paused it; figures are still looked at\n".to_owned()));
+    let refused = order("pause");
+    assert_eq!(refused.0, Some(2), "{refused:?}");
+    assert!(refused.1.contains("does not apply to a release that is Paused"), "{refused:?}");
+    mesh.candidate.signal(Signal::TERM);
+    mesh.candidate.ended().await;
+    let back = mesh.until("ending", "taken back", |status| status["phase"] == "RolledBack").await;
+    assert_eq!(back["reason"], "NoReadyEndpoints", "{back}");
+    assert_eq!(mesh.answered(20).await, (20, 0));
+    let history = mesh.home.output(&["canary", "history", "front", "-o", "json"]);
+    let history: Value = serde_json::from_slice(&history.stdout).unwrap();
+    let ends: Vec<&Value> = history.as_array().unwrap().iter().map(|past| &past["version"]).collect();
+    assert_eq!(ends, ["ending", "failing", "good"]);
+}
