@@ -16,13 +16,14 @@ use mesh_lifecycle::{CancellationToken, Gate, Ready, Tasks};
 use mesh_proto::inspect::v1::inspect_service_server::InspectServiceServer;
 use mesh_proto::report::v1::report_service_server::ReportServiceServer;
 use prometheus_client::registry::Registry as MetricsRegistry;
+use tokio::sync::watch;
 use tonic::transport::Server;
 
 use crate::access::Access;
 use crate::access::sessions::Desk;
 use crate::admit::{self, Webhook};
 use crate::announce::{self, Place};
-use crate::canary::{Canaries, Keeper};
+use crate::canary::{Canaries, Keeper, States};
 use crate::clock::now_ms;
 use crate::cluster::Cluster;
 use crate::dashboard::{self, Dashboard};
@@ -221,11 +222,7 @@ pub async fn start_on(
     control.first().await;
     source_gate.open();
     if let (Some(listener), Some(webhook), Some(of)) = (sockets.webhook, config.webhook, &cluster) {
-        let socket = |source| StartError::Socket { what: "--webhook", source };
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(socket)?;
-        let WebhookConfig { namespace, values, .. } = webhook;
-        let cluster = of.cluster.clone();
-        let webhook = Webhook { listener, cluster, namespace, values, labels: control.namespaces() };
+        let webhook = self::webhook(listener, webhook, of.cluster.clone(), &control)?;
         admit::start(webhook, ready.gate("publishing the webhook's certificate"), &tasks);
     }
 
@@ -293,6 +290,34 @@ pub async fn start_on(
     });
     tasks.keep_until("observe", observatory, |observatory, _| Box::pin(tick(observatory)));
     Ok(Running { addr, metrics_addr, tasks, ready })
+}
+
+/// Where states of releases are kept.
+fn keeper(
+    cluster: Option<&InCluster>,
+    file: Option<PathBuf>,
+    metrics: &Metrics,
+) -> (Keeper, Option<watch::Receiver<Arc<States>>>) {
+    match cluster {
+        None => {
+            let (keeper, states) = Keeper::here(file);
+            (keeper, Some(states))
+        }
+        Some(InCluster { cluster, .. }) => (Keeper::cluster(cluster.clone(), metrics.announce()), None),
+    }
+}
+
+/// Admission webhooks on a socket that is bound.
+fn webhook(
+    listener: std::net::TcpListener,
+    config: WebhookConfig,
+    cluster: Cluster,
+    control: &Control,
+) -> Result<Webhook, StartError> {
+    let socket = |source| StartError::Socket { what: "--webhook", source };
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(socket)?;
+    let WebhookConfig { namespace, values, .. } = config;
+    Ok(Webhook { listener, cluster, namespace, values, labels: control.namespaces() })
 }
 
 /// Where objects come from, once it is followed.
