@@ -16,6 +16,7 @@ use mesh_lifecycle::ready::{Gate, Ready};
 use mesh_lifecycle::tasks::Tasks;
 use mesh_lifecycle::unix::SocketError;
 use mesh_proto::config::v1::ProxyId;
+use mesh_reach::Resolver;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
@@ -23,8 +24,10 @@ use self::listeners::Bound;
 use crate::admin::{self, Admin, AdminError};
 use crate::config::{Config, Control};
 use crate::dns::Dns;
+use crate::export::Exporter;
 use crate::net::{Namespace, NamespaceError};
 use crate::state::Standings;
+use crate::telemetry::otlp::{Resource, app_of_pod};
 use crate::telemetry::{AlsoAs, Hub, ReportConfig, Telemetry};
 use crate::workload_api::WorkloadApi;
 use crate::xds::{self, ClientConfig, Discovery};
@@ -213,6 +216,7 @@ impl Root {
         self.telemetry.hub.spawn(&self.tasks);
         self.name_metrics(&discovery);
         self.log_access(&discovery);
+        self.export(&discovery);
         early.shutdown(Duration::from_millis(100)).await;
         let dns = Dns::new(&self.config, &self.addrs.dns, discovery.clone(), self.network.clone());
         dns.spawn(std::mem::take(&mut bound.dns), &self.tasks);
@@ -282,6 +286,28 @@ impl Root {
                 }
             }
         });
+    }
+
+    /// Telemetry goes to a collector where the MeshConfig of the hour says so.
+    fn export(&self, discovery: &Discovery) {
+        let config = &self.config;
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let service = if config.is_pod { app_of_pod(&config.workload) } else { &config.workload };
+        let resource = Resource {
+            service: service.to_owned(),
+            namespace: config.namespace.clone(),
+            workload: config.workload.clone(),
+            instance: format!("{}/{}-{:08x}", config.namespace, config.workload, fastrand::u32(..)),
+            host: host.trim().to_owned(),
+            is_pod: config.is_pod,
+        };
+        let exporter = Exporter {
+            resolver: Resolver::marked(config.mark_here()),
+            secrets: config.otlp_secrets.clone(),
+            roots: config.outside_roots.clone(),
+            ..Exporter::new(self.telemetry.hub.outlet(), resource)
+        };
+        exporter.spawn(discovery, &self.tasks);
     }
 
     async fn obtain(&self, source: &Source) -> Result<Identity, StartError> {

@@ -20,8 +20,8 @@ use mesh_reach::HostPort;
 use self::init::OwnCallsTo;
 use crate::app::{self, Running, Source, StartError};
 use crate::config::{
-    self, Capture, Config, Control, Dns, InboundListener, Keep, Network, Original, OutboundListener,
-    WorkloadApi, WorkloadApiPeers,
+    self, Capture, Config, Control, Dns, InboundListener, Keep, Network, OTLP_SECRETS, Original,
+    OutboundListener, WorkloadApi, WorkloadApiPeers,
 };
 use crate::net;
 use crate::probes::{InvalidProbes, Probes};
@@ -127,6 +127,9 @@ pub struct Sidecar {
     /// this program]
     #[arg(long, value_name = "FILE")]
     outside_roots: Option<PathBuf>,
+    /// Folder of files with the values of headers for a collector, where the MeshConfig's openTelemetry names files
+    #[arg(long, value_name = "DIR", default_value = OTLP_SECRETS)]
+    otlp_secrets: PathBuf,
     /// Folder for this proxy alone, where the last accepted configuration is kept: a restart serves from it while the controller is
     /// away. Keys are never in it
     #[arg(long, value_name = "DIR")]
@@ -263,6 +266,8 @@ impl Sidecar {
             probes: probes()?,
             network_of: self.network_of,
             outside_roots: self.outside_roots,
+            otlp_secrets: self.otlp_secrets,
+            is_pod: config::is_pod(),
             dns,
             keep: self
                 .state_dir

@@ -17,6 +17,9 @@ pub const PUBLIC_ROOTS: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
+/// Where the values of headers for a collector are, unless something else is said.
+pub const OTLP_SECRETS: &str = "/etc/amime/otlp";
+
 /// Everything a proxy is told at its start.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -51,6 +54,10 @@ pub struct Config {
     /// File of the public certificates by which hosts outside the mesh are known, where an object asks for TLS to them; None: the first
     /// of [`PUBLIC_ROOTS`] that is there, else those that this program brings.
     pub outside_roots: Option<PathBuf>,
+    /// Folder of files with the values of headers for a collector of telemetry.
+    pub otlp_secrets: PathBuf,
+    /// Whether the workload is a pod.
+    pub is_pod: bool,
     /// Names, for the application and for this proxy's own dialling.
     pub dns: Dns,
     /// Where the last accepted configuration is kept for a restart without a controller; None: nowhere.
@@ -86,6 +93,8 @@ impl Config {
             probes: Probes::default(),
             network_of: None,
             outside_roots: None,
+            otlp_secrets: OTLP_SECRETS.into(),
+            is_pod: false,
             dns: Dns::default(),
             keep: None,
             workload_api: None,
@@ -111,6 +120,11 @@ impl Config {
     pub fn mark_here(&self) -> Option<u32> {
         self.mark.filter(|_| self.network_of.is_none())
     }
+}
+
+/// Whether Kubernetes runs this process: it tells each container where its API server is.
+pub fn is_pod() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
 
 /// The environment's one-time join token, if there is one.

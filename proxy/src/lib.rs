@@ -17,6 +17,7 @@ pub mod ask;
 pub mod worker;
 
 pub mod dns;
+pub mod export;
 pub mod workload_api;
 
 pub mod http;

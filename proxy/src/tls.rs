@@ -9,7 +9,7 @@ mod outside;
 
 pub use failure::ClientFailure;
 pub use hello::{Hello, hello};
-pub use outside::Outside;
+pub use outside::{Outside, outside_config};
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -1,12 +1,16 @@
-//! W3C Trace Context: which trace a request belongs to, and what is sent upstream about it.
+//! Which trace a request belongs to, and what is sent upstream about it: W3C Trace Context and B3.
 //!
-//! Pure: it must not know requests, clocks or reports; random numbers come as an argument. A caller's `traceparent`
-//! enters at [`TraceContext::from_traceparent`], the one for the next hop leaves at [`TraceContext::header`].
-//!
-//! Source: W3C Recommendation "Trace Context" level 1 (sections 3.2 and 4), with the forward compatibility rules of 3.2.4.
+//! Pure: it must not know requests, clocks or reports; random numbers come as an argument. A caller's headers enter at
+//! [`TraceContext::read`], those for the next hop leave at [`TraceContext::write`].
+
+mod b3;
+mod hex;
+mod w3c;
 
 #[cfg(test)]
 mod tests;
+
+use mesh_model::settings::TraceHeaders;
 
 /// One request's place in a trace, as this proxy sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,18 +19,50 @@ pub struct TraceContext {
     parent_id: Option<[u8; 8]>,
     span_id: [u8; 8],
     sampled: bool,
+    /// The caller said whether it is sampled.
+    decided: bool,
+    /// B3's word for "sampled, and spare no part".
+    debug: bool,
+    /// The last seven bytes of the trace id are random, as level 2 of the standard has it.
+    random: bool,
+}
+
+/// What a caller's headers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Parent {
+    /// Trace and span; `None`: only whether to sample.
+    ids: Option<([u8; 16], [u8; 8])>,
+    /// `None`: whoever reads it decides.
+    sampled: Option<bool>,
+    debug: bool,
+    random: bool,
 }
 
 impl TraceContext {
-    /// Continues the caller's trace with a new span, or starts a trace when the header is absent or malformed (section
-    /// 4.3: a malformed header is as good as none). A new trace is not sampled; see [`sampled_by_id`] and
-    /// [`TraceContext::sample`].
-    pub fn from_traceparent(header: Option<&str>, rng: &mut fastrand::Rng) -> Self {
+    /// Continues the caller's trace with a new span, or starts a trace when no header is there or none can be read (W3C, section 4.3: a
+    /// malformed header is as good as none). Headers that are written are read first, since those of the others may be what an
+    /// application passed on from further up. A new trace is not sampled; see [`sampled_by_id`] and [`TraceContext::sample`].
+    pub fn read<'a>(
+        header: impl Fn(&'static str) -> Option<&'a str>,
+        written: TraceHeaders,
+        rng: &mut fastrand::Rng,
+    ) -> Self {
+        let TraceHeaders { w3c, b3, b3_multi } = written;
+        let of = |want: bool| {
+            let found = if w3c == want { header(w3c::NAME).and_then(w3c::parse) } else { None };
+            let found =
+                found.or_else(|| if b3 == want { header(b3::NAME).and_then(b3::parse) } else { None });
+            found.or_else(|| if b3_multi == want { b3::parse_multi(&header) } else { None })
+        };
+        Self::after(of(true).or_else(|| of(false)), rng)
+    }
+
+    fn after(parent: Option<Parent>, rng: &mut fastrand::Rng) -> Self {
         let span_id = nonzero(|| rng.u64(..)).to_be_bytes();
-        match header.and_then(parse) {
-            Some(Parent { trace_id, parent_id, sampled }) => {
-                Self { trace_id, parent_id: Some(parent_id), span_id, sampled }
-            }
+        let (sampled, debug) =
+            (parent.and_then(|parent| parent.sampled), parent.is_some_and(|parent| parent.debug));
+        let (trace_id, parent_id, random) = match parent.and_then(|parent| parent.ids) {
+            Some((trace, span)) => (trace, Some(span), parent.is_some_and(|parent| parent.random)),
             None => {
                 let trace_id = loop {
                     let id = rng.u128(..);
@@ -34,9 +70,11 @@ impl TraceContext {
                         break id.to_be_bytes();
                     }
                 };
-                Self { trace_id, parent_id: None, span_id, sampled: false }
+                (trace_id, None, true)
             }
-        }
+        };
+        let decided = sampled.is_some();
+        Self { trace_id, parent_id, span_id, sampled: sampled.unwrap_or(false), decided, debug, random }
     }
 
     /// The trace, not all zero.
@@ -59,22 +97,28 @@ impl TraceContext {
         self.sampled
     }
 
-    /// The same with the sampled flag set: for a trace that begins here and was picked.
+    /// Whether the caller said yes or no: then it is not for us to say.
+    pub fn is_decided(&self) -> bool {
+        self.decided
+    }
+
+    /// The same with the sampled flag set: for a trace that nobody decided about and that was picked.
     pub fn sample(self) -> Self {
         Self { sampled: true, ..self }
     }
 
-    /// The `traceparent` for the next hop: version 00, this proxy's span as the parent. Of the flags only `sampled` is
-    /// known to this version and sent (section 3.2.2.5).
-    pub fn header(&self) -> String {
-        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        let (trace, span) = text.split_at_mut(36);
-        put_hex(trace.get_mut(3..).unwrap_or_default(), &self.trace_id);
-        put_hex(span, &self.span_id);
-        if let Some(flag) = text.last_mut().filter(|_| self.sampled) {
-            *flag = b'1';
+    /// The headers for the next hop, with this proxy's span as the parent: each name with its value, or with none where a header of that
+    /// name must not stay.
+    pub fn write(&self, headers: TraceHeaders, mut set: impl FnMut(&'static str, Option<&[u8]>)) {
+        if headers.w3c {
+            set(w3c::NAME, Some(&w3c::text(self)));
         }
-        String::from_utf8_lossy(&text).into_owned()
+        if headers.b3 {
+            b3::write(self, &mut set);
+        }
+        if headers.b3_multi {
+            b3::write_multi(self, &mut set);
+        }
     }
 }
 
@@ -85,64 +129,6 @@ pub fn sampled_by_id(trace_id: &[u8; 16], ppm: u32) -> bool {
     let value = u128::from_be_bytes(*trace_id) & (SPACE - 1);
     let threshold = SPACE * u128::from(ppm.min(1_000_000)) / 1_000_000;
     value < threshold
-}
-
-/// What a caller's header says.
-#[derive(Debug, PartialEq, Eq)]
-struct Parent {
-    trace_id: [u8; 16],
-    parent_id: [u8; 8],
-    sampled: bool,
-}
-
-/// The grammar of section 3.2.2. A version above 00 is read by the layout of 00 and may go on after another `-`; version
-/// ff, upper case, ids of zeros only and any other length are malformed.
-fn parse(header: &str) -> Option<Parent> {
-    let bytes = header.as_bytes();
-    let (known, rest) = bytes.split_at_checked(55)?;
-    let [version] = unhex::<1>(known.get(..2)?)?;
-    match version {
-        0xff => return None,
-        0x00 if !rest.is_empty() => return None,
-        _ if rest.first().is_some_and(|b| *b != b'-') => return None,
-        _ => {}
-    }
-    if [2, 35, 52].iter().any(|at| known.get(*at) != Some(&b'-')) {
-        return None;
-    }
-    let trace_id = unhex::<16>(known.get(3..35)?)?;
-    let parent_id = unhex::<8>(known.get(36..52)?)?;
-    let [flags] = unhex::<1>(known.get(53..55)?)?;
-    if trace_id == [0; 16] || parent_id == [0; 8] {
-        return None;
-    }
-    Some(Parent { trace_id, parent_id, sampled: flags & 1 == 1 })
-}
-
-/// Lower case hexadecimal only, as the standard lays down.
-fn unhex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    let digit = |b: u8| match b {
-        b'0'..=b'9' => Some(b - b'0'),
-        b'a'..=b'f' => Some(b - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, odd) = text.as_chunks::<2>();
-    if pairs.len() != N || !odd.is_empty() {
-        return None;
-    }
-    let mut out = [0; N];
-    for (byte, [high, low]) in out.iter_mut().zip(pairs) {
-        *byte = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(out)
-}
-
-fn put_hex(text: &mut [u8], bytes: &[u8]) {
-    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-    let (pairs, _) = text.as_chunks_mut::<2>();
-    for (pair, byte) in pairs.iter_mut().zip(bytes) {
-        *pair = [digit(byte >> 4), digit(byte & 0xf)];
-    }
 }
 
 /// An id of zeros means "no id", so it is drawn again.

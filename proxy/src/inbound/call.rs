@@ -64,7 +64,7 @@ impl Call {
         let mut record = self.inbound.record(AppProtocol::from(kind), self.caller.peer.as_ref());
         let member = super::of_own_mesh(&self.inbound.worker, self.caller.peer.as_ref());
         strip(&mut head.headers, member);
-        Self::trace(&mut record, &mut head);
+        record.trace(&mut head);
         record.peer(self.caller.source);
         let claims = match self.authenticate(&mut head) {
             Ok(claims) => claims,
@@ -118,13 +118,6 @@ impl Call {
         }
         edits.write(&mut response.headers);
         response
-    }
-
-    fn trace(record: &mut Record, head: &mut RequestHead) {
-        let context = record.trace(head);
-        head.headers
-            .set("traceparent", context.header().as_bytes())
-            .expect("hexadecimal digits and hyphens are a value");
     }
 
     /// Whose token it is, if any is asked for.

@@ -84,7 +84,7 @@ impl Call {
     /// The phases of a request.
     async fn forward(&self, mut record: Record, mut request: Checked) -> Response {
         let kind = request.head.kind;
-        trace(&mut record, &mut request.head);
+        record.trace(&mut request.head);
         let asked = record.clock();
         let found = self.found(&request.head).await;
         record.stage(Stage::Discover, asked);
@@ -290,13 +290,6 @@ impl Call {
             }
         }
     }
-}
-
-fn trace(record: &mut Record, head: &mut RequestHead) {
-    let context = record.trace(head);
-    head.headers
-        .set("traceparent", context.header().as_bytes())
-        .expect("hexadecimal digits and hyphens are a value");
 }
 
 impl Handler for Call {

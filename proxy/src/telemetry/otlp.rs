@@ -86,6 +86,12 @@ impl Outlet {
         &self.shared.lanes
     }
 
+    /// As if the workers had ended.
+    #[cfg(test)]
+    pub(crate) fn end_for_tests(&self) {
+        self.shared.collected.cancel();
+    }
+
     /// Ends when the workers have handed over what they counted last.
     pub async fn collected(&self) {
         self.shared.collected.cancelled().await;

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,14 +90,7 @@ impl Outsiders {
         if let Some(config) = self.configs.borrow().get(&key) {
             return Ok(Arc::clone(config));
         }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            // Many hosts outside have no 1.3 yet.
-            .with_protocol_versions(&[&TLS13, &TLS12])
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(self.anchors(host.ca.as_deref())?)
-            .with_no_client_auth();
-        config.alpn_protocols = offered(alpn).iter().map(|name| name.to_vec()).collect();
+        let config = made(self.anchors(host.ca.as_deref())?, offered(alpn))?;
         let config = Arc::new(config);
         let mut configs = self.configs.borrow_mut();
         if configs.len() >= CONFIGS {
@@ -108,40 +101,65 @@ impl Outsiders {
     }
 
     fn anchors(&self, ca: Option<&str>) -> Result<RootCertStore, String> {
-        let mut store = RootCertStore::empty();
-        let mut add = |pem: &[u8]| {
-            // Files of public roots have some that nobody reads any more.
-            let certificates = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
-            store.add_parsable_certificates(certificates).0
-        };
-        match ca {
-            Some(pem) if add(pem.as_bytes()) == 0 => {
-                return Err("caCertificates holds no certificate that can be read".to_owned());
-            }
-            Some(_) => {}
-            None => {
-                // A file of some 200 KB, read once by each worker that needs it.
-                let found = match &self.roots {
-                    Some(path) => Some((path.clone(), fs::read(path))),
-                    None => self.system.iter().find_map(|path| Some((path.into(), Ok(fs::read(path).ok()?)))),
-                };
-                match found {
-                    Some((path, Err(error))) => {
-                        return Err(format!("{} (--outside-roots) cannot be read: {error}", path.display()));
-                    }
-                    Some((path, Ok(pem))) if add(&pem) == 0 => {
-                        return Err(format!("{} holds no certificate that can be read", path.display()));
-                    }
-                    Some(_) => {}
-                    // An image from scratch has no such file.
-                    None => store.roots.extend_from_slice(webpki_roots::TLS_SERVER_ROOTS),
-                }
-            }
-        }
-        Ok(store)
+        anchors(self.roots.as_deref(), self.system, ca)
     }
 }
 
+/// How TLS is begun to a host outside: its certificate must lead to `ca` (PEM) or, without, to the public ones, which are in the file `roots` or
+/// where systems have them.
+pub fn outside_config(
+    roots: Option<&Path>,
+    ca: Option<&str>,
+    offered: &[&[u8]],
+) -> Result<Arc<ClientConfig>, String> {
+    made(anchors(roots, &PUBLIC_ROOTS, ca)?, offered).map(Arc::new)
+}
+
+fn made(anchors: RootCertStore, offered: &[&[u8]]) -> Result<ClientConfig, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        // Many hosts outside have no 1.3 yet.
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(anchors)
+        .with_no_client_auth();
+    config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}
+
+fn anchors(roots: Option<&Path>, system: &[&str], ca: Option<&str>) -> Result<RootCertStore, String> {
+    let mut store = RootCertStore::empty();
+    let mut add = |pem: &[u8]| {
+        // Files of public roots have some that nobody reads any more.
+        let certificates = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
+        store.add_parsable_certificates(certificates).0
+    };
+    match ca {
+        Some(pem) if add(pem.as_bytes()) == 0 => {
+            return Err("caCertificates holds no certificate that can be read".to_owned());
+        }
+        Some(_) => {}
+        None => {
+            // A file of some 200 KB, read once by each worker that needs it.
+            let found = match roots {
+                Some(path) => Some((path.to_owned(), fs::read(path))),
+                None => system.iter().find_map(|path| Some((path.into(), Ok(fs::read(path).ok()?)))),
+            };
+            match found {
+                Some((path, Err(error))) => {
+                    return Err(format!("{} (--outside-roots) cannot be read: {error}", path.display()));
+                }
+                Some((path, Ok(pem))) if add(&pem) == 0 => {
+                    return Err(format!("{} holds no certificate that can be read", path.display()));
+                }
+                Some(_) => {}
+                // An image from scratch has no such file.
+                None => store.roots.extend_from_slice(webpki_roots::TLS_SERVER_ROOTS),
+            }
+        }
+    }
+    Ok(store)
+}
 /// What is offered, the best first. A server that has never heard of the extension speaks HTTP/1.1.
 const fn offered(alpn: Alpn) -> &'static [&'static [u8]] {
     match alpn {

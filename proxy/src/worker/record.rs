@@ -15,8 +15,12 @@ use std::time::{Duration, Instant, SystemTime};
 use mesh_model::endpoint::Transport;
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::policy::By;
+<<<<<<< HEAD
 use mesh_model::settings::TailSampling;
 use mesh_model::spiffe::SpiffeId;
+=======
+use mesh_model::settings::{TailSampling, TraceHeaders};
+>>>>>>> 8be6127 (Telemetry is sent to a collector: lanes with batches, deadlines and back-off by gRPC and HTTP; B3 beside W3C, and the flag of random trace ids)
 use mesh_traffic::balance::InFlight;
 use mesh_traffic::outlier;
 
@@ -166,17 +170,29 @@ impl Record {
 }
 
 impl Entry {
-    /// Continues the caller's trace, or begins one, and gives the context to send on.
-    pub fn trace(&mut self, head: &RequestHead) -> TraceContext {
+    /// Continues the caller's trace, or begins one, and says so to the next hop.
+    pub fn trace(&mut self, head: &mut RequestHead) {
+        let (context, written) = self.traced(head);
+        context.write(written, |name, value| match value {
+            Some(value) => head.headers.set(name, value).expect("hexadecimal digits and hyphens are a value"),
+            None => {
+                head.headers.remove(name);
+            }
+        });
+    }
+
+    fn traced(&mut self, head: &RequestHead) -> (TraceContext, TraceHeaders) {
         self.key.method = KnownMethod::of(head.method.as_str());
         let snapshot = self.worker.snapshot();
         let settings = snapshot.settings();
         let default_ppm = settings.map_or(0, |settings| settings.trace_sample_ppm);
         self.tail = settings.map(|settings| settings.tracing.tail).unwrap_or_default();
-        let header = head.header("traceparent");
-        let mut context = self.worker.with_random(|rng| TraceContext::from_traceparent(header, rng));
+        let written = settings.map(|settings| settings.tracing.headers).unwrap_or_default();
+        let mut context = self
+            .worker
+            .with_random(|rng| TraceContext::read(|name| head.headers.get_str(name), written, rng));
         // Who began the trace decides; an operator may ask for more for a while, on both sides by the same rule.
-        if context.parent_id().is_none() && sampled_by_id(context.trace_id(), default_ppm) {
+        if !context.is_decided() && sampled_by_id(context.trace_id(), default_ppm) {
             context = context.sample();
         }
         let telemetry = &self.worker.telemetry;
@@ -192,7 +208,7 @@ impl Entry {
             let about = self.about.get_or_insert_with(|| self.worker.spares.take(None, None));
             about.asks(head, tapped);
         }
-        context
+        (context, written)
     }
 
     /// When the request's head was there.

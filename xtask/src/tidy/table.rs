@@ -66,7 +66,7 @@ pub(super) const PACKAGES: &[Package] = &[
             &["inbound", "outbound", "admin"],
             &["ask"],
             &["worker"],
-            &["dns", "workload_api"],
+            &["dns", "workload_api", "export"],
             &["xds", "http", "tcp"],
             &["tls"],
             &["telemetry"],
@@ -292,7 +292,7 @@ pub(super) const DOORS: &[Door] = &[
     Door {
         package: "proxy",
         guarded: WIRE,
-        open: &["xds", "telemetry", "state", "app", "probes::grpc", "workload_api", "ask"],
+        open: &["xds", "telemetry", "state", "app", "probes::grpc", "workload_api", "ask", "export"],
         why: WIRE_WHY,
     },
     Door {
