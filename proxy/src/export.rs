@@ -124,8 +124,7 @@ fn tell(sender: &watch::Sender<Wanted>, outlet: &Outlet, wanted: Wanted) {
     sender.send_if_modified(|known| {
         let changed = *known != wanted;
         if changed {
-            outlet
-                .want(wanted.as_ref().is_some_and(|to| to.traces), wanted.as_ref().is_some_and(|to| to.logs));
+            outlet.want(wanted.as_ref().map(|to| to.signals).unwrap_or_default());
             *known = wanted;
         }
         changed
@@ -182,9 +181,9 @@ impl Lane {
 
     fn is_wanted(&self, to: &OpenTelemetry) -> bool {
         match self.signal {
-            Signal::Traces => to.traces,
-            Signal::Metrics => to.metrics,
-            Signal::Logs => to.logs,
+            Signal::Traces => to.signals.traces,
+            Signal::Metrics => to.signals.metrics,
+            Signal::Logs => to.signals.logs,
         }
     }
 

@@ -18,13 +18,20 @@ pub struct TraceContext {
     trace_id: [u8; 16],
     parent_id: Option<[u8; 8]>,
     span_id: [u8; 8],
-    sampled: bool,
-    /// The caller said whether it is sampled.
-    decided: bool,
-    /// B3's word for "sampled, and spare no part".
-    debug: bool,
+    sampling: Sampling,
     /// The last seven bytes of the trace id are random, as level 2 of the standard has it.
     random: bool,
+}
+
+/// Whether a trace is sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Sampling {
+    /// Whoever reads it decides.
+    Undecided,
+    No,
+    Yes,
+    /// B3's word for "yes, and spare no part".
+    Debug,
 }
 
 /// What a caller's headers say.
@@ -32,9 +39,7 @@ pub struct TraceContext {
 struct Parent {
     /// Trace and span; `None`: only whether to sample.
     ids: Option<([u8; 16], [u8; 8])>,
-    /// `None`: whoever reads it decides.
-    sampled: Option<bool>,
-    debug: bool,
+    sampling: Sampling,
     random: bool,
 }
 
@@ -59,8 +64,7 @@ impl TraceContext {
 
     fn after(parent: Option<Parent>, rng: &mut fastrand::Rng) -> Self {
         let span_id = nonzero(|| rng.u64(..)).to_be_bytes();
-        let (sampled, debug) =
-            (parent.and_then(|parent| parent.sampled), parent.is_some_and(|parent| parent.debug));
+        let sampling = parent.map_or(Sampling::Undecided, |parent| parent.sampling);
         let (trace_id, parent_id, random) = match parent.and_then(|parent| parent.ids) {
             Some((trace, span)) => (trace, Some(span), parent.is_some_and(|parent| parent.random)),
             None => {
@@ -73,8 +77,7 @@ impl TraceContext {
                 (trace_id, None, true)
             }
         };
-        let decided = sampled.is_some();
-        Self { trace_id, parent_id, span_id, sampled: sampled.unwrap_or(false), decided, debug, random }
+        Self { trace_id, parent_id, span_id, sampling, random }
     }
 
     /// The trace, not all zero.
@@ -94,17 +97,17 @@ impl TraceContext {
 
     /// Whether the caller, or [`TraceContext::sample`], asked to record it.
     pub fn is_sampled(&self) -> bool {
-        self.sampled
+        matches!(self.sampling, Sampling::Yes | Sampling::Debug)
     }
 
     /// Whether the caller said yes or no: then it is not for us to say.
     pub fn is_decided(&self) -> bool {
-        self.decided
+        self.sampling != Sampling::Undecided
     }
 
     /// The same with the sampled flag set: for a trace that nobody decided about and that was picked.
     pub fn sample(self) -> Self {
-        Self { sampled: true, ..self }
+        Self { sampling: Sampling::Yes, ..self }
     }
 
     /// The headers for the next hop, with this proxy's span as the parent: each name with its value, or with none where a header of that

@@ -187,7 +187,7 @@ pub(crate) struct HostileArgs {
 #[derive(Debug, Default, Args)]
 pub(crate) struct SuitesArgs {
     /// `h2spec`, `grpc`, `websocket`, `spiffe`, `ext-authz`, `rate-limit`, `tls`; all when none is named.
-    #[arg(value_name = "SUITE", value_parser = ["h2spec", "grpc", "websocket", "spiffe", "ext-authz", "rate-limit", "prometheus", "tls"])]
+    #[arg(value_name = "SUITE", value_parser = ["h2spec", "grpc", "websocket", "spiffe", "ext-authz", "rate-limit", "prometheus", "collector", "tls"])]
     pub(crate) suites: Vec<String>,
     /// Only cases whose name begins so; may be repeated.
     #[arg(long, value_name = "NAME")]

@@ -89,6 +89,9 @@ pub(crate) fn suites(workspace: &Workspace, args: &SuitesArgs) -> Result<bool> {
         }
         program = program.arg("--prometheus-rules").arg(workspace.root.join("deploy/prometheus/rules.yaml"));
     }
+    if is_wanted("collector") {
+        program = program.arg("--collector").arg(tools::collector(workspace)?);
+    }
     if is_wanted("tls") {
         program = program.arg("--tls-client").arg(tools::tls_client(workspace)?);
         program = program.arg("--sslyze").arg(workspace.python().join("bin/sslyze"));

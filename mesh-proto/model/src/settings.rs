@@ -116,12 +116,8 @@ pub struct OpenTelemetry {
     pub path: String,
     /// What is spoken.
     pub protocol: OtlpProtocol,
-    /// Whether it gets traces.
-    pub traces: bool,
-    /// Whether it gets metrics.
-    pub metrics: bool,
-    /// Whether it gets logs.
-    pub logs: bool,
+    /// What it gets.
+    pub signals: Signals,
     /// Sent along.
     pub headers: Vec<OtlpHeader>,
     /// Between two batches of metrics.
@@ -137,11 +133,22 @@ impl fmt::Debug for OpenTelemetry {
             .field("tls", &self.tls)
             .field("path", &self.path)
             .field("protocol", &self.protocol)
-            .field("signals", &(self.traces, self.metrics, self.logs))
+            .field("signals", &self.signals)
             .field("headers", &headers)
             .field("interval", &self.interval)
             .finish_non_exhaustive()
     }
+}
+
+/// What is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Signals {
+    /// Spans.
+    pub traces: bool,
+    /// Metrics.
+    pub metrics: bool,
+    /// Records of logs.
+    pub logs: bool,
 }
 
 /// How OTLP travels.

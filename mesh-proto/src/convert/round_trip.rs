@@ -21,7 +21,7 @@ use mesh_model::route::{
 use mesh_model::service::{OwnPort, Protocol, ServicePort};
 use mesh_model::settings::{
     MetricSettings, MtlsMode, OpenTelemetry, OtlpHeader, OtlpHeaderValue, OtlpProtocol, OutboundMode,
-    TailSampling, TraceHeaders, TracingSettings,
+    Signals, TailSampling, TraceHeaders, TracingSettings,
 };
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
 use mesh_model::stream::{StreamId, StreamKind};
@@ -125,9 +125,7 @@ fn open_telemetry() -> impl Strategy<Value = Arc<OpenTelemetry>> {
                 ca: ca.map(Arc::from),
                 path,
                 protocol: if grpc { OtlpProtocol::Grpc } else { OtlpProtocol::Http },
-                traces,
-                metrics,
-                logs,
+                signals: Signals { traces, metrics, logs },
                 headers: headers.into_iter().map(header).collect(),
                 interval: Duration::from_millis(interval),
             })

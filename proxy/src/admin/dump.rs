@@ -168,9 +168,9 @@ fn collector(collector: &OpenTelemetry) -> Value {
             OtlpProtocol::Grpc => "grpc",
             OtlpProtocol::Http => "http",
         },
-        "traces": collector.traces,
-        "metrics": collector.metrics,
-        "logs": collector.logs,
+        "traces": collector.signals.traces,
+        "metrics": collector.signals.metrics,
+        "logs": collector.signals.logs,
         "headers": collector.headers.iter().map(|header| &header.name).collect::<Vec<_>>(),
         "intervalMs": collector.interval.as_millis(),
     })

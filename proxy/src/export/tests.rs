@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
-use mesh_model::settings::{OtlpHeader, OtlpHeaderValue, OtlpProtocol};
+use mesh_model::settings::{OtlpHeader, OtlpHeaderValue, OtlpProtocol, Signals};
 use mesh_proto::otlp::v1::{ExportAnswer, ExportLogs, PartialSuccess};
 use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -30,7 +30,7 @@ async fn bench(protocol: OtlpProtocol, headers: Vec<OtlpHeader>, secrets: PathBu
     let at = listener.local_addr().unwrap();
     let telemetry = Telemetry::new();
     let exporter = Exporter { secrets, ..Exporter::new(telemetry.hub.outlet(), Resource::default()) };
-    exporter.outlet.want(true, true);
+    exporter.outlet.want(Signals { traces: true, metrics: true, logs: true });
     let client = Client::new(&exporter, collector(at, protocol, headers));
     let (_, settings) = watch::channel(None);
     let lane = Lane {
@@ -52,9 +52,7 @@ fn collector(at: SocketAddr, protocol: OtlpProtocol, headers: Vec<OtlpHeader>) -
         ca: None,
         path: "/otlp".to_owned(),
         protocol,
-        traces: true,
-        metrics: true,
-        logs: true,
+        signals: Signals { traces: true, metrics: true, logs: true },
         headers,
         interval: LONG,
     })

@@ -130,10 +130,15 @@ impl Aggregate {
         }
     }
 
-    /// Takes up to `limit` spans for a collector, oldest first, and how many were dropped since the last call.
-    pub(crate) fn take_exported(&mut self, limit: usize) -> (Vec<SpanRecord>, u64) {
+    /// Takes up to `limit` spans for a collector, oldest first.
+    pub(crate) fn take_exported(&mut self, limit: usize) -> Vec<SpanRecord> {
         let count = self.exported.len().min(limit);
-        (self.exported.drain(..count).collect(), std::mem::take(&mut self.exported_dropped))
+        self.exported.drain(..count).collect()
+    }
+
+    /// How many of them were dropped since the last call.
+    pub(crate) fn take_exported_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.exported_dropped)
     }
 
     fn drop_spans(&mut self, count: u64) {

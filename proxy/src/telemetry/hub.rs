@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::access::Writers;
 use super::aggregate::Aggregate;
 use super::families::Families;
-use super::otlp::{Lanes, LogQueue, LogRecord, MAX_LOGS, Outlet};
+use super::otlp::{Lanes, LogQueue, LogRecord, Loss, MAX_LOGS, Outlet, Signal};
 use super::reports;
 use super::tap::{Board, TapRecord};
 use super::totals::AlsoAs;
@@ -70,6 +70,14 @@ impl Shared {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         sums.totals.now = self.started.elapsed();
         sums
+    }
+
+    fn merge(&self, delta: WorkerDelta) {
+        let mut sums = self.sums();
+        sums.merge(delta);
+        let dropped = sums.take_exported_dropped();
+        drop(sums);
+        self.lanes.count(Signal::Traces, Loss::Dropped, dropped);
     }
 
     /// Sets the share of traces that workers report besides those sampled by callers.
@@ -154,7 +162,7 @@ async fn collect(shared: &Shared, deltas: &mut mpsc::Receiver<WorkerDelta>, toke
         // `recv` loses nothing when dropped.
         tokio::select! {
             delta = deltas.recv() => match delta {
-                Some(delta) => shared.sums().merge(delta),
+                Some(delta) => shared.merge(delta),
                 None => break,
             },
             () = token.cancelled() => break,
@@ -162,7 +170,7 @@ async fn collect(shared: &Shared, deltas: &mut mpsc::Receiver<WorkerDelta>, toke
     }
     deltas.close();
     while let Some(delta) = deltas.recv().await {
-        shared.sums().merge(delta);
+        shared.merge(delta);
     }
     shared.collected.cancel();
 }

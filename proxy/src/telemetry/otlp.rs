@@ -13,6 +13,7 @@ mod value;
 use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
+use mesh_model::settings::Signals;
 pub use mesh_proto::otlp::Signal;
 
 pub use self::logs::{LogRecord, Severity};
@@ -46,7 +47,8 @@ pub struct Outlet {
 
 impl Outlet {
     /// What is wanted from now on; what waits of the others is thrown away, uncounted, since nobody wants it.
-    pub fn want(&self, traces: bool, logs: bool) {
+    pub fn want(&self, signals: Signals) {
+        let Signals { traces, logs, metrics: _ } = signals;
         self.shared.sums().export_spans(traces);
         self.shared.lanes.want(logs);
         if !logs {
@@ -58,8 +60,7 @@ impl Outlet {
     pub fn batch(&self, signal: Signal, resource: &Resource) -> Option<Batch> {
         match signal {
             Signal::Traces => {
-                let (spans, dropped) = self.shared.sums().take_exported(SPANS_A_BATCH);
-                self.shared.lanes.count(Signal::Traces, Loss::Dropped, dropped);
+                let spans = self.shared.sums().take_exported(SPANS_A_BATCH);
                 let items = spans.len();
                 (items > 0).then(|| batch(traces::message(spans, resource), items, SPANS_A_BATCH))
             }

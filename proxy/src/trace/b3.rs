@@ -4,7 +4,7 @@
 //! one.
 
 use super::hex::{put_hex, unhex};
-use super::{Parent, TraceContext};
+use super::{Parent, Sampling, TraceContext};
 
 /// The one header.
 pub(super) const NAME: &str = "b3";
@@ -14,52 +14,44 @@ const PARENT: &str = "x-b3-parentspanid";
 const SAMPLED: &str = "x-b3-sampled";
 const FLAGS: &str = "x-b3-flags";
 
-/// Whether to sample, and whether everything.
-type Decision = (Option<bool>, bool);
-
-const UNDECIDED: Decision = (None, false);
-
 /// `TRACE-SPAN[-STATE[-PARENT]]`, or a state alone.
 pub(super) fn parse(header: &str) -> Option<Parent> {
     let mut parts = header.split('-');
     let first = parts.next()?;
     let Some(span) = parts.next() else {
-        let (sampled, debug) = state(first)?;
-        return Some(Parent { ids: None, sampled, debug, random: false });
+        return Some(Parent { ids: None, sampling: state(first)?, random: false });
     };
-    let decision = match parts.next() {
+    let sampling = match parts.next() {
         Some(text) => state(text)?,
-        None => UNDECIDED,
+        None => Sampling::Undecided,
     };
     // Whose span the caller's was within says nothing here, but has to be one.
     if parts.next().is_some_and(|parent| unhex::<8>(parent.as_bytes()).is_none()) || parts.next().is_some() {
         return None;
     }
-    with_ids(first, span, decision)
+    with_ids(first, span, sampling)
 }
 
 /// The headers `X-B3-…`. Without ids they may still say whether to sample.
 pub(super) fn parse_multi<'a>(header: &impl Fn(&'static str) -> Option<&'a str>) -> Option<Parent> {
     let trace = header(TRACE);
-    let decision = match (header(FLAGS), header(SAMPLED)) {
-        (Some("1"), _) => (Some(true), true),
+    let sampling = match (header(FLAGS), header(SAMPLED)) {
+        (Some("1"), _) => Sampling::Debug,
         // Older versions of Zipkin's libraries wrote words.
-        (_, Some("1" | "true")) => (Some(true), false),
-        (_, Some("0" | "false")) => (Some(false), false),
+        (_, Some("1" | "true")) => Sampling::Yes,
+        (_, Some("0" | "false")) => Sampling::No,
         (_, Some(_)) => return None,
-        (_, None) => UNDECIDED,
+        (_, None) => Sampling::Undecided,
     };
     match (trace, header(SPAN)) {
-        (Some(trace), Some(span)) => with_ids(trace, span, decision),
-        (None, None) => {
-            let (sampled, debug) = decision;
-            sampled.map(|_| Parent { ids: None, sampled, debug, random: false })
-        }
+        (Some(trace), Some(span)) => with_ids(trace, span, sampling),
+        (None, None) if sampling == Sampling::Undecided => None,
+        (None, None) => Some(Parent { ids: None, sampling, random: false }),
         (Some(_), None) | (None, Some(_)) => None,
     }
 }
 
-fn with_ids(trace: &str, span: &str, (sampled, debug): Decision) -> Option<Parent> {
+fn with_ids(trace: &str, span: &str, sampling: Sampling) -> Option<Parent> {
     let trace_id = match trace.len() {
         // An id of 64 bits is the lower half.
         16 => u128::from(u64::from_be_bytes(unhex::<8>(trace.as_bytes())?)).to_be_bytes(),
@@ -69,14 +61,14 @@ fn with_ids(trace: &str, span: &str, (sampled, debug): Decision) -> Option<Paren
     if trace_id == [0; 16] || span_id == [0; 8] {
         return None;
     }
-    Some(Parent { ids: Some((trace_id, span_id)), sampled, debug, random: false })
+    Some(Parent { ids: Some((trace_id, span_id)), sampling, random: false })
 }
 
-fn state(text: &str) -> Option<Decision> {
+fn state(text: &str) -> Option<Sampling> {
     match text {
-        "0" => Some((Some(false), false)),
-        "1" => Some((Some(true), false)),
-        "d" => Some((Some(true), true)),
+        "0" => Some(Sampling::No),
+        "1" => Some(Sampling::Yes),
+        "d" => Some(Sampling::Debug),
         _ => None,
     }
 }
@@ -96,7 +88,11 @@ pub(super) fn write(context: &TraceContext, set: &mut impl FnMut(&'static str, O
     put(&mut text, 0, &context.trace_id);
     put(&mut text, 33, &context.span_id);
     if let Some(place) = text.get_mut(50) {
-        *place = if context.debug && context.sampled { b'd' } else { b'0' + u8::from(context.sampled) };
+        *place = match context.sampling {
+            Sampling::Debug => b'd',
+            Sampling::Yes => b'1',
+            Sampling::No | Sampling::Undecided => b'0',
+        };
     }
     let length = match &context.parent_id {
         Some(parent) => {
@@ -114,11 +110,11 @@ pub(super) fn write_multi(context: &TraceContext, set: &mut impl FnMut(&'static 
     set(SPAN, Some(&hex::<16>(&context.span_id)));
     let parent = context.parent_id.map(|parent| hex::<16>(&parent));
     set(PARENT, parent.as_ref().map(<[u8; 16]>::as_slice));
-    if context.debug && context.sampled {
+    if context.sampling == Sampling::Debug {
         set(FLAGS, Some(b"1"));
         set(SAMPLED, None);
     } else {
         set(FLAGS, None);
-        set(SAMPLED, Some(if context.sampled { b"1" } else { b"0" }));
+        set(SAMPLED, Some(if context.is_sampled() { b"1" } else { b"0" }));
     }
 }

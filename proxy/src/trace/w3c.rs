@@ -4,7 +4,7 @@
 //! that says that the trace id is random.
 
 use super::hex::{put_hex, unhex};
-use super::{Parent, TraceContext};
+use super::{Parent, Sampling, TraceContext};
 
 /// The header.
 pub(super) const NAME: &str = "traceparent";
@@ -35,8 +35,7 @@ pub(super) fn parse(header: &str) -> Option<Parent> {
     }
     Some(Parent {
         ids: Some((trace_id, parent_id)),
-        sampled: Some(flags & SAMPLED != 0),
-        debug: false,
+        sampling: if flags & SAMPLED == 0 { Sampling::No } else { Sampling::Yes },
         random: flags & RANDOM != 0,
     })
 }
@@ -47,9 +46,10 @@ pub(super) fn text(context: &TraceContext) -> [u8; 55] {
     let (trace, span) = text.split_at_mut(36);
     put_hex(trace.get_mut(3..).unwrap_or_default(), &context.trace_id);
     put_hex(span, &context.span_id);
-    let flags = u8::from(context.sampled) * SAMPLED | u8::from(context.random) * RANDOM;
-    if let Some(flag) = text.last_mut() {
-        *flag = b'0' + flags;
+    let flag = |is_set, flag| if is_set { flag } else { 0 };
+    let flags = flag(context.is_sampled(), SAMPLED) | flag(context.random, RANDOM);
+    if let Some(last) = text.last_mut() {
+        *last = b'0' + flags;
     }
     text
 }

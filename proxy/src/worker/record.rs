@@ -171,6 +171,9 @@ impl Record {
 
 impl Entry {
     /// Continues the caller's trace, or begins one, and says so to the next hop.
+    ///
+    /// # Panics
+    /// Never: hexadecimal digits and hyphens are a value.
     pub fn trace(&mut self, head: &mut RequestHead) {
         let (context, written) = self.traced(head);
         context.write(written, |name, value| match value {

@@ -64,7 +64,7 @@ pub(super) const STEPS: &[Step<Workspace>] = &[
     },
     Step {
         name: "suites",
-        about: "h2spec, gRPC interop, WebSocket, OPA and a rate limit service by sidecars; Prometheus agrees; TLS as Go and sslyze see it",
+        about: "h2spec, gRPC interop, WebSocket, OPA and a rate limit service by sidecars; Prometheus and OpenTelemetry's collector agree; TLS as Go and sslyze see it",
         needs: &["setup", "release"],
         run: protocol_suites,
     },

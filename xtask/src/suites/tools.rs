@@ -79,6 +79,11 @@ pub(super) fn rate_limit(workspace: &Workspace) -> Result<PathBuf> {
     built_in(workspace, "xtask/suites/ratelimit", "ratelimit", package)
 }
 
+/// OpenTelemetry's collector, of its receiver for OTLP and its exporter to files.
+pub(super) fn collector(workspace: &Workspace) -> Result<PathBuf> {
+    built_in(workspace, "xtask/suites/collector", "otel-collector", ".")
+}
+
 pub(super) fn tls_client(workspace: &Workspace) -> Result<PathBuf> {
     built(workspace, "tlsclient", "./tlsclient")
 }

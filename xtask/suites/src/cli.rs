@@ -119,6 +119,9 @@ pub(crate) struct Suites {
     /// The program redis-server
     #[arg(long, value_name = "FILE")]
     pub(crate) redis: Option<PathBuf>,
+    /// A collector of OpenTelemetry's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) collector: Option<PathBuf>,
     /// The program prometheus
     #[arg(long, value_name = "FILE")]
     pub(crate) prometheus: Option<PathBuf>,
@@ -156,6 +159,8 @@ pub(crate) enum Suite {
     RateLimit,
     /// Prometheus scrapes a mesh under load
     Prometheus,
+    /// A collector of OpenTelemetry's is sent what a mesh under load tells
+    Collector,
     /// What the mesh's TLS agrees on with others' clients
     Tls,
 }

@@ -2,6 +2,7 @@
 //! suite expects is its own.
 
 mod asked;
+mod collector;
 mod grpc;
 mod h2spec;
 mod lab;
@@ -62,6 +63,11 @@ pub(crate) async fn run(args: &Suites) -> Result<ExitCode> {
         screen::line("\n── Prometheus: scrapes a mesh under load, and agrees with meshctl stat");
         let result = Box::pin(prometheus::run(args, &tasks, &mut report)).await;
         told(&mut report, "prometheus", result);
+    }
+    if is_wanted(Suite::Collector) {
+        screen::line("\n── OpenTelemetry: a collector is sent traces, metrics and logs of a mesh under load");
+        let result = Box::pin(collector::run(args, &tasks, &mut report)).await;
+        told(&mut report, "collector", result);
     }
     if is_wanted(Suite::Tls) {
         screen::line("\n── TLS: Go's client with one offer at a time, and sslyze");

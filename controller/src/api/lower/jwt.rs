@@ -14,7 +14,8 @@ use crate::api::authentication::{self as api, TokenSource};
 /// Longest name or literal.
 const MAX_TEXT: usize = 2_048;
 /// Headers that say where a request goes or how it is framed, and those of the mesh.
-const RESERVED: [&str; 13] = [
+const RESERVED: [&str; 16] = [
+    "b3",
     "connection",
     "content-length",
     "content-type",
@@ -28,6 +29,8 @@ const RESERVED: [&str; 13] = [
     "transfer-encoding",
     "traceparent",
     "upgrade",
+    "x-b3-spanid",
+    "x-b3-traceid",
 ];
 
 /// Every fault of it.

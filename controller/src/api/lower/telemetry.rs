@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_model::settings::{
-    OpenTelemetry, OtlpHeader, OtlpHeaderValue, OtlpProtocol, TailSampling, TraceHeaders, TracingSettings,
+    OpenTelemetry, OtlpHeader, OtlpHeaderValue, OtlpProtocol, Signals, TailSampling, TraceHeaders,
+    TracingSettings,
 };
 use mesh_reach::HostPort;
 
@@ -96,9 +97,11 @@ pub fn open_telemetry(spec: &MeshConfigSpec, findings: &mut Findings) -> Option<
         ca: given.ca_certificates.as_deref().map(Arc::from),
         path,
         protocol,
-        traces: wanted(SignalSetting::Traces),
-        metrics: wanted(SignalSetting::Metrics),
-        logs: wanted(SignalSetting::Logs),
+        signals: Signals {
+            traces: wanted(SignalSetting::Traces),
+            metrics: wanted(SignalSetting::Metrics),
+            logs: wanted(SignalSetting::Logs),
+        },
         headers,
         interval: interval.unwrap_or(INTERVAL),
     }))

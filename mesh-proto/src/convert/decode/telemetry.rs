@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use mesh_model::settings::{
-    OpenTelemetry, OtlpHeader, OtlpHeaderValue, OtlpProtocol, TailSampling, TraceHeaders, TracingSettings,
+    OpenTelemetry, OtlpHeader, OtlpHeaderValue, OtlpProtocol, Signals, TailSampling, TraceHeaders,
+    TracingSettings,
 };
 
 use super::field::{Field, Wrong, all};
@@ -44,9 +45,7 @@ pub(super) fn open_telemetry(
         ca: (!certificates.is_empty()).then(|| certificates.into()),
         path: field.at("path").text(settings.path)?,
         protocol,
-        traces: settings.traces,
-        metrics: settings.metrics,
-        logs: settings.logs,
+        signals: Signals { traces: settings.traces, metrics: settings.metrics, logs: settings.logs },
         headers: all(field.at("headers"), bounds::OTLP_HEADERS, settings.headers, header)?,
         interval: field.at("interval_ms").some_time(settings.interval_ms)?,
     }))

@@ -44,8 +44,8 @@ pub struct LogRecord {
 pub(super) fn message(records: Vec<LogRecord>, resource: &Resource) -> Vec<u8> {
     let observed = nanos(SystemTime::now());
     let log_records = records.into_iter().map(|record| wire(record, observed)).collect();
-    let scope_logs = vec![ScopeLogs { scope: scope(), log_records }];
-    let all = ResourceLogs { resource: resource.message(), scope_logs, schema_url: String::new() };
+    let scope_logs = vec![ScopeLogs { scope: Some(scope()), log_records }];
+    let all = ResourceLogs { resource: Some(resource.message()), scope_logs, schema_url: String::new() };
     ExportLogs { resource_logs: vec![all] }.encode_to_vec()
 }
 

@@ -25,8 +25,9 @@ pub(super) fn message(sums: &Aggregate, resource: &Resource, times: Times) -> (V
     metrics.extend(conventions(sums, times));
     metrics.extend(connections(sums, times));
     let points = metrics.iter().map(points).sum();
-    let scope_metrics = vec![ScopeMetrics { scope: scope(), metrics }];
-    let all = ResourceMetrics { resource: resource.message(), scope_metrics, schema_url: String::new() };
+    let scope_metrics = vec![ScopeMetrics { scope: Some(scope()), metrics }];
+    let all =
+        ResourceMetrics { resource: Some(resource.message()), scope_metrics, schema_url: String::new() };
     (ExportMetrics { resource_metrics: vec![all] }.encode_to_vec(), points)
 }
 

@@ -24,7 +24,7 @@ pub struct Resource {
 }
 
 impl Resource {
-    pub(super) fn message(&self) -> Option<wire::Resource> {
+    pub(super) fn message(&self) -> wire::Resource {
         let mut attributes = Attributes::default();
         attributes.text("service.name", &self.service);
         attributes.text("service.namespace", &self.namespace);
@@ -36,7 +36,7 @@ impl Resource {
             attributes.text("host.name", &self.host);
         }
         attributes.text("mesh.workload", &self.workload);
-        Some(wire::Resource { attributes: attributes.0 })
+        wire::Resource { attributes: attributes.0 }
     }
 }
 

@@ -214,7 +214,7 @@ fn records_are_dropped_and_counted_where_there_is_no_room_and_never_waited_for()
     let (worker, outlet) = (telemetry.worker.build(), telemetry.hub.outlet());
     assert!(!worker.exports_logs());
     worker.export_log(record("nobody wants it"));
-    outlet.want(false, true);
+    outlet.want(Signals { logs: true, ..Signals::default() });
     assert!(worker.exports_logs());
     for _ in 0..MAX_LOGS + 3 {
         worker.export_log(record("GET /a"));
@@ -231,7 +231,7 @@ fn records_are_dropped_and_counted_where_there_is_no_room_and_never_waited_for()
     );
     assert_eq!(shown(&first.attributes), ["path=/a", "status=503"]);
     // Nobody wants the rest.
-    outlet.want(false, false);
+    outlet.want(Signals::default());
     assert_eq!(outlet.batch(Signal::Logs, &resource()), None);
     assert_eq!(outlet.lanes().items(Signal::Logs, Loss::Dropped), 3);
 }
@@ -244,13 +244,13 @@ fn spans_wait_for_a_collector_within_their_bound_and_those_for_operators_do_not(
         ..WorkerDelta::default()
     };
     sums.merge(many(5, Recorded::Sampled));
-    assert_eq!(sums.take_exported(10).0.len(), 0, "nobody wants them");
+    assert_eq!(sums.take_exported(10).len(), 0, "nobody wants them");
     sums.export_spans(true);
     sums.merge(many(5, Recorded::Asked));
     sums.merge(many(MAX_EXPORTED - 1, Recorded::Sampled));
     sums.merge(many(3, Recorded::Tail));
-    let (first, dropped) = sums.take_exported(MAX_EXPORTED - 1);
-    assert_eq!((first.len(), dropped), (MAX_EXPORTED - 1, 2));
-    let (rest, dropped) = sums.take_exported(10);
-    assert_eq!((rest.len(), rest[0].recorded, dropped), (1, Recorded::Tail, 0));
+    assert_eq!(sums.take_exported_dropped(), 2);
+    assert_eq!(sums.take_exported(MAX_EXPORTED - 1).len(), MAX_EXPORTED - 1);
+    let rest = sums.take_exported(10);
+    assert_eq!((rest.len(), rest[0].recorded, sums.take_exported_dropped()), (1, Recorded::Tail, 0));
 }

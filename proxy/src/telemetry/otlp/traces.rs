@@ -22,8 +22,8 @@ const IS_REMOTE: u32 = 1 << 9;
 
 pub(super) fn message(spans: Vec<SpanRecord>, resource: &Resource) -> Vec<u8> {
     let spans = spans.into_iter().map(span).collect();
-    let scope_spans = vec![ScopeSpans { scope: scope(), spans }];
-    let all = ResourceSpans { resource: resource.message(), scope_spans, schema_url: String::new() };
+    let scope_spans = vec![ScopeSpans { scope: Some(scope()), spans }];
+    let all = ResourceSpans { resource: Some(resource.message()), scope_spans, schema_url: String::new() };
     ExportTraces { resource_spans: vec![all] }.encode_to_vec()
 }
 

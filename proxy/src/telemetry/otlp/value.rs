@@ -67,6 +67,6 @@ pub(super) fn nanos(at: SystemTime) -> u64 {
 }
 
 /// Who measured.
-pub(super) fn scope() -> Option<Scope> {
-    Some(Scope { name: "amime".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() })
+pub(super) fn scope() -> Scope {
+    Scope { name: "amime".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
 }

@@ -198,21 +198,34 @@ impl Lab {
     }
 
     async fn stat(&self) -> Result<Known> {
-        let mut command = Command::new(&self.meshctl);
-        command.args(["stat", "-t", "3600", "--from", "caller", "-o", "json"]);
-        command.env("MESH_HOME", self.mesh.folder().join("home")).stdin(Stdio::null()).kill_on_drop(true);
-        let output = tokio::time::timeout(LIMIT, command.output()).await.context("meshctl stat")??;
-        let error = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "meshctl stat: {error}");
-        let answer: Value = serde_json::from_slice(&output.stdout).context("read meshctl stat")?;
-        let rows = answer.get("rows").and_then(Value::as_array).context("meshctl stat has no rows")?;
-        let sum = |field: &str| rows.iter().filter_map(|row| row.pointer(field)?.as_u64()).sum();
+        let answer = stat(&self.meshctl, &self.mesh, "caller").await?;
         Ok(Known {
-            requests: sum("/requests"),
-            failures: sum("/failures"),
-            mesh_failures: sum("/mesh_failures"),
+            requests: sum(&answer, "/requests"),
+            failures: sum(&answer, "/failures"),
+            mesh_failures: sum(&answer, "/mesh_failures"),
         })
     }
+}
+
+/// Requests of a workload, as `meshctl stat` has them.
+pub(super) async fn requests_by_stat(meshctl: &Path, mesh: &Mesh, from: &str) -> Result<u64> {
+    Ok(sum(&stat(meshctl, mesh, from).await?, "/requests"))
+}
+
+async fn stat(meshctl: &Path, mesh: &Mesh, from: &str) -> Result<Vec<Value>> {
+    let mut command = Command::new(meshctl);
+    command.args(["stat", "-t", "3600", "--from", from, "-o", "json"]);
+    command.env("MESH_HOME", mesh.folder().join("home")).stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(LIMIT, command.output()).await.context("meshctl stat")??;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "meshctl stat: {error}");
+    let answer: Value = serde_json::from_slice(&output.stdout).context("read meshctl stat")?;
+    let rows = answer.get("rows").and_then(Value::as_array).context("meshctl stat has no rows")?;
+    Ok(rows.clone())
+}
+
+fn sum(rows: &[Value], field: &str) -> u64 {
+    rows.iter().filter_map(|row| row.pointer(field)?.as_u64()).sum()
 }
 
 /// A Prometheus that scrapes these every second.
@@ -234,7 +247,7 @@ fn scraper(mesh: &Mesh, program: &Path, at: SocketAddr, targets: [SocketAddr; 2]
 }
 
 /// Lets `meshctl` find the mesh: what `meshctl up` writes, and the lock that it holds.
-fn findable(mesh: &Mesh) -> Result<File> {
+pub(super) fn findable(mesh: &Mesh) -> Result<File> {
     let home = mesh.folder().join("home/default");
     std::fs::create_dir_all(&home).context("make a home for meshctl")?;
     let state = json!({
