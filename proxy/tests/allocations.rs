@@ -95,7 +95,7 @@ impl Bench {
         let mut record = Record::new(&self.worker, Side::Outbound, AppProtocol::Http);
         record.source(Some(self.web.clone()));
         record.peer([127, 0, 0, 1].into());
-        record.trace(&self.head);
+        let _ = record.trace(&self.head);
         record.service(self.service.clone(), 80);
         record.route(&self.route);
         let clock = record.stopwatch();

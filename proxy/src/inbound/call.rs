@@ -64,7 +64,7 @@ impl Call {
         let mut record = self.inbound.record(AppProtocol::from(kind), self.caller.peer.as_ref());
         let member = super::of_own_mesh(&self.inbound.worker, self.caller.peer.as_ref());
         strip(&mut head.headers, member);
-        record.trace(&mut head);
+        record.trace(&head).write(&mut head);
         record.peer(self.caller.source);
         let claims = match self.authenticate(&mut head) {
             Ok(claims) => claims,

@@ -84,7 +84,7 @@ impl Call {
     /// The phases of a request.
     async fn forward(&self, mut record: Record, mut request: Checked) -> Response {
         let kind = request.head.kind;
-        record.trace(&mut request.head);
+        record.trace(&request.head).write(&mut request.head);
         let asked = record.clock();
         let found = self.found(&request.head).await;
         record.stage(Stage::Discover, asked);

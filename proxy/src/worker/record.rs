@@ -15,12 +15,8 @@ use std::time::{Duration, Instant, SystemTime};
 use mesh_model::endpoint::Transport;
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::policy::By;
-<<<<<<< HEAD
-use mesh_model::settings::TailSampling;
-use mesh_model::spiffe::SpiffeId;
-=======
 use mesh_model::settings::{TailSampling, TraceHeaders};
->>>>>>> 8be6127 (Telemetry is sent to a collector: lanes with batches, deadlines and back-off by gRPC and HTTP; B3 beside W3C, and the flag of random trace ids)
+use mesh_model::spiffe::SpiffeId;
 use mesh_traffic::balance::InFlight;
 use mesh_traffic::outlier;
 
@@ -169,22 +165,31 @@ impl Record {
     }
 }
 
-impl Entry {
-    /// Continues the caller's trace, or begins one, and says so to the next hop.
+/// What the next hop is told of a trace.
+#[derive(Debug, Clone, Copy)]
+pub struct Onward {
+    context: TraceContext,
+    written: TraceHeaders,
+}
+
+impl Onward {
+    /// Into a head.
     ///
     /// # Panics
     /// Never: hexadecimal digits and hyphens are a value.
-    pub fn trace(&mut self, head: &mut RequestHead) {
-        let (context, written) = self.traced(head);
-        context.write(written, |name, value| match value {
+    pub fn write(self, head: &mut RequestHead) {
+        self.context.write(self.written, |name, value| match value {
             Some(value) => head.headers.set(name, value).expect("hexadecimal digits and hyphens are a value"),
             None => {
                 head.headers.remove(name);
             }
         });
     }
+}
 
-    fn traced(&mut self, head: &RequestHead) -> (TraceContext, TraceHeaders) {
+impl Entry {
+    /// Continues the caller's trace, or begins one, and gives what the next hop is told of it.
+    pub fn trace(&mut self, head: &RequestHead) -> Onward {
         self.key.method = KnownMethod::of(head.method.as_str());
         let snapshot = self.worker.snapshot();
         let settings = snapshot.settings();
@@ -211,7 +216,7 @@ impl Entry {
             let about = self.about.get_or_insert_with(|| self.worker.spares.take(None, None));
             about.asks(head, tapped);
         }
-        (context, written)
+        Onward { context, written }
     }
 
     /// When the request's head was there.
