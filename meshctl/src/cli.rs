@@ -11,7 +11,7 @@ use mesh_lifecycle::tasks::Tasks;
 use crate::commands::{
     Outcome, analyze, authz, bug_report, canary, certs, cluster_check, dashboard, demo, diff, edges, error,
     explain, inject, install, local, mtls, policy, protocols, proxy, routes, run, stat, sync, tap, test, top,
-    trace, uninstall, up, upgrade, version,
+    trace, uninstall, up, upgrade, version, why,
 };
 use crate::{output, parts};
 
@@ -79,6 +79,8 @@ enum Command {
     Canary(canary::Args),
     /// Open the dashboard: topology, traffic, requests, traces, certificates and configuration in a browser
     Dashboard(dashboard::Args),
+    /// Show why requests failed: causes in words, with an example of each and what to do; exit code 1 if something did
+    Why(Box<why::Args>),
     /// Show the certificates of all sidecars; rotate what signs them
     Certs(certs::Args),
     /// Show who still speaks plaintext to whom, and make Services strict
@@ -183,6 +185,7 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Trace(args) => trace::run(args, mesh, tasks).await,
         Command::Dashboard(args) => Box::pin(dashboard::run(args, mesh, tasks)).await,
         Command::Canary(args) => Box::pin(canary::run(args, mesh, tasks)).await,
+        Command::Why(args) => Box::pin(why::run(*args, mesh, tasks)).await,
         Command::Certs(args) => certs::run(args, mesh, tasks).await,
         Command::Mtls(args) => mtls::run(args, mesh, tasks).await,
         Command::Sync(args) => sync::run(args, mesh, tasks).await,

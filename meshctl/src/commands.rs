@@ -36,6 +36,7 @@ pub(crate) mod uninstall;
 pub(crate) mod up;
 pub(crate) mod upgrade;
 pub(crate) mod version;
+pub(crate) mod why;
 
 use anyhow::Context;
 use mesh_lifecycle::tasks::Tasks;

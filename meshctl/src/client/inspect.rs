@@ -18,6 +18,10 @@ use mesh_proto::inspect::v1::{
     EdgesRequest, EdgesResponse, ProtocolsRequest, ProtocolsResponse, StatRequest, StatResponse, StatRow,
     SteerCanaryRequest, SyncRequest, SyncResponse, TapRequest, TapResponse, TraceRequest, TraceResponse,
     VersionRequest, VersionResponse,
+    CertsRequest, CertsResponse, DashboardRequest, DashboardResponse, EdgesRequest, EdgesResponse,
+    FailuresRequest, FailuresResponse, ProtocolsRequest, ProtocolsResponse, ServicesRequest,
+    ServicesResponse, StatRequest, StatResponse, StatRow, SyncRequest, SyncResponse, TapRequest, TapResponse,
+    TraceRequest, TraceResponse, VersionRequest, VersionResponse,
 };
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status, Streaming};
@@ -172,6 +176,22 @@ impl Inspect {
         Err(InspectError::Order(
             "no replica of the controller is reached that leads; try again in a few seconds".into(),
         ))
+    /// What failed.
+    pub(crate) async fn failures(&self, request: FailuresRequest) -> Result<FailuresResponse, InspectError> {
+        self.any("failures", |mut client| {
+            let request = request.clone();
+            async move { client.failures(request).await }
+        })
+        .await
+    }
+
+    /// Services and who is behind them.
+    pub(crate) async fn services(&self, request: ServicesRequest) -> Result<ServicesResponse, InspectError> {
+        self.any("services", |mut client| {
+            let request = request.clone();
+            async move { client.services(request).await }
+        })
+        .await
     }
 
     /// Traces as they become complete.
