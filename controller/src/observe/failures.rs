@@ -213,7 +213,7 @@ fn fits(key: &SeriesKey, request: &FailuresRequest, world: World<'_>) -> bool {
     let in_namespace = [&key.source_namespace, &key.service_namespace, &key.destination_namespace];
     (request.namespace.is_empty() || in_namespace.iter().any(|one| **one == request.namespace))
         && (request.from.is_empty() || from(&request.from))
-        && (request.to.is_empty() || to(&request.to))
+        && (request.to.is_empty() || to(&request.to) || behind(&request.to))
         && (request.about.is_empty() || from(&request.about) || to(&request.about) || behind(&request.about))
 }
 
@@ -309,6 +309,8 @@ mod tests {
             failures.rows(&request, 2_000, told.world()).len()
         };
         assert_eq!((count("cart"), count("shop/cart"), count("bank/cart"), count("stock")), (1, 1, 0, 0));
+        let to = FailuresRequest { to: "cart".into(), ..FailuresRequest::default() };
+        assert_eq!(failures.rows(&to, 2_000, told.world()).len(), 1);
     }
 
     #[test]

@@ -86,13 +86,24 @@ fn member(
         _ => None,
     };
     let bundle = foreign.unwrap_or(bundle);
-    path(leaf, intermediates, bundle, usage, now).map_err(pki_error)?;
-    let peer = peer.map_err(identity_error)?;
-    if peer.id.trust_domain() != bundle.trust_domain() {
+    let stranger = |peer: &Leaf| {
         let expected = bundle.trust_domain().clone();
-        return Err(identity_error(PeerIdentityError::TrustDomain { id: peer.id, expected }));
+        (peer.id.trust_domain() != &expected)
+            .then(|| identity_error(PeerIdentityError::TrustDomain { id: peer.id.clone(), expected }))
+    };
+    match (path(leaf, intermediates, bundle, usage, now), &peer) {
+        (Ok(()), _) => {}
+        // None of our roots vouches for it: of another mesh that says more than an issuer that is not known.
+        (Err(webpki::Error::UnknownIssuer), Ok(peer)) => {
+            return Err(stranger(peer).unwrap_or_else(|| pki_error(webpki::Error::UnknownIssuer)));
+        }
+        (Err(error), _) => return Err(pki_error(error)),
     }
-    Ok(peer)
+    let peer = peer.map_err(identity_error)?;
+    match stranger(&peer) {
+        Some(error) => Err(error),
+        None => Ok(peer),
+    }
 }
 
 /// Verifies servers that this process calls.

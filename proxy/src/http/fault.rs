@@ -1,6 +1,7 @@
 //! From a failure to an answer, in one place. Peer text never gets into it.
 
 use http::StatusCode;
+use mesh_model::name::ServiceName;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{BadHead, Body, Headers, Kind, Response};
@@ -15,12 +16,20 @@ pub struct Fault {
     pub detail: String,
     /// In which way it failed, if more is known than what failed. It never leaves with the answer.
     pub reason: Option<Reason>,
+    /// The service that it is about, where nothing else says it.
+    pub service: Option<Box<ServiceName>>,
 }
 
 impl Fault {
     /// With its detail.
     pub fn new(failure: Failure, detail: impl Into<String>) -> Self {
-        Self { failure, detail: detail.into(), reason: None }
+        Self { failure, detail: detail.into(), reason: None, service: None }
+    }
+
+    /// And with the service that it is about.
+    #[must_use]
+    pub fn of(self, service: &ServiceName) -> Self {
+        Self { service: Some(Box::new(service.clone())), ..self }
     }
 
     /// And with the way in which it failed.

@@ -238,4 +238,5 @@ pub(super) fn no_port(destination: &Destination, port: u16) -> Fault {
         format!("service {name} has no port {port}; it has {}", ports.join(", ")),
     )
     .because(Reason::PortUnknown)
+    .of(name)
 }

@@ -323,6 +323,10 @@ impl Entry {
         self.failure(fault.failure);
         self.detail = Some(fault.detail.as_str().into());
         self.reason = fault.reason.or(self.reason);
+        // No port of it: a client may name any.
+        if let (None, Some(service)) = (&self.key.service, &fault.service) {
+            self.key.service = Some(((**service).clone(), 0));
+        }
     }
 
     /// In which way it fails, if it does.

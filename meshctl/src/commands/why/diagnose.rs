@@ -1,6 +1,7 @@
 //! From what is known to causes: failures of both sides put together, grouped, and joined with the state of objects and sidecars. Pure: facts
 //! in, causes out. It must not know who was asked for the facts.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use mesh_proto::inspect::v1::{
@@ -107,11 +108,22 @@ pub(crate) fn diagnose(facts: &Facts) -> Report {
         }
     }
     let mut causes: Vec<Found> = groups.into_values().collect();
-    causes.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| time_of(b).cmp(&time_of(a))));
+    // What came to the workloads behind a service, by whichever way, is told after what came by it.
+    let of_service = is_service(facts);
+    let aside = |found: &Found| of_service && found.service.name.is_empty();
+    causes.sort_by(|a, b| {
+        let order = aside(a).cmp(&aside(b)).then_with(|| b.count.cmp(&a.count));
+        order.then_with(|| time_of(b).cmp(&time_of(a)))
+    });
     let failed = causes.iter().filter(|one| one.cause != cause::CLIENT_GONE).map(|one| one.count).sum();
     state::join(facts, &mut causes);
     let requests = facts.traffic.iter().map(|row| row.requests).sum();
     Report { about: facts.about.clone(), requests, failed, last_seen: facts.last_seen, causes }
+}
+
+/// Whether a service is asked about.
+fn is_service(facts: &Facts) -> bool {
+    facts.services.services.iter().any(|service| is(&facts.about, &service.namespace, &service.name))
 }
 
 fn time_of(found: &Found) -> u64 {
@@ -139,7 +151,7 @@ fn joined(facts: &Facts) -> Vec<Found> {
         let same = |other: &Row<'_>| likeness(one, other);
         let best = (0..inbound.len())
             .filter_map(|at| Some((same(inbound.get(at)?)?, at)))
-            .max_by_key(|(likeness, _)| *likeness);
+            .max_by_key(|(likeness, at)| (*likeness, Reverse(apart(one, inbound.get(*at)))));
         let other = best.and_then(|(_, at)| inbound.get(at));
         if let Some(seen) = best.and_then(|(_, at)| told.get_mut(at)) {
             *seen = true;
@@ -147,8 +159,7 @@ fn joined(facts: &Facts) -> Vec<Found> {
         found.push(of(one, other));
     }
     // The same kind may have been told in several ways; what a caller's side told of the edge stands for all of it.
-    let of_service =
-        facts.services.services.iter().any(|service| is(&facts.about, &service.namespace, &service.name));
+    let of_service = is_service(facts);
     for (one, told) in inbound.iter().zip(told) {
         let covered = outbound.iter().any(|other| likeness(other, one).is_some());
         let anonymous = one.key.source_workload.is_empty();
@@ -161,6 +172,11 @@ fn joined(facts: &Facts) -> Vec<Found> {
         }
     }
     found
+}
+
+/// How far apart the examples of two sides are in time.
+fn apart(one: &Row<'_>, other: Option<&Row<'_>>) -> u64 {
+    other.map_or(u64::MAX, |other| one.example.time_ms.abs_diff(other.example.time_ms))
 }
 
 /// How much what the callee's side tells looks like what the caller's side tells; `None`: it is something else.

@@ -128,8 +128,18 @@ fn a_connection_that_is_reset_is_told_by_the_callee() {
         tcp(key);
         (example.reason, example.policy, example.rule) = ("deny_rule".into(), "shop/db".into(), 2);
     });
-    assert_eq!(codes(&of(vec![broke.clone(), refused])), [("deny_rule", 3)]);
-    assert_eq!(codes(&of(vec![broke])), [("connection_broken", 3)]);
+    assert_eq!(codes(&of(vec![broke.clone(), refused.clone()])), [("deny_rule", 3)]);
+    assert_eq!(codes(&of(vec![broke.clone()])), [("connection_broken", 3)]);
+    // Of two that could be meant it is the one of that time.
+    let other = inbound("policy_undecided", 0, |key, example| {
+        tcp(key);
+        example.time_ms += 10;
+    });
+    let later = row("upstream_reset", 0, |key, example| {
+        tcp(key);
+        example.time_ms += 9;
+    });
+    assert_eq!(codes(&of(vec![later, other, refused])), [("policy_undecided", 3), ("deny_rule", 3)]);
 }
 
 #[test]
@@ -152,7 +162,15 @@ fn what_only_the_callee_saw_is_told() {
     let plain = inbound("plaintext_refused", 0, |key, _| {
         (key.source_workload, key.source_namespace) = (String::new(), String::new());
     });
-    assert_eq!(codes(&of(vec![plain])), [("plaintext_refused", 3)]);
+    assert_eq!(codes(&of(vec![plain.clone()])), [("plaintext_refused", 3)]);
+    let mut asked = row("no_route", 404, |_, _| {});
+    asked.count = 1;
+    let both = Facts { about: "cart".into(), ..of(vec![plain, asked]) };
+    assert_eq!(
+        codes(&both),
+        [("no_route", 1), ("plaintext_refused", 3)],
+        "what came by the service is told first"
+    );
     // By which service it was called is not known there; its callers tell.
     let elsewhere = inbound("policy_denied", 403, |_, _| {});
     assert_eq!(codes(&Facts { about: "cart".into(), ..of(vec![elsewhere.clone()]) }), []);
