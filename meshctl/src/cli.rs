@@ -189,7 +189,7 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Certs(args) => certs::run(args, mesh, tasks).await,
         Command::Mtls(args) => mtls::run(args, mesh, tasks).await,
         Command::Sync(args) => sync::run(args, mesh, tasks).await,
-        Command::Explain(args) => Box::pin(explain::run(&args, mesh)).await,
+        Command::Explain(args) => Box::pin(explain::run(&args, mesh, tasks)).await,
         Command::Authz(args) => Box::pin(authz::run(&args, mesh, tasks)).await,
         Command::Test(args) => Box::pin(test::run(&args, mesh)).await,
         Command::Policy(args) => Box::pin(policy::run(args, mesh, tasks)).await,

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::builder::NonEmptyStringValueParser;
+use mesh_lifecycle::tasks::Tasks;
 use mesh_model::failure::Failure;
 
-use super::{Outcome, analyze};
+use super::{Outcome, analyze, inspect};
 use crate::cluster::{Api, ClusterArgs, has_cluster};
 use crate::local::state::{self, FindError};
 use crate::output::{self, Format, Paint};
@@ -18,6 +19,7 @@ pub(crate) mod authorization;
 pub(crate) mod caller;
 pub(crate) mod connection;
 pub(crate) mod json;
+mod live;
 pub(crate) mod mtls;
 pub(crate) mod objects;
 mod outside;
@@ -31,6 +33,7 @@ use answer::Answer;
 pub(crate) use authorization::arriving;
 use caller::Caller;
 use connection::{Connection, InvalidConnection};
+use live::Live;
 use objects::{Objects, Place};
 use question::{InvalidQuestion, Question};
 
@@ -62,6 +65,9 @@ pub(crate) struct Args {
     /// this machine, or of the cluster
     #[arg(short = 'f', long = "filename", value_name = "FOLDER|FILE|-")]
     files: Vec<PathBuf>,
+    /// Send the request once for real, as the workload of --from and through its sidecar, and show what both sidecars measured
+    #[arg(long, requires = "from", conflicts_with_all = ["files", "source_ip"])]
+    live: bool,
     /// In which form
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -70,7 +76,7 @@ pub(crate) struct Args {
 }
 
 const HELP: &str = "\
-Nothing is sent and nothing has to run: the objects are compiled as the controller does it,
+Without --live nothing is sent and nothing has to run: the objects are compiled as the controller does it,
 and the request is decided as the proxy does it. With --context or --kubeconfig they are read
 from the cluster, and those of -f count in place of their namesakes there: what would happen
 were they applied.
@@ -83,18 +89,25 @@ Examples:
   meshctl explain tls://db.shop:443 --sni eu.db.example -f objects/
   cat routes/*.yaml services.yaml | meshctl explain http://web.shop/ -f -
   meshctl explain http://reviews.shop/ --context staging -f new-route.yaml
+  meshctl explain http://cart.shop/items --from web.shop --live
 
 Exit codes: 0 the request reaches a backend or is answered as objects say; 1 the mesh itself
-would fail it, or an object concerned is not in force; 2 there is no answer.";
+would fail it, an object concerned is not in force, or --live shows something else;
+2 there is no answer.";
 
 /// Prints what becomes of the request.
-pub(crate) async fn run(args: &Args, mesh: &str) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(args: &Args, mesh: &str, tasks: &Tasks) -> anyhow::Result<Outcome> {
     let (method, url) = match args.request.as_slice() {
         [method, url] => (Some(method.as_str()), url.as_str()),
         [url] => (None, url.as_str()),
         _ => bail!("name one request: METHOD? URL"),
     };
     if let Some(connection) = Connection::parse(url, args.sni.as_deref()) {
+        if args.live {
+            bail!(
+                "--live sends a request; what comes of a connection of bytes shows when the application opens it: `meshctl tap`"
+            );
+        }
         if method.is_some() || !args.headers.is_empty() {
             return Err(InvalidConnection::Request.into());
         }
@@ -111,11 +124,33 @@ pub(crate) async fn run(args: &Args, mesh: &str) -> anyhow::Result<Outcome> {
     let objects = load(args, mesh).await?;
     let caller = Caller::of(&objects, args.namespace.as_deref(), args.from.as_deref(), args.source_ip)?;
     let answer = Answer::find(&objects, &question, &caller);
+    let live = if args.live { Some(lively(args, mesh, tasks, &answer).await?) } else { None };
     match args.output {
-        Format::Json => output::json(&json::json(&answer))?,
-        Format::Table => output::print(&view::text(&answer, Paint::stdout())),
+        Format::Json => {
+            let mut document = json::json(&answer);
+            if let Some(live) = &live {
+                document["live"] = live::json(live);
+            }
+            output::json(&document)?;
+        }
+        Format::Table => {
+            output::print(&view::text(&answer, Paint::stdout()));
+            if let Some(live) = &live {
+                output::print(&live::text(live, Paint::stdout()));
+            }
+        }
     }
-    Ok(if answer.is_fine() { Outcome::Fine } else { Outcome::Finding })
+    let as_told = live.is_none_or(|live| live.differs.is_empty());
+    Ok(if answer.is_fine() && as_told { Outcome::Fine } else { Outcome::Finding })
+}
+
+/// Sends the request for real.
+async fn lively(args: &Args, mesh: &str, tasks: &Tasks, answer: &Answer<'_>) -> anyhow::Result<Live> {
+    let through = live::proxy_of(answer.objects, answer.caller)?;
+    let inspect = inspect(mesh, &args.cluster, tasks).await?;
+    let mut live = Box::pin(live::send(through, answer.question, &inspect)).await?;
+    live.differs = live::differences(&live, &json::json(answer));
+    Ok(live)
 }
 
 /// Prints what becomes of a connection.

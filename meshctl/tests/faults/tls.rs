@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use mesh_lifecycle::tasks::Tasks;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType, date_time_ymd,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
@@ -27,6 +30,9 @@ impl Authority {
     pub(crate) async fn serve(&self, tasks: &Tasks, name: SanType, expired: bool, alpn: &[&str]) -> u16 {
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![name];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         if expired {
             (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
         }
