@@ -9,8 +9,8 @@ use crate::output::Paint;
 fn span(side: Side, id: u8, parent: u8) -> Span {
     Span {
         side: side.into(),
-        span_id: vec![id; 8],
-        parent_span_id: vec![parent; 8],
+        span_id: vec![id; 8].into(),
+        parent_span_id: vec![parent; 8].into(),
         source_workload: "web".into(),
         destination_workload: "cart-1".into(),
         endpoint: "127.7.0.3:15006".into(),
@@ -58,7 +58,10 @@ fn explained() -> Value {
 #[test]
 fn the_hop_of_our_own_request_is_found_among_what_the_application_asked() {
     let live = live();
-    assert_eq!((live.outbound.unwrap().span_id, live.inbound.unwrap().span_id), (vec![2; 8], vec![3; 8]));
+    assert_eq!(
+        (live.outbound.unwrap().span_id, live.inbound.unwrap().span_id),
+        (vec![2; 8].into(), vec![3; 8].into())
+    );
     assert_eq!(hop(vec![span(Side::Outbound, 2, 7)], &[1; 8]), (None, None));
 }
 
