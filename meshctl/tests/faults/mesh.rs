@@ -30,7 +30,8 @@ spec: { trustDomain: mesh.local, mtls: { mode: Strict }, outbound: { mode: Regis
 
 pub(crate) struct Mesh {
     pub(crate) home: Home,
-    tasks: Tasks,
+    /// Kept as long as the applications.
+    _tasks: Tasks,
     /// The caller's sidecar, as an HTTP proxy.
     me: SocketAddr,
     /// Where the sidecar of `app` takes connections.
@@ -136,7 +137,7 @@ impl Mesh {
         })
         .await;
         let app = format!("{address}:{mesh_port}").parse().unwrap();
-        Self { home, tasks, me, app, login, state, _running: running, _black_hole: black_hole }
+        Self { home, _tasks: tasks, me, app, login, state, _running: running, _black_hole: black_hole }
     }
 
     /// Only hosts that objects name may be called from now on.
