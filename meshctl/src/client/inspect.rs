@@ -15,13 +15,9 @@ use mesh_model::spiffe::TrustDomain;
 use mesh_proto::inspect::v1::inspect_service_client::InspectServiceClient;
 use mesh_proto::inspect::v1::{
     CanariesRequest, CanaryRelease, CertsRequest, CertsResponse, DashboardRequest, DashboardResponse,
-    EdgesRequest, EdgesResponse, ProtocolsRequest, ProtocolsResponse, StatRequest, StatResponse, StatRow,
-    SteerCanaryRequest, SyncRequest, SyncResponse, TapRequest, TapResponse, TraceRequest, TraceResponse,
-    VersionRequest, VersionResponse,
-    CertsRequest, CertsResponse, DashboardRequest, DashboardResponse, EdgesRequest, EdgesResponse,
-    FailuresRequest, FailuresResponse, ProtocolsRequest, ProtocolsResponse, ServicesRequest,
-    ServicesResponse, StatRequest, StatResponse, StatRow, SyncRequest, SyncResponse, TapRequest, TapResponse,
-    TraceRequest, TraceResponse, VersionRequest, VersionResponse,
+    EdgesRequest, EdgesResponse, FailuresRequest, FailuresResponse, ProtocolsRequest, ProtocolsResponse,
+    ServicesRequest, ServicesResponse, StatRequest, StatResponse, StatRow, SteerCanaryRequest, SyncRequest,
+    SyncResponse, TapRequest, TapResponse, TraceRequest, TraceResponse, VersionRequest, VersionResponse,
 };
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status, Streaming};
@@ -176,6 +172,8 @@ impl Inspect {
         Err(InspectError::Order(
             "no replica of the controller is reached that leads; try again in a few seconds".into(),
         ))
+    }
+
     /// What failed.
     pub(crate) async fn failures(&self, request: FailuresRequest) -> Result<FailuresResponse, InspectError> {
         self.any("failures", |mut client| {
