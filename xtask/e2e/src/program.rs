@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use anyhow::{Context as _, Result};
 
@@ -20,6 +20,31 @@ impl Ran {
         let last = |text: &'_ str| text.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned);
         last(&self.stderr).or_else(|| last(&self.stdout)).unwrap_or_else(|| "it printed nothing".to_owned())
     }
+}
+
+/// A program that runs until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn stdout(&mut self) -> Result<ChildStdout> {
+        self.0.stdout.take().context("its output was taken already")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a program whose output is read while it runs.
+pub(crate) fn start(program: &Path, args: &[&str]) -> Result<Running> {
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    Ok(Running(command.spawn().with_context(|| format!("run {}", program.display()))?))
 }
 
 /// Runs a program to its end, with something to read.

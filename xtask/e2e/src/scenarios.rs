@@ -3,6 +3,7 @@
 
 mod application;
 mod control_plane;
+mod dashboard;
 mod life;
 mod load;
 mod observe;
@@ -63,6 +64,12 @@ const SCENARIOS: &[Scenario] = &[
         about: "top, stat by kind, edges, routes, protocols, tap, trace, certs and proxy endpoints show the traffic, hop by hop, and who everybody is",
         always: false,
         run: observe::seen,
+    },
+    Scenario {
+        name: "dashboard",
+        about: "meshctl dashboard leads to a page that tells what meshctl tells, to whoever has a ticket or the right",
+        always: false,
+        run: dashboard::dashboard,
     },
     Scenario {
         name: "init-container",

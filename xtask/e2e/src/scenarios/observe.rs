@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{screen, wait};
 
-use super::world::{SHOP, World};
+use super::world::{SHOP, World, text};
 
 /// For reports to be with the controller, who asks sidecars every few seconds.
 const REPORTED: Duration = Duration::from_mins(1);
@@ -54,7 +54,7 @@ fn secured(world: &World) -> Result<()> {
     let edge = row(&edges, "edges", |edge| {
         text(edge, "/source/workload").starts_with("load") && text(edge, "/service/name") == "server"
     })?;
-    ensure!(text(edge, "/security") == "mtls" && edge["unsecured"].is_null(), "{edge}");
+    ensure!(text(edge, "/security") == "mtls" && edge.get("unsecured").is_some_and(Value::is_null), "{edge}");
     Ok(())
 }
 
@@ -91,12 +91,9 @@ fn documents(world: &World, args: &[&str]) -> Result<Vec<Value>> {
 }
 
 fn row<'a>(answer: &'a Value, list: &str, wanted: impl Fn(&Value) -> bool) -> Result<&'a Value> {
-    let rows = answer[list].as_array().with_context(|| format!("no `{list}` in {answer}"))?;
+    let rows =
+        answer.get(list).and_then(Value::as_array).with_context(|| format!("no `{list}` in {answer}"))?;
     rows.iter().find(|row| wanted(row)).with_context(|| format!("it is not among them: {answer}"))
-}
-
-fn text<'a>(value: &'a Value, path: &str) -> &'a str {
-    value.pointer(path).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn number(value: &Value, path: &str) -> f64 {

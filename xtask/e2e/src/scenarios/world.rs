@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::cli::UserArgs;
 use crate::kubectl::Kubectl;
-use crate::program::{self, Ran};
+use crate::program::{self, Ran, Running};
 use crate::screen;
 
 /// The namespace of the mesh.
@@ -65,6 +65,11 @@ impl World {
         Ok(ran)
     }
 
+    /// Starts a meshctl that runs until it is dropped.
+    pub(super) fn start_meshctl(&self, args: &[&str]) -> Result<Running> {
+        program::start(&self.meshctl, args)
+    }
+
     /// The JSON that meshctl prints.
     pub(super) fn meshctl_json(&self, args: &[&str]) -> Result<Value> {
         let ran = self.meshctl(&[args, &["-o", "json"]].concat(), 0)?;
@@ -112,4 +117,9 @@ impl World {
             }
         }
     }
+}
+
+/// A text of a document; empty where there is none.
+pub(super) fn text<'a>(value: &'a Value, path: &str) -> &'a str {
+    value.pointer(path).and_then(Value::as_str).unwrap_or_default()
 }
