@@ -78,6 +78,20 @@ pub(super) const PACKAGES: &[Package] = &[
         also: &[],
     },
     Package {
+        path: "meshctl/migrate",
+        layers: &[
+            &["app_mesh", "argo", "flagger", "linkerd", "plain"],
+            &["istio", "release", "gateway_api"],
+            &["routes"],
+            &["parts"],
+            &["matches", "report"],
+            &["yaml"],
+            &["out", "world", "ledger"],
+            &["documents"],
+        ],
+        also: &[],
+    },
+    Package {
         path: "proxy/capture",
         layers: &[
             &["apply"],
@@ -278,6 +292,7 @@ pub(super) const DOORS: &[Door] = &[
     },
     Door { package: "controller/release", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "controller/release", guarded: &["mesh_model"], open: &[], why: PURE_WHY },
+    Door { package: "meshctl/migrate", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/dns", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/traffic", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/traffic", guarded: &["mesh_http1", "http"], open: &[], why: PURE_WHY },

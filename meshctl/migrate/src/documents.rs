@@ -1,0 +1,121 @@
+//! Text to documents. It must not know what they say.
+
+use serde_json::Value;
+
+/// Most bytes of one file.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Most documents of one file.
+const MAX_DOCUMENTS: usize = 100_000;
+
+/// An object with its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// The file's name, as it was given.
+    pub file: String,
+    /// The line on which it begins, from 1.
+    pub line: usize,
+    /// What it says.
+    pub value: Value,
+}
+
+/// A file that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}: {why}")]
+pub struct Broken {
+    /// The file's name.
+    pub file: String,
+    /// The line on which the document begins.
+    pub line: usize,
+    /// What is wrong.
+    pub why: String,
+}
+
+impl Document {
+    /// A text at a path of keys.
+    pub(crate) fn text(&self, path: &[&str]) -> Option<&str> {
+        path.iter().try_fold(&self.value, |value, key| value.get(key))?.as_str()
+    }
+
+    pub(crate) fn kind(&self) -> &str {
+        self.text(&["kind"]).unwrap_or_default()
+    }
+
+    /// Of its `apiVersion`; empty for the core group.
+    pub(crate) fn group(&self) -> &str {
+        self.text(&["apiVersion"]).and_then(|version| version.split_once('/')).map_or("", |(group, _)| group)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.text(&["metadata", "name"]).unwrap_or_default()
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        self.text(&["metadata", "namespace"]).unwrap_or("default")
+    }
+
+    /// As reports name it: `VirtualService shop/reviews`.
+    pub(crate) fn label(&self) -> String {
+        format!("{} {}/{}", self.kind(), self.namespace(), self.name())
+    }
+}
+
+/// Every document of a file; those of a `List` are documents of their own.
+pub fn read(file: &str, text: &str) -> Result<Vec<Document>, Broken> {
+    let broken = |line: usize, why: String| Broken { file: file.to_owned(), line, why };
+    if text.len() > MAX_BYTES {
+        return Err(broken(1, format!("has {} bytes, at most {MAX_BYTES} are read", text.len())));
+    }
+    let mut documents = Vec::new();
+    for (line, part) in parts(text.strip_prefix('\u{feff}').unwrap_or(text)) {
+        let empty = |line: &str| {
+            let line = line.trim();
+            line.is_empty() || line.starts_with(['#', '%']) || line == "..."
+        };
+        if part.lines().all(empty) {
+            continue;
+        }
+        let options = serde_saphyr::options! { strict_booleans: true };
+        let value: Value = serde_saphyr::from_str_with_options(&part, options).map_err(|error| {
+            let text = error.without_snippet().to_string();
+            broken(line, text.lines().next().unwrap_or_default().to_owned())
+        })?;
+        if value.is_null() {
+            continue;
+        }
+        let items = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+        let items = value.get("items").and_then(Value::as_array).filter(|_| items);
+        let values = items.map_or_else(|| vec![value.clone()], Clone::clone);
+        for value in values {
+            if value.get("kind").and_then(Value::as_str).is_none() {
+                return Err(broken(line, "is no object of Kubernetes: it has no `kind`".to_owned()));
+            }
+            if documents.len() == MAX_DOCUMENTS {
+                return Err(broken(line, format!("has over {MAX_DOCUMENTS} documents")));
+            }
+            documents.push(Document { file: file.to_owned(), line, value });
+        }
+    }
+    Ok(documents)
+}
+
+/// Each document with the line of its first word.
+fn parts(text: &str) -> Vec<(usize, String)> {
+    let mut parts: Vec<(usize, String)> = vec![(1, String::new())];
+    for (at, line) in text.split_inclusive('\n').enumerate() {
+        let marker = line
+            .strip_prefix("---")
+            .filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n', '\r']));
+        match (marker, parts.last_mut()) {
+            (Some(_), _) => parts.push((at + 2, String::new())),
+            (None, Some((begin, part))) => {
+                if part.is_empty() && line.trim().is_empty() {
+                    *begin = at + 2;
+                } else {
+                    part.push_str(line);
+                }
+            }
+            (None, None) => {}
+        }
+    }
+    parts
+}
