@@ -161,7 +161,7 @@ fn virtual_service(context: &mut Context<'_>, at: usize, parts: &mut Parts) {
     };
     if let Some(router) = provider.at(&["virtualRouter", "virtualRouterRef"]) {
         let router_name = reference(&router, &name.0);
-        match parts.found.get(&("VirtualRouter".to_owned(), router_name.clone())) {
+        match parts.found.get(&("VirtualRouter".to_owned(), router_name)) {
             Some(router_at) => {
                 let label = router::run(context, *router_at, &service, parts, &from);
                 whole_reference(&router, &label, "spec.parentRefs[0]");

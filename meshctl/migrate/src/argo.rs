@@ -43,8 +43,7 @@ fn rollout(context: &mut Context<'_>, spec: &Node<'_>, document: &Document) {
     if let (Some(stable), Some(tried)) = (&stable, &tried) {
         route(context, &canary, &namespace, document.name(), (stable, tried), &from);
     }
-    let services =
-        [&stable, &tried].map(|node| node.as_ref().and_then(|node| node.text()).map(str::to_owned));
+    let services = [&stable, &tried].map(|node| node.as_ref().and_then(Node::text).map(str::to_owned));
     rest(&canary);
     crate::release::rollout(context, &canary, &namespace, document.name(), services, &from);
 }

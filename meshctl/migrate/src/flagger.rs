@@ -70,9 +70,9 @@ fn services(
     for (at, kind) in ["name", "kind", "apiVersion"].into_iter().enumerate() {
         if let Some(node) = spec.at(&["targetRef", kind]) {
             if at == 0 {
-                node.to(&label, format!("spec.selector[{key}]"))
+                node.to(&label, format!("spec.selector[{key}]"));
             } else {
-                node.inert("Services select pods, whatever made them")
+                node.inert("Services select pods, whatever made them");
             }
         }
     }

@@ -143,7 +143,7 @@ fn rest(context: &Context<'_>) {
             ("multicluster.linkerd.io", _) => {
                 (Effect::Behaviour, "clusters are not linked by this object", "docs/tasks/federation.md")
             }
-            ("linkerd.io", "ExternalWorkload") | ("workload.linkerd.io", "ExternalWorkload") => (
+            ("linkerd.io" | "workload.linkerd.io", "ExternalWorkload") => (
                 Effect::Behaviour,
                 "a member outside Kubernetes is a Workload, which needs its address and a join token",
                 "write a Workload with this address and these ports",

@@ -250,10 +250,10 @@ pub(crate) fn most_specific_first(
         for later in earlier + 1..rules.len() {
             if precedes(earlier, later) {
                 let (head, tail) = rules.split_at_mut(later);
-                if let (Some(own), Some(others)) = (head.get_mut(earlier), tail.first()) {
-                    if !guard(own, others) {
-                        upsets.push(Upset { earlier, later });
-                    }
+                if let (Some(own), Some(others)) = (head.get_mut(earlier), tail.first())
+                    && !guard(own, others)
+                {
+                    upsets.push(Upset { earlier, later });
                 }
             }
         }

@@ -100,7 +100,7 @@ pub(crate) fn string_match(node: &Node<'_>, name: &str, object: &str, field: &st
         node.lost(Effect::Behaviour, "says several things", "write one condition for a header");
         return None;
     }
-    for (key, part) in node.fields() {
+    if let Some((key, part)) = node.fields().into_iter().next() {
         let text = part.text().unwrap_or_default();
         let value = match key {
             "exact" => Text::Exact(text.to_owned()),
@@ -162,7 +162,7 @@ pub(crate) fn header_edit(node: &Node<'_>, object: &str, field: &str) -> Option<
             _ => {}
         }
     }
-    (!edit.is_empty()).then(|| Value::Object(edit))
+    (!edit.is_empty()).then_some(Value::Object(edit))
 }
 
 /// Envoy's `retry_on` words as `retryOn`, `statuses` and `grpcStatuses`; also the words that have no counterpart.

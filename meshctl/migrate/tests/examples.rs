@@ -242,8 +242,8 @@ fn there(migration: &Migration, documents: &[Document]) -> String {
 fn said(migration: &Migration, documents: &[Document]) -> Vec<String> {
     let mut state = DirState::default();
     let changes = state.apply_all([
-        ("there.yaml".into(), Contents::Bytes(there(migration, documents).into_bytes().into())),
-        ("ours.yaml".into(), Contents::Bytes(yaml(&migration.objects).into_bytes().into())),
+        ("there.yaml".into(), Contents::Bytes(there(migration, documents).into_bytes())),
+        ("ours.yaml".into(), Contents::Bytes(yaml(&migration.objects).into_bytes())),
     ]);
     let reports = state.reports();
     // A Service that the files have already is the one that counts.

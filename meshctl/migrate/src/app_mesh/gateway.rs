@@ -165,7 +165,7 @@ fn rewrite(inner: &Node<'_>, path: &Path, rule: &mut Rule, label: &str) {
         |node: Option<&Node<'_>>, key: &str| node.and_then(|node| node.text_of(key)) == Some("DISABLED");
     let mut path_rewrite: Option<Value> = None;
     let (by_prefix, by_path, host) = (part("prefix"), part("path"), part("hostname"));
-    for (_, node) in [&by_prefix, &by_path, &host].into_iter().flatten().flat_map(|node| node.fields()) {
+    for (_, node) in [&by_prefix, &by_path, &host].into_iter().flatten().flat_map(Node::fields) {
         node.to(label, field);
     }
     if let Some(full) = by_path.as_ref().and_then(|node| node.text_of("exact")) {

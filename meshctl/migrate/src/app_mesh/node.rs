@@ -242,13 +242,13 @@ fn health_check(check: &Node<'_>, label: &str) -> Value {
     let probe = match protocol {
         "grpc" => ("grpc", json!({})),
         "tcp" => ("tcp", json!({})),
-        _ => ("http", json!({ "path": path.as_ref().and_then(|path| path.text()).unwrap_or("/") })),
+        _ => ("http", json!({ "path": path.as_ref().and_then(Node::text).unwrap_or("/") })),
     };
     if let Some(path) = path {
         if probe.0 == "http" {
-            path.to(label, field("http.path"))
+            path.to(label, field("http.path"));
         } else {
-            path.inert("App Mesh reads it for http only")
+            path.inert("App Mesh reads it for http only");
         }
     }
     json.insert(probe.0.to_owned(), probe.1);

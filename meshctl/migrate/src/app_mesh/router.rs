@@ -413,7 +413,7 @@ fn retries(policy: &Node<'_>, label: &str) -> Value {
         .iter()
         .flat_map(|key| policy.list(key))
         .collect();
-    let (mut json, _) = retry_words(events.iter().filter_map(|event| event.text()));
+    let (mut json, _) = retry_words(events.iter().filter_map(Node::text));
     for event in &events {
         if event.text() == Some("client-error") {
             event.to(&object, "spec.retries.statuses");

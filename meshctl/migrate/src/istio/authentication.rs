@@ -208,6 +208,16 @@ fn issuer(rule: &Node<'_>, label: &str) -> Option<Value> {
             _ => {}
         }
     }
+    if !places.is_empty() {
+        json.insert("from".to_owned(), json!(places));
+    }
+    complete(rule, label, &mut json)?;
+    Some(Value::Object(json))
+}
+
+/// What Istio finds out by itself or does not ask for.
+fn complete(rule: &Node<'_>, label: &str, json: &mut Map<String, Value>) -> Option<()> {
+    let at = "spec.jwt.issuers[]";
     let issuer = json.get("issuer").and_then(Value::as_str)?.to_owned();
     if !json.contains_key("jwks") && !json.contains_key("jwksUri") {
         // Istio asks the issuer where its keys are.
@@ -228,8 +238,5 @@ fn issuer(rule: &Node<'_>, label: &str) -> Option<Value> {
         }
         json.insert("audiences".to_owned(), json!([NO_AUDIENCE]));
     }
-    if !places.is_empty() {
-        json.insert("from".to_owned(), json!(places));
-    }
-    Some(Value::Object(json))
+    Some(())
 }

@@ -27,7 +27,7 @@ pub(crate) enum Written {
     /// A list below `not`.
     Not(&'static str, Vec<Value>),
     /// Several of these.
-    All(Vec<Written>),
+    All(Vec<Self>),
     /// An expression.
     Cel(String),
     /// An entry of `when`.

@@ -15,7 +15,7 @@ pub(super) fn run(context: &mut Context<'_>, at: usize) {
     };
     export_to(&spec);
     let (name, label) = named(context, "ExternalService", &namespace, document.name());
-    let hosts: Vec<&str> = spec.list("hosts").iter().filter_map(|host| host.text()).collect();
+    let hosts: Vec<&str> = spec.list("hosts").iter().filter_map(Node::text).collect();
     let mut json = Map::new();
     for (key, part) in spec.fields() {
         match key {

@@ -94,7 +94,7 @@ impl Making<'_> {
                     }
                     None => {
                         fits =
-                            lost(&node, "a method is compared exactly here", "write a match for each method")
+                            lost(&node, "a method is compared exactly here", "write a match for each method");
                     }
                 },
                 "headers" => {
@@ -127,7 +127,7 @@ impl Making<'_> {
                 }
                 "authority" => fits &= self.authority(&node),
                 "scheme" => {
-                    node.lost(Effect::Edge, "applications send plain HTTP to their sidecar", "nothing")
+                    node.lost(Effect::Edge, "applications send plain HTTP to their sidecar", "nothing");
                 }
                 "sourceNamespace" | "sourceLabels" => {
                     fits = lost(
@@ -145,7 +145,7 @@ impl Making<'_> {
     /// Whether the match is for this route at all.
     fn gateways(&self, node: &Node<'_>, label: &str) -> bool {
         node.whole(label, "spec.parentRefs");
-        let names: Vec<&str> = node.items().iter().filter_map(|one| one.text()).collect();
+        let names: Vec<&str> = node.items().iter().filter_map(Node::text).collect();
         if self.service.is_some() {
             names.contains(&"mesh")
         } else {
@@ -180,7 +180,7 @@ impl Making<'_> {
         for (key, part) in node.fields() {
             match key {
                 "route" => rule.backends = self.destinations(context, &part.items(), label, field),
-                "redirect" => rule.filters.extend(redirect(&part, label, field)),
+                "redirect" => rule.filters.push(redirect(&part, label, field)),
                 "rewrite" => rule.filters.extend(rewrite(&part, rule, label, field)),
                 "headers" => headers(&part, &mut rule.filters, label, &format!("{field}.filters")),
                 "corsPolicy" => rule.filters.extend(policy::cors(&part, label, &format!("{field}.filters"))),
@@ -334,9 +334,9 @@ fn path(node: &Node<'_>, ignores_case: bool, label: &str, at: &str) -> Option<Pa
             }
             ("prefix", false) if text.starts_with('/') => {
                 if text == "/" {
-                    part.to(label, at)
+                    part.to(label, at);
                 } else {
-                    part.changed(label, at, Effect::Edge, prefix_reason(text))
+                    part.changed(label, at, Effect::Edge, prefix_reason(text));
                 }
                 return Some(Path::prefix(text));
             }
@@ -373,7 +373,7 @@ fn headers(node: &Node<'_>, filters: &mut Vec<Value>, label: &str, field: &str) 
     }
 }
 
-fn redirect(node: &Node<'_>, label: &str, field: &str) -> Option<Value> {
+fn redirect(node: &Node<'_>, label: &str, field: &str) -> Value {
     let mut json = Map::new();
     let at = format!("{field}.filters");
     for (key, part) in node.fields() {
@@ -399,7 +399,7 @@ fn redirect(node: &Node<'_>, label: &str, field: &str) -> Option<Value> {
         part.to(label, at.clone());
     }
     json.entry("statusCode").or_insert(json!(301));
-    Some(json!({ "type": "RequestRedirect", "requestRedirect": json }))
+    json!({ "type": "RequestRedirect", "requestRedirect": json })
 }
 
 fn rewrite(node: &Node<'_>, rule: &Rule, label: &str, field: &str) -> Option<Value> {

@@ -11,7 +11,7 @@ const HOUR: u64 = 3_600_000;
 pub(super) fn retries(node: &Node<'_>, object: &str) -> Value {
     let mut json = Map::new();
     let words = node.get("retryOn");
-    let given = words.as_ref().and_then(|words| words.text());
+    let given = words.as_ref().and_then(Node::text);
     if node.get("attempts").and_then(|attempts| attempts.integer()) != Some(0) {
         // What Istio repeats where nothing is written.
         let (found, lost) = retry_words(
@@ -74,7 +74,7 @@ pub(super) fn cors(node: &Node<'_>, label: &str, field: &str) -> Option<Value> {
         match key {
             "allowOrigin" => {
                 part.whole(label, field);
-                origins.extend(part.items().iter().filter_map(|one| one.text()).map(str::to_owned));
+                origins.extend(part.items().iter().filter_map(Node::text).map(str::to_owned));
             }
             "allowOrigins" => {
                 for origin in part.items() {
@@ -141,7 +141,7 @@ fn tls(node: &Node<'_>) {
     match node.text_of("mode") {
         Some("ISTIO_MUTUAL") => node.inert("members of the mesh are always called with mutual TLS"),
         Some("DISABLE") => {
-            node.lost(Effect::None, "members are called with mutual TLS, others in plaintext", "nothing")
+            node.lost(Effect::None, "members are called with mutual TLS, others in plaintext", "nothing");
         }
         _ => node.lost(
             Effect::Behaviour,
@@ -229,10 +229,9 @@ fn hash(node: &Node<'_>, object: &str, json: &mut Map<String, Value>) {
                 }
                 if let Some(ttl) = part.get("ttl").and_then(|ttl| {
                     duration_of(&ttl, object, &format!("{at}.hashOn.cookie.ttl"), (0, 8_760 * HOUR))
-                }) {
-                    if ttl != "0s" {
-                        cookie.insert("ttl".to_owned(), json!(ttl));
-                    }
+                }) && ttl != "0s"
+                {
+                    cookie.insert("ttl".to_owned(), json!(ttl));
                 }
                 part.lost_field(
                     "path",
@@ -321,7 +320,7 @@ fn pool(node: &Node<'_>, object: &str, spec: &mut Map<String, Value>) {
                 }
             }
             "tcpKeepalive" => {
-                part.lost(Effect::None, "connections are kept alive by the mesh's own settings", "nothing")
+                part.lost(Effect::None, "connections are kept alive by the mesh's own settings", "nothing");
             }
             "idleTimeout" | "maxConnectionDuration" => {
                 part.lost(
@@ -345,7 +344,7 @@ fn pool(node: &Node<'_>, object: &str, spec: &mut Map<String, Value>) {
                 "nothing; connections are spread anew when endpoints change",
             ),
             "idleTimeout" => {
-                part.lost(Effect::None, "pooled connections end by the mesh's own settings", "nothing")
+                part.lost(Effect::None, "pooled connections end by the mesh's own settings", "nothing");
             }
             "h2UpgradePolicy" | "useClientProtocol" => {
                 part.lost(

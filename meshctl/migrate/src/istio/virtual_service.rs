@@ -15,7 +15,7 @@ pub(super) fn run(context: &mut Context<'_>, at: usize, parts: &Parts) {
         return;
     };
     export_to(&spec);
-    let gateways: Vec<&str> = spec.list("gateways").iter().filter_map(|one| one.text()).collect();
+    let gateways: Vec<&str> = spec.list("gateways").iter().filter_map(Node::text).collect();
     let inside = gateways.is_empty() || gateways.contains(&"mesh");
     let mut services = Vec::new();
     for host in spec.list("hosts") {
@@ -88,7 +88,7 @@ fn for_service(
             kind: Kind::Http,
             namespace: service.0.clone(),
             name,
-            parents: parents.clone(),
+            parents,
             hostnames: vec![],
             rules: vec![],
         };
@@ -126,7 +126,7 @@ fn for_gateways(
     let hosts = spec.list("hosts");
     let hostnames: Vec<String> = hosts
         .iter()
-        .filter_map(|host| host.text())
+        .filter_map(Node::text)
         .filter(|host| *host != "*" && host.contains('.'))
         .map(str::to_owned)
         .collect();
@@ -167,8 +167,7 @@ fn bytes(
                         }
                         "sniHosts" => {
                             field.whole(&label, "spec.hostnames");
-                            names
-                                .extend(field.items().iter().filter_map(|one| one.text()).map(str::to_owned));
+                            names.extend(field.items().iter().filter_map(Node::text).map(str::to_owned));
                         }
                         _ => field.lost(
                             Effect::Behaviour,

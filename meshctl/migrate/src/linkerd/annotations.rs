@@ -155,19 +155,17 @@ fn accrual(node: &Node<'_>, object: &str) -> Option<Value> {
     kind.to(object, "spec.outlierDetection.consecutiveErrors");
     // Linkerd's own defaults, where nothing is written.
     let mut json = json!({ "consecutiveErrors": 7, "baseEjectionTime": "1s", "maxEjectionTime": "1m", "maxEjectionPercent": 100 });
-    if let Some(count) = node.get(&format!("{prefix}-consecutive-max-failures")) {
-        if let Some(found) = integer_of(&count, object, "spec.outlierDetection.consecutiveErrors", (1, 1_000))
-        {
-            json["consecutiveErrors"] = json!(found);
-        }
+    if let Some(count) = node.get(&format!("{prefix}-consecutive-max-failures"))
+        && let Some(found) = integer_of(&count, object, "spec.outlierDetection.consecutiveErrors", (1, 1_000))
+    {
+        json["consecutiveErrors"] = json!(found);
     }
     for (suffix, field) in [("min-penalty", "baseEjectionTime"), ("max-penalty", "maxEjectionTime")] {
-        if let Some(penalty) = node.get(&format!("{prefix}-consecutive-{suffix}")) {
-            if let Some(found) =
+        if let Some(penalty) = node.get(&format!("{prefix}-consecutive-{suffix}"))
+            && let Some(found) =
                 duration_of(&penalty, object, &format!("spec.outlierDetection.{field}"), (100, HOUR))
-            {
-                json[field] = json!(found);
-            }
+        {
+            json[field] = json!(found);
         }
     }
     if let Some(jitter) = node.get(&format!("{prefix}-consecutive-jitter-ratio")) {

@@ -77,7 +77,7 @@ pub(super) fn identities(nodes: &[Node<'_>], label: &str) -> Clients {
             (_, Some(["*", namespace])) => namespaces.push(json!(namespace)),
             (_, Some([account, namespace])) => accounts.push(json!(format!("{namespace}/{account}"))),
             (spiffe, _) if spiffe.starts_with("spiffe://") && !spiffe.contains('*') => {
-                others.push(json!(spiffe))
+                others.push(json!(spiffe));
             }
             _ => {
                 node.lost(

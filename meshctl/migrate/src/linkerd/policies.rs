@@ -359,24 +359,11 @@ fn routes(context: &mut Context<'_>, servers: &[Server]) {
         for (key, part) in spec.fields() {
             match key {
                 "parentRefs" if known => {
-                    part.inert("the Server's AuthorizationPolicy has what its routes name")
+                    part.inert("the Server's AuthorizationPolicy has what its routes name");
                 }
                 "rules" => {
-                    for rule in part.items() {
-                        for (key, part) in rule.fields() {
-                            if key != "matches" {
-                                part.lost(
-                                    Effect::Behaviour,
-                                    "a route of a Server says who may call, and changes no requests here",
-                                    "HTTPRoute with the Service as parent",
-                                );
-                            } else if known {
-                                for one in part.items() {
-                                    one.inert("a route of a Server that no policy names lets nobody in, as there; else its AuthorizationPolicy has it");
-                                }
-                            }
-                        }
-                    }
+                    let fields = part.items().into_iter().flat_map(|rule| rule.fields());
+                    fields.for_each(|(key, part)| rest_of_rule(key, &part, known));
                 }
                 _ => part.lost(
                     Effect::Edge,
@@ -395,16 +382,27 @@ fn routes(context: &mut Context<'_>, servers: &[Server]) {
     }
 }
 
+fn rest_of_rule(key: &str, part: &Node<'_>, known: bool) {
+    if key != "matches" {
+        part.lost(
+            Effect::Behaviour,
+            "a route of a Server says who may call, and changes no requests here",
+            "HTTPRoute with the Service as parent",
+        );
+    } else if known {
+        part.inert("a route of a Server that no policy names lets nobody in, as there; else its AuthorizationPolicy has it");
+    }
+}
+
 /// Authentications that nothing asks for.
 fn authentications(context: &Context<'_>) {
     for kind in ["MeshTLSAuthentication", "NetworkAuthentication"] {
         for (at, _) in of_kind(context, kind) {
-            if context.ledger.first_object(at).is_none() {
-                if let Some(spec) =
+            if context.ledger.first_object(at).is_none()
+                && let Some(spec) =
                     context.ledger.root(context.documents, at).and_then(|root| root.get("spec"))
-                {
-                    spec.lost(Effect::None, "no AuthorizationPolicy of the files asks for it", "nothing");
-                }
+            {
+                spec.lost(Effect::None, "no AuthorizationPolicy of the files asks for it", "nothing");
             }
         }
     }

@@ -215,12 +215,11 @@ fn merged(one: &Match, two: &Match) -> Option<Match> {
 
 fn settings(node: &Node<'_>, rule: &mut Rule, label: &str) {
     let object = format!("TrafficPolicy of {label}");
-    if let Some(timeout) = node.get("timeout") {
-        if let Some(found) =
+    if let Some(timeout) = node.get("timeout")
+        && let Some(found) =
             duration_of(&timeout, label, "spec.rules[].timeouts.request", (0, 8_760 * 3_600_000))
-        {
-            rule.timeouts.insert("request".to_owned(), json!(found));
-        }
+    {
+        rule.timeouts.insert("request".to_owned(), json!(found));
     }
     let classes = node.list("responseClasses");
     let retryable = node.get("isRetryable").filter(Node::is_true);
@@ -236,9 +235,8 @@ fn settings(node: &Node<'_>, rule: &mut Rule, label: &str) {
     for class in &classes {
         let (min, max) =
             (class.at(&["condition", "status", "min"]), class.at(&["condition", "status", "max"]));
-        let bound = |node: &Option<Node<'_>>, default: i64| {
-            node.as_ref().and_then(|node| node.integer()).unwrap_or(default)
-        };
+        let bound =
+            |node: &Option<Node<'_>>, default: i64| node.as_ref().and_then(Node::integer).unwrap_or(default);
         let (from, to) = (bound(&min, 400), bound(&max, 599));
         let fails = class.get("isFailure").is_some_and(|node| node.is_true());
         if fails && retryable.is_some() && from >= 400 && to <= 599 && to - from < 32 {

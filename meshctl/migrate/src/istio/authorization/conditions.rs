@@ -8,7 +8,7 @@ use crate::ledger::{Effect, Node};
 
 /// A list of values and whether they must not fit.
 fn values<'a>(node: &Node<'a>) -> Vec<&'a str> {
-    node.items().iter().filter_map(|one| one.text()).collect()
+    node.items().iter().filter_map(Node::text).collect()
 }
 
 /// A field of `source` or `operation`.
@@ -81,9 +81,10 @@ fn path(key: &str) -> String {
     let parts: Vec<&str> = key.split('[').skip(1).map(|part| part.trim_end_matches(']')).collect();
     match parts.as_slice() {
         [one] if !one.contains('/') => (*one).to_owned(),
-        parts => {
-            parts.iter().map(|part| format!("/{}", part.replace('~', "~0").replace('/', "~1"))).collect()
-        }
+        parts => parts
+            .iter()
+            .flat_map(|part| ["/".to_owned(), part.replace('~', "~0").replace('/', "~1")])
+            .collect(),
     }
 }
 
