@@ -10,8 +10,8 @@ use mesh_lifecycle::tasks::Tasks;
 
 use crate::commands::{
     Outcome, analyze, authz, bug_report, canary, certs, cluster_check, dashboard, demo, diff, edges, error,
-    explain, inject, install, local, mtls, policy, protocols, proxy, routes, run, stat, sync, tap, test, top,
-    trace, uninstall, up, upgrade, version, why,
+    explain, inject, install, local, migrate, mtls, policy, protocols, proxy, routes, run, stat, sync, tap,
+    test, top, trace, uninstall, up, upgrade, version, why,
 };
 use crate::{output, parts};
 
@@ -95,6 +95,8 @@ enum Command {
     Test(Box<test::Args>),
     /// Write policies from observed traffic; show what policies would refuse of it, and what audit policies recorded
     Policy(policy::Args),
+    /// Turn objects of another mesh into those of this one, and say what became of every field; exit code 1 if something changes
+    Migrate(migrate::Args),
     /// Put workloads in files into the mesh, for `kubectl apply`
     Inject(inject::InjectArgs),
     /// Take workloads in files out of the mesh
@@ -193,6 +195,7 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Authz(args) => Box::pin(authz::run(&args, mesh, tasks)).await,
         Command::Test(args) => Box::pin(test::run(&args, mesh)).await,
         Command::Policy(args) => Box::pin(policy::run(args, mesh, tasks)).await,
+        Command::Migrate(args) => migrate::run(&args),
         Command::Inject(args) => inject::inject(&args),
         Command::Uninject(args) => inject::uninject(&args),
         Command::Proxy(args) => Box::pin(proxy::run(args)).await,

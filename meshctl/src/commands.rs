@@ -19,6 +19,7 @@ mod foreground;
 pub(crate) mod inject;
 pub(crate) mod install;
 pub(crate) mod local;
+pub(crate) mod migrate;
 pub(crate) mod mtls;
 pub(crate) mod policy;
 pub(crate) mod protocols;

@@ -13,7 +13,7 @@ pub(crate) fn settle(source: Source, context: &Context<'_>) {
         }
         let group = document.group();
         let known = context.ledger.first_object(at).is_some() || context.ledger.is_settled(at, "spec");
-        if !source.owns(group) && !known {
+        if !source.owns(group) && (group.is_empty() || !known) {
             for (key, annotation) in annotations(&root) {
                 if source.reads_annotation(key) && !context.ledger.is_settled(at, &annotation.path) {
                     annotation.lost(

@@ -26,9 +26,12 @@ fn examples() -> Vec<(Source, PathBuf, Vec<Document>)> {
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();
-        files.retain(|file| file.extension().is_some_and(|end| end == "yaml"));
+        files.retain(|file| {
+            file.extension().is_some_and(|end| end == "yaml")
+                && !file.to_string_lossy().ends_with(".test.yaml")
+        });
         files.sort();
-        assert!(!files.is_empty(), "{}", source.name());
+        assert!(files.len() >= 6, "{}: {} examples", source.name(), files.len());
         for file in files {
             let name = file.file_name().unwrap().to_string_lossy().into_owned();
             let documents = read(&name, &std::fs::read_to_string(&file).unwrap()).unwrap();
@@ -210,7 +213,7 @@ fn there(migration: &Migration, documents: &[Document]) -> String {
         .chain([8080])
         .collect();
     let ports: Vec<Value> =
-        ports.iter().map(|port| serde_json::json!({ "name": format!("p{port}"), "port": port })).collect();
+        ports.iter().map(|port| serde_json::json!({ "name": if *port == 8080 { "http".to_owned() } else { format!("p{port}") }, "port": port })).collect();
     let mut known: Vec<(Value, Value)> = Vec::new();
     for value in values {
         let labels = match value["kind"].as_str() {
@@ -271,6 +274,9 @@ fn the_controller_accepts_what_comes_of_every_example() {
     let mut wrong = Vec::new();
     for (source, file, documents) in examples() {
         let migration = migrate(source, &documents);
+        if migration.objects.is_empty() {
+            continue;
+        }
         for word in said(&migration, &documents) {
             let expected = file.with_extension("said");
             let known = std::fs::read_to_string(expected).unwrap_or_default();

@@ -3,7 +3,7 @@
 
 mod document;
 mod edit;
-mod input;
+pub(super) mod input;
 
 use std::path::PathBuf;
 

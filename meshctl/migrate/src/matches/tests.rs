@@ -1,3 +1,5 @@
+//! The order of rules, against the words of the meshes in which the first rule that fits wins.
+
 use proptest::prelude::*;
 
 use super::*;

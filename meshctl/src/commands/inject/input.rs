@@ -13,7 +13,7 @@ const MAX_FILES: usize = 10_000;
 const MAX_DEPTH: usize = 32;
 
 /// Names and texts, in the order of the command line; within a folder by name.
-pub(super) fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<(String, String)>> {
+pub(in crate::commands) fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
