@@ -44,6 +44,20 @@ fn rollout(context: &mut Context<'_>, spec: &Node<'_>, document: &Document) {
         route(context, &canary, &namespace, document.name(), (stable, tried), &from);
     }
     let services = [&stable, &tried].map(|node| node.as_ref().and_then(Node::text).map(str::to_owned));
+    if stable.is_none() || tried.is_none() {
+        for (path, key) in
+            [(["trafficRouting", "istio"], "virtualService"), (["trafficRouting", "smi"], "rootService")]
+        {
+            if let Some(node) = canary.at(&path) {
+                node.lost_field(
+                    key,
+                    Effect::Behaviour,
+                    "without a stableService and a canaryService there is nothing to share requests out to",
+                    "give the Rollout both",
+                );
+            }
+        }
+    }
     rest(&canary);
     crate::release::rollout(context, &canary, &namespace, document.name(), services, &from);
 }

@@ -21,7 +21,9 @@ pub(super) fn run(context: &mut Context<'_>) {
         let Some(spec) = context.ledger.root(context.documents, at).and_then(|root| root.get("spec")) else {
             continue;
         };
-        for index in meant(&spec, document.namespace(), &servers) {
+        let found = meant(&spec, document.namespace(), &servers);
+        let is_known = !found.is_empty();
+        for index in found {
             let (Some(server), Some(rules), Some(from)) =
                 (servers.get(index), rules.get_mut(index), from.get_mut(index))
             else {
@@ -32,7 +34,7 @@ pub(super) fn run(context: &mut Context<'_>) {
             );
             from.push(document.label());
         }
-        if !context.ledger.is_settled(at, "spec.server.name") && spec.get("server").is_some() {
+        if !is_known {
             spec.lost_field(
                 "server",
                 Effect::Stricter,
