@@ -243,9 +243,7 @@ pub async fn start_on(
             Others::of(identity.clone(), control.objects(), own)
         }
     };
-    let socket = |source| StartError::Socket { what: "--dashboard", source };
-    let at = sockets.dashboard.as_ref().map(std::net::TcpListener::local_addr).transpose().map_err(socket)?;
-    let dashboard = at.map(Desk::new).zip(sockets.dashboard);
+    let dashboard = sockets.dashboard.map(desk).transpose()?;
     let (orders, obey) = Orders::new();
     let inspector = Inspector {
         access: access.clone(),
@@ -261,9 +259,8 @@ pub async fn start_on(
     if let Some((desk, listener)) = dashboard {
         let cluster = cluster.as_ref().map(|of| of.cluster.clone());
         let (inspector, counters) = (inspector.clone(), metrics.dashboard());
-        let socket = |source| StartError::Socket { what: "--dashboard", source };
-        dashboard::start(Dashboard { listener, desk, inspector, cluster, counters }, &tasks)
-            .map_err(socket)?;
+        let parts = Dashboard { listener, desk, inspector, cluster, counters };
+        dashboard::start(parts, &tasks).map_err(no_dashboard)?;
     }
     let canaries = Canaries::new(inspector.clone(), keeper, obey);
     tasks.keep_until("canaries", canaries, |canaries, _| Box::pin(canaries.run()));
@@ -318,6 +315,15 @@ fn webhook(
     let listener = tokio::net::TcpListener::from_std(listener).map_err(socket)?;
     let WebhookConfig { namespace, values, .. } = config;
     Ok(Webhook { listener, cluster, namespace, values, labels: control.namespaces() })
+}
+
+fn no_dashboard(source: std::io::Error) -> StartError {
+    StartError::Socket { what: "--dashboard", source }
+}
+
+/// Who signs in there.
+fn desk(listener: std::net::TcpListener) -> Result<(Desk, std::net::TcpListener), StartError> {
+    Ok((Desk::new(listener.local_addr().map_err(no_dashboard)?), listener))
 }
 
 /// Where objects come from, once it is followed.

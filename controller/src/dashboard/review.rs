@@ -43,9 +43,10 @@ pub async fn review(cluster: &Cluster, token: &str) -> Result<String, NotAllowed
     });
     let answer = cluster.write(everywhere(TOKENS), Write::Create, &question).await?;
     let user = user(&answer).ok_or(NotAllowed::Token)?;
-    let name = user["username"].as_str().unwrap_or_default().to_owned();
+    let name = user.get("username").and_then(Value::as_str).unwrap_or_default().to_owned();
     let answer = cluster.write(everywhere(ACCESS), Write::Create, &access(user)).await?;
-    if answer["status"]["allowed"] == Value::Bool(true) && answer["status"]["denied"] != Value::Bool(true) {
+    let said = |field| answer.pointer(field) == Some(&Value::Bool(true));
+    if said("/status/allowed") && !said("/status/denied") {
         return Ok(name);
     }
     Err(NotAllowed::Right(name.chars().take(200).collect()))
@@ -57,10 +58,12 @@ fn everywhere(resource: Resource) -> Place<'static> {
 
 /// Of a token that is good, and good for us: an API server that knows no audiences says nothing of them, and then it is not.
 fn user(answer: &Value) -> Option<&Value> {
-    let status = &answer["status"];
-    let ours = status["audiences"].as_array().is_some_and(|all| all.iter().any(|one| one == AUDIENCE));
-    let named = status["user"]["username"].as_str().is_some_and(|name| !name.is_empty());
-    (status["authenticated"] == Value::Bool(true) && ours && named).then(|| &status["user"])
+    let status = answer.get("status")?;
+    let authenticated = status.get("authenticated")? == &Value::Bool(true);
+    let ours = status.get("audiences")?.as_array()?.iter().any(|one| one == AUDIENCE);
+    let user = status.get("user")?;
+    let named = !user.get("username")?.as_str()?.is_empty();
+    (authenticated && ours && named).then_some(user)
 }
 
 fn access(user: &Value) -> Value {
@@ -68,10 +71,10 @@ fn access(user: &Value) -> Value {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
         "spec": {
-            "user": user["username"],
-            "uid": user["uid"],
-            "groups": user["groups"],
-            "extra": user["extra"],
+            "user": user.get("username"),
+            "uid": user.get("uid"),
+            "groups": user.get("groups"),
+            "extra": user.get("extra"),
             "resourceAttributes": { "group": "amime.io", "resource": RIGHT, "verb": "get" },
         },
     })

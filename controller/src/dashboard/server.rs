@@ -42,7 +42,7 @@ const MAX_REVIEWS: usize = 2;
 /// For a turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// For the head of a request; a connection that is not used lives as long.
-const HEAD_DEADLINE: Duration = Duration::from_secs(60);
+const HEAD_DEADLINE: Duration = Duration::from_mins(1);
 /// For a body.
 const BODY_DEADLINE: Duration = Duration::from_secs(5);
 /// Most bytes of a head.

@@ -1,5 +1,6 @@
 //! The dashboard as a browser's side sees it, and as pages that are not ours would like to.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use mesh_controller::dashboard::review::{AUDIENCE, NotAllowed, review};
@@ -52,10 +53,10 @@ async fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &s
     let mut text =
         format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| *name == "host") {
-        text.push_str(&format!("host: {address}\r\n"));
+        write!(text, "host: {address}\r\n").unwrap();
     }
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        write!(text, "{name}: {value}\r\n").unwrap();
     }
     send(address, &format!("{text}\r\n{body}")).await
 }
