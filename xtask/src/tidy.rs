@@ -49,6 +49,10 @@ fn check(tree: &Tree) -> Result<Vec<Violation>> {
             Err(violation) => found.push(violation),
         }
     }
+    for text in tree.texts.iter().filter(|text| text.is_script()) {
+        found.extend(comments::check_script(text));
+        found.extend(sizes::check(text));
+    }
     found.extend(arrows::check(&sources, table::PACKAGES));
     found.extend(sources.iter().flat_map(|source| doors::check(source, table::DOORS)));
     found.extend(metrics::check(tree, &sources));

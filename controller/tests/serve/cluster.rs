@@ -6,14 +6,18 @@ use std::time::Duration;
 use mesh_controller::announce::Place;
 use mesh_controller::api::Kind;
 use mesh_controller::app::{self, Config, ObjectsFrom, Running};
+use mesh_controller::dashboard::review::AUDIENCE;
 use mesh_controller::index::Change;
 use mesh_controller::sources::kube::{KubeSource, Timing};
 use mesh_identity::testing::TestCa;
 use mesh_identity::{ExpectedServer, channel};
 use mesh_lifecycle::Tasks;
+use mesh_proto::inspect::v1::inspect_service_client::InspectServiceClient;
 use serde_json::{Value as Json, json};
+use tonic::transport::Channel;
 
 use super::api::Api;
+use super::dashboard::{Session, ticket_of};
 use super::world::{DEADLINE, Proxy, keys, names};
 
 const SERVICES: &str = "/api/v1/services";
@@ -77,17 +81,20 @@ impl World {
             max_proxies: 10,
             webhook: None,
             keys: keys(),
-            dashboard: None,
+            dashboard: Some(any),
             releases: None,
         };
         let identity = self.ca.identity("amime-system", "mesh-controller");
         app::start(config, identity, Tasks::new()).await.unwrap()
     }
 
-    pub(crate) async fn proxy(&self, controller: &Running, account: &str, pod: &str) -> Proxy {
+    fn channel(&self, controller: &Running, namespace: &str, account: &str) -> Channel {
         let expected = ExpectedServer::Exactly(self.ca.id("amime-system", "mesh-controller"));
-        let channel = channel::connect(&self.ca.identity("shop", account), controller.addr, expected);
-        Proxy::open(channel, "shop", pod, &["web"], vec![]).await
+        channel::connect(&self.ca.identity(namespace, account), controller.addr, expected)
+    }
+
+    pub(crate) async fn proxy(&self, controller: &Running, account: &str, pod: &str) -> Proxy {
+        Proxy::open(self.channel(controller, "shop", account), "shop", pod, &["web"], vec![]).await
     }
 
     /// Waits until `look` finds what it looks for.
@@ -250,7 +257,7 @@ async fn an_api_server_that_goes_takes_nothing_with_it_and_what_went_meanwhile_g
 }
 
 #[tokio::test]
-async fn programmed_counts_the_proxies_of_every_replica() {
+async fn programmed_and_the_dashboard_count_the_proxies_of_every_replica() {
     let world = World::new().await;
     world.api.put(SERVICES, service("web"));
     world.api.put(HTTP_ROUTES, route("web"));
@@ -284,6 +291,16 @@ async fn programmed_counts_the_proxies_of_every_replica() {
             route.to_string().contains("in force on 2 of 2 proxies").then_some(())
         })
         .await;
+    world.api.user("good", "ann", AUDIENCE);
+    world.api.allow("ann");
+    let client = InspectServiceClient::new(world.channel(&one, "amime-system", "meshctl"));
+    let (dashboard, _) = ticket_of(client).await;
+    let session = Session::by(dashboard, &json!({ "token": "good" })).await;
+    assert_eq!(session.get("/api/session").await.json()["viewer"], "ann");
+    let sync = session.get("/api/sync").await.json();
+    let proxies = sync["proxies"].as_array().unwrap().iter().map(|proxy| proxy["workload"].as_str().unwrap());
+    assert_eq!(proxies.collect::<Vec<_>>(), ["web-1", "web-2"], "{sync}");
+    assert_eq!(sync["unanswered"], json!([]));
     one.tasks.shutdown(Duration::from_secs(5)).await;
     two.tasks.shutdown(Duration::from_secs(5)).await;
 }

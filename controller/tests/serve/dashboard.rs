@@ -11,25 +11,26 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::Code;
+use tonic::transport::Channel;
 
 use crate::api::Api;
 use crate::world::{DEADLINE, SHOP, World};
 
 /// What a browser keeps of a session.
-struct Session {
+pub struct Session {
     address: SocketAddr,
     cookie: String,
     key: String,
 }
 
-struct Said {
+pub struct Said {
     status: u16,
     head: String,
     body: String,
 }
 
 impl Said {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
@@ -62,7 +63,12 @@ async fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &s
 }
 
 async fn ticket(world: &World) -> (SocketAddr, String) {
-    let answer = world.inspect().dashboard(DashboardRequest {}).await.unwrap().into_inner();
+    ticket_of(world.inspect()).await
+}
+
+/// Where a controller's dashboard is, and a ticket for it.
+pub async fn ticket_of(mut client: InspectServiceClient<Channel>) -> (SocketAddr, String) {
+    let answer = client.dashboard(DashboardRequest {}).await.unwrap().into_inner();
     (answer.address.parse().unwrap(), answer.ticket)
 }
 
@@ -74,7 +80,12 @@ async fn sign_in(address: SocketAddr, proof: &Value) -> Said {
 impl Session {
     async fn open(world: &World) -> Self {
         let (address, ticket) = ticket(world).await;
-        let said = sign_in(address, &json!({ "ticket": ticket })).await;
+        Self::by(address, &json!({ "ticket": ticket })).await
+    }
+
+    /// Signs in with a ticket or a token.
+    pub async fn by(address: SocketAddr, proof: &Value) -> Self {
+        let said = sign_in(address, proof).await;
         assert_eq!(said.status, 200, "{}", said.body);
         let cookie = said.head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
         assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Strict"), "{cookie}");
@@ -82,7 +93,7 @@ impl Session {
         Self { address, cookie, key: said.json()["key"].as_str().unwrap().to_owned() }
     }
 
-    async fn get(&self, path: &str) -> Said {
+    pub async fn get(&self, path: &str) -> Said {
         self.get_with(path, &[]).await
     }
 

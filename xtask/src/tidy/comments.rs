@@ -23,6 +23,18 @@ pub(super) fn check_rust(text: &Text) -> Vec<Violation> {
     found
 }
 
+/// Rules for a module of JavaScript.
+pub(super) fn check_script(text: &Text) -> Vec<Violation> {
+    if text.text.starts_with("// ") {
+        return Vec::new();
+    }
+    vec![
+        Violation::error(&text.path, 1, "module-head", "the file does not open with `// `")
+            .because("a reader learns from the first line what a module is for")
+            .instead("open the file with a comment: its purpose, and whether it is pure"),
+    ]
+}
+
 /// Rules for any text.
 pub(super) fn check_text(text: &Text) -> Vec<Violation> {
     let lines = || text.text.lines().enumerate().map(|(index, line)| (index + 1, line));
@@ -80,6 +92,8 @@ mod tests {
             [(1, "module-head"), (1, "no-mod-rs")]
         );
         assert_eq!(rules(check_rust(&Text::new("a/src/b.rs", "//! Fine.\n"))), []);
+        assert_eq!(rules(check_script(&Text::new("a/b.js", "import x"))), [(1, "module-head")]);
+        assert_eq!(rules(check_script(&Text::new("a/b.mjs", "// Fine.\n"))), []);
     }
 
     #[test]

@@ -64,6 +64,11 @@ impl Text {
         self.path.extension().is_some_and(|ending| ending == "rs")
     }
 
+    /// A module of JavaScript.
+    pub(super) fn is_script(&self) -> bool {
+        self.path.extension().is_some_and(|ending| ending == "js" || ending == "mjs")
+    }
+
     pub(super) fn is_page(&self) -> bool {
         self.path.extension().is_some_and(|ending| ending == "md")
     }
