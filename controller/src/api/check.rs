@@ -225,6 +225,7 @@ fn check_mesh_config(key: &ObjectKey, config: &MeshConfig, findings: &mut Findin
     if let Some(Err(error)) = config.spec.trust_domain.as_deref().map(TrustDomain::new) {
         findings.fault("spec.trustDomain", error.to_string());
     }
+    lower::access_log::access_log(&config.spec, findings);
     lower::telemetry::tracing(&config.spec, findings);
     lower::telemetry::open_telemetry(&config.spec, findings);
 }

@@ -3,6 +3,7 @@
 //! It must not know other objects: what a backend refers to is found out in `compile`. The same functions serve [`super::check`]
 //! (which keeps the faults) and `compile` (which keeps the result), so that the two cannot disagree.
 
+pub mod access_log;
 pub mod asking;
 pub mod authorization;
 pub mod backend_policy;

@@ -1,13 +1,11 @@
 //! The MeshConfig with its defaults: strict mTLS, any host outside may be called, 1 % of traces. It must not know other objects.
 
-mod access_log;
-
 use mesh_model::settings::{MeshSettings, MetricSettings, OutboundMode};
 use mesh_model::spiffe::TrustDomain;
 
 use super::Reports;
 use crate::api::amime::{MeshConfigSpec, MetricNames, OutboundModeSetting};
-use crate::api::lower::{Findings, telemetry};
+use crate::api::lower::{Findings, access_log, telemetry};
 use crate::index::Index;
 use crate::status::{Condition, ConditionType};
 
@@ -37,13 +35,6 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain, reports: &mut Reports)
     // What is wrong with the object by itself was said when it was read, and such an object never comes here.
     let mut findings = Findings::default();
     let spec = found.map_or(&defaults, |(_, entry)| &entry.object.spec);
-    let mut faults = Vec::new();
-    let access_log = access_log::compile(&spec.access_log, &mut faults);
-    if let Some((key, _)) = found {
-        for (reason, field, message) in faults {
-            reports.say(key, Condition::failed(ConditionType::Accepted, reason, &field, message));
-        }
-    }
     MeshSettings {
         trust_domain: trust_domain.clone(),
         mtls_mode: super::authentication::mode(spec.mtls.mode),
@@ -52,7 +43,7 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain, reports: &mut Reports)
             OutboundModeSetting::RegistryOnly => OutboundMode::RegistryOnly,
         },
         trace_sample_ppm: spec.tracing.sample_ppm,
-        access_log,
+        access_log: access_log::access_log(spec, &mut findings),
         metrics: MetricSettings {
             istio: spec.metrics.also_as.contains(&MetricNames::Istio),
             linkerd: spec.metrics.also_as.contains(&MetricNames::Linkerd),

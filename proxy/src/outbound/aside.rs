@@ -30,6 +30,7 @@ pub(super) async fn send(
     let kind = head.kind;
     let mut record = Record::new(worker, Side::Outbound, AppProtocol::from(kind));
     record.source(worker.own.clone());
+    record.shows(&head);
     record.service(service.clone(), port);
     if let Some(label) = label {
         record.route(label);

@@ -219,6 +219,13 @@ impl Entry {
         Onward { context, written }
     }
 
+    /// A request of the mesh's own, which belongs to no trace: its head is for the access log alone.
+    pub fn shows(&mut self, head: &RequestHead) {
+        if let Some(about) = &mut self.about {
+            about.asks(head, None);
+        }
+    }
+
     /// When the request's head was there.
     pub fn started(&self) -> Instant {
         self.started

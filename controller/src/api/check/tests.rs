@@ -189,6 +189,10 @@ fn services_slices_and_our_own_kinds_are_checked() {
             "metadata.name: `other`: the one MeshConfig of a mesh is named `default`",
         ),
         (
+            "{apiVersion: amime.io/v1alpha1, kind: MeshConfig, metadata: {name: default}, spec: {accessLog: {filter: response.code}}}",
+            "spec.accessLog.filter: line 1, column 1: an expression must answer yes or no, and this is an int",
+        ),
+        (
             "{apiVersion: amime.io/v1alpha1, kind: MeshConfig, metadata: {name: default}, spec: {tracing: {samplePpm: 1000001}}}",
             "spec.tracing.samplePpm: 1000001 is over 1000000",
         ),

@@ -156,7 +156,7 @@ pub(super) fn check_header_value(value: &str, field: &str, findings: &mut Findin
 }
 
 /// A header name must be a token (RFC 9110, section 5.6.2).
-pub(crate) fn is_header_name(name: &str) -> bool {
+pub(super) fn is_header_name(name: &str) -> bool {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     !name.is_empty() && name.len() <= 256 && name.bytes().all(token)
 }

@@ -85,6 +85,8 @@ pub(super) enum Value<'a> {
     Hex(&'a [u8]),
 }
 
+/// The shortest part of a request's time that is told.
+const MIN_PART: Duration = Duration::from_micros(50);
 /// Bytes of a line that the mesh's own words may take.
 pub(super) const MAX_SHOWN: usize = 640;
 
@@ -122,17 +124,17 @@ impl AccessRecord<'_> {
             LogField::Policy => self.judged(|judged| Value::Shown(judged.policy)),
             LogField::Rule => self.judged(|judged| number(judged.rule)),
             LogField::Unanswered => self.judged(|judged| text(judged.unanswered.unwrap_or_default(), 300)),
-            LogField::Attempts => some(u64::from(self.attempts), Value::Number),
+            LogField::Attempts => number((self.attempts > 0).then_some(u64::from(self.attempts))),
             LogField::Duration => Value::Millis(self.duration),
             LogField::FirstByte => self.first_byte.map_or(Value::Absent, Value::Millis),
-            LogField::Discover => some(self.spent.discover, Value::Millis),
-            LogField::Queue => some(self.spent.queue, Value::Millis),
-            LogField::Check => some(self.spent.check, Value::Millis),
-            LogField::Connect => some(self.spent.connect, Value::Millis),
-            LogField::Tls => some(self.spent.tls, Value::Millis),
-            LogField::Upstream => some(self.spent.upstream, Value::Millis),
-            LogField::Retry => some(self.spent.retry, Value::Millis),
-            LogField::Fault => some(self.spent.fault, Value::Millis),
+            LogField::Discover => part(self.spent.discover),
+            LogField::Queue => part(self.spent.queue),
+            LogField::Check => part(self.spent.check),
+            LogField::Connect => part(self.spent.connect),
+            LogField::Tls => part(self.spent.tls),
+            LogField::Upstream => part(self.spent.upstream),
+            LogField::Retry => part(self.spent.retry),
+            LogField::Fault => part(self.spent.fault),
             LogField::BytesIn => Value::Number(self.bytes_in),
             LogField::BytesOut => Value::Number(self.bytes_out),
             LogField::TraceId => self.trace.map_or(Value::Absent, |(trace, _)| Value::Hex(trace)),
@@ -166,7 +168,7 @@ fn number(number: Option<u64>) -> Value<'static> {
     number.map_or(Value::Absent, Value::Number)
 }
 
-/// Nothing where it is zero.
-fn some<T: Default + PartialEq>(what: T, value: fn(T) -> Value<'static>) -> Value<'static> {
-    if what == T::default() { Value::Absent } else { value(what) }
+/// Parts too short to matter are left out: most stages of most requests are none.
+fn part(part: Duration) -> Value<'static> {
+    if part < MIN_PART { Value::Absent } else { Value::Millis(part) }
 }

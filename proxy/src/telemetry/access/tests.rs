@@ -11,8 +11,10 @@ use mesh_model::name::{Name, ServiceName, WorkloadName};
 use mesh_model::spiffe::SpiffeId;
 use proptest::prelude::*;
 
-use super::super::otlp::{Lanes, Severity};
-use super::super::{AppProtocol, Failure, KnownMethod, PolicyVerdict, Security, SeriesKey, Side, Spent};
+use super::super::otlp::{Lanes, Resource, Severity, Signal};
+use super::super::{
+    AppProtocol, Failure, KnownMethod, PolicyVerdict, Security, SeriesKey, Side, Spent, Telemetry,
+};
 use super::*;
 
 /// What clients wrote into the logs of others (CVE-2024-45808).
@@ -277,6 +279,27 @@ fn a_line_tells_what_there_is_under_names_that_stay() {
         (Severity::Error, "POST /shop.v1.Cart/Get 200 no_endpoints")
     );
     insta::assert_debug_snapshot!(record.attributes);
+}
+
+#[test]
+fn a_collector_gets_a_record_where_it_wants_logs_and_nothing_is_made_where_it_does_not() {
+    let telemetry = Telemetry::new();
+    let worker = telemetry.worker.clone().build();
+    assert!(worker.access_log().is_none());
+    let settings = AccessLog { sink: LogSink::Otlp, ..AccessLog::default() };
+    telemetry.hub.set_access_log(Some(&settings), ("shop", "cart"));
+    let logger = worker.access_log().unwrap();
+    let case = Case::new(AppProtocol::Http);
+    let outlet = telemetry.hub.outlet();
+    worker.access(&case.record(&logger));
+    outlet.want(false, true);
+    assert!(outlet.batch(Signal::Logs, &Resource::default()).is_none());
+    worker.access(&case.record(&logger));
+    let batch = outlet.batch(Signal::Logs, &Resource::default()).unwrap();
+    let told = |part: &[u8]| batch.message.windows(part.len()).any(|window| window == part);
+    assert!(batch.items == 1 && told(b"mesh.access") && told(b"mesh.peer.identity"));
+    telemetry.hub.set_access_log(None, ("shop", "cart"));
+    assert!(worker.access_log().is_none());
 }
 
 #[test]
