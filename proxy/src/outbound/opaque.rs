@@ -272,9 +272,7 @@ impl Outbound {
                 if let Some((service, port)) = &direct.service {
                     record.service(service.clone(), *port);
                 }
-                record.endpoint(direct.endpoint.address);
-                record.server(&direct.endpoint.transport);
-                record.destination(direct.endpoint.workload.clone(), upstream.security());
+                record.goes_to(&direct.endpoint, upstream.security());
                 upstream.stream(&OwnBounds).await.map_err(|why| {
                     self.unreached(&why);
                     record.unreached(&why);
@@ -313,9 +311,7 @@ impl Outbound {
                 while tried.len() < CONNECT_ATTEMPTS {
                     let ask = Ask::new(Instant::now(), &tried);
                     let Ok(slot) = backend.pick(&ask, |n| self.worker.random_below(n)) else { break };
-                    record.endpoint(slot.endpoint.address);
-                    record.server(&slot.endpoint.transport);
-                    record.destination(slot.endpoint.workload.clone(), slot.payload.security());
+                    record.goes_to(&slot.endpoint, slot.payload.security());
                     let began = Instant::now();
                     match slot.payload.stream(&*backend).await {
                         Ok(open) => {

@@ -151,7 +151,7 @@ impl Access {
         let mut loggers = self.loggers.borrow_mut();
         // An error means that the control thread is gone; the last word stays in force.
         if loggers.has_changed().unwrap_or(false) {
-            *self.current.borrow_mut() = loggers.borrow_and_update().clone();
+            self.current.borrow_mut().clone_from(&loggers.borrow_and_update());
         }
         self.current.borrow().clone()
     }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use mesh_model::endpoint::Transport;
+use mesh_model::endpoint::{Endpoint, Transport};
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::policy::By;
 use mesh_model::settings::{TailSampling, TraceHeaders};
@@ -249,6 +249,13 @@ impl Entry {
             Transport::Mesh(identity) => Some(identity),
             Transport::Plain => None,
         });
+    }
+
+    /// It goes to that endpoint, or was tried there last.
+    pub fn goes_to(&mut self, endpoint: &Endpoint, security: Security) {
+        self.endpoint(endpoint.address);
+        self.server(&endpoint.transport);
+        self.destination(endpoint.workload.clone(), security);
     }
 
     /// What was called.

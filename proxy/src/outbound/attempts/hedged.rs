@@ -76,9 +76,7 @@ pub(super) async fn send(
 }
 
 fn finish(record: &mut Record, answered: Box<Answered>, token: Option<Token>) -> Answered {
-    record.endpoint(answered.picked.endpoint.address);
-    record.server(&answered.picked.endpoint.transport);
-    record.destination(answered.picked.endpoint.workload.clone(), answered.picked.payload.security());
+    record.goes_to(&answered.picked.endpoint, answered.picked.payload.security());
     answered.load.answered(std::time::Instant::now());
     answered.with(token)
 }

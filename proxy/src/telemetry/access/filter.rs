@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use mesh_cel::{Ended, Found, Variable, View};
 use mesh_model::access_log::HeaderOf;
 use mesh_model::authority::Authority;
+use mesh_model::spiffe::SpiffeId;
 
 use super::super::Security;
 use super::AccessRecord;
@@ -35,7 +36,7 @@ impl View for Seen<'_> {
             }
             Variable::SourceNamespace => {
                 let own = source.map(|source| source.0.namespace());
-                text(own.or(caller.map(|caller| caller.namespace())).unwrap_or_default())
+                text(own.or(caller.map(SpiffeId::namespace)).unwrap_or_default())
             }
             Variable::SourceServiceAccount => text(caller.map_or("", |caller| caller.service_account())),
             Variable::SourceTrustDomain => text(caller.map_or("", |caller| caller.trust_domain().as_str())),

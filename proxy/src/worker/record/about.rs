@@ -38,6 +38,7 @@ pub(in crate::worker) struct About {
 /// What was used before: a request that is written allocates nothing for that once it has grown, and none for its counters.
 #[derive(Debug, Default)]
 pub(in crate::worker) struct Spares {
+    #[expect(clippy::vec_box, reason = "the box is what is used again")]
     abouts: RefCell<Vec<Box<About>>>,
     counters: RefCell<Vec<Rc<Cell<u64>>>>,
 }
