@@ -8,6 +8,7 @@ use http::Method;
 use mesh_cel::{Program, Scope};
 use mesh_model::access_log::{HeaderOf, LogField, Template};
 use mesh_model::name::{Name, ServiceName, WorkloadName};
+use mesh_model::settings::Signals;
 use mesh_model::spiffe::SpiffeId;
 use proptest::prelude::*;
 
@@ -292,7 +293,7 @@ fn a_collector_gets_a_record_where_it_wants_logs_and_nothing_is_made_where_it_do
     let case = Case::new(AppProtocol::Http);
     let outlet = telemetry.hub.outlet();
     worker.access(&case.record(&logger));
-    outlet.want(false, true);
+    outlet.want(Signals { logs: true, ..Signals::default() });
     assert!(outlet.batch(Signal::Logs, &Resource::default()).is_none());
     worker.access(&case.record(&logger));
     let batch = outlet.batch(Signal::Logs, &Resource::default()).unwrap();
