@@ -71,7 +71,7 @@ fn each_kind_of_bad_document_is_told_with_line_and_field() {
         ("just text\n", "1 UnknownKind : the document is not an object with `apiVersion` and `kind`"),
         (
             "apiVersion: v1\nkind: Secret\n",
-            "2 UnknownKind kind: `Secret` is not known; known kinds are Service, EndpointSlice, Namespace, HTTPRoute, GRPCRoute, TCPRoute, TLSRoute, UDPRoute, MeshConfig, Workload, ExternalService, FederatedTrustDomain, TrafficPolicy, AuthorizationPolicy, XBackendTrafficPolicy, AuthenticationPolicy, Pod, GatewayClass, XMesh",
+            "2 UnknownKind kind: `Secret` is not known; known kinds are Service, EndpointSlice, Namespace, HTTPRoute, GRPCRoute, TCPRoute, TLSRoute, UDPRoute, MeshConfig, Workload, ExternalService, FederatedTrustDomain, TrafficPolicy, AuthorizationPolicy, XBackendTrafficPolicy, AuthenticationPolicy, Canary, Pod, GatewayClass, XMesh",
         ),
         (
             "apiVersion: v2\nkind: Service\n",
