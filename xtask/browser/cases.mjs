@@ -14,6 +14,7 @@ const PAGES = [
   ["edge/shop/web/shop/recommend", ".figure"],
   ["tap?go=1", "table.tap tbody tr"],
   ["traces?go=1", "tbody tr a"],
+  ["canaries", ".empty"],
   ["certs", "tbody tr"],
   ["config", "tbody tr"],
 ];

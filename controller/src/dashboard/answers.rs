@@ -97,6 +97,10 @@ async fn find(inspector: &Inspector, ask: Ask, proof: &SignedIn) -> Result<Value
             let proxies: Vec<Value> = proxies.collect();
             named(json!({ "controller": all.version, "proxies": proxies }), unanswered)
         }
+        Ask::Canaries(request) => {
+            let answer = inspector.canaries(asked(request, proof)).await?.into_inner();
+            json!({ "canaries": answer.canaries.iter().map(told::canary).collect::<Vec<_>>() })
+        }
         Ask::Trace(request) => trace(inspector, request, proof).await?,
         Ask::Tap(_) | Ask::Traces(_) => return Err(NoAnswer::Wrong("that is a stream".to_owned())),
     })

@@ -48,6 +48,7 @@ pub const ASSETS: &[Asset] = assets! {
     "/pages/edge.js", JS, "pages/edge.js";
     "/pages/tap.js", JS, "pages/tap.js";
     "/pages/traces.js", JS, "pages/traces.js";
+    "/pages/canaries.js", JS, "pages/canaries.js";
     "/pages/certs.js", JS, "pages/certs.js";
     "/pages/config.js", JS, "pages/config.js";
 };

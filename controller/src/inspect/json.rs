@@ -1,11 +1,13 @@
 //! Answers as JSON, as `meshctl -o json` and the dashboard tell them; the fields are described in `docs/reference/inspect-json.md`. Pure.
 //! It must not know who asked.
 
+mod canary;
 mod failures;
 mod spans;
 mod state;
 mod traffic;
 
+pub use canary::{canary, canary_past};
 pub use failures::failures;
 pub use spans::{span, tap, trace};
 pub use state::{ProxyState, certs, proxy_state, sync};

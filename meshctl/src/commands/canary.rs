@@ -6,6 +6,7 @@ mod view;
 mod watch;
 
 use anyhow::bail;
+use mesh_controller::inspect::json;
 use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::inspect::v1::{CanaryOrder, CanaryRelease};
 
@@ -108,7 +109,7 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
 async fn list(args: &ListArgs, client: &Inspect) -> anyhow::Result<Outcome> {
     let all = client.canaries(&args.namespace).await?;
     match args.output {
-        Format::Json => output::json(&all.iter().map(view::json).collect::<Vec<_>>())?,
+        Format::Json => output::json(&all.iter().map(json::canary).collect::<Vec<_>>())?,
         Format::Table if all.is_empty() => {
             output::note("there is no Canary; docs/tasks/canary.md says how one is written")
         }
@@ -120,7 +121,7 @@ async fn list(args: &ListArgs, client: &Inspect) -> anyhow::Result<Outcome> {
 async fn status(args: &OneArgs, client: &Inspect) -> anyhow::Result<Outcome> {
     let release = one(client, &args.which).await?;
     match args.output {
-        Format::Json => output::json(&view::json(&release))?,
+        Format::Json => output::json(&json::canary(&release))?,
         Format::Table => output::print(&view::status(&release, now(), Paint::stdout())),
     }
     Ok(view::outcome(&release))
@@ -129,7 +130,7 @@ async fn status(args: &OneArgs, client: &Inspect) -> anyhow::Result<Outcome> {
 async fn history(args: &OneArgs, client: &Inspect) -> anyhow::Result<Outcome> {
     let release = one(client, &args.which).await?;
     match args.output {
-        Format::Json => output::json(&view::past_json(&release))?,
+        Format::Json => output::json(&json::canary_past(&release))?,
         Format::Table if release.past.is_empty() => output::note("no release is over yet"),
         Format::Table => output::print(&view::history(&release).render(Paint::stdout())),
     }

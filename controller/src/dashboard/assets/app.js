@@ -1,9 +1,10 @@
 // The frame: which page is shown, the bar and the navigation around it, how fresh the numbers are, keys, and light and dark.
 
-import { Away, SignedOut, forget, live, session, signOut } from "./api.js";
+import { Away, SignedOut, ask, forget, live, session, signOut } from "./api.js";
 import { el, render } from "./dom.js";
 import { clock } from "./format.js";
 import { common, href, parse, seconds } from "./route.js";
+import * as canaries from "./pages/canaries.js";
 import * as certs from "./pages/certs.js";
 import * as config from "./pages/config.js";
 import * as edge from "./pages/edge.js";
@@ -14,10 +15,10 @@ import * as signin from "./pages/signin.js";
 import * as tap from "./pages/tap.js";
 import * as traces from "./pages/traces.js";
 
-/** First parts of the address, and their pages. Releases get theirs here once there are objects of them. */
-const PAGES = { graph, services, svc: service, deploy: service, edge, tap, traces, trace: traces, certs, config, signin };
+/** First parts of the address, and their pages. */
+const PAGES = { graph, services, svc: service, deploy: service, edge, tap, traces, trace: traces, canaries, certs, config, signin };
 /** What the navigation shows: address, text, key after `g`. */
-const NAVIGATION = [["graph", "Topology", "t"], ["services", "Services", "s"], ["tap", "Tap", "p"], ["traces", "Traces", "r"], ["certs", "Certificates", "c"], ["config", "Configuration", "o"]];
+const NAVIGATION = [["graph", "Topology", "t"], ["services", "Services", "s"], ["tap", "Tap", "p"], ["traces", "Traces", "r"], ["canaries", "Releases", "n"], ["certs", "Certificates", "c"], ["config", "Configuration", "o"]];
 const WINDOWS = [[60, "1 min"], [300, "5 min"], [900, "15 min"], [3600, "1 h"]];
 /** Seconds that are looked back usually. */
 const USUAL = 60;
@@ -27,7 +28,7 @@ const bar = document.getElementById("bar");
 const nav = document.getElementById("nav");
 const help = document.getElementById("help");
 
-const frame = { route: parse(location.hash), stop: () => {}, viewer: null, fresh: { kind: "quiet" }, namespaces: [], views: 0 };
+const frame = { route: parse(location.hash), stop: () => {}, viewer: null, fresh: { kind: "quiet" }, namespaces: [], views: 0, releases: false };
 
 function go() {
   const route = parse(location.hash);
@@ -118,7 +119,9 @@ function around() {
     el("span", { class: "space" }), pill(),
     el("button", { type: "button", id: "theme", "aria-label": `Theme: ${theme()}. Change`, title: `Theme: ${theme()}`, on: { click: turn } }, el("span", { "aria-hidden": "true" }, { auto: "◐", light: "☀", dark: "☾" }[theme()])),
     inside ? el("button", { type: "button", id: "keys", "aria-label": "Keyboard shortcuts and session", title: "Shortcuts and session", on: { click: showHelp } }, el("span", { "aria-hidden": "true" }, "?")) : null);
-  render(nav, inside ? el("ul", {}, NAVIGATION.map(([page, text]) =>
+  // Releases are shown where there are some.
+  const pages = NAVIGATION.filter(([page]) => page !== "canaries" || frame.releases || page === at);
+  render(nav, inside ? el("ul", {}, pages.map(([page, text]) =>
     el("li", {}, el("a", { href: href([page], shared), "aria-current": page === at ? "page" : null }, text)))) : null);
   document.body.classList.toggle("bare", !inside);
 }
@@ -154,8 +157,14 @@ function out(error) {
   location.hash = href(["signin"], { why: error?.message ?? "" });
 }
 
+/** Whether there are releases to show; asked once, and again where they are shown. */
+function lookForReleases() {
+  ask("canaries").then(({ canaries: all }) => { frame.releases = all.length > 0; around(); }).catch(() => {});
+}
+
 async function entered() {
   frame.viewer = await session();
+  lookForReleases();
   const wanted = sessionStorage.getItem("amime.wanted");
   sessionStorage.removeItem("amime.wanted");
   location.hash = wanted || href(["graph"]);
@@ -211,6 +220,7 @@ async function begin() {
   if (frame.route.path[0] !== "signin") {
     try {
       frame.viewer = await session();
+      lookForReleases();
     } catch (error) {
       if (error instanceof SignedOut) {
         window.addEventListener("hashchange", go);

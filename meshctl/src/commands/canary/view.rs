@@ -1,10 +1,9 @@
-//! Releases as tables, sentences and JSON. Pure: the time is an argument.
+//! Releases as tables and sentences. Pure: the time is an argument.
 
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use mesh_proto::inspect::v1::{CanaryFinding, CanaryPast, CanaryRelease};
-use serde_json::{Value, json};
+use mesh_proto::inspect::v1::{CanaryFinding, CanaryRelease};
 
 use crate::commands::Outcome;
 use crate::output::table::{Align, Cell, Table};
@@ -191,64 +190,6 @@ fn time(seconds: u64) -> String {
     when.map_or("-".to_owned(), |when| when.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
-/// A release for programs.
-pub(super) fn json(release: &CanaryRelease) -> Value {
-    let finding = |finding: &CanaryFinding| {
-        json!({
-            "rule": finding.rule,
-            "verdict": finding.verdict,
-            "text": finding.text,
-            "stable": finding.stable,
-            "canary": finding.canary,
-        })
-    };
-    json!({
-        "namespace": release.namespace,
-        "name": release.name,
-        "stable": release.stable,
-        "canary": release.canary,
-        "version": release.version,
-        "phase": release.phase,
-        "pause": release.pause,
-        "step": release.step,
-        "steps": release.steps,
-        "routing": release.routing,
-        "weight_ppm": release.weight_ppm,
-        "started": release.started,
-        "step_began": release.step_began,
-        "checked": release.checked,
-        "next_check": release.next_check,
-        "failed_checks": release.failed_checks,
-        "failed_checks_allowed": release.failed_checks_allowed,
-        "requests": release.requests,
-        "min_requests": release.min_requests,
-        "stable_ready": release.stable_ready,
-        "canary_ready": release.canary_ready,
-        "frozen": release.frozen,
-        "reason": release.reason,
-        "message": release.message,
-        "refused": release.refused,
-        "findings": release.findings.iter().map(finding).collect::<Vec<_>>(),
-        "past": past_json(release),
-    })
-}
-
-/// Releases that are over, for programs.
-pub(super) fn past_json(release: &CanaryRelease) -> Value {
-    let past = |past: &CanaryPast| {
-        json!({
-            "version": past.version,
-            "phase": past.phase,
-            "step": past.step,
-            "started": past.started,
-            "ended": past.ended,
-            "reason": past.reason,
-            "message": past.message,
-        })
-    };
-    release.past.iter().map(past).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,6 +291,6 @@ mod tests {
 
     #[test]
     fn json_has_every_field() {
-        insta::assert_json_snapshot!(json(&running()));
+        insta::assert_json_snapshot!(mesh_controller::inspect::json::canary(&running()));
     }
 }

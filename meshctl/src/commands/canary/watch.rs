@@ -1,5 +1,6 @@
 //! `meshctl canary watch`: a line whenever something changed, until the release is over.
 
+use mesh_controller::inspect::json;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -37,7 +38,7 @@ pub(super) async fn run(args: &Args, client: &Inspect) -> anyhow::Result<Outcome
         let release = one(client, &args.which).await?;
         if shown.as_ref() != Some(&release) {
             match args.output {
-                Format::Json => output::json_line(&view::json(&release))?,
+                Format::Json => output::json_line(&json::canary(&release))?,
                 Format::Table => output::line(&view::line(&release, Paint::stdout())),
             }
             shown = Some(release.clone());
