@@ -216,9 +216,11 @@ pub async fn start_on(
     let Opened { source, gate: source_gate, freshness, cluster } = open(config.objects, &ready, &tasks);
     let keys = keys::keep(config.keys, metrics.keys(), &tasks);
     let registry = Registry::new(config.max_proxies);
+    let observatory = Observatory::default();
     let (keeper, releases) = keeper(cluster.as_ref(), config.releases, &metrics);
     let mut control =
-        Control::new(source, trust_domain.clone(), metrics.clone(), keys, registry.clone(), releases);
+        Control::new(source, trust_domain.clone(), metrics.clone(), keys, registry.clone(), releases)
+            .counting_in(observatory.clone());
     control.first().await;
     source_gate.open();
     if let (Some(listener), Some(webhook), Some(of)) = (sockets.webhook, config.webhook, &cluster) {
@@ -226,7 +228,6 @@ pub async fn start_on(
         admit::start(webhook, ready.gate("publishing the webhook's certificate"), &tasks);
     }
 
-    let observatory = Observatory::default();
     let access = Access::new(trust_domain, control.accounts());
     let context = Context {
         snapshots: control.snapshots(),

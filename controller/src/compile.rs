@@ -47,7 +47,7 @@ use crate::index::Index;
 use crate::status::{Condition, ObjectReport};
 
 /// Everything that proxies can be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Compiled {
     /// Settings of the mesh.
     pub mesh: MeshSettings,
@@ -61,6 +61,8 @@ pub struct Compiled {
     pub streams: Vec<Arc<StreamRoute>>,
     /// Policies that count somewhere, ordered by name, each with the targets where it does.
     pub policies: Vec<Arc<TrafficPolicy>>,
+    /// What policies promise where they count.
+    pub promises: Vec<policies::Promise>,
     /// Whom each workload lets in unauthenticated.
     pub authentication: Authentications,
     /// Who may call which workload.
@@ -142,7 +144,7 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
     let mut routes = routes::compile(index, &services, &mut reports);
     let canaries = canary::compile(index, &services, &mut routes, &mut reports);
     let streams = streams::compile(index, &services, &routes, &mut reports);
-    let mut policies = policies::compile(index, &services, &mut reports);
+    let (mut policies, promises) = policies::compile(index, &services, &mut reports);
     policies.extend(affinity::compile(index, &services));
     policies.sort_by(|one, other| one.name.cmp(&other.name));
     let authorization = authorization::compile(index, &services, &mut reports);
@@ -162,6 +164,7 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
         canaries,
         streams,
         policies,
+        promises,
         authentication,
         authorization,
         own,

@@ -19,14 +19,15 @@ pub mod trace;
 use std::sync::Arc;
 
 use mesh_identity::incoming::PeerInfo;
-use mesh_lifecycle::Tasks;
+use mesh_lifecycle::{Tasks, usage};
 use mesh_proto::inspect::v1::inspect_service_server::InspectService;
 use mesh_proto::inspect::v1::{
-    CanariesRequest, CanariesResponse, CertsRequest, CertsResponse, DashboardRequest, DashboardResponse,
-    EdgesRequest, EdgesResponse, FailuresRequest, FailuresResponse, ProtocolsRequest, ProtocolsResponse,
-    ProxySync, ProxyVersion, RejectedResource, ServicesRequest, ServicesResponse, SpansRequest,
-    SpansResponse, StatRequest, StatResponse, SteerCanaryRequest, SteerCanaryResponse, SyncRequest,
-    SyncResponse, TapRequest, TapResponse, TraceRequest, TraceResponse, VersionRequest, VersionResponse,
+    CanariesRequest, CanariesResponse, CertsRequest, CertsResponse, CostRequest, CostResponse, DaemonCost,
+    DashboardRequest, DashboardResponse, EdgesRequest, EdgesResponse, FailuresRequest, FailuresResponse,
+    ObjectivesRequest, ObjectivesResponse, ProtocolsRequest, ProtocolsResponse, ProxySync, ProxyVersion,
+    RejectedResource, ServicesRequest, ServicesResponse, SpansRequest, SpansResponse, StatRequest,
+    StatResponse, SteerCanaryRequest, SteerCanaryResponse, SyncRequest, SyncResponse, TapRequest,
+    TapResponse, TraceRequest, TraceResponse, VersionRequest, VersionResponse,
 };
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
@@ -35,9 +36,9 @@ use tonic::{Request, Response, Status};
 use crate::access::Access;
 use crate::access::sessions::{Desk, SignedIn, TICKET_SECONDS};
 use crate::clock::now_ms;
-use crate::observe::Observatory;
 use crate::observe::failures::window as failures_window;
 use crate::observe::stats::group::{self, World};
+use crate::observe::{Observatory, costs, promises};
 use crate::serve::registry::{Connected, ProxyLine};
 use crate::serve::{Registry, Snapshot};
 use objects::Objects;
@@ -100,6 +101,19 @@ impl Inspector {
             .await;
         all.push(here);
         StatResponse { unanswered, ..group::together(all) }
+    }
+
+    /// What this process took since it began.
+    fn own_cost(&self) -> DaemonCost {
+        let usage = usage::now();
+        let number = |of: u128| u64::try_from(of).unwrap_or(u64::MAX);
+        DaemonCost {
+            name: "controller".to_owned(),
+            instance: self.others.own().to_owned(),
+            interval_ms: number(usage.up.as_millis()),
+            cpu_us: number(usage.cpu.as_micros()),
+            resident_bytes: usage.resident_bytes,
+        }
     }
 
     async fn failed(&self, request: &FailuresRequest, objects: &Objects) -> FailuresResponse {
@@ -208,6 +222,69 @@ impl InspectService for Inspector {
     async fn tap(&self, request: Request<TapRequest>) -> Result<Response<Self::TapStream>, Status> {
         let request = self.admit(request)?;
         tap::follow(&self.observatory, &self.others, request, &self.tasks).map(Response::new)
+    }
+
+    async fn objectives(
+        &self,
+        request: Request<ObjectivesRequest>,
+    ) -> Result<Response<ObjectivesResponse>, Status> {
+        let request = self.admit(request)?;
+        let now = now_ms() / 1000;
+        let (here, kept_seconds) =
+            self.observatory.promises(|promises| promises.objectives(&request.namespace, now));
+        let mut all = ObjectivesResponse { objectives: here, unanswered: Vec::new(), kept_seconds };
+        if request.local_only {
+            return Ok(Response::new(all));
+        }
+        let asked = ObjectivesRequest { local_only: true, ..request };
+        let (others, unanswered) = self
+            .others
+            .ask(|mut client| {
+                let asked = asked.clone();
+                async move { client.objectives(asked).await }
+            })
+            .await;
+        let mut counted = vec![all.objectives];
+        for other in others {
+            all.kept_seconds = all.kept_seconds.max(other.kept_seconds);
+            counted.push(other.objectives);
+        }
+        let objectives = promises::together(counted);
+        Ok(Response::new(ObjectivesResponse { objectives, unanswered, kept_seconds: all.kept_seconds }))
+    }
+
+    async fn cost(&self, request: Request<CostRequest>) -> Result<Response<CostResponse>, Status> {
+        let request = self.admit(request)?;
+        let (namespace, window) = (request.namespace.as_str(), request.window_seconds);
+        if u64::from(window) * 1000 > costs::KEPT_MS {
+            return Err(Status::invalid_argument(format!(
+                "window_seconds: {window} is over {}; ten minutes are kept",
+                costs::KEPT_MS / 1000
+            )));
+        }
+        let mut proxies = self.observatory.costs(|costs| costs.rows(namespace, window, now_ms()));
+        let objects = self.objects();
+        for proxy in &mut proxies {
+            proxy.owner = objects.facts.members().owner(&proxy.namespace, &proxy.workload).to_owned();
+        }
+        let own = self.own_cost();
+        let mut all = CostResponse { proxies, control_plane: vec![own], unanswered: Vec::new() };
+        if !request.local_only {
+            let asked = CostRequest { local_only: true, ..request };
+            let (others, unanswered) = self
+                .others
+                .ask(|mut client| {
+                    let asked = asked.clone();
+                    async move { client.cost(asked).await }
+                })
+                .await;
+            all.unanswered = unanswered;
+            for other in others {
+                all.proxies.extend(other.proxies);
+                all.control_plane.extend(other.control_plane);
+            }
+        }
+        Ok(Response::new(all))
     }
 
     async fn spans(&self, request: Request<SpansRequest>) -> Result<Response<Self::SpansStream>, Status> {

@@ -5,9 +5,11 @@
 //! The parts are synchronous and take time as an argument; [`Observatory`] is the handle that tasks share. It must not know
 //! configuration.
 
+pub mod costs;
 pub mod failures;
 pub mod histogram;
 pub mod members;
+pub mod promises;
 pub mod propagation;
 pub mod proxies;
 pub mod receive;
@@ -25,8 +27,10 @@ use mesh_proto::inspect::v1::{Dropping, StatRequest, StatResponse};
 use mesh_proto::report::v1::{Span, Spans};
 use tokio::sync::broadcast;
 
+use costs::Costs;
 use failures::Failures;
 use members::Members;
+use promises::Promises;
 use propagation::Propagation;
 use proxies::Proxies;
 use stats::{Reporter, Stats};
@@ -68,6 +72,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Inner {
     stats: Stats,
+    promises: Promises,
+    costs: Costs,
     traces: Traces,
     propagation: Propagation,
     failures: Failures,
@@ -100,6 +106,12 @@ pub struct Counts {
     pub failures: u64,
     /// Kinds of failures that had to make room.
     pub failures_overflow: u64,
+    /// Objectives, and those that found no room.
+    pub objectives: u64,
+    /// See there.
+    pub objectives_overflow: u64,
+    /// Reports of what a proxy takes that found no room.
+    pub costs_overflow: u64,
     /// Tap sessions.
     pub taps: u64,
     /// Traces that wait for more of their spans.
@@ -203,6 +215,7 @@ impl Observatory {
             inner.stats.expire(now_ms / 1000);
             inner.proxies.expire(now_ms);
             inner.failures.expire(now_ms);
+            inner.costs.expire(now_ms);
             inner.propagation.settle(now_ms);
             inner.traces.settle(now_ms, self.shared.demand.changed_ms())
         };
@@ -218,6 +231,16 @@ impl Observatory {
     /// Reads or changes the statistics.
     pub fn stats<R>(&self, work: impl FnOnce(&mut Stats) -> R) -> R {
         work(&mut self.inner().stats)
+    }
+
+    /// Reads or changes what proxies take.
+    pub fn costs<R>(&self, work: impl FnOnce(&mut Costs) -> R) -> R {
+        work(&mut self.inner().costs)
+    }
+
+    /// Reads or changes what is promised and how it is kept.
+    pub fn promises<R>(&self, work: impl FnOnce(&mut Promises) -> R) -> R {
+        work(&mut self.inner().promises)
     }
 
     /// What proxies of this replica said of the last seconds; `now` is in Unix seconds.
@@ -251,6 +274,9 @@ impl Observatory {
             without_history: inner.stats.without_history(),
             failures: inner.failures.len() as u64,
             failures_overflow: inner.failures.overflow(),
+            objectives: inner.promises.len() as u64,
+            objectives_overflow: inner.promises.overflow(),
+            costs_overflow: inner.costs.overflow(),
             taps: self.shared.taps.len() as u64,
             open_traces: inner.traces.open() as u64,
             spans_dropped: inner.traces.dropped(),

@@ -4,6 +4,7 @@
 //! It must not know how traffic is carried. No private key is reachable from here. A request enters in
 //! [`mesh_lifecycle::admin`]; a JSON dump, a text or a command leaves.
 
+mod application;
 mod dump;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ use mesh_lifecycle::{Ready, Tasks, log};
 use percent_encoding::percent_decode_str;
 use prometheus_client::registry::Registry;
 
+pub use self::application::Application;
 use crate::dns::Dns;
 use crate::probes::{self, Probes};
 use crate::state::Standings;
@@ -72,6 +74,7 @@ pub fn registry(
     discovery: &Discovery,
     identity: &Identity,
     (dns, workload_api): (&Dns, Option<&WorkloadApi>),
+    application: Option<&Application>,
 ) -> Arc<Registry> {
     let mut registry = Registry::default();
     hub.register(&mut registry, Some(identity.clone()));
@@ -79,6 +82,9 @@ pub fn registry(
     dns.register(&mut registry);
     if let Some(workload_api) = workload_api {
         workload_api.register(&mut registry);
+    }
+    if let Some(application) = application {
+        application.register(&mut registry);
     }
     Arc::new(registry)
 }
@@ -91,18 +97,24 @@ pub fn bind_loopback(address: SocketAddr) -> Result<TcpListener, AdminError> {
     Ok(bind::tcp(address, ReusePort::No)?)
 }
 
-/// Serves `/livez`, `/readyz`, `/metrics` and the application's probes.
+/// Serves `/livez`, `/readyz`, `/metrics` with the application's own, and the application's probes.
 pub fn spawn_metrics(
     listener: TcpListener,
-    ready: Ready,
-    registry: Arc<Registry>,
+    (ready, registry): (Ready, Arc<Registry>),
     probes: Probes,
+    application: Option<Application>,
     tasks: &Tasks,
 ) {
-    let state = AdminState::new(ready, registry).below(probes::PATH, move |name| {
+    let mut state = AdminState::new(ready, registry).below(probes::PATH, move |name| {
         let (probes, name) = (probes.clone(), name.to_owned());
         async move { probes.answer(&name).await }
     });
+    if let Some(application) = application {
+        state = state.scraped(move |scrape| {
+            let application = application.clone();
+            async move { application.scraped(scrape).await }
+        });
+    }
     serve("metrics server", listener, state, tasks);
 }
 

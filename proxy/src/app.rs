@@ -21,11 +21,11 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
 use self::listeners::Bound;
-use crate::admin::{self, Admin, AdminError};
+use crate::admin::{self, Admin, AdminError, Application};
 use crate::config::{Config, Control};
 use crate::dns::Dns;
 use crate::export::Exporter;
-use crate::net::{Namespace, NamespaceError};
+use crate::net::{Dial, Namespace, NamespaceError, Toward};
 use crate::state::Standings;
 use crate::telemetry::otlp::{Resource, app_of_pod};
 use crate::telemetry::{AlsoAs, Hub, ReportConfig, Telemetry};
@@ -237,7 +237,7 @@ impl Root {
         let early = Tasks::new();
         if let Some(listener) = bound.metrics.as_ref().and_then(|listener| listener.try_clone().ok()) {
             let (ready, registry) = (self.ready.clone(), Arc::new(Registry::default()));
-            admin::spawn_metrics(listener, ready, registry, self.config.probes.clone(), &early);
+            admin::spawn_metrics(listener, (ready, registry), self.config.probes.clone(), None, &early);
         }
         early
     }
@@ -371,6 +371,21 @@ impl Root {
         Some(api)
     }
 
+    /// The application's own metrics, asked for as its traffic is carried to it.
+    fn application(&self) -> Option<Application> {
+        let metrics = self.config.application_metrics.clone()?;
+        let here = self.network.is_none();
+        let dial = Dial {
+            network: self.network.clone(),
+            mark: self.config.forward_mark.or(self.config.mark),
+            own_sources: self.config.forward_sources.filter(|_| here),
+            toward: Toward::App,
+            captured: here && self.config.capture.is_on(),
+            ..Dial::default()
+        };
+        Some(Application::new(metrics, dial))
+    }
+
     fn serve_admin(
         &self,
         bound: &mut Bound,
@@ -378,10 +393,14 @@ impl Root {
         discovery: &Discovery,
         (dns, workload_api): (&Dns, Option<&WorkloadApi>),
     ) {
-        let registry = admin::registry(&self.telemetry.hub, discovery, identity, (dns, workload_api));
+        let application = self.application();
+        let others = (dns, workload_api);
+        let registry =
+            admin::registry(&self.telemetry.hub, discovery, identity, others, application.as_ref());
         if let Some(listener) = bound.metrics.take() {
             let (ready, probes) = (self.ready.clone(), self.config.probes.clone());
-            admin::spawn_metrics(listener, ready, Arc::clone(&registry), probes, &self.tasks);
+            let own = (ready, Arc::clone(&registry));
+            admin::spawn_metrics(listener, own, probes, application, &self.tasks);
         }
         if let Some(listener) = bound.admin.take() {
             let drain = self.drain.clone();

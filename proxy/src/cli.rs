@@ -20,8 +20,8 @@ use mesh_reach::HostPort;
 use self::init::OwnCallsTo;
 use crate::app::{self, Running, Source, StartError};
 use crate::config::{
-    self, Capture, Config, Control, Dns, InboundListener, Keep, Network, OTLP_SECRETS, Original,
-    OutboundListener, WorkloadApi, WorkloadApiPeers,
+    self, ApplicationMetrics, Capture, Config, Control, Dns, InboundListener, Keep, Network, OTLP_SECRETS,
+    Original, OutboundListener, WorkloadApi, WorkloadApiPeers,
 };
 use crate::net;
 use crate::probes::{InvalidProbes, Probes};
@@ -114,6 +114,9 @@ pub struct Sidecar {
     /// Metrics and readiness
     #[arg(long, value_name = "LISTEN")]
     metrics: Option<SocketAddr>,
+    /// Where the application serves metrics of its own, which are then in those of this proxy
+    #[arg(long, value_name = "PORT[/PATH]", value_parser = ApplicationMetrics::parse)]
+    application_metrics: Option<ApplicationMetrics>,
     /// The application runs in the network namespace of this process: listen for it there and connect to it there
     #[arg(long, value_name = "PID")]
     network_of: Option<u32>,
@@ -264,6 +267,9 @@ impl Sidecar {
             admin: self.admin,
             metrics: self.metrics,
             probes: probes()?,
+            application_metrics: self
+                .application_metrics
+                .map_or_else(application_metrics, |told| Ok(Some(told)))?,
             network_of: self.network_of,
             outside_roots: self.outside_roots,
             otlp_secrets: self.otlp_secrets,
@@ -287,6 +293,15 @@ impl Sidecar {
 fn probes() -> Result<Probes, InvalidProbes> {
     let (table, address) = config::probes();
     table.map_or_else(|| Ok(Probes::default()), |table| Probes::read(&table, address))
+}
+
+/// As the environment says.
+fn application_metrics() -> anyhow::Result<Option<ApplicationMetrics>> {
+    let (text, address) = config::application_metrics();
+    let Some(text) = text else { return Ok(None) };
+    let told = ApplicationMetrics::parse(&text)
+        .map_err(|error| anyhow::anyhow!("the environment's MESH_APPLICATION_METRICS: {error}"))?;
+    Ok(Some(ApplicationMetrics { host: address.unwrap_or(told.host), ..told }))
 }
 
 fn inbound(text: &str) -> Result<InboundListener, String> {

@@ -49,6 +49,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// Probes of the application that are carried out when the metrics port is asked for them.
     pub probes: Probes,
+    /// Where the application serves metrics of its own, to be in ours.
+    pub application_metrics: Option<ApplicationMetrics>,
     /// A process in whose network namespace the application runs, when it is not ours.
     pub network_of: Option<u32>,
     /// File of the public certificates by which hosts outside the mesh are known, where an object asks for TLS to them; None: the first
@@ -91,6 +93,7 @@ impl Config {
             admin: None,
             metrics: None,
             probes: Probes::default(),
+            application_metrics: None,
             network_of: None,
             outside_roots: None,
             otlp_secrets: OTLP_SECRETS.into(),
@@ -139,6 +142,34 @@ pub fn join_token() -> Option<String> {
 pub fn probes() -> (Option<String>, Option<IpAddr>) {
     let text = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
     (text("MESH_PROBES"), text("POD_IP").and_then(|address| address.parse().ok()))
+}
+
+/// Where the application serves metrics of its own, as the environment says, and the address of this workload.
+pub fn application_metrics() -> (Option<String>, Option<IpAddr>) {
+    let text = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+    (text("MESH_APPLICATION_METRICS"), text("POD_IP").and_then(|address| address.parse().ok()))
+}
+
+/// A port and a path of the application, in the clear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApplicationMetrics {
+    /// Its address; it may listen on loopback alone.
+    pub host: IpAddr,
+    /// Never 0.
+    pub port: u16,
+    /// With its query.
+    pub path: String,
+}
+
+impl ApplicationMetrics {
+    /// `PORT` or `PORT/PATH`; without a path `/metrics`. The error says what is meant.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (port, path) = text.split_at(text.find('/').unwrap_or(text.len()));
+        let port = port.parse().ok().filter(|port| *port != 0);
+        let port = port.ok_or_else(|| format!("`{text}`: expected PORT or PORT/PATH, as 9090/metrics"))?;
+        let path = if path.is_empty() { "/metrics" } else { path };
+        Ok(Self { host: Ipv4Addr::LOCALHOST.into(), port, path: path.to_owned() })
+    }
 }
 
 /// Where the last accepted configuration is kept, and for how long it counts.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::settings::{Capture, Probes, Sidecar, read};
+use crate::settings::{ApplicationMetrics, Capture, Probes, Sidecar, read};
 use crate::{ADDED_ANNOTATION, CNI_ANNOTATION, VERSION_ANNOTATION};
 
 /// What begins all of ours.
@@ -171,6 +171,18 @@ pub const ANNOTATIONS: &[Annotation] = &[
         read: |text, to| {
             read::word(text, &[("rewrite", Probes::Rewrite), ("keep", Probes::Keep)])
                 .map(|probes| to.probes = probes)
+        },
+    },
+    Annotation {
+        name: "amime.io/application-metrics",
+        value: "`merge`, `keep`",
+        setting: "applicationMetrics",
+        about: "Whether the sidecar serves the application's metrics beside its own, where `prometheus.io/scrape: \"true\"` says that \
+                there are some: `prometheus.io/port` and `path` then lead to the sidecar. `keep`: they stay, and strict mutual TLS \
+                refuses who follows them.",
+        read: |text, to| {
+            read::word(text, &[("merge", ApplicationMetrics::Merge), ("keep", ApplicationMetrics::Keep)])
+                .map(|metrics| to.application_metrics = metrics)
         },
     },
 ];

@@ -219,6 +219,11 @@ pub(crate) fn all(sidecar: &Sidecar, settings: &Settings, table: &Table) -> Vec<
     }
 }
 
+/// Where among them the sidecar is.
+pub(crate) fn place(sidecar: &Sidecar) -> usize {
+    usize::from(sidecar.capture != Capture::None)
+}
+
 /// The volumes.
 pub(crate) fn volumes(sidecar: &Sidecar) -> Vec<Volume> {
     let token = ServiceAccountTokenProjection {

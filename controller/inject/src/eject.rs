@@ -20,10 +20,7 @@ pub fn eject(pod: &Value) -> Result<Injected, Reason> {
     let template = PodTemplateSpec::deserialize(pod).map_err(|error| Reason::NotAPod(error.to_string()))?;
     let spec = template.spec.unwrap_or_default();
     let annotations = template.metadata.and_then(|metadata| metadata.annotations).unwrap_or_default();
-    let added: Added = annotations
-        .get(ADDED_ANNOTATION)
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
+    let added = Added::read(&annotations);
     let mut editor = Editor::new(pod.clone());
     for (key, target) in patch::existing_table(&spec) {
         restore(&mut editor, &spec, &key, &target);
@@ -42,6 +39,13 @@ pub fn eject(pod: &Value) -> Result<Injected, Reason> {
         Some(seconds) => editor.set(&grace, json!(seconds)),
         None if !added.pre_stop.is_empty() => editor.remove(&grace),
         None => {}
+    }
+    for (name, value) in &added.scrape {
+        let annotation = ["metadata".into(), "annotations".into(), name.as_str().into()];
+        match value {
+            Some(value) => editor.set(&annotation, json!(value)),
+            None => editor.remove(&annotation),
+        }
     }
     workload_api::take(&mut editor, &spec);
     elements(&mut editor, "initContainers", |index| {

@@ -13,6 +13,7 @@ mod lifecycle;
 pub mod patch;
 pub mod probes;
 pub mod quantity;
+mod scrape;
 pub mod settings;
 pub mod workload;
 mod workload_api;

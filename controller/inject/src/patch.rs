@@ -12,7 +12,7 @@ use crate::probes::{Change, Table};
 use crate::settings::{Capture, Probes, Settings, SettingsError, Sidecar};
 use crate::{
     ADDED_ANNOTATION, CNI_ANNOTATION, INJECTED_LABEL, VERSION_ANNOTATION, annotations, containers, lifecycle,
-    probes, workload_api,
+    probes, scrape, workload_api,
 };
 
 /// What is asked about: a pod, or the template of one.
@@ -83,18 +83,21 @@ fn write(subject: Subject<'_>, mut sidecar: Sidecar, settings: &Settings) -> Res
     if let Some(reason) = decide::obstacle(&template, spec) {
         return Err(reason);
     }
-    let annotations = template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
-    annotations.map_or(Ok(()), |all| annotations::apply(all, &mut sidecar)).map_err(Reason::Annotation)?;
+    let written =
+        template.metadata.as_ref().and_then(|metadata| metadata.annotations.clone()).unwrap_or_default();
+    annotations::apply(&written, &mut sidecar).map_err(Reason::Annotation)?;
     if let Some(reason) = decide::forbidden(subject.namespace_labels, &sidecar) {
         return Err(reason);
     }
     let mut editor = Editor::new(subject.pod.clone());
     let mut table = existing_table(spec);
     let before = table.clone();
-    applications(&mut editor, spec, &sidecar, &mut table);
+    let known = Added::read(&written);
+    let mut added = known.clone();
+    applications(&mut editor, spec, &sidecar, (&mut table, &mut added));
     if let Some(index) = containers::existing(spec) {
         if table != before {
-            set_table(&mut editor, index, &table);
+            set_variable(&mut editor, index, probes::VARIABLE, probes::to_variable(&table));
         }
     } else {
         for (place, container) in containers::all(&sidecar, settings, &table).into_iter().enumerate() {
@@ -110,12 +113,29 @@ fn write(subject: Subject<'_>, mut sidecar: Sidecar, settings: &Settings) -> Res
         let version = version(&sidecar.image);
         editor.set(&["metadata".into(), "annotations".into(), VERSION_ANNOTATION.into()], json!(version));
     }
+    if let Some(merge) = scrape::merge(&written, spec, &sidecar) {
+        let place = containers::existing(spec).unwrap_or_else(|| containers::place(&sidecar));
+        set_variable(&mut editor, place, scrape::VARIABLE, merge.value);
+        for (name, value) in merge.annotations {
+            editor.set(&["metadata".into(), "annotations".into(), name.into()], json!(value));
+        }
+        added.scrape = merge.before;
+    }
+    if added != known {
+        let added = serde_json::to_string(&added).unwrap_or_default();
+        editor.set(&["metadata".into(), "annotations".into(), ADDED_ANNOTATION.into()], json!(added));
+    }
     let (pod, patch) = editor.finish();
     Ok(Injected { pod, patch })
 }
 
 /// Probes, hooks and the end of the containers that are not ours.
-fn applications(editor: &mut Editor, spec: &PodSpec, sidecar: &Sidecar, table: &mut Table) {
+fn applications(
+    editor: &mut Editor,
+    spec: &PodSpec,
+    sidecar: &Sidecar,
+    (table, added): (&mut Table, &mut Added),
+) {
     let grace = lifecycle::grace(spec);
     let mut delayed = Vec::new();
     let sidecars = spec.init_containers.iter().flatten().enumerate();
@@ -141,9 +161,7 @@ fn applications(editor: &mut Editor, spec: &PodSpec, sidecar: &Sidecar, table: &
     if !delayed.is_empty() && containers::existing(spec).is_none() {
         let longer = lifecycle::longer(grace, sidecar.drain_delay);
         editor.set(&["spec".into(), "terminationGracePeriodSeconds".into()], longer);
-        let added = Added { pre_stop: delayed, grace: spec.termination_grace_period_seconds };
-        let added = serde_json::to_string(&added).unwrap_or_default();
-        editor.set(&["metadata".into(), "annotations".into(), ADDED_ANNOTATION.into()], json!(added));
+        (added.pre_stop, added.grace) = (delayed, spec.termination_grace_period_seconds);
     }
 }
 
@@ -166,17 +184,16 @@ pub(crate) fn existing_table(spec: &PodSpec) -> Table {
     variable.and_then(|one| probes::from_variable(one.value.as_deref()?)).unwrap_or_default()
 }
 
-fn set_table(editor: &mut Editor, index: usize, table: &Table) {
+fn set_variable(editor: &mut Editor, index: usize, name: &str, value: String) {
     let env: [Step<'_>; 4] = ["spec".into(), "initContainers".into(), index.into(), "env".into()];
-    let named = |one: &Value| one.get("name").and_then(Value::as_str) == Some(probes::VARIABLE);
+    let named = |one: &Value| one.get("name").and_then(Value::as_str) == Some(name);
     let place = editor.get(&env).and_then(Value::as_array).and_then(|all| all.iter().position(named));
-    let value = json!(probes::to_variable(table));
     match place {
         Some(place) => {
             let [a, b, c, d] = env;
-            editor.set(&[a, b, c, d, place.into(), "value".into()], value);
+            editor.set(&[a, b, c, d, place.into(), "value".into()], json!(value));
         }
-        None => editor.push(&env, json!({ "name": probes::VARIABLE, "value": value })),
+        None => editor.push(&env, json!({ "name": name, "value": value })),
     }
 }
 

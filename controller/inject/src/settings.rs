@@ -46,6 +46,8 @@ pub struct Settings {
     pub drain_delay_seconds: u32,
     /// What is done with the kubelet's probes.
     pub probes: Probes,
+    /// What is done with metrics of the application.
+    pub application_metrics: ApplicationMetrics,
     /// Ports of applications that are not captured.
     pub exclude_inbound_ports: String,
     /// Ports of others that are not captured.
@@ -102,6 +104,17 @@ pub enum Probes {
     Keep,
 }
 
+/// What is done with metrics of the application that the pod's annotations `prometheus.io/…` lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ApplicationMetrics {
+    /// The sidecar serves them beside its own, and the annotations lead to it.
+    #[default]
+    Merge,
+    /// The annotations stay as they are.
+    Keep,
+}
+
 /// What happens to a pod that is opted in and cannot get a sidecar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -136,6 +149,7 @@ impl Default for Settings {
             // leave room for a busy control plane, and for callers outside of the mesh.
             drain_delay_seconds: 5,
             probes: Probes::default(),
+            application_metrics: ApplicationMetrics::default(),
             exclude_inbound_ports: String::new(),
             exclude_outbound_ports: String::new(),
             exclude_outbound_cidrs: String::new(),
@@ -176,6 +190,7 @@ pub struct Sidecar {
     pub(crate) workload_api: bool,
     pub(crate) workers: u16,
     pub(crate) probes: Probes,
+    pub(crate) application_metrics: ApplicationMetrics,
 }
 
 impl Settings {
@@ -208,6 +223,7 @@ impl Settings {
             workload_api: self.workload_api,
             workers: read::in_range(self.workers, 1, 64).map_err(at("workers"))?,
             probes: self.probes,
+            application_metrics: self.application_metrics,
         };
         sidecar.amounts().map_err(|(field, message)| SettingsError { field, message })?;
         Ok(sidecar)

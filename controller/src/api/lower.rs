@@ -15,6 +15,7 @@ pub mod jwt;
 pub mod matches;
 pub mod scalars;
 pub mod session;
+pub mod slo;
 pub mod streams;
 pub mod telemetry;
 pub mod traffic;

@@ -33,6 +33,25 @@ impl JsonSchema for DurationText {
     }
 }
 
+/// A number of days, such as `30d`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Derive, Serialize)]
+#[serde(transparent)]
+pub struct DaysText(pub String);
+
+impl JsonSchema for DaysText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Days".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "maxLength": 4, "pattern": "^[1-9][0-9]{0,2}d$" })
+    }
+}
+
 /// A number of bytes, such as `65536`, `64Ki` or `10M`: a number or a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]

@@ -7,10 +7,12 @@
 mod backend;
 mod request;
 mod session;
+mod slo;
 
 pub use backend::*;
 pub use request::*;
 pub use session::*;
+pub use slo::*;
 
 use kube::core::Rule;
 use kube::{CustomResource, KubeSchema};
@@ -58,7 +60,7 @@ use super::scalars::{DurationText, Size};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(
-    validation = Rule::new("has(self.timeouts) || has(self.retries) || has(self.hedging) || has(self.fault) || has(self.directResponse) || has(self.requestBodyLimit) || has(self.responseBodyLimit) || has(self.sessionPersistence) || has(self.rateLimits) || has(self.globalRateLimit) || has(self.splitOn) || has(self.loadBalancer) || has(self.circuitBreaker) || has(self.retryBudget) || has(self.outlierDetection) || has(self.healthCheck) || has(self.connectTimeout) || has(self.protocol) || has(self.concurrency)").message("the policy sets nothing"),
+    validation = Rule::new("has(self.timeouts) || has(self.retries) || has(self.hedging) || has(self.fault) || has(self.directResponse) || has(self.requestBodyLimit) || has(self.responseBodyLimit) || has(self.sessionPersistence) || has(self.rateLimits) || has(self.globalRateLimit) || has(self.splitOn) || has(self.slo) || has(self.loadBalancer) || has(self.circuitBreaker) || has(self.retryBudget) || has(self.outlierDetection) || has(self.healthCheck) || has(self.connectTimeout) || has(self.protocol) || has(self.concurrency)").message("the policy sets nothing"),
     validation = Rule::new("self.targetRefs.exists(target, target.kind == 'Service') || !(has(self.loadBalancer) || has(self.circuitBreaker) || has(self.retryBudget) || has(self.outlierDetection) || has(self.healthCheck) || has(self.connectTimeout) || has(self.protocol) || has(self.concurrency))").message("loadBalancer, circuitBreaker, retryBudget, outlierDetection, healthCheck, connectTimeout, protocol and concurrency need a Service as target")
 )]
 #[serde(rename_all = "camelCase")]
@@ -102,6 +104,9 @@ pub struct TrafficPolicySpec {
     /// those move that must. Absent: chance, for each request anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split_on: Option<HashOn>,
+    /// What is promised of the requests to the target: how fast the promise is being used up is told, and nothing is done about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slo: Option<Slo>,
 
     /// Which endpoint is picked. For Services.
     #[serde(default, skip_serializing_if = "Option::is_none")]

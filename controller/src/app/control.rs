@@ -25,6 +25,7 @@ use crate::index::Index;
 use crate::inspect::facts::Facts;
 use crate::inspect::objects::Objects;
 use crate::keys::{Keys, Wanted};
+use crate::observe::Observatory;
 use crate::serve::{Publisher, Registry, Snapshot};
 use crate::sources::state::Report;
 use crate::sources::{Batch, Source, refused};
@@ -56,6 +57,7 @@ pub struct Control {
     keys: Keys,
     /// States of releases that this process keeps itself; of a cluster they are in the objects.
     releases: Option<watch::Receiver<Arc<States>>>,
+    observatory: Observatory,
     reports: Vec<Report>,
 }
 
@@ -135,8 +137,14 @@ impl Control {
             metrics,
             keys,
             releases,
+            observatory: Observatory::default(),
             reports: Vec::new(),
         }
+    }
+
+    /// Tells what is promised there.
+    pub fn counting_in(self, observatory: Observatory) -> Self {
+        Self { observatory, ..self }
     }
 
     /// For readers of snapshots.
@@ -236,6 +244,7 @@ impl Control {
         self.index.releases = self.releases.as_mut().map(|known| Arc::clone(&known.borrow_and_update()));
         let compiled = compile(&self.index, &self.trust_domain);
         self.say_conditions(&compiled);
+        self.observatory.promises(|promises| promises.set(&compiled.promises));
         let before = self.publisher.newest();
         let (snapshot, touched) =
             Snapshot::build(&compiled, self.index.revision(), self.index.time_ms(), Some(&before));

@@ -1,5 +1,7 @@
 //! `/metrics`. Counters are counted where things happen; sizes are asked for when they are scraped.
 
+mod objectives;
+
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -154,6 +156,7 @@ impl Collector for AtScrape {
         let counts = observatory.counts();
         let source = self.0.source_time_ms.load(std::sync::atomic::Ordering::Relaxed);
         let lag = registry.lag(source, now_ms());
+        objectives::write(&mut encoder, &observatory.promises(|promises| promises.exported()))?;
         let mut gauge = |name: &str, help: &str, value: u64| {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
@@ -174,6 +177,7 @@ impl Collector for AtScrape {
         gauge("mesh_controller_report_series", "Series kept", counts.series)?;
         gauge("mesh_controller_report_open_traces", "Traces that wait for more spans", counts.open_traces)?;
         gauge("mesh_controller_report_failures", "Kinds of failures kept with an example", counts.failures)?;
+        gauge("mesh_controller_objectives", "Objectives that are counted for", counts.objectives)?;
         gauge("mesh_controller_taps", "Open tap sessions", counts.taps)?;
         let mut counter = |name: &str, help: &str, value: u64| {
             let counter = ConstCounter::new(value);
@@ -199,6 +203,16 @@ impl Collector for AtScrape {
             "mesh_controller_report_failures_overflow",
             "Kinds of failures that had to make room",
             counts.failures_overflow,
+        )?;
+        counter(
+            "mesh_controller_objectives_overflow",
+            "Objectives that found no room",
+            counts.objectives_overflow,
+        )?;
+        counter(
+            "mesh_controller_report_costs_overflow",
+            "Reports of what a proxy takes that found no room",
+            counts.costs_overflow,
         )?;
         counter(
             "mesh_controller_report_spans_dropped",

@@ -20,7 +20,8 @@ use mesh_model::traffic::{PolicyTarget, TrafficPolicy, TrafficSettings, effectiv
 use super::Reports;
 use super::routes::{Refs, created};
 use crate::api::asking::GlobalRateLimit;
-use crate::api::lower;
+use crate::api::lower::slo::Slo;
+use crate::api::lower::{self, Findings};
 use crate::api::traffic::{TargetKind, TargetRef};
 use crate::api::{Kind, ObjectKey};
 use crate::index::Index;
@@ -35,15 +36,23 @@ struct Attached<'a> {
     fields: Vec<String>,
 }
 
-/// Compiles every policy that counts at some target.
-pub fn compile(index: &Index, services: &Services, reports: &mut Reports) -> Vec<Arc<TrafficPolicy>> {
-    let mut attached = Vec::new();
+/// Compiles every policy that counts at some target: what it sets, and what it promises.
+pub fn compile(
+    index: &Index,
+    services: &Services,
+    reports: &mut Reports,
+) -> (Vec<Arc<TrafficPolicy>>, Vec<Promise>) {
+    let (mut attached, mut slos) = (Vec::new(), BTreeMap::new());
     for (key, entry) in index.policies.traffic.iter() {
         let Some(name) = key.model_name() else { continue };
         let (mut settings, _) = lower::traffic::lower(&entry.object);
         if let (Some(rate), Some(it)) = (&mut settings.global_rate, &entry.object.spec.global_rate_limit) {
             rate.target = counting(it, key, &entry.origin, services, reports);
         }
+        // What is wrong with it was told when the object was read.
+        let mut read = Findings::default();
+        let slo = entry.object.spec.slo.as_ref().map(|slo| lower::slo::lower(slo, &mut read));
+        slos.extend(slo.filter(|_| read.faults.is_empty()).map(|slo| (name.clone(), slo)));
         let source = Source { key, origin: &entry.origin, metadata: &entry.object.metadata, name };
         let targets = entry.object.spec.target_refs.iter().enumerate();
         attached.push(source.attach(targets, settings, index, services, reports));
@@ -60,7 +69,26 @@ pub fn compile(index: &Index, services: &Services, reports: &mut Reports) -> Vec
             reports.say(key, condition);
         }
     }
-    settle(&attached, reports)
+    let settled = settle(&attached, reports);
+    let promise = |policy: &Arc<TrafficPolicy>| {
+        let slo = *slos.get(&policy.name)?;
+        Some(Promise { policy: policy.name.clone(), targets: policy.targets.clone(), slo })
+    };
+    let promises = settled.iter().filter_map(promise).collect();
+    // One that only promises says nothing to proxies.
+    let says = |policy: &Arc<TrafficPolicy>| policy.settings != TrafficSettings::default();
+    (settled.into_iter().filter(says).collect(), promises)
+}
+
+/// What a policy promises of the requests to targets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Promise {
+    /// The policy.
+    pub policy: Name,
+    /// Where it counts.
+    pub targets: Vec<PolicyTarget>,
+    /// What.
+    pub slo: Slo,
 }
 
 /// The service that counts. Without one that is found the limit is without an answer.
@@ -160,7 +188,9 @@ fn settle(attached: &[Attached<'_>], reports: &mut Reports) -> Vec<Arc<TrafficPo
         if kept.is_empty() {
             continue;
         }
-        reports.carried_by(key, policy.resource_name());
+        if policy.settings != TrafficSettings::default() {
+            reports.carried_by(key, policy.resource_name());
+        }
         settled.push(if kept.len() == policy.targets.len() {
             Arc::clone(policy)
         } else {

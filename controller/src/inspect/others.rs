@@ -54,6 +54,11 @@ impl Others {
         Self { shared: Arc::new(Shared { identity, listed, clients: Mutex::default() }) }
     }
 
+    /// The pod that this replica is; empty outside of a cluster.
+    pub fn own(&self) -> &str {
+        self.shared.listed.as_ref().map_or("", |(_, (_, pod))| pod.as_str())
+    }
+
     /// Where they are.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         let Some((objects, (namespace, pod))) = &self.shared.listed else { return Vec::new() };

@@ -59,6 +59,15 @@ impl Histogram {
         }
     }
 
+    /// How many values are above so many microseconds; of the bucket that they are in, its part.
+    pub fn above(&self, us: u64) -> f64 {
+        let place = (us.max(1) as f64).log2() * PER_OCTAVE;
+        let part = |(index, count): &(u16, u32)| {
+            f64::from(*count) * (f64::from(*index) + 1.0 - place).clamp(0.0, 1.0)
+        };
+        self.buckets.iter().map(part).sum()
+    }
+
     /// How many values.
     pub fn total(&self) -> u64 {
         self.buckets.iter().map(|(_, count)| u64::from(*count)).sum()

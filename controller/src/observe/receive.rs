@@ -140,6 +140,7 @@ impl Receiver {
                 metrics.series.truncate(MAX_SERIES_A_MESSAGE);
                 if self.observatory.proxies(|proxies| proxies.batch(key, metrics.sequence)) == Batch::New {
                     self.observatory.stats(|stats| stats.record(reporter, &metrics.series, now / 1000));
+                    self.observatory.promises(|promises| promises.record(&metrics.series, now / 1000));
                 }
                 (metrics.sequence > 0).then_some(metrics.sequence)
             }
@@ -163,8 +164,12 @@ impl Receiver {
                 self.observatory.proxies(|proxies| proxies.state(key, state, now));
                 None
             }
-            // A second Hello says nothing new; nobody asks for usage yet.
-            proxy_report::Message::Hello(_) | proxy_report::Message::Usage(_) => None,
+            proxy_report::Message::Usage(usage) => {
+                self.observatory.costs(|costs| costs.record(key, &usage, now));
+                None
+            }
+            // A second Hello says nothing new.
+            proxy_report::Message::Hello(_) => None,
         }
     }
 }

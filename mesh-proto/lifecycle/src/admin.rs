@@ -2,8 +2,8 @@
 //! A page of a browser gets nothing here (`browser`). It must not know what the routes mean. Requests enter in [`serve`]; nothing leaves but answers.
 
 mod browser;
-
 mod exposition;
+mod scrape;
 
 use std::convert::Infallible;
 use std::fmt::{self, Write};
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -27,9 +27,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 pub use browser::is_by_address;
+pub use exposition::{Exposition, plain};
+pub use scrape::Scrape;
 
 use crate::ready::Ready;
 use crate::tasks::{Tasks, ledger};
+use crate::usage;
 
 /// Connections at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
@@ -52,6 +55,7 @@ pub struct AdminState {
     registry: Arc<Registry>,
     routes: Arc<Vec<Route>>,
     below: Arc<Vec<Below>>,
+    scraped: Option<Arc<Scraped>>,
     counters: Arc<Counters>,
     max_connections: usize,
     hosts: Hosts,
@@ -82,6 +86,8 @@ struct Route {
 }
 
 type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+type Scraped = dyn Fn(Scrape) -> Answering + Send + Sync;
 
 /// Everything below a path.
 struct Below {
@@ -115,6 +121,15 @@ impl Answer {
         Self { status: StatusCode::OK, content_type: TEXT_TYPE, body: body.into() }
     }
 
+    /// 200 with metrics.
+    pub fn metrics(body: String, exposition: Exposition) -> Self {
+        let content_type = match exposition {
+            Exposition::OpenMetrics => METRICS_TYPE,
+            Exposition::Plain => exposition::PLAIN_TYPE,
+        };
+        Self { status: StatusCode::OK, content_type, body }
+    }
+
     /// 200 with JSON.
     pub fn json(body: impl Into<String>) -> Self {
         Self { status: StatusCode::OK, content_type: "application/json", body: body.into() }
@@ -136,6 +151,7 @@ impl AdminState {
             registry,
             routes: Arc::default(),
             below: Arc::default(),
+            scraped: None,
             counters,
             max_connections,
             hosts,
@@ -172,6 +188,14 @@ impl AdminState {
         Self { below, ..self }
     }
 
+    /// Answers scrapes in its own way: it has its own deadline and bounds.
+    pub fn scraped<F>(self, handler: impl Fn(Scrape) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        Self { scraped: Some(Arc::new(move |scrape| Box::pin(handler(scrape)))), ..self }
+    }
+
     /// Bounds the connections at once; the default is 64.
     pub fn max_connections(self, max_connections: usize) -> Self {
         Self { max_connections: max_connections.max(1), ..self }
@@ -188,7 +212,11 @@ impl AdminState {
     }
 
     /// The answer of a route that may take its time; `None`: there is none for this.
-    fn answer_slowly(&self, method: &Method, path: &str) -> Option<Answering> {
+    fn answer_slowly(&self, method: &Method, path: &str, headers: &HeaderMap) -> Option<Answering> {
+        if let Some(scraped) = self.scraped.as_ref().filter(|_| *method == Method::GET && path == "/metrics")
+        {
+            return Some(scraped(Scrape::new(headers, Arc::clone(&self.registry))));
+        }
         let found = |below: &Below| path.strip_prefix(below.prefix).map(|rest| (below.handler)(rest));
         (*method == Method::GET).then(|| self.below.iter().find_map(found)).flatten()
     }
@@ -246,11 +274,12 @@ fn metrics(registry: &Registry) -> Answer {
     // Whatever a daemon counts, how its tasks fare is there.
     let mut own = Registry::default();
     own.register_collector(Box::new(ledger::Collected));
+    own.register_collector(Box::new(usage::Collected));
     let written = text::encode_registry(&mut body, registry)
         .and_then(|()| text::encode_registry(&mut body, &own))
         .and_then(|()| text::encode_eof(&mut body));
     match written {
-        Ok(()) => Answer { status: StatusCode::OK, content_type: METRICS_TYPE, body },
+        Ok(()) => Answer::metrics(body, Exposition::OpenMetrics),
         Err(fmt::Error) => {
             Answer::text("a metric cannot be written\n").with_status(StatusCode::INTERNAL_SERVER_ERROR)
         }
@@ -302,13 +331,12 @@ async fn connection(stream: TcpStream, state: AdminState) {
             let (method, uri) = (request.method(), request.uri());
             let answer = if let Err(refusal) = browser::admit(&request, state.hosts) {
                 Answer::text(format!("{refusal}\n")).with_status(StatusCode::FORBIDDEN)
-            } else if let Some(answering) = state.answer_slowly(method, uri.path()) {
+            } else if let Some(answering) = state.answer_slowly(method, uri.path(), request.headers()) {
                 answering.await
             } else {
                 state.answer(method, &AdminRequest { path: uri.path(), query: uri.query() })
             };
-            let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
-            Ok::<_, Infallible>(response(readable(answer, accept)))
+            Ok::<_, Infallible>(response(readable(answer, accept(request.headers()))))
         }
     });
     let served = http1::Builder::new()
@@ -322,12 +350,16 @@ async fn connection(stream: TcpStream, state: AdminState) {
     }
 }
 
+fn accept(headers: &HeaderMap) -> Option<&str> {
+    headers.get(ACCEPT).and_then(|value| value.to_str().ok())
+}
+
 /// Metrics in a format that the client reads.
 fn readable(answer: Answer, accept: Option<&str>) -> Answer {
     if answer.content_type != METRICS_TYPE || exposition::reads_openmetrics(accept) {
         return answer;
     }
-    Answer { content_type: exposition::PLAIN_TYPE, body: exposition::plain(&answer.body), ..answer }
+    Answer { content_type: exposition::PLAIN_TYPE, body: plain(&answer.body), ..answer }
 }
 
 fn response(answer: Answer) -> Response<Full<Bytes>> {

@@ -14,6 +14,7 @@ pub mod ready;
 pub mod signal;
 pub mod tasks;
 pub mod unix;
+pub mod usage;
 
 pub use tokio_util::sync::CancellationToken;
 

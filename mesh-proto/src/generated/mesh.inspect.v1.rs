@@ -581,6 +581,8 @@ pub struct ObjectivesRequest {
     /// Of policies; empty: all.
     #[prost(string, tag = "1")]
     pub namespace: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub local_only: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ObjectivesResponse {
@@ -642,7 +644,7 @@ pub struct Burn {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CostRequest {
-    /// 1 to 3600; 0 takes 60.
+    /// 1 to 600; 0 takes 60.
     #[prost(uint32, tag = "1")]
     pub window_seconds: u32,
     #[prost(string, tag = "2")]
@@ -1353,6 +1355,53 @@ pub mod inspect_service_client {
                 .insert(GrpcMethod::new("mesh.inspect.v1.InspectService", "Tap"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// What policies promise of requests, and how it is kept.
+        pub async fn objectives(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ObjectivesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ObjectivesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.inspect.v1.InspectService/Objectives",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mesh.inspect.v1.InspectService", "Objectives"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What the mesh itself takes: of each proxy, and of the control plane.
+        pub async fn cost(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CostRequest>,
+        ) -> std::result::Result<tonic::Response<super::CostResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.inspect.v1.InspectService/Cost",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mesh.inspect.v1.InspectService", "Cost"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Spans as proxies report them: how replicas of the controller put traces together whose spans came to several.
         pub async fn spans(
             &mut self,
@@ -1539,6 +1588,19 @@ pub mod inspect_service_server {
             &self,
             request: tonic::Request<super::TapRequest>,
         ) -> std::result::Result<tonic::Response<Self::TapStream>, tonic::Status>;
+        /// What policies promise of requests, and how it is kept.
+        async fn objectives(
+            &self,
+            request: tonic::Request<super::ObjectivesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ObjectivesResponse>,
+            tonic::Status,
+        >;
+        /// What the mesh itself takes: of each proxy, and of the control plane.
+        async fn cost(
+            &self,
+            request: tonic::Request<super::CostRequest>,
+        ) -> std::result::Result<tonic::Response<super::CostResponse>, tonic::Status>;
         /// Server streaming response type for the Spans method.
         type SpansStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::SpansResponse, tonic::Status>,
@@ -2095,6 +2157,95 @@ pub mod inspect_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mesh.inspect.v1.InspectService/Objectives" => {
+                    #[allow(non_camel_case_types)]
+                    struct ObjectivesSvc<T: InspectService>(pub Arc<T>);
+                    impl<
+                        T: InspectService,
+                    > tonic::server::UnaryService<super::ObjectivesRequest>
+                    for ObjectivesSvc<T> {
+                        type Response = super::ObjectivesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ObjectivesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as InspectService>::objectives(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ObjectivesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mesh.inspect.v1.InspectService/Cost" => {
+                    #[allow(non_camel_case_types)]
+                    struct CostSvc<T: InspectService>(pub Arc<T>);
+                    impl<
+                        T: InspectService,
+                    > tonic::server::UnaryService<super::CostRequest> for CostSvc<T> {
+                        type Response = super::CostResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CostRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as InspectService>::cost(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CostSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

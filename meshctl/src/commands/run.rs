@@ -20,6 +20,7 @@ use crate::local::registration::Registration;
 use crate::local::spec::WorkloadSpec;
 use crate::local::state::{self, FindError, MeshState};
 use crate::local::supervisor::Supervisor;
+use crate::local::words;
 use crate::{output, shop};
 
 mod plan;
@@ -54,6 +55,9 @@ pub(crate) struct Args {
     /// Give the command the SPIFFE Workload API of its sidecar (SPIFFE_ENDPOINT_SOCKET): certificates and tokens of its own
     #[arg(long)]
     workload_api: bool,
+    /// Where the command serves metrics of its own: its sidecar's metrics have them too
+    #[arg(long, value_name = "PORT[/PATH]", value_parser = words::metrics)]
+    application_metrics: Option<String>,
     /// How what the command sends comes to its sidecar
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,

@@ -70,6 +70,7 @@ struct Workload {
     zone: Option<String>,
     #[serde(default)]
     workload_api: bool,
+    application_metrics: Option<Scalar>,
     #[serde(default)]
     depends_on: Vec<String>,
     ready: Option<Ready>,

@@ -38,6 +38,8 @@ pub(crate) struct Member {
     pub(crate) zone: Option<String>,
     /// Whether its sidecar serves the SPIFFE Workload API.
     pub(crate) workload_api: bool,
+    /// Where its application serves metrics of its own.
+    pub(crate) application_metrics: Option<String>,
     /// How long open connections get after SIGTERM.
     pub(crate) drain: Duration,
     pub(crate) place: Place,
@@ -160,6 +162,9 @@ impl Member {
         }
         option("--admin", self.at(ADMIN_PORT).to_string().into());
         option("--metrics", self.metrics().to_string().into());
+        if let Some(at) = &self.application_metrics {
+            option("--application-metrics", at.into());
+        }
         option("--state-dir", kept.into());
         option("--drain-seconds", self.drain.as_secs().to_string().into());
         args
@@ -190,6 +195,7 @@ mod tests {
             }],
             zone: Some("east".into()),
             workload_api: true,
+            application_metrics: Some("9090/metrics".into()),
             drain: Duration::from_secs(1),
             account: "web".into(),
             place: Place::Host,

@@ -23,6 +23,8 @@ pub(crate) struct WorkloadSpec {
     pub(crate) zone: Option<String>,
     /// Whether the command gets the SPIFFE Workload API.
     pub(crate) workload_api: bool,
+    /// Where the command serves metrics of its own, `PORT/PATH`.
+    pub(crate) application_metrics: Option<String>,
     /// How long open connections get at its end.
     pub(crate) drain: Duration,
 }
@@ -64,6 +66,7 @@ impl WorkloadSpec {
             outbound: self.outbound.clone(),
             zone: self.zone.clone(),
             workload_api: self.workload_api,
+            application_metrics: self.application_metrics.clone(),
             drain: self.drain,
             place,
         }

@@ -19,6 +19,13 @@ pub(crate) fn port(text: &str) -> Result<u16, String> {
     }
 }
 
+/// Where a program serves metrics: `PORT` or `PORT/PATH`.
+pub(crate) fn metrics(text: &str) -> Result<String, String> {
+    let (number, _) = text.split_at(text.find('/').unwrap_or(text.len()));
+    port(number)?;
+    Ok(text.to_owned())
+}
+
 /// A label of a workload.
 pub(crate) fn plain_label(key: &str, value: &str) -> Result<(), String> {
     if key.is_empty() || !is_plain(key) || !is_plain(value) {

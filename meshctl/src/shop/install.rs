@@ -67,6 +67,7 @@ fn visitor(subnet: Subnet) -> Member {
         outbound: Vec::new(),
         zone: None,
         workload_api: false,
+        application_metrics: None,
         drain: DRAIN,
         place: Place::Host,
     }
@@ -88,6 +89,7 @@ fn member(subnet: Subnet, workload: &Workload) -> Member {
         outbound: if workload.role == Role::Web { vec![cart] } else { Vec::new() },
         zone: None,
         workload_api: false,
+        application_metrics: None,
         drain: DRAIN,
         place: Place::Host,
     }

@@ -62,7 +62,7 @@ fn start() -> Running {
     resources.push(ModelResource::Host(HostEntry { host, meaning: HostMeaning::Alias(alias) }));
     let (discovery, _control) = Discovery::fixed("shop", resources);
     let dns = Dns::new(&Config::new("shop", "front"), &[], discovery.clone(), None);
-    let registry = registry(&Telemetry::new().hub, &discovery, &identity, (&dns, None));
+    let registry = registry(&Telemetry::new().hub, &discovery, &identity, (&dns, None), None);
     let listener = bind_loopback(([127, 0, 0, 1], 0).into()).unwrap();
     let address = listener.local_addr().unwrap();
     let drains = Arc::<AtomicU64>::default();

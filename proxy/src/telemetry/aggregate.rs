@@ -8,11 +8,12 @@ use std::collections::{HashMap, VecDeque};
 
 use super::decisions::Decisions;
 use super::example::Examples;
+use super::histogram::Histogram;
 use super::outside::Outside;
 use super::span::Recorded;
 use super::totals::Totals;
 use super::worker::{SeriesDelta, WorkerDelta};
-use super::{Event, SeriesKey, SpanRecord};
+use super::{Event, SeriesKey, Side, SpanRecord};
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,10 @@ pub(crate) struct Aggregate {
     pub(crate) events: [u64; Event::ALL.len()],
     pub(crate) opened: [u64; 2],
     pub(crate) closed: [u64; 2],
+    /// Requests and connections that ended, inbound and outbound.
+    pub(crate) ended: [u64; 2],
+    /// Their time in this proxy, since the controller was told last.
+    own: [Histogram; 2],
 }
 
 impl Default for Aggregate {
@@ -72,12 +77,16 @@ impl Aggregate {
             events: [0; Event::ALL.len()],
             opened: [0; 2],
             closed: [0; 2],
+            ended: [0; 2],
+            own: Default::default(),
         }
     }
 
     /// Takes in what a worker counted.
     pub(crate) fn merge(&mut self, delta: WorkerDelta) {
         for (key, added) in delta.series {
+            let [inbound, outbound] = &mut self.ended;
+            *(if key.side == Side::Inbound { inbound } else { outbound }) += added.requests;
             self.overflows += self.totals.add(&key, &added)
                 + u64::from(fold(&mut self.pending, self.limit, &key.without_method(), &added));
         }
@@ -91,6 +100,9 @@ impl Aggregate {
         let before = self.examples.dropped;
         self.examples.merge(delta.examples);
         self.examples_dropped += self.examples.dropped - before;
+        for (own, added) in self.own.iter_mut().zip(&delta.own) {
+            own.merge(added);
+        }
         add_all(&mut self.events, &delta.events);
         add_all(&mut self.opened, &delta.opened);
         add_all(&mut self.closed, &delta.closed);
@@ -164,6 +176,11 @@ impl Aggregate {
     /// Takes the examples of failures since the last call.
     pub(crate) fn take_examples(&mut self) -> Examples {
         std::mem::take(&mut self.examples)
+    }
+
+    /// Takes the times in this proxy since the last call.
+    pub(crate) fn take_own(&mut self) -> [Histogram; 2] {
+        std::mem::take(&mut self.own)
     }
 
     /// Takes up to `limit` spans, oldest first, and how many were dropped since the last call.

@@ -9,10 +9,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use mesh_identity::{ExpectedServer, channel, well_known};
-use mesh_lifecycle::{Backoff, CancellationToken};
+use mesh_lifecycle::{Backoff, CancellationToken, usage};
 use mesh_proto::report::v1::report_service_client::ReportServiceClient;
 use mesh_proto::report::v1::{
-    Hello, Metrics, ProxyReport, ProxyState, ReportCommand, Spans, TapDropped, Tapped, proxy_report,
+    Hello, Metrics, ProxyReport, ProxyState, ReportCommand, Spans, TapDropped, Tapped, Usage, proxy_report,
     report_command,
 };
 use tokio::sync::mpsc;
@@ -62,6 +62,8 @@ pub(super) struct Reporter {
     outbox: Outbox,
     /// The state that the present stream was told last, and when.
     told: Option<(ProxyState, Instant)>,
+    /// When the controller was told what this proxy takes.
+    used: Option<Instant>,
     tapped: mpsc::Receiver<TapRecord>,
     /// When the second began for which tap sessions may tell requests.
     second: Instant,
@@ -72,8 +74,8 @@ impl Reporter {
         let taken = shared.tapped.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A second one, which there is not, would tell of no tap.
         let tapped = taken.unwrap_or_else(|| mpsc::channel(1).1);
-        let (outbox, told, second) = (Outbox::default(), None, Instant::now());
-        Self { shared, config, token, outbox, told, tapped, second }
+        let (outbox, told, used, second) = (Outbox::default(), None, None, Instant::now());
+        Self { shared, config, token, outbox, told, used, tapped, second }
     }
 
     /// Reports until the token is cancelled.
@@ -120,6 +122,7 @@ impl Reporter {
         let mut tick = tokio::time::interval_at(Instant::now() + self.config.interval, self.config.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.state(&outbound);
+        self.usage(&outbound);
         let mut events = Vec::new();
         loop {
             // Every arm may be dropped: `message` loses nothing, and the timer goes on.
@@ -146,6 +149,7 @@ impl Reporter {
                     self.examples(&outbound);
                     self.taps(&outbound);
                     self.state(&outbound);
+                    self.usage(&outbound);
                 }
             }
         }
@@ -271,6 +275,30 @@ impl Reporter {
         if due && send(outbound, proxy_report::Message::State(state.clone())) {
             self.told = Some((state, Instant::now()));
         }
+    }
+
+    /// Tells what this process takes, when that is due.
+    fn usage(&mut self, outbound: &mpsc::Sender<ProxyReport>) {
+        let Ok(permit) = outbound.try_reserve() else { return };
+        if self.used.is_some_and(|at| at.elapsed() < self.config.state_interval) {
+            return;
+        }
+        self.used = Some(Instant::now());
+        let ([inbound, outbound], [inbound_own, outbound_own]) = {
+            let mut sums = self.shared.sums();
+            (sums.ended, sums.take_own())
+        };
+        let (usage, number) = (usage::now(), |of: u128| u64::try_from(of).unwrap_or(u64::MAX));
+        let usage = Usage {
+            up_ms: number(usage.up.as_millis()),
+            cpu_us: number(usage.cpu.as_micros()),
+            resident_bytes: usage.resident_bytes,
+            inbound,
+            outbound,
+            inbound_own: Some(wire::histogram(&inbound_own)),
+            outbound_own: Some(wire::histogram(&outbound_own)),
+        };
+        permit.send(ProxyReport { message: Some(proxy_report::Message::Usage(usage)) });
     }
 
     fn proxy_state(&self) -> ProxyState {

@@ -119,6 +119,14 @@ pub struct Spent {
     pub fault: Duration,
 }
 
+impl Spent {
+    /// What is left of the time until the first byte: our own code, finding the destination, and making connections.
+    pub(crate) fn own(&self, first_byte: Duration) -> Duration {
+        let waited = self.queue + self.check + self.upstream + self.retry + self.fault;
+        first_byte.saturating_sub(waited)
+    }
+}
+
 /// One attempt at an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptRecord {

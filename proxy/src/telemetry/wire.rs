@@ -23,7 +23,7 @@ pub(super) fn series(key: &SeriesKey, delta: &SeriesDelta) -> wire::Series {
     }
 }
 
-fn histogram(latency: &Histogram) -> wire::Histogram {
+pub(super) fn histogram(latency: &Histogram) -> wire::Histogram {
     let (indices, counts) =
         latency.iter().map(|(index, count)| (u32::try_from(index).unwrap_or(u32::MAX), count)).unzip();
     wire::Histogram { indices, counts }

@@ -27,6 +27,8 @@ pub(super) mod tests;
 pub(crate) const MAX_SERIES: usize = 2_000;
 /// Spans a worker holds between two flushes.
 pub(crate) const MAX_SPANS: usize = 2_000;
+/// Of so many requests the time in the proxy is measured of one.
+const TIMED: u8 = 16;
 /// A series without requests in this many flushes, and without a handle, gives its place back.
 const IDLE_FLUSHES: u32 = 60;
 
@@ -43,6 +45,8 @@ pub(crate) struct WorkerDelta {
     pub(crate) outside: Outside,
     pub(crate) decisions: Decisions,
     pub(crate) examples: Examples,
+    /// Time of requests in this proxy, inbound and outbound.
+    pub(crate) own: [Histogram; 2],
 }
 
 impl Default for WorkerDelta {
@@ -59,6 +63,7 @@ impl Default for WorkerDelta {
             outside: Outside::default(),
             decisions: Decisions::default(),
             examples: Examples::default(),
+            own: Default::default(),
         }
     }
 }
@@ -174,6 +179,8 @@ struct Cells {
     outside: RefCell<Outside>,
     decisions: RefCell<Decisions>,
     examples: RefCell<Examples>,
+    own: RefCell<[Histogram; 2]>,
+    turn: Cell<u8>,
 }
 
 impl Cells {
@@ -191,6 +198,8 @@ impl Cells {
             outside: RefCell::default(),
             decisions: RefCell::default(),
             examples: RefCell::default(),
+            own: RefCell::default(),
+            turn: Cell::default(),
         }
     }
 }
@@ -342,6 +351,24 @@ impl WorkerTelemetry {
         self.cells.examples.borrow_mut().note(key, why, example);
     }
 
+    /// Whether the time of this request in the proxy is measured: of one of sixteen it is.
+    pub(crate) fn is_timed(&self) -> bool {
+        let turn = self.cells.turn.get();
+        self.cells.turn.set((turn + 1) % TIMED);
+        turn == 0
+    }
+
+    /// How long a request that is timed was in this proxy.
+    pub(crate) fn own_time(&self, side: Side, time: Duration) {
+        let mut own = self.cells.own.borrow_mut();
+        let [inbound, outbound] = &mut *own;
+        let of_side = match side {
+            Side::Inbound => inbound,
+            Side::Outbound => outbound,
+        };
+        of_side.record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    }
+
     /// The share of traces that an operator asked for just now, parts per million, besides those that callers sample. To
     /// be decided by [`crate::trace::sampled_by_id`].
     pub fn tracing_ppm(&self) -> u32 {
@@ -391,6 +418,7 @@ impl WorkerTelemetry {
             outside: self.cells.outside.take(),
             decisions: self.cells.decisions.take(),
             examples: self.cells.examples.take(),
+            own: self.cells.own.take(),
         }
     }
 }

@@ -212,8 +212,10 @@ impl Entry {
         self.context = Some(context);
         self.asked = Asked::of(head);
         let tapped = telemetry.tapped(self.key.side, Some(head));
-        if self.about.is_some() || self.recorded.is_some() || tapped.is_some() {
+        let timed = telemetry.is_timed();
+        if timed || self.about.is_some() || self.recorded.is_some() || tapped.is_some() {
             let about = self.about.get_or_insert_with(|| self.worker.spares.take(None, None));
+            about.timed = timed;
             about.asks(head, tapped);
         }
         Onward { context, written }
@@ -447,6 +449,9 @@ impl Entry {
         }
         self.tell_failure(latency, has_failed);
         if let Some(mut about) = self.about.take() {
+            if let Some(own) = self.own_time(&about) {
+                telemetry.own_time(self.key.side, own);
+            }
             if let Some(logger) = about.log.take() {
                 self.line(&about, &logger, latency);
             }

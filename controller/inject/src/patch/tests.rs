@@ -398,3 +398,37 @@ fn settings_say_which_field_is_wrong() {
     assert!(serde_saphyr::from_str::<Settings>("imgae: x").is_err());
     assert_eq!(serde_saphyr::from_str::<Settings>("workers: 2").unwrap().workers, 2);
 }
+
+#[test]
+fn a_scrape_by_annotation_leads_to_the_sidecar_and_back() {
+    let mut pod = with(
+        "/metadata/annotations",
+        json!({
+            "prometheus.io/scrape": "true", "prometheus.io/port": "9090", "prometheus.io/path": "/m",
+        }),
+    );
+    pod["metadata"]["labels"][crate::INJECT_LABEL] = json!("enabled");
+    let once = injected(&pod);
+    let annotations = &once.pod["metadata"]["annotations"];
+    assert_eq!(annotations["prometheus.io/port"], "15020");
+    assert_eq!(annotations["prometheus.io/path"], "/metrics");
+    let env = once.pod["spec"]["initContainers"][1]["env"].as_array().unwrap();
+    let told = env.iter().find(|one| one["name"] == scrape::VARIABLE).unwrap();
+    assert_eq!(told["value"], "9090/m");
+    assert_eq!(
+        said(decide(&once.pod, "shop", ENABLED, &Settings::default())),
+        "skip: it has the sidecar already"
+    );
+    let mut expected = pod.clone();
+    expected["metadata"]["labels"].as_object_mut().unwrap().remove(crate::INJECT_LABEL);
+    assert_eq!(crate::eject(&once.pod).unwrap().pod["metadata"], expected["metadata"]);
+    // The annotations come later than the sidecar, from another webhook.
+    let mut late = injected(&with("/metadata/annotations", json!({}))).pod;
+    late["metadata"]["annotations"]["prometheus.io/scrape"] = json!("true");
+    late["metadata"]["annotations"]["prometheus.io/port"] = json!("9090");
+    let late = injected(&late);
+    let added = late.pod["metadata"]["annotations"][ADDED_ANNOTATION].as_str().unwrap();
+    assert!(added.contains("preStop") && added.contains(r#""prometheus.io/port":"9090""#), "{added}");
+    pod["metadata"]["annotations"]["amime.io/application-metrics"] = json!("keep");
+    assert_eq!(injected(&pod).pod["metadata"]["annotations"]["prometheus.io/port"], "9090");
+}

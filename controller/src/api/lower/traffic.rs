@@ -36,7 +36,8 @@ pub fn lower(policy: &TrafficPolicy) -> (TrafficSettings, Findings) {
         name.1.as_deref().unwrap_or_default()
     );
     let settings = settings(spec, &owner, &mut findings);
-    if settings == TrafficSettings::default() && findings.faults.is_empty() {
+    spec.slo.as_ref().map(|slo| super::slo::lower(slo, &mut findings));
+    if settings == TrafficSettings::default() && spec.slo.is_none() && findings.faults.is_empty() {
         findings.fault("spec", "sets nothing; add a setting such as `retries`, or delete the policy");
     }
     let services = spec.target_refs.iter().any(|target| target.kind == TargetKind::Service);

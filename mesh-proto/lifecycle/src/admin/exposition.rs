@@ -3,6 +3,15 @@
 //!
 //! What differs: the older format names a counter's family as its samples (`_total`), and knows no exemplars, units or end mark.
 
+/// A text format of metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exposition {
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+    /// Prometheus's own, 0.0.4.
+    Plain,
+}
+
 /// The older format's media type.
 pub(super) const PLAIN_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -12,7 +21,7 @@ pub(super) fn reads_openmetrics(accept: Option<&str>) -> bool {
 }
 
 /// The same metrics in the older format.
-pub(super) fn plain(open: &str) -> String {
+pub fn plain(open: &str) -> String {
     let mut out = String::with_capacity(open.len());
     let mut help = None;
     for line in open.lines() {

@@ -81,6 +81,7 @@ pub(super) fn cases() -> Vec<Case> {
             "mesh.inspect.v1.ObjectivesRequest",
             inspect::ObjectivesRequest {
                 namespace: "shop".to_owned(),
+                local_only: true,
                 ..inspect::ObjectivesRequest::default()
             },
         ),

@@ -110,6 +110,7 @@ pub(crate) fn spec(args: &Args, drain: Duration) -> WorkloadSpec {
         labels: args.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect(),
         zone: args.zone.as_ref().map(|zone| zone.0.clone()),
         workload_api: args.workload_api,
+        application_metrics: args.application_metrics.clone(),
         drain,
     }
 }

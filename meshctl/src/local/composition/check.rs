@@ -117,9 +117,19 @@ fn task(workload: &Workload, folder: &Path) -> Result<Task, Refused> {
             labels: workload.labels.iter().map(|(key, value)| (key.clone(), value.to_string())).collect(),
             zone: workload.zone.clone(),
             workload_api: workload.workload_api,
+            application_metrics: application_metrics(workload)?,
             drain: DRAIN,
         },
     })
+}
+
+fn application_metrics(workload: &Workload) -> Result<Option<String>, Refused> {
+    let refused = |error| (".applicationMetrics".to_owned(), error);
+    workload
+        .application_metrics
+        .as_ref()
+        .map(|at| words::metrics(&at.to_string()).map_err(refused))
+        .transpose()
 }
 
 fn words_of(command: &Command) -> Result<Vec<OsString>, String> {

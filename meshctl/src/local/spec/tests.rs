@@ -18,6 +18,7 @@ fn spec(name: &str, service: &str) -> WorkloadSpec {
         labels: vec![("version".into(), "v1".into())],
         zone: None,
         workload_api: true,
+        application_metrics: None,
         drain: Duration::ZERO,
     }
 }

@@ -23,6 +23,8 @@ use crate::telemetry::{
 pub(in crate::worker) struct About {
     /// By whose settings it is written.
     pub(super) log: Option<Arc<AccessLogger>>,
+    /// How long it was in this proxy is counted.
+    pub(super) timed: bool,
     /// Parts of the heads.
     kept: Kept,
     /// Whose certificate the other end has shown.
@@ -189,6 +191,12 @@ impl Entry {
             trace,
             sampled: matches!(self.recorded, Some(Recorded::Sampled)),
         });
+    }
+
+    /// The time in this proxy until the head of the answer was here, where that is counted: without what it waited for others.
+    pub(super) fn own_time(&self, about: &About) -> Option<Duration> {
+        let first_byte = self.first_byte.filter(|_| about.timed)?;
+        Some(of_attempts(about.spent, &about.attempts, self.first_byte).own(first_byte))
     }
 
     /// Tells it to who traces it and to who taps it.
