@@ -2,6 +2,7 @@
 //! changes nothing but by passing an order to a release on. It must not know how things came to be known.
 
 pub mod canary;
+pub mod cost;
 pub mod edges;
 pub mod facts;
 pub mod failures;

@@ -9,9 +9,9 @@ use mesh_lifecycle::log::Format as LogFormat;
 use mesh_lifecycle::tasks::Tasks;
 
 use crate::commands::{
-    Outcome, analyze, authz, bug_report, canary, certs, cluster_check, dashboard, demo, diff, edges, error,
-    explain, inject, install, local, migrate, mtls, policy, protocols, proxy, routes, run, stat, sync, tap,
-    test, top, trace, uninstall, up, upgrade, version, why,
+    Outcome, analyze, authz, bug_report, canary, certs, cluster_check, cost, dashboard, demo, diff, edges,
+    error, explain, inject, install, local, migrate, mtls, policy, protocols, proxy, routes, run, stat, sync,
+    tap, test, top, trace, uninstall, up, upgrade, version, why,
 };
 use crate::{output, parts};
 
@@ -65,6 +65,8 @@ enum Command {
     Top(top::Args),
     /// Show traffic of the last while, by who calls whom, deployment, pod, service, namespace or route
     Stat(Box<stat::Args>),
+    /// Show the CPU, memory and latency that the mesh itself adds
+    Cost(Box<cost::Args>),
     /// Show who talks to whom, and whether that is secured or why not
     Edges(edges::Args),
     /// Show success, rate and latency of each route
@@ -179,6 +181,7 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Run(args) => run::run(args, mesh, tasks).await,
         Command::Local(args) => local::run(args, mesh, tasks).await,
         Command::Top(args) => top::run(args, mesh, tasks).await,
+        Command::Cost(args) => Box::pin(cost::run(*args, mesh, tasks)).await,
         Command::Stat(args) => Box::pin(stat::run(*args, mesh, tasks)).await,
         Command::Edges(args) => edges::run(args, mesh, tasks).await,
         Command::Routes(args) => routes::run(args, mesh, tasks).await,

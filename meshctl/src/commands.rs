@@ -9,6 +9,7 @@ pub(crate) mod canary;
 pub(crate) mod certs;
 pub(crate) mod check;
 pub(crate) mod cluster_check;
+pub(crate) mod cost;
 pub(crate) mod dashboard;
 pub(crate) mod demo;
 pub(crate) mod diff;

@@ -3,12 +3,14 @@
 
 mod canary;
 mod failures;
+mod measuring;
 mod spans;
 mod state;
 mod traffic;
 
 pub use canary::{canary, canary_past};
 pub use failures::failures;
+pub use measuring::{cost, objectives};
 pub use spans::{span, tap, trace};
 pub use state::{ProxyState, certs, proxy_state, sync};
 pub use traffic::{edges, golden, place, protocols, stat};

@@ -49,6 +49,9 @@ impl Collector for Collected {
         let cpu = ConstCounter::new(usage.cpu.as_secs_f64());
         let help = "CPU time of this process";
         cpu.encode(encoder.encode_descriptor("mesh_process_cpu_seconds", help, None, cpu.metric_type())?)?;
+        let up = ConstGauge::new(usage.up.as_secs_f64());
+        let help = "Since this process began its work";
+        up.encode(encoder.encode_descriptor("mesh_process_up_seconds", help, None, up.metric_type())?)?;
         let resident = ConstGauge::new(i64::try_from(usage.resident_bytes).unwrap_or(i64::MAX));
         let (name, help) = ("mesh_process_resident_memory_bytes", "Memory of this process");
         resident.encode(encoder.encode_descriptor(name, help, None, resident.metric_type())?)

@@ -14,10 +14,11 @@ use mesh_lifecycle::tasks::Tasks;
 use mesh_model::spiffe::TrustDomain;
 use mesh_proto::inspect::v1::inspect_service_client::InspectServiceClient;
 use mesh_proto::inspect::v1::{
-    CanariesRequest, CanaryRelease, CertsRequest, CertsResponse, DashboardRequest, DashboardResponse,
-    EdgesRequest, EdgesResponse, FailuresRequest, FailuresResponse, ProtocolsRequest, ProtocolsResponse,
-    ServicesRequest, ServicesResponse, StatRequest, StatResponse, StatRow, SteerCanaryRequest, SyncRequest,
-    SyncResponse, TapRequest, TapResponse, TraceRequest, TraceResponse, VersionRequest, VersionResponse,
+    CanariesRequest, CanaryRelease, CertsRequest, CertsResponse, CostRequest, CostResponse, DashboardRequest,
+    DashboardResponse, EdgesRequest, EdgesResponse, FailuresRequest, FailuresResponse, ObjectivesRequest,
+    ObjectivesResponse, ProtocolsRequest, ProtocolsResponse, ServicesRequest, ServicesResponse, StatRequest,
+    StatResponse, StatRow, SteerCanaryRequest, SyncRequest, SyncResponse, TapRequest, TapResponse,
+    TraceRequest, TraceResponse, VersionRequest, VersionResponse,
 };
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status, Streaming};
@@ -126,6 +127,27 @@ impl Inspect {
         self.any("edges", |mut client| {
             let request = request.clone();
             async move { client.edges(request).await }
+        })
+        .await
+    }
+
+    /// What policies promise, and how it is kept.
+    pub(crate) async fn objectives(
+        &self,
+        request: ObjectivesRequest,
+    ) -> Result<ObjectivesResponse, InspectError> {
+        self.any("objectives", |mut client| {
+            let request = request.clone();
+            async move { client.objectives(request).await }
+        })
+        .await
+    }
+
+    /// What the mesh itself takes.
+    pub(crate) async fn cost(&self, request: CostRequest) -> Result<CostResponse, InspectError> {
+        self.any("cost", |mut client| {
+            let request = request.clone();
+            async move { client.cost(request).await }
         })
         .await
     }

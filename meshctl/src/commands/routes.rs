@@ -3,7 +3,7 @@
 use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::inspect::v1::{Group, StatRequest};
 
-use super::stat::{Filter, bare, print_golden};
+use super::stat::{Filter, bare, objectives_of, print_golden};
 use super::{Outcome, inspect};
 use crate::cluster::ClusterArgs;
 use crate::output::Format;
@@ -31,6 +31,7 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
     let inspect = inspect(mesh, &args.cluster, tasks).await?;
     let asked = args.filter.request(args.window);
     let request = StatRequest { group: Group::Route.into(), name: args.name, ..asked };
-    print_golden(&inspect.stat(request).await?, Group::Route, false, args.output)?;
+    let objectives = objectives_of(&inspect, Group::Route).await;
+    print_golden(&inspect.stat(request).await?, Group::Route, false, &objectives, args.output)?;
     Ok(Outcome::Fine)
 }

@@ -2,13 +2,15 @@
 
 use mesh_controller::inspect::json;
 use mesh_lifecycle::tasks::Tasks;
-use mesh_proto::inspect::v1::{Group, StatRequest, StatResponse};
+use mesh_proto::inspect::v1::{BurnAlert, Group, Objective, ObjectivesRequest, StatRequest, StatResponse};
 
 use super::{Outcome, inspect, traffic};
+use crate::client::inspect::Inspect;
 use crate::cluster::ClusterArgs;
-use crate::output::{self, Format, Paint};
+use crate::output::{self, Format, Paint, units};
 
 mod golden;
+mod objectives;
 
 /// Arguments of `meshctl stat`.
 #[derive(Debug, clap::Args)]
@@ -24,6 +26,9 @@ pub(crate) struct Args {
     /// Seconds to look back
     #[arg(short = 't', long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
     window: u32,
+    /// Show what policies promise of requests and how fast that is used up; exit code 1 where it burns fast
+    #[arg(long, conflicts_with_all = ["resource", "name", "from", "to", "window"])]
+    slo: bool,
     /// In which form
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -122,6 +127,9 @@ pub(crate) fn say_unanswered(unanswered: &[String]) {
 /// Asks once and prints.
 pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result<Outcome> {
     let inspect = inspect(mesh, &args.cluster, tasks).await?;
+    if args.slo {
+        return promises(&inspect, args.filter.namespace, args.output).await;
+    }
     let asked = args.filter.request(args.window);
     let Some(Resource { group, name }) = args.resource else {
         let answer = inspect.stat(asked).await?;
@@ -136,7 +144,8 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
     let by_source = !asked.to.is_empty();
     let name = name.or(args.name).unwrap_or_default();
     let answer = inspect.stat(StatRequest { group: group.into(), name, ..asked }).await?;
-    print_golden(&answer, group, by_source, args.output)?;
+    let objectives = objectives_of(&inspect, group).await;
+    print_golden(&answer, group, by_source, &objectives, args.output)?;
     Ok(Outcome::Fine)
 }
 
@@ -145,6 +154,7 @@ pub(crate) fn print_golden(
     answer: &StatResponse,
     group: Group,
     by_source: bool,
+    objectives: &[Objective],
     format: Format,
 ) -> anyhow::Result<()> {
     say_unanswered(&answer.unanswered);
@@ -152,10 +162,41 @@ pub(crate) fn print_golden(
         Format::Json => output::json(&json::golden(answer, group, by_source))?,
         Format::Table if answer.rows.is_empty() => nothing(answer.window_seconds),
         Format::Table => {
-            output::print(&golden::table(answer, group, by_source).render(Paint::stdout()));
+            output::print(&golden::table(answer, group, by_source, objectives).render(Paint::stdout()));
         }
     }
     Ok(())
+}
+
+/// What is promised of rows of that group. A controller of an earlier version knows of none.
+pub(crate) async fn objectives_of(inspect: &Inspect, group: Group) -> Vec<Objective> {
+    if !matches!(group, Group::Service | Group::Route) {
+        return Vec::new();
+    }
+    let answer = inspect.objectives(ObjectivesRequest::default()).await;
+    answer.map(|answer| answer.objectives).unwrap_or_default()
+}
+
+async fn promises(inspect: &Inspect, namespace: String, format: Format) -> anyhow::Result<Outcome> {
+    let answer = inspect.objectives(ObjectivesRequest { namespace, local_only: false }).await?;
+    say_unanswered(&answer.unanswered);
+    match format {
+        Format::Json => output::json(&json::objectives(&answer))?,
+        Format::Table if answer.objectives.is_empty() => {
+            output::note("no TrafficPolicy has an objective; `spec.slo` says one");
+        }
+        Format::Table => {
+            output::print(&objectives::table(&answer).render(Paint::stdout()));
+            if answer.kept_seconds < 3600 {
+                output::note(&format!(
+                    "traffic has been counted for {}: longer windows are not full yet",
+                    units::span(answer.kept_seconds.into())
+                ));
+            }
+        }
+    }
+    let burns = answer.objectives.iter().any(|one| one.alert() == BurnAlert::Fast);
+    Ok(if burns { Outcome::Finding } else { Outcome::Fine })
 }
 
 fn nothing(window: u32) {

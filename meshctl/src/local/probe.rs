@@ -52,6 +52,14 @@ fn welcome(answer: &[u8]) -> Readiness {
     }
 }
 
+/// The text at a path, as that of metrics; `None`: there is none.
+pub(crate) async fn text(address: SocketAddr, path: &str) -> Option<String> {
+    let answer = timeout(ANSWER, ask(address, path)).await.ok()?.ok()?;
+    let text = String::from_utf8(answer).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    (head.split_whitespace().nth(1) == Some("200")).then(|| body.to_owned())
+}
+
 async fn ask(address: SocketAddr, path: &str) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

@@ -1,14 +1,16 @@
 //! Success, rate and latency of deployments, pods, services, namespaces and routes, in the columns of Linkerd. Pure.
 
 use mesh_controller::inspect::json;
-use mesh_proto::inspect::v1::{Group, StatResponse, StatRow};
+use mesh_proto::inspect::v1::{Group, Objective, StatResponse, StatRow};
 
+use super::objectives;
 use crate::output::Tone;
 use crate::output::table::{Align, Cell, Table};
 use crate::output::units::{millis, share};
 
 /// The table; whom it is about was called, or with `by_source` called.
-pub(super) fn table(answer: &StatResponse, group: Group, by_source: bool) -> Table {
+pub(super) fn table(answer: &StatResponse, group: Group, by_source: bool, all: &[Objective]) -> Table {
+    let promised = answer.rows.iter().any(|row| objectives::of_row(all, row, group).is_some());
     let mut columns: Vec<(&'static str, Align)> = match group {
         Group::Namespace => vec![("NAMESPACE", Align::Left)],
         Group::Route => vec![("ROUTE", Align::Left), ("SERVICE", Align::Left)],
@@ -29,9 +31,16 @@ pub(super) fn table(answer: &StatResponse, group: Group, by_source: bool) -> Tab
         ("READ_BYTES/SEC", Align::Right),
         ("WRITE_BYTES/SEC", Align::Right),
     ]);
+    if promised {
+        columns.extend(objectives::COLUMNS);
+    }
     let mut table = Table::new(&columns);
     for row in &answer.rows {
-        table.row(cells(row, answer.window_seconds, group, by_source));
+        let mut cells = cells(row, answer.window_seconds, group, by_source);
+        if promised {
+            cells.extend(objectives::cells(objectives::of_row(all, row, group)));
+        }
+        table.row(cells);
     }
     table
 }
@@ -121,9 +130,15 @@ mod tests {
     fn every_kind_has_its_columns() {
         for (name, group) in [("deploy", Group::Workload), ("ns", Group::Namespace), ("route", Group::Route)]
         {
-            let text = table(&sample(), group, false).render(Paint::Plain);
+            let text = table(&sample(), group, false, &[]).render(Paint::Plain);
             insta::assert_snapshot!(format!("table_{name}"), text);
         }
+    }
+
+    #[test]
+    fn rows_with_an_objective_tell_how_fast_it_burns() {
+        let all = objectives::tests::answer().objectives;
+        insta::assert_snapshot!(table(&sample(), Group::Service, false, &all).render(Paint::Plain));
     }
 
     #[test]
