@@ -34,6 +34,8 @@ const SLOTS: u64 = 60;
 const FAST_SHARE: f64 = 0.02;
 /// The rate at which the budget is gone before its time.
 const SLOW_RATE: f64 = 1.0;
+/// What is lost where a share is no binary fraction.
+const ROUNDING: f64 = 1e-9;
 
 /// One objective: of one policy, about one target, of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -243,8 +245,8 @@ fn alert(objective: &Objective) -> BurnAlert {
     let [short, _, long] = WINDOWS.map(rate_of);
     let fast = FAST_SHARE * objective.window_seconds as f64 / f64::from(WINDOWS[2]);
     match short.min(long) {
-        rate if rate >= fast.max(SLOW_RATE) => BurnAlert::Fast,
-        rate if rate >= SLOW_RATE => BurnAlert::Slow,
+        rate if rate + ROUNDING >= fast.max(SLOW_RATE) => BurnAlert::Fast,
+        rate if rate + ROUNDING >= SLOW_RATE => BurnAlert::Slow,
         _ => BurnAlert::Unspecified,
     }
 }

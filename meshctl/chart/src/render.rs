@@ -161,6 +161,8 @@ fn split(file: &str, text: &str, documents: &mut Vec<Document>) -> Result<(), Re
 }
 
 #[cfg(test)]
+mod dashboards;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,7 @@
-//! Pages and files that must say what the chart says: the reference of values is written from `values.yaml`, and dashboards and
-//! alerts name metrics that there are.
+//! A page that must say what the chart says: the reference of values is written from `values.yaml`.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
-
-use serde_json::Value;
 
 use crate::Chart;
 
@@ -65,39 +61,4 @@ fn the_reference_of_values_is_written_from_them() {
         std::fs::write(&path, &wanted).unwrap();
     }
     assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), wanted, "UPDATE_PAGES=1 writes it");
-}
-
-/// Names that begin with `mesh_`, as a set.
-fn metrics(text: &str) -> BTreeSet<&str> {
-    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.filter(|word| word.starts_with("mesh_")).collect()
-}
-
-#[test]
-fn dashboards_and_alerts_name_metrics_that_there_are() {
-    let known = metrics(include_str!("../../../../docs/reference/metrics.md"));
-    let chart = Chart::embedded();
-    let mut seen = 0;
-    for (file, text) in chart.folder("grafana/").chain(chart.folder("prometheus/")) {
-        for name in metrics(text) {
-            seen += 1;
-            let name = name.strip_suffix("_bucket").unwrap_or(name);
-            assert!(
-                known.contains(name),
-                "{file} names {name}, which docs/reference/metrics.md does not have"
-            );
-        }
-    }
-    assert!(seen > 30, "{seen}");
-}
-
-#[test]
-fn dashboards_are_json_with_ids_of_their_own() {
-    let chart = Chart::embedded();
-    let mut ids = BTreeSet::new();
-    for (file, text) in chart.folder("grafana/") {
-        let dashboard: Value = serde_json::from_str(text).unwrap();
-        assert!(ids.insert(dashboard.get("uid").and_then(Value::as_str).unwrap().to_owned()), "{file}");
-    }
-    assert_eq!(ids.len(), 3);
 }
