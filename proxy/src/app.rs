@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::listeners::Bound;
 use crate::admin::{self, Admin, AdminError, Application};
-use crate::config::{Config, Control};
+use crate::config::{Config, Control, Counts};
 use crate::dns::Dns;
 use crate::export::Exporter;
 use crate::net::{Dial, Namespace, NamespaceError, Toward};
@@ -151,7 +151,7 @@ pub fn start(config: Config, source: Source) -> Result<Running, StartError> {
     }
     let (bound, addrs) = Bound::bind(&config, network.as_ref())?;
     let ready = Ready::new();
-    let telemetry = Telemetry::new();
+    let telemetry = Telemetry::of(config.counts);
     let drain = CancellationToken::new();
     let (report, ended) = tokio::sync::oneshot::channel();
     let running = Running {
@@ -349,7 +349,9 @@ impl Root {
                     node.clone(),
                     self.ready.clone(),
                 );
-                self.telemetry.hub.spawn_reports(reports, &self.tasks);
+                if self.config.counts == Counts::Requests {
+                    self.telemetry.hub.spawn_reports(reports, &self.tasks);
+                }
                 tracing::info!(controller = %control.controller, "waiting for configuration");
                 let client = ClientConfig {
                     identity: identity.clone(),

@@ -20,8 +20,8 @@ use mesh_reach::HostPort;
 use self::init::OwnCallsTo;
 use crate::app::{self, Running, Source, StartError};
 use crate::config::{
-    self, ApplicationMetrics, Capture, Config, Control, Dns, InboundListener, Keep, Network, OTLP_SECRETS,
-    Original, OutboundListener, WorkloadApi, WorkloadApiPeers,
+    self, ApplicationMetrics, Capture, Config, Control, Counts, Dns, InboundListener, Keep, Network,
+    OTLP_SECRETS, Original, OutboundListener, WorkloadApi, WorkloadApiPeers,
 };
 use crate::net;
 use crate::probes::{InvalidProbes, Probes};
@@ -140,6 +140,9 @@ pub struct Sidecar {
     /// Older than this, what is kept is not served from
     #[arg(long, value_name = "HOURS", default_value_t = 24, requires = "state_dir", value_parser = clap::value_parser!(u16).range(1..=720))]
     state_hours: u16,
+    /// Count and tell no request, to measure what that costs: for the bench alone
+    #[arg(long, hide = true)]
+    without_telemetry: bool,
     /// Worker threads
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
@@ -279,6 +282,7 @@ impl Sidecar {
                 .state_dir
                 .map(|dir| Keep { dir, expires: Duration::from_hours(self.state_hours.into()) }),
             workload_api: self.workload_api.map(|path| WorkloadApi::new(path, self.workload_api_peers)),
+            counts: if self.without_telemetry { Counts::Nothing } else { Counts::Requests },
             workers: usize::from(self.workers),
             drain: Duration::from_secs(self.drain_seconds),
             ..defaults

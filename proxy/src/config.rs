@@ -66,6 +66,8 @@ pub struct Config {
     pub keep: Option<Keep>,
     /// The SPIFFE Workload API, for an application that wants an identity of its own; without it there is none.
     pub workload_api: Option<WorkloadApi>,
+    /// Whether requests are counted, for Prometheus, the controller and taps: without only to measure what that costs.
+    pub counts: Counts,
     /// Worker threads, at least 1.
     pub workers: usize,
     /// How long connections may take to end after SIGTERM.
@@ -101,6 +103,7 @@ impl Config {
             dns: Dns::default(),
             keep: None,
             workload_api: None,
+            counts: Counts::default(),
             workers: 1,
             drain: Duration::from_secs(10),
             timeouts: Timeouts::default(),
@@ -179,6 +182,16 @@ pub struct Keep {
     pub dir: PathBuf,
     /// A state older than this is not served from. 24 h: longer than a controller is away, shorter than addresses of endpoints last.
     pub expires: Duration,
+}
+
+/// Whether requests are counted and told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Counts {
+    /// As users have it.
+    #[default]
+    Requests,
+    /// Not at all, to measure what it costs.
+    Nothing,
 }
 
 /// A mesh port and the application behind it.

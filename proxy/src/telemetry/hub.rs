@@ -22,6 +22,7 @@ use super::reports;
 use super::tap::{Board, TapRecord};
 use super::totals::AlsoAs;
 use super::worker::{WorkerDelta, WorkerSeed};
+use crate::config::Counts;
 
 /// Deltas that wait for the control thread; a worker beyond it goes on counting in its own cells.
 const DELTA_QUEUE: usize = 16;
@@ -124,6 +125,11 @@ impl fmt::Debug for ReportConfig {
 impl Telemetry {
     /// Nothing counted yet.
     pub fn new() -> Self {
+        Self::of(Counts::Requests)
+    }
+
+    /// Of a proxy that counts these.
+    pub fn of(counts: Counts) -> Self {
         let (sender, receiver) = mpsc::channel(DELTA_QUEUE);
         let tracing_ppm = Arc::new(AtomicU32::new(0));
         let (board, tapped) = Board::new();
@@ -146,7 +152,7 @@ impl Telemetry {
         };
         Self {
             hub: Hub { shared: Arc::new(shared) },
-            worker: WorkerSeed { deltas: sender, tracing_ppm, board, logs, access },
+            worker: WorkerSeed { deltas: sender, tracing_ppm, board, logs, access, counts },
         }
     }
 }

@@ -18,6 +18,8 @@ use super::histogram::Histogram;
 use super::otlp::{LogQueue, LogRecord};
 use super::outside::{Outside, Passed, SeenIn};
 use super::tap::{Board, Head, Tapped, Watch};
+use crate::config::Counts;
+
 use super::{Direction, Event, ExampleRecord, PolicyVerdict, SeriesKey, Side, SpanRecord, Way};
 
 #[cfg(test)]
@@ -107,6 +109,7 @@ pub struct WorkerSeed {
     pub(crate) board: Arc<Board>,
     pub(crate) logs: LogQueue,
     pub(crate) access: watch::Receiver<Option<Arc<AccessLogger>>>,
+    pub(crate) counts: Counts,
 }
 
 impl WorkerSeed {
@@ -349,6 +352,11 @@ impl WorkerTelemetry {
     /// Counts a failure; the first of its kind since the last flush becomes the example.
     pub fn failed(&self, key: &SeriesKey, why: Way, example: impl FnOnce() -> ExampleRecord) {
         self.cells.examples.borrow_mut().note(key, why, example);
+    }
+
+    /// Whether requests leave no trace here.
+    pub(crate) fn is_off(&self) -> bool {
+        self.seed.counts == Counts::Nothing
     }
 
     /// Whether the time of this request in the proxy is measured: of one of sixteen it is.

@@ -210,6 +210,9 @@ impl Entry {
             sampled_by_id(context.trace_id(), telemetry.tracing_ppm()).then_some(Recorded::Asked)
         };
         self.context = Some(context);
+        if telemetry.is_off() {
+            return context;
+        }
         self.asked = Asked::of(head);
         let tapped = telemetry.tapped(self.key.side, Some(head));
         let timed = telemetry.is_timed();
@@ -433,7 +436,7 @@ impl Entry {
     }
 
     fn write(&mut self) {
-        if std::mem::replace(&mut self.done, true) {
+        if std::mem::replace(&mut self.done, true) || self.worker.telemetry.is_off() {
             return;
         }
         let latency = self.started.elapsed();

@@ -25,6 +25,8 @@ pub(crate) struct Lab<'a> {
     /// Where detection is measured.
     pub(crate) bytes: Option<Bytes>,
     pub(crate) backend: Backend,
+    /// Our sidecar without metrics, reports and taps, and with them.
+    pub(crate) observed: Vec<Target>,
     /// Our sidecar, once for each feature.
     pub(crate) features: Vec<Target>,
     /// Name of the proxy, in which rows, why it is missing.
@@ -50,6 +52,7 @@ impl<'a> Lab<'a> {
             pipes: Vec::new(),
             bytes: None,
             backend,
+            observed: Vec::new(),
             features: Vec::new(),
             missing: Vec::new(),
             certificates,
@@ -66,6 +69,10 @@ impl<'a> Lab<'a> {
         }
         if rows.contains(&Row::Detect) {
             lab.bytes = Some(lab.mesh.bytes().await.context("start our sidecar for bytes")?);
+        }
+        if rows.contains(&Row::Observability) {
+            lab.observed =
+                lab.mesh.observed().await.context("start our sidecar with and without telemetry")?;
         }
         if rows.contains(&Row::Features) {
             lab.features = lab.mesh.features().await.context("start our sidecar with its features")?;

@@ -29,13 +29,15 @@ pub(crate) enum Row {
     Detect,
     /// Latency at a fixed rate
     Latency,
+    /// What metrics, reports and taps cost: our sidecar with them and without
+    Observability,
     /// What each feature of ours costs; not in quick runs unless named
     Features,
 }
 
 impl Row {
     /// In the order in which they are run: memory first, while the processes are fresh.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Memory,
         Self::H1,
         Self::H2,
@@ -47,6 +49,7 @@ impl Row {
         Self::Tcp8,
         Self::Detect,
         Self::Latency,
+        Self::Observability,
         Self::Features,
     ];
 
@@ -58,7 +61,7 @@ impl Row {
             }
             Self::Mtls | Self::MtlsH2 => Some(Place::Pair),
             Self::Tcp1 | Self::Tcp8 => Some(Place::Pipe),
-            Self::Detect | Self::Features => None,
+            Self::Detect | Self::Observability | Self::Features => None,
         }
     }
 
@@ -75,6 +78,7 @@ impl Row {
             Self::Tcp8 => "Bytes through a pair with mutual TLS, 8 connections",
             Self::Detect => "First byte of a new connection, one sidecar, milliseconds",
             Self::Latency => "Latency at a fixed rate, HTTP/1.1",
+            Self::Observability => "What observability adds, HTTP/1.1, 48 connections",
             Self::Features => "What each feature adds, HTTP/1.1, 48 connections",
         }
     }
@@ -95,6 +99,7 @@ pub(crate) enum Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Figure {
     CpuMicroseconds,
+    AddedCpuMicroseconds,
     RequestsPerSecond,
     CpuMillisecondsPerMib,
     MibPerSecond,
@@ -123,6 +128,7 @@ impl Figure {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::CpuMicroseconds => "cpu_us",
+            Self::AddedCpuMicroseconds => "added_cpu_us",
             Self::RequestsPerSecond => "rps",
             Self::CpuMillisecondsPerMib => "cpu_ms_per_mib",
             Self::MibPerSecond => "mib_per_s",
@@ -194,7 +200,7 @@ const fn faster(name: &'static str, row: Row, peer: &'static str) -> Goal {
     Goal { name, row, figure: Figure::MibPerSecond, peer: Some(peer), wanted: Wanted::AtLeast(1.2) }
 }
 
-pub(crate) const GOALS: [Goal; 20] = [
+pub(crate) const GOALS: [Goal; 21] = [
     ratio("h1_cpu_envoy", Row::H1, Figure::CpuMicroseconds, "envoy", 1.0 / 3.0),
     ratio("h1_cpu_nginx", Row::H1, Figure::CpuMicroseconds, "nginx", 1.0 / 1.3),
     ratio("h1_cpu_haproxy", Row::H1, Figure::CpuMicroseconds, "haproxy", 1.0),
@@ -214,5 +220,6 @@ pub(crate) const GOALS: [Goal; 20] = [
     faster("tcp8_throughput_haproxy", Row::Tcp8, "haproxy"),
     faster("tcp8_throughput_envoy", Row::Tcp8, "envoy"),
     absolute("detect_client_first_added_ms", Row::Detect, Figure::AddedClientFirstMilliseconds, 1.0),
+    absolute("observability_added_cpu_us", Row::Observability, Figure::AddedCpuMicroseconds, 1.0),
     absolute("detect_server_first_added_ms", Row::Detect, Figure::AddedServerFirstMilliseconds, 15.0),
 ];

@@ -70,6 +70,7 @@ pub(crate) async fn rows(lab: &Lab<'_>, rows: &[Row], pace: Pace) -> Results {
             Row::Tcp8 => carry(&lab.pipes, *row, 8, pace, &mut results).await,
             Row::Detect => detect(lab, pace, &mut results).await,
             Row::Latency => latency(&lab.single, pace, &mut results).await,
+            Row::Observability => observability(&lab.observed, pace, &mut results).await,
             Row::Features => saturate(&lab.features, *row, Kind::H1, pace, &mut results).await,
         }
     }
@@ -98,6 +99,33 @@ async fn saturate(targets: &[Target], row: Row, kind: Kind, pace: Pace, results:
                     screen::line(&format!(
                         "      round {round} {:<8} {:>7.1} us/request {:>8.0} requests/s",
                         target.name, one.cpu_us, one.rate
+                    ));
+                }
+                Err(error) => failed(results, row, target.name, &error),
+            }
+        }
+    }
+}
+
+/// Both of one round, one after the other: what the machine does besides is in both.
+async fn observability(targets: &[Target], pace: Pace, results: &mut Results) {
+    let row = Row::Observability;
+    for round in 1..=pace.rounds {
+        let mut without = None;
+        for target in targets {
+            let Some(to) = target.h1 else { continue };
+            match Box::pin(closed::run(to, Kind::H1, &target.host, &target.pids(), pace.window)).await {
+                Ok(one) => {
+                    results.add(row, target.name, Figure::CpuMicroseconds, one.cpu_us);
+                    match without {
+                        None => without = Some(one.cpu_us),
+                        Some(base) => {
+                            results.add(row, target.name, Figure::AddedCpuMicroseconds, one.cpu_us - base);
+                        }
+                    }
+                    screen::line(&format!(
+                        "      round {round} {:<8} {:>7.2} us/request",
+                        target.name, one.cpu_us
                     ));
                 }
                 Err(error) => failed(results, row, target.name, &error),

@@ -50,6 +50,7 @@ fn head(figures: &[Figure]) -> Vec<String> {
         Figure::CpuMicroseconds => {
             vec!["CPU us/request".to_owned(), "(best)".to_owned(), "requests/s/core".to_owned()]
         }
+        Figure::AddedCpuMicroseconds => vec!["adds us".to_owned()],
         Figure::RequestsPerSecond => vec!["reached/s".to_owned()],
         Figure::CpuMillisecondsPerMib => vec!["CPU ms/MiB".to_owned(), "(best)".to_owned()],
         Figure::MibPerSecond => vec!["MiB/s".to_owned(), "(best)".to_owned()],

@@ -83,8 +83,8 @@ fn named(expr: &str) -> (Words, Words) {
 
 /// Every expression of a rules file with what it records or alerts on.
 fn rules() -> Vec<(String, String)> {
-    let text = Chart::embedded().file("prometheus/rules.yaml").unwrap();
-    let file: Value = serde_saphyr::from_str(text).unwrap();
+    let chart = Chart::embedded();
+    let file: Value = serde_saphyr::from_str(chart.file("prometheus/rules.yaml").unwrap()).unwrap();
     let groups = file["groups"].as_array().unwrap().iter();
     let rules = groups.flat_map(|group| group["rules"].as_array().unwrap());
     let text = |rule: &Value, key: &str| rule[key].as_str().map(str::to_owned);

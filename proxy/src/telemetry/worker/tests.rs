@@ -58,7 +58,14 @@ fn worker(queue: usize, limit: usize) -> (WorkerTelemetry, mpsc::Receiver<Worker
     let (deltas, receiver) = mpsc::channel(queue);
     let logs = LogQueue::new(&Arc::default(), 1).0;
     let access = watch::Sender::new(None).subscribe();
-    let seed = WorkerSeed { deltas, tracing_ppm: Arc::default(), board: Board::new().0, logs, access };
+    let seed = WorkerSeed {
+        deltas,
+        tracing_ppm: Arc::default(),
+        board: Board::new().0,
+        logs,
+        access,
+        counts: Counts::default(),
+    };
     (seed.build_with_limit(limit), receiver)
 }
 

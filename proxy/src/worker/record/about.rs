@@ -92,6 +92,7 @@ impl Default for About {
     fn default() -> Self {
         Self {
             log: None,
+            timed: false,
             kept: Kept::default(),
             identity: None,
             asked_for: None,

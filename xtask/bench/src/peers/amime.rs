@@ -100,6 +100,19 @@ impl<'a> Mesh<'a> {
         })
     }
 
+    /// Two client's sidecars in front of the same service: one that counts nothing, and one as users have it.
+    pub(crate) async fn observed(&self) -> Result<Vec<Target>> {
+        let mut targets = Vec::new();
+        for (name, workload, more) in [("without", "quiet", " --without-telemetry"), (OURS, "watched", "")] {
+            let (h1, host) = (free_address()?, format!("echo.{NAMESPACE}"));
+            let mut process = self.sidecar(workload, &format!("--outbound {h1}=echo:80{more}"))?;
+            answers(&mut process, h1, &host).await?;
+            let processes = vec![process.into()];
+            targets.push(Target { name, host, h1: Some(h1), h2: None, grpc: None, mesh: None, processes });
+        }
+        Ok(targets)
+    }
+
     /// A client's sidecar in front of the same service under many names, each with a feature of its own.
     pub(crate) async fn features(&self) -> Result<Vec<Target>> {
         let mut ports = Vec::new();

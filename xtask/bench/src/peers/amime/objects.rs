@@ -61,6 +61,8 @@ pub(super) fn yaml(backend: Backend, mesh: MeshPorts) -> String {
         workload("caller", backend.h1, ""),
         workload("buyer", backend.h1, ""),
         workload("featured", backend.h1, ""),
+        workload("quiet", backend.h1, ""),
+        workload("watched", backend.h1, ""),
     ]
     .into_iter()
     .chain(FEATURES.iter().map(|feature| service_for(&feature.service(), "echo", &[(80, h1, "http")])))
