@@ -223,7 +223,7 @@ pub(super) const PACKAGES: &[Package] = &[
             &["patch"],
             &["workload_api"],
             &["decide", "lifecycle", "workload"],
-            &["containers"],
+            &["containers", "scrape"],
             &["probes", "annotations"],
             &["settings", "editor"],
             &["quantity"],
