@@ -211,7 +211,7 @@ impl Entry {
         };
         self.context = Some(context);
         if telemetry.is_off() {
-            return context;
+            return Onward { context, written };
         }
         self.asked = Asked::of(head);
         let tapped = telemetry.tapped(self.key.side, Some(head));
