@@ -8,8 +8,6 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use rustix::param::page_size;
-use rustix::time::{ClockId, clock_gettime};
 
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -24,19 +22,29 @@ pub struct Usage {
     pub up: Duration,
 }
 
-/// Asks the system.
+/// The system counts in hundredths of a second here, whatever the kernel's own clock does.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Asks the system. What it says comes from memory, not from a disk.
 pub fn now() -> Usage {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
-    let cpu = seconds + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0));
-    Usage { cpu, resident_bytes: resident().unwrap_or(0), up: BEGAN.elapsed() }
+    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    let cpu = cpu(&read("/proc/self/stat")).unwrap_or_default();
+    let resident_bytes = resident(&read("/proc/self/status")).unwrap_or(0);
+    Usage { cpu, resident_bytes, up: BEGAN.elapsed() }
 }
 
-/// The second word of `/proc/self/statm`: pages. It comes from memory, not from a disk.
-fn resident() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    pages.checked_mul(page_size() as u64)
+/// Ticks in user mode and in the kernel: the fourteenth and fifteenth word, of which the second may have spaces and ends with `)`.
+fn cpu(stat: &str) -> Option<Duration> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut words = rest.split_ascii_whitespace().skip(11);
+    let mut ticks = || words.next()?.parse::<u32>().ok();
+    Some(TICK * ticks()?.saturating_add(ticks()?))
+}
+
+/// `VmRSS:` in kB.
+fn resident(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_ascii_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// The same as metrics, of every daemon. Not the usual `process_…`: those are the application's, where its metrics are beside ours.
@@ -63,10 +71,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn words_of_the_system_are_read() {
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 4 0 100 1 2";
+        assert_eq!(cpu(stat), Some(Duration::from_secs(3)));
+        assert_eq!(resident("Name:\tx\nVmRSS:\t    9000 kB\n"), Some(9_216_000));
+        assert_eq!((cpu(""), resident("")), (None, None));
+    }
+
+    #[test]
     fn work_and_memory_are_seen() {
         let before = now();
         let mut words = vec![1_u64; 4 << 20];
-        while now().cpu < before.cpu + Duration::from_millis(5) {
+        while now().cpu < before.cpu + TICK {
             words.iter_mut().for_each(|word| *word = word.wrapping_mul(3));
         }
         let after = now();
