@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use mesh_lifecycle::tasks::Tasks;
@@ -28,7 +27,6 @@ const PPM: u32 = 250_000;
 const HEAD: usize = 16 * 1024;
 /// A request to a fan makes so many.
 const FAN: usize = 4;
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// How the collector is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -296,8 +294,8 @@ async fn service(
         while let Ok((stream, _)) = listener.accept().await {
             let noted = noted.clone();
             inner.spawn("request", async move {
-                // A client that goes away is no concern of the service.
-                let _ = tokio::time::timeout(LIMIT, serve(stream, next, noted)).await;
+                // A client that goes away is no concern of the service; a request of its own has a limit.
+                let _ = serve(stream, next, noted).await;
             });
         }
     });
