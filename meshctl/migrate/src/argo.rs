@@ -36,6 +36,11 @@ fn rollout(context: &mut Context<'_>, spec: &Node<'_>, document: &Document) {
         }
     }
     if let Some(blue_green) = spec.at(&["strategy", "blueGreen"]) {
+        if let (Some(active), Some(preview)) =
+            (blue_green.get("activeService"), blue_green.get("previewService"))
+        {
+            route(context, &blue_green, &namespace, document.name(), (&active, &preview), &from);
+        }
         crate::release::blue_green(context, &blue_green, &namespace, document.name(), &from);
     }
     let Some(canary) = spec.at(&["strategy", "canary"]) else { return };

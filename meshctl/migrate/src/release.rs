@@ -318,8 +318,7 @@ pub(crate) fn blue_green(
     let by_hand = node.get("autoPromotionEnabled").is_some_and(|auto| !auto.is_true());
     for (key, part) in node.fields() {
         match key {
-            "activeService" => part.to(&label, "spec.stable"),
-            "previewService" => part.to(&label, "spec.canary"),
+            "activeService" | "previewService" => {}
             "autoPromotionEnabled" => part.to(&label, "spec.steps[0].gate"),
             "autoPromotionSeconds" => part.to(&label, "spec.steps[0].hold"),
             "prePromotionAnalysis" | "postPromotionAnalysis" => {

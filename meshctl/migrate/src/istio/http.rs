@@ -382,7 +382,16 @@ fn redirect(node: &Node<'_>, label: &str, field: &str) -> Value {
             "uri" => {
                 json.insert("path".to_owned(), json!({ "type": "ReplaceFullPath", "replaceFullPath": value }))
             }
-            "authority" => json.insert("hostname".to_owned(), value),
+            "authority" => {
+                let text = part.text().unwrap_or_default();
+                let (host, port) = text
+                    .split_once(':')
+                    .map_or((text, None), |(host, port)| (host, port.parse::<u16>().ok()));
+                if let Some(port) = port {
+                    json.entry("port").or_insert(json!(port));
+                }
+                json.insert("hostname".to_owned(), json!(host))
+            }
             "port" => json.insert("port".to_owned(), value),
             "scheme" => json.insert("scheme".to_owned(), value),
             "redirectCode" => json.insert("statusCode".to_owned(), value),
@@ -397,6 +406,10 @@ fn redirect(node: &Node<'_>, label: &str, field: &str) -> Value {
             _ => continue,
         };
         part.to(label, at.clone());
+    }
+    // Another host is meant without the port that was called; in the mesh that is plain HTTP's.
+    if json.contains_key("hostname") && !json.contains_key("scheme") && !json.contains_key("port") {
+        json.insert("port".to_owned(), json!(80));
     }
     json.entry("statusCode").or_insert(json!(301));
     json!({ "type": "RequestRedirect", "requestRedirect": json })
