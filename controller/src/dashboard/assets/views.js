@@ -24,7 +24,7 @@ export function state(name, word) {
 
 /** A number that one looks at first. */
 export function figure(label, value, more) {
-  return el("div", { class: "figure" }, el("dt", {}, label), el("dd", {}, value, more ? el("span", { class: "faint" }, ` ${more}`) : null));
+  return el("div", { class: "figure" }, el("dt", {}, label), el("dd", {}, value, more ? el("span", { class: "faint" }, " ", more) : null));
 }
 
 /** Figures in a row. */
