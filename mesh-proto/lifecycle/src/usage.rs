@@ -1,15 +1,12 @@
 //! What this process takes of its machine, by the system's own count. It must not know what the process does.
 
 use std::fmt;
-use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-
-static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// As of now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +15,7 @@ pub struct Usage {
     pub cpu: Duration,
     /// In memory now; pages that other processes share count too. 0: the system does not say.
     pub resident_bytes: u64,
-    /// Since this was asked for the first time, which is when the process begins its work.
+    /// Since the process began.
     pub up: Duration,
 }
 
@@ -28,9 +25,11 @@ const TICK: Duration = Duration::from_millis(10);
 /// Asks the system. What it says comes from memory, not from a disk.
 pub fn now() -> Usage {
     let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
-    let cpu = cpu(&read("/proc/self/stat")).unwrap_or_default();
+    let stat = read("/proc/self/stat");
+    let cpu = cpu(&stat).unwrap_or_default();
+    let up = up(&stat, &read("/proc/uptime")).unwrap_or_default();
     let resident_bytes = resident(&read("/proc/self/status")).unwrap_or(0);
-    Usage { cpu, resident_bytes, up: BEGAN.elapsed() }
+    Usage { cpu, resident_bytes, up }
 }
 
 /// Ticks in user mode and in the kernel: the fourteenth and fifteenth word, of which the second may have spaces and ends with `)`.
@@ -39,6 +38,14 @@ fn cpu(stat: &str) -> Option<Duration> {
     let mut words = rest.split_ascii_whitespace().skip(11);
     let mut ticks = || words.next()?.parse::<u32>().ok();
     Some(TICK * ticks()?.saturating_add(ticks()?))
+}
+
+/// The twenty-second word is when it began, in ticks after the machine did.
+fn up(stat: &str, uptime: &str) -> Option<Duration> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let began = rest.split_ascii_whitespace().nth(19)?.parse::<u64>().ok()?;
+    let now = uptime.split_ascii_whitespace().next()?.parse::<f64>().ok()?;
+    Duration::try_from_secs_f64((now - began as f64 * TICK.as_secs_f64()).max(0.0)).ok()
 }
 
 /// `VmRSS:` in kB.
@@ -74,8 +81,9 @@ mod tests {
     fn words_of_the_system_are_read() {
         let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 4 0 100 1 2";
         assert_eq!(cpu(stat), Some(Duration::from_secs(3)));
+        assert_eq!(up(stat, "61.00 90.0\n"), Some(Duration::from_mins(1)));
         assert_eq!(resident("Name:\tx\nVmRSS:\t    9000 kB\n"), Some(9_216_000));
-        assert_eq!((cpu(""), resident("")), (None, None));
+        assert_eq!((cpu(""), resident(""), up("", "")), (None, None, None));
     }
 
     #[test]
