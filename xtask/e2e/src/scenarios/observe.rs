@@ -22,6 +22,7 @@ pub(super) fn seen(world: &mut World) -> Result<()> {
     shows(world, &["routes", "-n", SHOP], &["server"])?;
     shows(world, &["protocols", "server", "-n", SHOP], &["server", "http"])?;
     secured(world)?;
+    nothing_wrong(world)?;
     tapped(world)?;
     traced(world)
 }
@@ -55,6 +56,13 @@ fn secured(world: &World) -> Result<()> {
         text(edge, "/source/workload").starts_with("load") && text(edge, "/service/name") == "server"
     })?;
     ensure!(text(edge, "/security") == "mtls" && edge.get("unsecured").is_some_and(Value::is_null), "{edge}");
+    Ok(())
+}
+
+/// Requests were looked at, and none failed for any cause.
+fn nothing_wrong(world: &World) -> Result<()> {
+    let why = world.meshctl_json(&["why", "server", "-n", SHOP, "--since", "1m"])?;
+    ensure!(number(&why, "/requests") > 0.0 && number(&why, "/failed") == 0.0, "{why}");
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{screen, wait};
 
 use super::load;
-use super::world::{MESH, SHOP, World};
+use super::world::{MESH, SHOP, World, text};
 
 /// For a change to be in force everywhere.
 const IN_FORCE: Duration = Duration::from_mins(1);
@@ -81,6 +81,7 @@ fn authorized_with_guest(world: &World) -> Result<()> {
     })?;
     ensure!(refused.contains("403"), "it is refused otherwise than with 403: {refused}");
     explained(world)?;
+    named(world)?;
     // A pod that starts now has to become ready by its probes, which no policy names.
     world.kubectl.run(&["rollout", "restart", "-n", SHOP, "deployment/server-v2"])?;
     world.kubectl.rolled_out(SHOP, &["server-v2"]).context("in a closed namespace")?;
@@ -95,6 +96,24 @@ fn explained(world: &World) -> Result<()> {
     for text in ["refused", "AuthorizationPolicy e2e-shop/load-may-call"] {
         ensure!(words.contains(text), "meshctl explain does not say `{text}`:\n{}", ran.stdout);
     }
+    Ok(())
+}
+
+/// What failed is named by who looks for it afterwards, without knowing the request; and who may call, without asking.
+fn named(world: &World) -> Result<()> {
+    let cause = wait::until(IN_FORCE, "meshctl why names the refusal", || {
+        let ran = world.meshctl(&["why", "server", "-n", SHOP, "-o", "json"], 1)?;
+        let answer: Value = serde_json::from_str(&ran.stdout).context("meshctl why printed no JSON")?;
+        let causes = answer.get("causes").and_then(Value::as_array).into_iter().flatten();
+        let mut denied = causes.filter(|cause| text(cause, "/example/failure").contains("denied"));
+        denied.next().cloned().with_context(|| format!("no refusal in {answer}"))
+    })?;
+    let says =
+        text(&cause, "/policy/name").contains("load-may-call") && text(&cause, "/source/workload") == "guest";
+    ensure!(says, "neither policy nor caller: {cause}");
+    screen::detail(&format!("meshctl why: {}: {}", text(&cause, "/cause"), text(&cause, "/what")));
+    let ran = world.meshctl(&["authz", "server", "-n", SHOP], 0)?;
+    ensure!(ran.stdout.contains("load-may-call"), "meshctl authz names no policy:\n{}", ran.stdout);
     Ok(())
 }
 
