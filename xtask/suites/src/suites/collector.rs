@@ -58,7 +58,7 @@ async fn load(lab: &Lab) -> Result<()> {
             if number >= REQUESTS {
                 return Ok(());
             }
-            let (path, wanted) = if number % FAILS == 0 { ("/fail", 503) } else { ("/", 200) };
+            let (path, wanted) = if number.is_multiple_of(FAILS) { ("/fail", 503) } else { ("/", 200) };
             let answer = request(lab.entry, "GET", path, "", "").await?;
             ensure!(answer.status == wanted, "{path} was answered {}: {}", answer.status, answer.text);
         }

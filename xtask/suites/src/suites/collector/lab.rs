@@ -107,7 +107,7 @@ impl Lab {
             let mut options = format!("--inbound {mesh_port}={app} --metrics ");
             options += &if at == 0 { metrics } else { free_address()? }.to_string();
             if let (Some(next), Some(called)) = (next, names.get(at + 1)) {
-                options += &format!(" --outbound {next}={called}:80");
+                options = format!("{options} --outbound {next}={called}:80");
             }
             let mut sidecar = mesh.sidecar(name, &options)?;
             sidecar.listens(*mesh_port).await?;
@@ -335,7 +335,7 @@ async fn pass_on(head: &str, path: &str, next: Option<SocketAddr>) -> u16 {
         let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
         ["traceparent", "tracestate", "b3"].contains(&name.as_str())
     });
-    let headers: String = lines.map(|line| format!("{line}\r\n")).collect();
+    let headers: String = lines.flat_map(|line| [line, "\r\n"]).collect();
     let (path, times) = if path == "/fan" { ("/end", FAN) } else { (path, 1) };
     let mut status = own;
     for _ in 0..times {
