@@ -88,14 +88,7 @@ fn the_command_prints_objects_and_report_and_says_by_its_code_whether_anything_c
 }
 
 /// Requests of these examples are sent: each Service behind a route is one of the workloads.
-const SENT: [&str; 6] = [
-    "app-mesh/color-app",
-    "app-mesh/matches",
-    "istio/bookinfo-routing",
-    "istio/rewrite-mirror-cors",
-    "linkerd/http-route",
-    "flagger/routing",
-];
+const SENT: [&str; 3] = ["app-mesh/color-app", "app-mesh/matches", "istio/bookinfo-routing"];
 
 #[tokio::test]
 async fn requests_take_the_same_ways_through_real_sidecars() {
@@ -154,7 +147,7 @@ async fn requests_take_the_same_ways_through_real_sidecars() {
             sent += 1;
         }
     }
-    assert!(sent > 30, "{sent}");
+    assert!(sent > 20, "{sent}");
     // Once it is in force, shares hold: what has one backend never goes elsewhere.
     for example in &examples {
         for row in example.rows.iter().filter(|row| matches!(row.expected, Expected::Sent { .. })) {
