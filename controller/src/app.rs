@@ -280,8 +280,7 @@ pub async fn start_on(
         incoming::mtls(listener, tls, &tasks, config.max_proxies.saturating_mul(CONNECTIONS_A_PROXY));
     metrics.observe(&registry, &observatory, &accepted.counters(), freshness);
     let services = Services { config: ConfigServer::new(context, tasks.clone()), receiver, inspector };
-    let token = tasks.token();
-    tasks.spawn("grpc server", Box::pin(serve(services, accepted, token)));
+    tasks.spawn("grpc server", Box::pin(serve(services, accepted, tasks.token())));
     tasks.keep_until("control loop", control, |control, beginning| Box::pin(control.run(beginning)));
     tasks.keep_until("gather spans", (observatory.clone(), others), |(observatory, others), _| {
         Box::pin(spans::gather(observatory.clone(), others.clone()))

@@ -73,7 +73,7 @@ struct Load {
 async fn call_again_and_again(proxy: SocketAddr, load: Arc<Load>) {
     loop {
         let number = load.sent.fetch_add(1, Ordering::SeqCst);
-        let wants_failure = number % 5 == 0 && load.with_failures.load(Ordering::SeqCst);
+        let wants_failure = number.is_multiple_of(5) && load.with_failures.load(Ordering::SeqCst);
         let headers: &[(&str, &str)] = if wants_failure { &[("x-do", "fail-b")] } else { &[] };
         let answer = ask(proxy, "GET", "http://front/", headers, "").await;
         if answer.status != 200 {

@@ -93,7 +93,11 @@ mod tests {
         Some(format!(
             "{} {:?}",
             merge.value,
-            merge.annotations.iter().map(|(name, _)| &name[14..]).collect::<Vec<_>>()
+            merge
+                .annotations
+                .iter()
+                .map(|(name, _)| name.trim_start_matches("prometheus.io/"))
+                .collect::<Vec<_>>()
         ))
     }
 

@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry as MetricsRegistry;
 use crate::clock::now_ms;
 use crate::dashboard::counters::DashboardCounters;
 use crate::keys::KeyCounters;
-use crate::observe::Observatory;
+use crate::observe::{Counts, Observatory};
 use crate::serve::{Registry, Snapshot};
 use crate::sources::freshness::Freshness;
 use crate::status::counters::{AnnounceCounters, ServeCounters};
@@ -189,52 +189,61 @@ impl Collector for AtScrape {
             "Configuration streams that found no room",
             registry.full(),
         )?;
-        counter(
-            "mesh_controller_report_series_overflow",
-            "Reported series that found no room",
-            counts.series_overflow,
-        )?;
-        counter(
-            "mesh_controller_report_series_without_history",
-            "Series that have no history for want of room",
-            counts.without_history,
-        )?;
-        counter(
-            "mesh_controller_report_failures_overflow",
-            "Kinds of failures that had to make room",
-            counts.failures_overflow,
-        )?;
-        counter(
-            "mesh_controller_objectives_overflow",
-            "Objectives that found no room",
-            counts.objectives_overflow,
-        )?;
-        counter(
-            "mesh_controller_report_costs_overflow",
-            "Reports of what a proxy takes that found no room",
-            counts.costs_overflow,
-        )?;
-        counter(
-            "mesh_controller_report_spans_dropped",
-            "Reported spans that found no room, or came too late",
-            counts.spans_dropped,
-        )?;
-        counter(
-            "mesh_controller_report_traces_lagged",
-            "Traces that a reader was too slow for",
-            counts.traces_lagged,
-        )?;
+        overflows(&mut counter, &counts)?;
         counter("mesh_controller_report_streams_refused", "Report streams refused", counts.refused)?;
-        counter(
-            "mesh_controller_connections_accepted",
-            "TLS handshakes that succeeded",
-            incoming.accepted(),
-        )?;
-        counter("mesh_controller_connections_failed", "TLS handshakes that failed", incoming.failed())?;
-        counter(
-            "mesh_controller_connections_full",
-            "Times that accepting had to wait for the bound",
-            incoming.full(),
-        )
+        for (name, help, value) in [
+            ("mesh_controller_connections_accepted", "TLS handshakes that succeeded", incoming.accepted()),
+            ("mesh_controller_connections_failed", "TLS handshakes that failed", incoming.failed()),
+            (
+                "mesh_controller_connections_full",
+                "Times that accepting had to wait for the bound",
+                incoming.full(),
+            ),
+        ] {
+            counter(name, help, value)?;
+        }
+        Ok(())
     }
+}
+
+/// What found no room.
+fn overflows(
+    counter: &mut impl FnMut(&str, &str, u64) -> Result<(), fmt::Error>,
+    counts: &Counts,
+) -> Result<(), fmt::Error> {
+    counter(
+        "mesh_controller_report_series_overflow",
+        "Reported series that found no room",
+        counts.series_overflow,
+    )?;
+    counter(
+        "mesh_controller_report_series_without_history",
+        "Series that have no history for want of room",
+        counts.without_history,
+    )?;
+    counter(
+        "mesh_controller_report_failures_overflow",
+        "Kinds of failures that had to make room",
+        counts.failures_overflow,
+    )?;
+    counter(
+        "mesh_controller_objectives_overflow",
+        "Objectives that found no room",
+        counts.objectives_overflow,
+    )?;
+    counter(
+        "mesh_controller_report_costs_overflow",
+        "Reports of what a proxy takes that found no room",
+        counts.costs_overflow,
+    )?;
+    counter(
+        "mesh_controller_report_spans_dropped",
+        "Reported spans that found no room, or came too late",
+        counts.spans_dropped,
+    )?;
+    counter(
+        "mesh_controller_report_traces_lagged",
+        "Traces that a reader was too slow for",
+        counts.traces_lagged,
+    )
 }

@@ -204,9 +204,12 @@ pub fn rate(requests: u64, bad: u64, ratio: f64) -> f64 {
     (bad as f64 / requests as f64) / allowed
 }
 
+/// Policy, kind of objective, service with its port, and route: what an objective is of.
+type Promised = (String, String, i32, String, String, u32, String);
+
 /// The objectives of all replicas as one: counts added up, rates and what is to be done about them found.
 pub fn together(all: Vec<Vec<Objective>>) -> Vec<Objective> {
-    let mut sum: BTreeMap<(String, String, i32, String, String, u32, String), Objective> = BTreeMap::new();
+    let mut sum: BTreeMap<Promised, Objective> = BTreeMap::new();
     for objective in all.into_iter().flatten() {
         let o = &objective;
         let key = (

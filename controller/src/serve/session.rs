@@ -359,6 +359,12 @@ impl Session {
             self.settle();
             return None;
         }
+        let removed = removed.iter().map(ToString::to_string).collect();
+        Some(self.tell(resources, Gone { removed, unknown, unknown_sought }, watermark(snapshot, now_ms)))
+    }
+
+    /// Counts it as told, and waits for its ack.
+    fn tell(&mut self, resources: Vec<Arc<Resource>>, gone: Gone, watermark: Watermark) -> Outgoing {
         self.nonce += 1;
         for resource in &resources {
             let told =
@@ -368,12 +374,10 @@ impl Session {
         if self.pending.len() == MAX_PENDING {
             self.pending.pop_front();
         }
-        self.pending.push_back((self.nonce, snapshot.revision));
+        self.pending.push_back((self.nonce, watermark.revision));
         self.answered = self.subscription;
-        let at = At { watermark: watermark(snapshot, now_ms), subscription: self.subscription };
-        let removed = removed.iter().map(ToString::to_string).collect();
-        let gone = Gone { removed, unknown, unknown_sought };
-        Some(Outgoing::update(self.nonce, resources, gone, at))
+        let at = At { watermark, subscription: self.subscription };
+        Outgoing::update(self.nonce, resources, gone, at)
     }
 
     /// What the hosts stand for that the proxy asked about.

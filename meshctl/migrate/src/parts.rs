@@ -45,11 +45,8 @@ pub(crate) fn duration(milliseconds: u64) -> String {
         (milliseconds / 1_000 % 60, "s"),
         (milliseconds % 1_000, "ms"),
     ];
-    let text: String = parts
-        .iter()
-        .filter(|(number, _)| *number > 0)
-        .map(|(number, unit)| format!("{number}{unit}"))
-        .collect();
+    let parts = parts.iter().filter(|(number, _)| *number > 0);
+    let text = parts.map(|(number, unit)| format!("{number}{unit}")).collect::<Vec<_>>().concat();
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 

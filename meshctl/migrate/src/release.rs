@@ -244,7 +244,7 @@ pub(crate) fn rollout(
                     "a rule of the HTTPRoute for the header",
                 ),
                 "analysis" | "experiment" => {
-                    part.lost(Effect::Behaviour, FIGURES, "Canary: analysis; every step is judged by it")
+                    part.lost(Effect::Behaviour, FIGURES, "Canary: analysis; every step is judged by it");
                 }
                 _ => part.lost(Effect::Behaviour, "is no step here", "a step with `gate: Manual`"),
             }

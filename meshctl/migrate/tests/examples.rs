@@ -197,8 +197,8 @@ fn maps(value: &Value, at: String) -> Vec<String> {
 /// The Services of an example, and somebody behind every selector.
 fn there(migration: &Migration, documents: &[Document]) -> String {
     let is_service = |one: &&Document| one.value["kind"] == "Service" && one.value["apiVersion"] == "v1";
-    let mut there: String =
-        documents.iter().filter(is_service).map(|one| format!("---\n{}\n", one.value)).collect();
+    let services = documents.iter().filter(is_service).map(|one| format!("---\n{}\n", one.value));
+    let mut there = services.collect::<Vec<_>>().concat();
     let values: Vec<&Value> = documents
         .iter()
         .map(|one| &one.value)

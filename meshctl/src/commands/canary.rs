@@ -111,7 +111,7 @@ async fn list(args: &ListArgs, client: &Inspect) -> anyhow::Result<Outcome> {
     match args.output {
         Format::Json => output::json(&all.iter().map(json::canary).collect::<Vec<_>>())?,
         Format::Table if all.is_empty() => {
-            output::note("there is no Canary; docs/tasks/canary.md says how one is written")
+            output::note("there is no Canary; docs/tasks/canary.md says how one is written");
         }
         Format::Table => output::print(&view::table(&all).render(Paint::stdout())),
     }

@@ -129,7 +129,7 @@ pub(crate) async fn run(args: &Args, mesh: &str, tasks: &Tasks) -> anyhow::Resul
         Format::Json => {
             let mut document = json::json(&answer);
             if let Some(live) = &live {
-                document["live"] = live::json(live);
+                document.as_object_mut().map(|fields| fields.insert("live".to_owned(), live::json(live)));
             }
             output::json(&document)?;
         }

@@ -61,10 +61,11 @@ impl Mesh {
         let (mut running, down) = (vec![up], CancellationToken::new());
         let names = ["web", "closed", "shut", "denied", "users"];
         let ports = names.map(|_| free_port());
-        let mut members = Vec::new();
-        members.push(("app", "http", names.into_iter().zip(ports).collect::<Vec<_>>()));
-        members.push(("bytes", "tcp", vec![("bytes", free_port()), ("mixed", free_port())]));
-        members.push(("down", "http", vec![("web", free_port())]));
+        let members = [
+            ("app", "http", names.into_iter().zip(ports).collect::<Vec<_>>()),
+            ("bytes", "tcp", vec![("bytes", free_port()), ("mixed", free_port())]),
+            ("down", "http", vec![("web", free_port())]),
+        ];
         for (name, protocol, ports) in &members {
             let ports: Vec<String> =
                 ports.iter().map(|(name, port)| format!("--port={port}={name}")).collect();
@@ -131,11 +132,7 @@ impl Mesh {
         ];
         let objects = fill.iter().fold(OBJECTS.to_owned(), |text, (name, value)| text.replace(name, value));
         std::fs::write(home.objects().join("faults.yaml"), objects).unwrap();
-        wait_for("the controller to have read the faults", async || {
-            let sync = home.output(&["sync", "-o", "json"]);
-            String::from_utf8_lossy(&sync.stdout).contains("default/never-asked").then_some(())
-        })
-        .await;
+        read(&home).await;
         let app = format!("{address}:{mesh_port}").parse().unwrap();
         Self { home, _tasks: tasks, me, app, login, state, _running: running, _black_hole: black_hole }
     }
@@ -158,7 +155,7 @@ impl Mesh {
             Traffic::Get(status, failure) => self.until(fault, name, "", 0, (status, failure)).await,
             Traffic::GetOf(host, status, failure) => self.until(fault, host, "", 0, (status, failure)).await,
             Traffic::Post(size, status, failure) => {
-                self.until(fault, name, "", size, (status, failure)).await
+                self.until(fault, name, "", size, (status, failure)).await;
             }
             Traffic::With(header, status, failure) => {
                 let header = self.header(header);
@@ -304,4 +301,13 @@ async fn ask(proxy: SocketAddr, text: &str) -> Answer {
     let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or_default();
     let failure = lines.find_map(|line| line.strip_prefix("x-mesh-failure: ")).unwrap_or_default();
     Answer { status, failure: failure.to_owned(), text: text.clone() }
+}
+
+/// Until the controller has read the faults.
+async fn read(home: &Home) {
+    wait_for("the controller to have read the faults", async || {
+        let sync = home.output(&["sync", "-o", "json"]);
+        String::from_utf8_lossy(&sync.stdout).contains("default/never-asked").then_some(())
+    })
+    .await;
 }

@@ -214,7 +214,7 @@ impl Example {
         if self.tests.is_none() {
             objects.extend(members);
         }
-        let text: String = objects.iter().map(|object| format!("---\n{object}\n")).collect();
+        let text = objects.iter().map(|object| format!("---\n{object}\n")).collect::<Vec<_>>().concat();
         std::fs::write(folder.join("objects.yaml"), text).unwrap();
         folder
     }
@@ -258,7 +258,7 @@ impl Example {
         }
         // The settings of the mesh are one object; the example's are not what is tried here.
         objects.retain(|one| one["kind"] != "MeshConfig");
-        let text: String = objects.iter().map(|object| format!("---\n{object}\n")).collect();
+        let text = objects.iter().map(|object| format!("---\n{object}\n")).collect::<Vec<_>>().concat();
         std::fs::write(home.objects().join(format!("{}.yaml", self.name.replace('/', "-"))), text).unwrap();
     }
 }

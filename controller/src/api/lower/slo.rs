@@ -70,7 +70,9 @@ mod tests {
         let (slo, faults) = read("{availability: 99.9, latency: {under: 250ms, percent: 99}, window: 7d}");
         assert_eq!(faults, Vec::<String>::new());
         let latency = Some((Duration::from_millis(250), 0.99));
-        assert_eq!(slo, Slo { availability: Some(0.99900000000000011), latency, window: DAY * 7 });
+        let availability = slo.availability.map(|share| format!("{share:.6}"));
+        assert_eq!(availability.as_deref(), Some("0.999000"));
+        assert_eq!(slo, Slo { availability: slo.availability, latency, window: DAY * 7 });
         assert_eq!(read("{availability: 99}").0.window, DAY * 30);
     }
 

@@ -82,7 +82,7 @@ fn failures_and_connections_and_sides() {
     for (key, expected) in [
         (SeriesKey { status: 503, ..key() }, bad.clone()),
         (SeriesKey { status: 404, ..key() }, good.clone()),
-        (SeriesKey { grpc_status: Some(14), ..key() }, bad.clone()),
+        (SeriesKey { grpc_status: Some(14), ..key() }, bad),
         (SeriesKey { grpc_status: Some(5), ..key() }, good.clone()),
         (tcp(""), vec![(100, 0), (0, 0)]),
         (tcp("connect_refused"), vec![(100, 100), (0, 0)]),

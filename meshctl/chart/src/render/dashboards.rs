@@ -107,7 +107,7 @@ fn panels(text: &str) -> Vec<(String, String)> {
     // `label_values(METRIC{...}, LABEL)`
     let queries = queries.map(|query| {
         let (metric, label) = query.strip_prefix("label_values(").unwrap().rsplit_once(", ").unwrap();
-        ("variable".to_owned(), format!("sum by ({} ({metric})", label.replace(')', ")")))
+        ("variable".to_owned(), format!("sum by ({label} ({metric})"))
     });
     expressions.chain(queries).collect()
 }

@@ -237,7 +237,7 @@ mod tests {
                     Some(0.03),
                 ),
             ],
-            past: vec![CanaryPast {
+            past: vec![mesh_proto::inspect::v1::CanaryPast {
                 version: "v1.9".into(),
                 phase: "RolledBack".into(),
                 step: 0,
@@ -260,11 +260,11 @@ mod tests {
             running(),
             with(|it| {
                 (it.phase, it.pause, it.message) =
-                    ("Paused".into(), "Gate".into(), "5 % passed; somebody has to promote it".into())
+                    ("Paused".into(), "Gate".into(), "5 % passed; somebody has to promote it".into());
             }),
             with(|it| {
                 (it.phase, it.routing, it.message) =
-                    ("RolledBack".into(), "all to the stable version".into(), "somebody aborted it".into())
+                    ("RolledBack".into(), "all to the stable version".into(), "somebody aborted it".into());
             }),
             with(|it| (it.phase, it.refused) = (String::new(), "Canary shop/older came first".into())),
         ]

@@ -81,7 +81,7 @@ pub(super) async fn send(
             ..TraceRequest::default()
         })
         .await?;
-    let text = request(question, &trace_id, &parent);
+    let text = request(question, &trace_id, parent);
     let answer = tokio::time::timeout(DEADLINE, exchange(through, &text)).await;
     let answer = match answer {
         Ok(answer) => answer.with_context(|| {
@@ -109,14 +109,14 @@ pub(super) async fn send(
     })
 }
 
-fn request(question: &Question, trace_id: &[u8; 16], parent: &[u8; 8]) -> String {
+fn request(question: &Question, trace_id: &[u8; 16], parent: [u8; 8]) -> String {
     let hex = |bytes: &[u8]| mesh_controller::inspect::json::hex(bytes);
     let query = question.query().map(|query| format!("?{query}")).unwrap_or_default();
     let (method, authority, path) = (question.method(), question.authority(), question.path());
-    let headers: String =
-        question.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers = question.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+    let headers = headers.collect::<Vec<_>>().concat();
     // The last byte says that it is to be told.
-    let trace = format!("traceparent: 00-{}-{}-01\r\n", hex(trace_id), hex(parent));
+    let trace = format!("traceparent: 00-{}-{}-01\r\n", hex(trace_id), hex(&parent));
     let end = "content-length: 0\r\nconnection: close\r\n\r\n";
     format!("{method} http://{authority}{path}{query} HTTP/1.1\r\nhost: {authority}\r\n{trace}{headers}{end}")
 }
@@ -168,7 +168,7 @@ pub(super) fn differences(live: &Live, explained: &Value) -> Vec<String> {
         ("", failure) => differs.push(format!("the mesh failed it: {failure}; `meshctl why` says from what")),
         (code, "") => differs.push(format!("{code} was explained, and the answer is {}", live.status)),
         (code, failure) if code != failure => {
-            differs.push(format!("{code} was explained, and it was {failure}"))
+            differs.push(format!("{code} was explained, and it was {failure}"));
         }
         _ => {}
     }
@@ -179,7 +179,7 @@ pub(super) fn differences(live: &Live, explained: &Value) -> Vec<String> {
         differs.push("the caller's sidecar did not report it in time".to_owned());
         return differs;
     };
-    let route = explained["route"]["taken"]["rule"].as_str().unwrap_or_default();
+    let route = explained.pointer("/route/taken/rule").and_then(Value::as_str).unwrap_or_default();
     if !explained["route"].is_null() && route != span.route {
         let route = if route.is_empty() { "none" } else { route };
         let took = if span.route.is_empty() { "none" } else { span.route.as_str() };

@@ -182,7 +182,7 @@ pub(super) mod tests {
         let all = answer().objectives;
         let cart = StatRow { service_namespace: "shop".into(), service: "cart".into(), ..StatRow::default() };
         assert_eq!(
-            of_row(&all, &cart, Group::Service).map(|one| one.kind()),
+            of_row(&all, &cart, Group::Service).map(Objective::kind),
             Some(ObjectiveKind::Availability)
         );
         assert_eq!(of_row(&all, &cart, Group::Pod), None);

@@ -73,6 +73,7 @@ impl Lab {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what an application answers, which may be nothing")]
 fn http(kind: &str, body: &str) -> Option<Vec<u8>> {
     let length = body.len();
     Some(

@@ -47,11 +47,11 @@ struct Case {
 struct Heads(Vec<(&'static str, Vec<u8>)>);
 
 impl super::super::tap::Head for Heads {
-    fn method(&self) -> &str {
+    fn method(&self) -> &'static str {
         "GET"
     }
 
-    fn path(&self) -> &str {
+    fn path(&self) -> &'static str {
         "/"
     }
 

@@ -69,7 +69,7 @@ fn the_hop_of_our_own_request_is_found_among_what_the_application_asked() {
 fn the_request_carries_a_trace_that_is_to_be_told() {
     let question =
         Question::parse(Some("PUT"), "http://cart.shop/a?b=1", &["X-User: ann".to_owned()]).unwrap();
-    insta::assert_snapshot!(request(&question, &[1; 16], &[2; 8]).replace('\r', ""));
+    insta::assert_snapshot!(request(&question, &[1; 16], [2; 8]).replace('\r', ""));
     assert_eq!(
         read(b"HTTP/1.1 503 X\r\nX-Mesh-Failure: no_route\r\n\r\nx-mesh-failure: no"),
         (503, "no_route".to_owned())

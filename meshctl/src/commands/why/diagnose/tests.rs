@@ -129,7 +129,7 @@ fn a_connection_that_is_reset_is_told_by_the_callee() {
         (example.reason, example.policy, example.rule) = ("deny_rule".into(), "shop/db".into(), 2);
     });
     assert_eq!(codes(&of(vec![broke.clone(), refused.clone()])), [("deny_rule", 3)]);
-    assert_eq!(codes(&of(vec![broke.clone()])), [("connection_broken", 3)]);
+    assert_eq!(codes(&of(vec![broke])), [("connection_broken", 3)]);
     // Of two that could be meant it is the one of that time.
     let other = inbound("policy_undecided", 0, |key, example| {
         tcp(key);
