@@ -139,7 +139,7 @@ fn a_connection_that_is_reset_is_told_by_the_callee() {
         tcp(key);
         example.time_ms += 9;
     });
-    assert_eq!(codes(&of(vec![later, other, refused])), [("policy_undecided", 3), ("deny_rule", 3)]);
+    assert_eq!(codes(&of(vec![later, other, refused])), [("policy_undecided", 3)]);
 }
 
 #[test]
