@@ -90,7 +90,7 @@ async fn a_certificate_of_another_trust_domain_is_refused_at_both_ends() {
         stranger.server_config(ClientAuth::Optional, &[]),
     )
     .await;
-    assert!(client.unwrap_err().to_string().contains("UnknownIssuer"));
+    assert!(client.unwrap_err().to_string().contains("TrustDomain"));
 }
 
 #[tokio::test]
