@@ -1,5 +1,5 @@
 //! `meshctl why`: failures of the last while grouped by cause in words, with an example of each and what to do. The diagnosis itself is a pure
-//! function of facts, in [`diagnose`]; here the facts are asked for.
+//! function of facts, in [`mod@diagnose`]; here the facts are asked for.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
