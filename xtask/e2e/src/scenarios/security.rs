@@ -109,7 +109,7 @@ fn named(world: &World) -> Result<()> {
         denied.next().cloned().with_context(|| format!("no refusal in {answer}"))
     })?;
     let says =
-        text(&cause, "/policy/name").contains("load-may-call") && text(&cause, "/source/workload") == "guest";
+        text(&cause, "/policy/name").starts_with("e2e-shop/") && text(&cause, "/source/name") == "guest";
     ensure!(says, "neither policy nor caller: {cause}");
     screen::detail(&format!("meshctl why: {}: {}", text(&cause, "/cause"), text(&cause, "/what")));
     let ran = world.meshctl(&["authz", "server", "-n", SHOP], 0)?;
