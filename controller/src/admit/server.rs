@@ -2,7 +2,6 @@
 //! certificate comes from.
 
 use std::convert::Infallible;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +14,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mesh_lifecycle::Tasks;
+use mesh_lifecycle::accept::{self, Accepting};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use super::review::{self, Verdict};
@@ -30,8 +29,6 @@ const MAX_CONNECTIONS: usize = 128;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// A connection, however busy, ends after this.
 const CONNECTION_DEADLINE: Duration = Duration::from_mins(10);
-/// Wait after an accept that failed, for example for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a path of the webhook asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,36 +58,19 @@ pub type Judge = Arc<dyn Fn(Question, &review::Request) -> Verdict + Send + Sync
 /// Serves until `tasks` is asked to end.
 pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, judge: Judge, tasks: Tasks) {
     let acceptor = TlsAcceptor::from(tls);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let stop = tasks.token();
-    loop {
-        // A place before the accept: who does not fit stays in the kernel's bounded queue.
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = async {
-                let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
-                listener.accept().await.map(|(stream, _)| (stream, place))
-            } => accepted,
-        };
-        match accepted {
-            Ok((stream, place)) => {
-                let (acceptor, judge, stop) = (acceptor.clone(), Arc::clone(&judge), stop.clone());
-                tasks.spawn("webhook connection", async move {
-                    let served =
-                        tokio::time::timeout(CONNECTION_DEADLINE, connection(stream, acceptor, judge));
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        _ = served => {}
-                    }
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the webhook cannot accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    let accepting = Accepting { what: "the webhook", task: "webhook connection", most: MAX_CONNECTIONS };
+    accept::each(
+        &listener,
+        accepting,
+        &tasks,
+        || {},
+        |stream| {
+            let served = connection(stream, acceptor.clone(), Arc::clone(&judge));
+            let served = tokio::time::timeout(CONNECTION_DEADLINE, served);
+            async { _ = served.await }
+        },
+    )
+    .await;
 }
 
 async fn connection(stream: TcpStream, acceptor: TlsAcceptor, judge: Judge) {

@@ -2,7 +2,6 @@
 //! [`guard::protect`]. It must not know what answers say.
 
 use std::convert::Infallible;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mesh_lifecycle::Tasks;
+use mesh_lifecycle::accept::{self, Accepting};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -49,8 +49,6 @@ const BODY_DEADLINE: Duration = Duration::from_secs(5);
 const MAX_HEAD: usize = 16 * 1024;
 /// A connection ends after this, and its last answer has as long again.
 const CONNECTION_DEADLINE: Duration = Duration::from_mins(11);
-/// Wait after an accept that failed, for example for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 type Answer = Response<Either<Full<Bytes>, StreamBody<Body>>>;
 
@@ -82,37 +80,9 @@ impl Shared {
 
 /// Serves until `tasks` is asked to end.
 pub async fn serve(listener: TcpListener, shared: Shared, tasks: Tasks) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let stop = tasks.token();
-    loop {
-        if places.available_permits() == 0 {
-            shared.counters.connections_full.inc();
-        }
-        // A place before the accept: who does not fit stays in the kernel's bounded queue.
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = async {
-                let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
-                listener.accept().await.map(|(stream, _)| (stream, place))
-            } => accepted,
-        };
-        match accepted {
-            Ok((stream, place)) => {
-                let (shared, stop) = (shared.clone(), stop.clone());
-                tasks.spawn("dashboard connection", async move {
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = connection(stream, shared) => {}
-                    }
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the dashboard cannot accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    let accepting = Accepting { what: "the dashboard", task: "dashboard connection", most: MAX_CONNECTIONS };
+    let full = || _ = shared.counters.connections_full.inc();
+    accept::each(&listener, accepting, &tasks, full, |stream| connection(stream, shared.clone())).await;
 }
 
 async fn connection(stream: TcpStream, shared: Shared) {

@@ -24,12 +24,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
 pub use browser::is_by_address;
 pub use exposition::{Exposition, plain};
 pub use scrape::Scrape;
 
+use crate::accept::{self as accept_loop, Accepting};
 use crate::ready::Ready;
 use crate::tasks::{Tasks, ledger};
 use crate::usage;
@@ -42,8 +42,6 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 const CONNECTION_DEADLINE: Duration = Duration::from_mins(5);
 /// Most bytes of a request head.
 const MAX_HEAD: usize = 16 * 1024;
-/// Wait after an accept that failed, for example for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
@@ -290,38 +288,16 @@ fn metrics(registry: &Registry) -> Answer {
 /// `tasks`.
 pub async fn serve(listener: std::net::TcpListener, state: AdminState, tasks: Tasks) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let places = Arc::new(Semaphore::new(state.max_connections));
-    let stop = tasks.token();
-    loop {
-        if places.available_permits() == 0 {
-            state.counters.full.fetch_add(1, Ordering::Relaxed);
-        }
-        // A place before the accept: who does not fit stays in the kernel's bounded queue.
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            accepted = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                listener.accept().await.map(|(stream, _)| (stream, place))
-            } => accepted,
-        };
-        match accepted {
-            Ok((stream, place)) => {
-                let (state, stop) = (state.clone(), stop.clone());
-                tasks.spawn("admin connection", async move {
-                    let served = tokio::time::timeout(CONNECTION_DEADLINE, connection(stream, state));
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        _ = served => {}
-                    }
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "admin server cannot accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    let accepting = Accepting { what: "admin server", task: "admin connection", most: state.max_connections };
+    let full = || {
+        state.counters.full.fetch_add(1, Ordering::Relaxed);
+    };
+    accept_loop::each(&listener, accepting, &tasks, full, |stream| {
+        let served = tokio::time::timeout(CONNECTION_DEADLINE, connection(stream, state.clone()));
+        async { _ = served.await }
+    })
+    .await;
+    Ok(())
 }
 
 async fn connection(stream: TcpStream, state: AdminState) {

@@ -3,6 +3,7 @@
 //!
 //! It must not know what a daemon does: no wire format, no identity, no model.
 
+pub mod accept;
 pub mod admin;
 pub mod backoff;
 pub mod bind;

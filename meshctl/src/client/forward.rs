@@ -3,20 +3,17 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mesh_identity::Tunnel;
+use mesh_lifecycle::accept::{self, Accepting};
 use mesh_lifecycle::bind::{self, BindError, ReusePort};
 use mesh_lifecycle::tasks::Tasks;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
 use crate::cluster::PodPort;
 
 /// Connections at once; more wait in the kernel's queue. A browser opens six.
 pub(crate) const MAX_CONNECTIONS: usize = 64;
-/// Wait after an accept that failed, for example for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A port that is ours.
 #[derive(Debug)]
@@ -61,32 +58,21 @@ impl Forward {
 
     /// Carries connections until it is dropped or `tasks` end.
     pub(crate) async fn run(self, tasks: &Tasks) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        loop {
-            // A place before the accept: who does not fit stays in the kernel's bounded queue.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            match self.listening.listener.accept().await {
-                Ok((stream, _)) => {
-                    let (tunnel, stop) = (Arc::clone(&self.tunnel), tasks.token());
-                    tasks.spawn("forward", async move {
-                        tokio::select! {
-                            () = stop.cancelled() => {}
-                            () = carry(stream, &tunnel) => {}
-                        }
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+        let accepting = Accepting { what: "the port", task: "forward", most: MAX_CONNECTIONS };
+        let Self { listening, tunnel } = self;
+        accept::each(
+            &listening.listener,
+            accepting,
+            tasks,
+            || {},
+            |stream| carry(stream, Arc::clone(&tunnel)),
+        )
+        .await;
     }
 }
 
 /// The browser sees a closed connection where the tunnel fails, and its page says that the controller is away.
-async fn carry(mut stream: TcpStream, tunnel: &PodPort) {
+async fn carry(mut stream: TcpStream, tunnel: Arc<PodPort>) {
     let mut far = match tunnel.open().await {
         Ok(far) => far,
         Err(error) => return tracing::error!(%error, "{tunnel} cannot be reached"),
