@@ -396,14 +396,18 @@ impl Turn<'_> {
 impl Plan {
     /// A number that changes with the plan's meaning; never 0.
     pub fn mark(&self) -> u64 {
-        let text = format!("{self:?}");
-        // FNV-1a: it only has to differ when the plan does.
-        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        // Fits into the whole numbers that every reader of JSON keeps.
-        (hash >> 12) | 1
+        mark(&format!("{self:?}"))
     }
+}
+
+/// A number that changes with the text; never 0. It is written into statuses, so it stays what it is.
+pub fn mark(text: &str) -> u64 {
+    // FNV-1a: it only has to differ when the text does.
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    // Fits into the whole numbers that every reader of JSON keeps.
+    (hash >> 12) | 1
 }
 
 #[cfg(test)]

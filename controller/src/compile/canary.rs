@@ -8,13 +8,14 @@
 //! - Of several Canaries on one Service the oldest counts, then the first by name; the others do nothing and are told so.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use mesh_model::endpoint::EndpointState;
 use mesh_model::name::ServiceName;
 use mesh_model::route::{Backend, BackendTarget, Filter, Mirror, Route, Rule};
 use mesh_model::traffic::Ppm;
-use mesh_release::machine::{Routing, routing};
+use mesh_release::machine::{Routing, mark, routing};
 use mesh_release::observation::{Observation, Side};
 use mesh_release::plan::{ALL, Exposure, Plan};
 use mesh_release::state::State;
@@ -127,20 +128,18 @@ fn sends_to(backend: &Backend, to: &ServiceName) -> bool {
 
 /// A number that changes with the weights that routes say for these Services.
 fn own_weights(routes: &[Arc<Route>], stable: &ServiceName, canary: &ServiceName) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |text: &str| {
-        hash = text.bytes().fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    };
+    let mut said = String::new();
     for route in routes {
         for (at, rule) in route.rules.iter().enumerate().filter(|(_, rule)| rule.backends.len() > 1) {
             for backend in &rule.backends {
                 if sends_to(backend, stable) || sends_to(backend, canary) {
-                    add(&format!("{}#{at} {:?} {}", route.id, backend.target, backend.weight));
+                    // Writing to a text never fails.
+                    let _ = write!(said, "{}#{at} {:?} {}", route.id, backend.target, backend.weight);
                 }
             }
         }
     }
-    (hash >> 12) | 1
+    mark(&said)
 }
 
 impl Release {

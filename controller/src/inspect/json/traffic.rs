@@ -12,8 +12,12 @@ pub fn stat(answer: &StatResponse) -> Value {
     json!({ "window_seconds": answer.window_seconds, "rows": answer.rows.iter().map(row_json).collect::<Vec<_>>() })
 }
 
+/// How often requests failed with each code.
+fn codes(row: &StatRow) -> Value {
+    row.failure_codes.iter().map(|failure| (failure.code.clone(), Value::from(failure.count))).collect()
+}
+
 fn row_json(row: &StatRow) -> Value {
-    let codes = row.failure_codes.iter().map(|failure| (failure.code.clone(), Value::from(failure.count)));
     json!({
         "side": side(row.side()),
         "source": { "namespace": row.source_namespace, "workload": row.source_workload },
@@ -25,7 +29,7 @@ fn row_json(row: &StatRow) -> Value {
         "requests": row.requests,
         "failures": row.failures,
         "mesh_failures": row.mesh_failures,
-        "failure_codes": codes.collect::<serde_json::Map<_, _>>(),
+        "failure_codes": codes(row),
         "rps": row.rps,
         "p50_ms": row.p50_ms,
         "p95_ms": row.p95_ms,
@@ -46,8 +50,6 @@ pub fn place(row: &StatRow, group: Group, by_source: bool) -> (&str, &str) {
 pub fn golden(answer: &StatResponse, group: Group, by_source: bool) -> Value {
     let row = |row: &StatRow| {
         let (namespace, name) = place(row, group, by_source);
-        let codes =
-            row.failure_codes.iter().map(|failure| (failure.code.clone(), Value::from(failure.count)));
         let mut value = json!({
             "namespace": namespace,
             "name": name,
@@ -57,7 +59,7 @@ pub fn golden(answer: &StatResponse, group: Group, by_source: bool) -> Value {
             "requests": row.requests,
             "failures": row.failures,
             "mesh_failures": row.mesh_failures,
-            "failure_codes": codes.collect::<serde_json::Map<_, _>>(),
+            "failure_codes": codes(row),
             "rps": row.rps,
             "p50_ms": row.p50_ms,
             "p95_ms": row.p95_ms,
