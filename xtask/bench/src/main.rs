@@ -2,6 +2,7 @@
 //! `run` measures, `results` judges; this file only puts them together.
 
 mod accounting;
+mod authority;
 mod backend;
 mod certificates;
 mod chart;

@@ -9,11 +9,11 @@ use http::{Method, Request};
 use kube::Client;
 use serde_json::{Value, json};
 
+use crate::authority::TRUST_DOMAIN;
 use crate::cli::ControlArgs;
 use crate::screen;
 
 use super::objects::{self, Placed, Size};
-use super::plane::TRUST_DOMAIN;
 
 /// Requests at once while objects are made.
 const AT_ONCE: usize = 32;

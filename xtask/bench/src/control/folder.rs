@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::authority::TRUST_DOMAIN;
+
 use super::objects::{self, Placed, Size};
-use super::plane::TRUST_DOMAIN;
 use super::source::write_whole;
 
 /// Most files that the controller reads.

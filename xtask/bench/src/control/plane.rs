@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,13 +15,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::accounting::{self, Memory};
+use crate::authority::{Authority, TRUST_DOMAIN, words};
 use crate::cli::ControlArgs;
 use crate::process::{Process, Side, Starter, free_address};
 
 use super::objects::{ACCOUNT, NAMESPACES, Size, namespace};
 use super::source::Source;
 
-pub(super) const TRUST_DOMAIN: &str = "bench.local";
 const SYSTEM: &str = well_known::SYSTEM_NAMESPACE;
 /// For a controller with very many objects.
 const READY: Duration = Duration::from_mins(2);
@@ -34,9 +33,7 @@ pub(super) struct Plane<'a> {
     starter: &'a Starter,
     program: PathBuf,
     folder: Option<PathBuf>,
-    ca: SocketAddr,
-    socket: PathBuf,
-    roots: PathBuf,
+    authority: Authority,
     listen: SocketAddr,
     metrics: SocketAddr,
     most: usize,
@@ -44,7 +41,6 @@ pub(super) struct Plane<'a> {
     starts: u32,
     identities: Vec<Identity>,
     tasks: Tasks,
-    _authority: Process,
 }
 
 /// What a start took.
@@ -63,23 +59,12 @@ impl<'a> Plane<'a> {
         size: Size,
     ) -> Result<Self> {
         let program = args.meshctl.clone();
-        let (ca, state, socket) =
-            (free_address()?, starter.folder.join("ca"), starter.folder.join("ca.sock"));
-        let words = format!(
-            "__ca serve --listen {ca} --metrics {} --admin-socket {} --state-dir {} --trust-domain {TRUST_DOMAIN}",
-            free_address()?,
-            socket.display(),
-            state.display(),
-        );
-        let mut authority = starter.start(Side::Load, "mesh-ca", &program, &split(&words))?;
-        authority.listens(ca).await?;
+        let authority = Authority::start(starter, &program).await?;
         let mut plane = Self {
             starter,
             program,
             folder: source.folder(),
-            ca,
-            socket,
-            roots: state.join("root.pem"),
+            authority,
             listen: free_address()?,
             metrics: free_address()?,
             most: size.streams + 100,
@@ -87,11 +72,14 @@ impl<'a> Plane<'a> {
             starts: 0,
             identities: Vec::new(),
             tasks: Tasks::new(),
-            _authority: authority,
         };
         for at in 0..NAMESPACES {
-            let token = plane.token(&namespace(at), ACCOUNT)?;
-            let wanted = ObtainConfig::new(ca, plane.roots.clone(), Credential::JoinTokenFile(token));
+            let token = plane.authority.token(starter, &namespace(at), ACCOUNT)?;
+            let wanted = ObtainConfig::new(
+                plane.authority.listen,
+                plane.authority.roots.clone(),
+                Credential::JoinTokenFile(token),
+            );
             let identity = Box::pin(obtain(wanted, &plane.tasks)).await.context("get a certificate")?;
             plane.identities.push(identity);
         }
@@ -101,23 +89,23 @@ impl<'a> Plane<'a> {
     /// Starts a controller and waits until it says that it is ready.
     pub(super) async fn start_controller(&mut self) -> Result<Started> {
         self.starts += 1;
-        let token = self.token(SYSTEM, "mesh-controller")?;
+        let token = self.authority.token(self.starter, SYSTEM, "mesh-controller")?;
         let objects = match &self.folder {
             Some(folder) => format!("--config-dir {}", folder.display()),
             None => "--kubernetes".to_owned(),
         };
-        let words = format!(
+        let args = format!(
             "__controller serve {objects} --listen {} --metrics {} --ca {} --ca-roots {} --join-token-file {} --max-proxies {}",
             self.listen,
             self.metrics,
-            self.ca,
-            self.roots.display(),
+            self.authority.listen,
+            self.authority.roots.display(),
             token.display(),
             self.most,
         );
         let name = format!("mesh-controller-{}", self.starts);
         let began = Instant::now();
-        let mut process = self.starter.start(Side::Proxy, &name, &self.program, &split(&words))?;
+        let mut process = self.starter.start(Side::Proxy, &name, &self.program, &words(&args))?;
         while !ready(self.metrics).await {
             if began.elapsed() > READY {
                 bail!("the controller is not ready after {} s:\n{}", READY.as_secs(), process.printed());
@@ -162,18 +150,6 @@ impl<'a> Plane<'a> {
         let controller = SpiffeId::new(TrustDomain::new(TRUST_DOMAIN)?, SYSTEM, "mesh-controller")?;
         Ok(identity.client_config(ExpectedServer::Exactly(controller), &[b"h2"]))
     }
-
-    /// A file with a one-time token.
-    fn token(&self, namespace: &str, account: &str) -> Result<PathBuf> {
-        let mut command = Command::new(&self.program);
-        command.args(["__ca", "token", "--namespace", namespace, "--service-account", account]);
-        let made = command.arg("--admin-socket").arg(&self.socket).stdin(Stdio::null()).output();
-        let made = made.context("ask for a join token")?;
-        if !made.status.success() {
-            bail!("no join token for {account}: {}", String::from_utf8_lossy(&made.stderr));
-        }
-        self.starter.write(&format!("{namespace}-{account}.token"), &String::from_utf8(made.stdout)?)
-    }
 }
 
 fn cpu(process: &Process) -> Result<Duration> {
@@ -191,9 +167,4 @@ async fn ready(at: SocketAddr) -> bool {
         Some(head.ends_with(b" 200"))
     };
     tokio::time::timeout(Duration::from_secs(1), ask).await.ok().flatten().unwrap_or(false)
-}
-
-/// None of the paths has a space: they lie in a folder that the bench made.
-fn split(text: &str) -> Vec<&str> {
-    text.split_ascii_whitespace().collect()
 }

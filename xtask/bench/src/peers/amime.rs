@@ -5,18 +5,18 @@ mod objects;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use mesh_identity::{Credential, ExpectedServer, ObtainConfig, obtain};
 use mesh_lifecycle::tasks::Tasks;
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
 use rustls::ClientConfig;
 
-use self::objects::{MeshPorts, NAMESPACE, TRUST_DOMAIN};
+use self::objects::{MeshPorts, NAMESPACE};
 use super::{OURS, Pipe, Target};
+use crate::authority::{Authority, TRUST_DOMAIN, words};
 use crate::backend::Backend;
 use crate::features::FEATURES;
 use crate::load::first::{self, Speaks};
@@ -31,55 +31,36 @@ pub(crate) struct Mesh<'a> {
     starter: &'a Starter,
     program: PathBuf,
     backend: Backend,
-    ca: SocketAddr,
+    authority: Authority,
     controller: SocketAddr,
-    socket: PathBuf,
-    roots: PathBuf,
     /// The mesh ports of the service behind a sidecar.
     mesh: MeshPorts,
-    processes: Vec<Process>,
+    /// The controller, which runs as long as this.
+    _process: Process,
 }
 
 impl<'a> Mesh<'a> {
     /// Starts both and waits until they take connections.
     pub(crate) async fn start(starter: &'a Starter, program: &Path, backend: Backend) -> Result<Self> {
-        let (ca, controller) = (free_address()?, free_address()?);
+        let authority = Authority::start(starter, program).await?;
+        let controller = free_address()?;
         let ports = MeshPorts { h1: free_address()?, h2: free_address()?, bytes: free_address()? };
-        let (state, objects) = (starter.folder.join("ca"), starter.folder.join("objects"));
+        let objects = starter.folder.join("objects");
         std::fs::create_dir_all(&objects).context("make the folder of objects")?;
         starter.write("objects/bench.yaml", &objects::yaml(backend, ports))?;
-        let socket = starter.folder.join("ca.sock");
-        let metrics = free_address()?;
+        let token = authority.token(starter, SYSTEM, "mesh-controller")?;
         let args = format!(
-            "__ca serve --listen {ca} --metrics {metrics} --admin-socket {} --state-dir {} --trust-domain {TRUST_DOMAIN}",
-            socket.display(),
-            state.display(),
-        );
-        let mut authority = starter.start(Side::Load, "mesh-ca", program, &words(&args))?;
-        authority.listens(ca).await?;
-        let mut mesh = Self {
-            starter,
-            program: program.to_path_buf(),
-            backend,
-            ca,
-            controller,
-            socket,
-            roots: state.join("root.pem"),
-            mesh: ports,
-            processes: vec![authority],
-        };
-        let token = mesh.token(SYSTEM, "mesh-controller")?;
-        let args = format!(
-            "__controller serve --config-dir {} --listen {controller} --metrics {} --ca {ca} --ca-roots {} --join-token-file {}",
+            "__controller serve --config-dir {} --listen {controller} --metrics {} --ca {} --ca-roots {} --join-token-file {}",
             objects.display(),
             free_address()?,
-            mesh.roots.display(),
+            authority.listen,
+            authority.roots.display(),
             token.display(),
         );
         let mut process = starter.start(Side::Load, "mesh-controller", program, &words(&args))?;
         process.listens(controller).await?;
-        mesh.processes.push(process);
-        Ok(mesh)
+        let program = program.to_path_buf();
+        Ok(Self { starter, program, backend, authority, controller, mesh: ports, _process: process })
     }
 
     /// A client's sidecar in front of a service that is in no mesh: plaintext on both sides.
@@ -100,7 +81,7 @@ impl<'a> Mesh<'a> {
         })
     }
 
-    /// Two client's sidecars in front of the same service: one that counts nothing, and one as users have it.
+    /// Two sidecars of clients in front of the same service: one that counts nothing, and one as users have it.
     pub(crate) async fn observed(&self) -> Result<Vec<Target>> {
         let mut targets = Vec::new();
         for (name, workload, more) in [("without", "quiet", " --without-telemetry"), (OURS, "watched", "")] {
@@ -205,7 +186,11 @@ impl<'a> Mesh<'a> {
     /// The server side's mesh port, and how a member of the mesh connects to it.
     pub(crate) async fn member(&self, tasks: &Tasks) -> Result<(SocketAddr, Arc<ClientConfig>)> {
         let token = self.token(NAMESPACE, "prober")?;
-        let wanted = ObtainConfig::new(self.ca, self.roots.clone(), Credential::JoinTokenFile(token));
+        let wanted = ObtainConfig::new(
+            self.authority.listen,
+            self.authority.roots.clone(),
+            Credential::JoinTokenFile(token),
+        );
         let identity = Box::pin(obtain(wanted, tasks)).await.context("get a certificate")?;
         let server = SpiffeId::new(TrustDomain::new(TRUST_DOMAIN)?, NAMESPACE, "vault")?;
         Ok((self.mesh.h1, identity.client_config(ExpectedServer::Exactly(server), &[b"amime/h1"])))
@@ -217,8 +202,8 @@ impl<'a> Mesh<'a> {
             "__proxy sidecar --namespace {NAMESPACE} --workload {workload} --controller {} --ca {} --ca-roots {} \
             --join-token-file {} --metrics {} {listeners}",
             self.controller,
-            self.ca,
-            self.roots.display(),
+            self.authority.listen,
+            self.authority.roots.display(),
             token.display(),
             free_address()?,
         );
@@ -227,14 +212,7 @@ impl<'a> Mesh<'a> {
 
     /// A file with a one-time token.
     fn token(&self, namespace: &str, account: &str) -> Result<PathBuf> {
-        let mut command = Command::new(&self.program);
-        command.args(["__ca", "token", "--namespace", namespace, "--service-account", account]);
-        let made = command.arg("--admin-socket").arg(&self.socket).stdin(Stdio::null()).output();
-        let made = made.context("ask for a join token")?;
-        if !made.status.success() {
-            bail!("no join token for {account}: {}", String::from_utf8_lossy(&made.stderr));
-        }
-        self.starter.write(&format!("{namespace}-{account}.token"), &String::from_utf8(made.stdout)?)
+        self.authority.token(self.starter, namespace, account)
     }
 }
 
@@ -250,11 +228,6 @@ pub(crate) struct Bytes {
 /// Waits until a byte comes through.
 async fn speaks(process: &mut Process, at: SocketAddr, who: Speaks) -> Result<()> {
     process.wait_for("passes bytes", || async move { first::run(at, who, 1).await.is_ok() }).await
-}
-
-/// None of the paths has a space: they lie in a folder that the bench made.
-fn words(text: &str) -> Vec<&str> {
-    text.split_ascii_whitespace().collect()
 }
 
 /// Waits until the whole way answers 200.

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
+use crate::authority::TRUST_DOMAIN;
 use crate::backend::Backend;
 use crate::features::FEATURES;
 
-pub(super) const TRUST_DOMAIN: &str = "bench.local";
 pub(super) const NAMESPACE: &str = "bench";
 
 /// Where the service in the mesh takes mutual TLS, for each protocol behind it.
