@@ -1,5 +1,7 @@
 //! What proxies can be told at one revision: every resource encoded once, and who needs it. Immutable. It must not know streams.
 
+mod compare;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -19,7 +21,7 @@ use prost::Message;
 
 use super::guards::Guards;
 use super::mine::{AllMine, Mine};
-use super::touched::{Others, Touched};
+use super::touched::Touched;
 use crate::compile::Compiled;
 use crate::compile::authorization::Authorization;
 use crate::compile::names::Names;
@@ -161,44 +163,8 @@ impl Snapshot {
             externals,
             names: Arc::clone(&compiled.names),
         };
-        let touched = before.map_or_else(everything, |before| snapshot.unlike(before));
+        let touched = before.map_or_else(compare::everything, |before| snapshot.unlike(before));
         (snapshot, touched)
-    }
-
-    /// What is different from the snapshot before.
-    fn unlike(&self, before: &Self) -> Touched {
-        let mut touched = Touched::default();
-        let same_for_all = Arc::ptr_eq(&self.mesh, &before.mesh)
-            && self.authentication == before.authentication
-            && self.guards == before.guards
-            && self.asked_by == before.asked_by;
-        if !same_for_all {
-            touched.also(Others::All);
-        }
-        if self.names != before.names || self.externals != before.externals {
-            touched.also(Others::AskingForHosts);
-        }
-        for both in both(&self.services, &before.services) {
-            match both {
-                (Some(now), Some(then)) if now.is_as(then) => {}
-                (Some(now), Some(_)) => {
-                    touched.services.insert(Arc::clone(&now.service.name));
-                }
-                // What a host stands for depends on which services there are.
-                (Some(one), None) | (None, Some(one)) => {
-                    touched.services.insert(Arc::clone(&one.service.name));
-                    touched.also(Others::AskingForHosts);
-                }
-                (None, None) => {}
-            }
-        }
-        let workloads = self.own.iter().filter(|(name, own)| before.own.get(*name) != Some(*own));
-        touched.workloads.extend(workloads.map(|(name, _)| name.clone()));
-        touched.workloads.extend(before.own.keys().filter(|name| !self.own.contains_key(*name)).cloned());
-        let places = self.addresses.iter().filter(|(ip, place)| !before.has(**ip, place));
-        touched.addresses.extend(places.map(|(ip, _)| *ip));
-        touched.addresses.extend(before.addresses.keys().filter(|ip| !self.addresses.contains_key(*ip)));
-        touched
     }
 
     /// The resource of that name.
@@ -371,33 +337,11 @@ fn places(
 }
 
 impl Entry {
-    /// Whether it means the same; resources that do are the same ones.
-    fn is_as(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.service, &other.service)
-            && Arc::ptr_eq(&self.endpoints, &other.endpoints)
-            && self.policies == other.policies
-            && self.routes == other.routes
-    }
-
     fn visit<'a>(&'a self, visit: &mut impl FnMut(&'a Arc<Resource>)) {
         visit(&self.service);
         visit(&self.endpoints);
         self.policies.iter().for_each(|policy| visit(&policy.resource));
     }
-}
-
-/// Before there was a snapshot, nobody was told anything.
-fn everything() -> Touched {
-    Touched { others: Others::All, ..Touched::default() }
-}
-
-/// What two maps have under each key that one of them has.
-fn both<'a, K: Ord, V>(
-    now: &'a BTreeMap<K, V>,
-    then: &'a BTreeMap<K, V>,
-) -> impl Iterator<Item = (Option<&'a V>, Option<&'a V>)> {
-    let gone = then.iter().filter(|(key, _)| !now.contains_key(*key)).map(|(_, value)| (None, Some(value)));
-    now.iter().map(|(key, value)| (Some(value), then.get(key))).chain(gone)
 }
 
 /// Puts a route beside each of its parents.
