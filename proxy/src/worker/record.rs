@@ -5,6 +5,7 @@ mod about;
 mod asked;
 mod failed;
 mod spent;
+mod traced;
 
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use mesh_model::endpoint::{Endpoint, Transport};
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::policy::By;
-use mesh_model::settings::{TailSampling, TraceHeaders};
+use mesh_model::settings::TailSampling;
 use mesh_model::spiffe::SpiffeId;
 use mesh_traffic::balance::InFlight;
 use mesh_traffic::outlier;
@@ -24,13 +25,14 @@ use self::about::About;
 pub(super) use self::about::Spares;
 use self::asked::Asked;
 pub use self::spent::{Stage, Stopwatch, Tried};
+pub use self::traced::Onward;
 use super::Worker;
-use crate::http::{BodyEnd, Cut, Fault, Headers, Kind, Observer, RequestHead, Response, Unreached};
+use crate::http::{BodyEnd, Cut, Fault, Headers, Kind, Observer, Response, Unreached};
 use crate::telemetry::failed;
 use crate::telemetry::{
     AppProtocol, Failure, KnownMethod, PolicyVerdict, Reason, Recorded, Security, SeriesKey, Side,
 };
-use crate::trace::{TraceContext, sampled_by_id};
+use crate::trace::TraceContext;
 
 /// Status of a request whose client went away before the answer; it is never sent.
 const CLIENT_CLOSED: u16 = 499;
@@ -165,72 +167,7 @@ impl Record {
     }
 }
 
-/// What the next hop is told of a trace.
-#[derive(Debug, Clone, Copy)]
-pub struct Onward {
-    context: TraceContext,
-    written: TraceHeaders,
-}
-
-impl Onward {
-    /// Into a head.
-    ///
-    /// # Panics
-    /// Never: hexadecimal digits and hyphens are a value.
-    pub fn write(self, head: &mut RequestHead) {
-        self.context.write(self.written, |name, value| match value {
-            Some(value) => head.headers.set(name, value).expect("hexadecimal digits and hyphens are a value"),
-            None => {
-                head.headers.remove(name);
-            }
-        });
-    }
-}
-
 impl Entry {
-    /// Continues the caller's trace, or begins one, and gives what the next hop is told of it.
-    pub fn trace(&mut self, head: &RequestHead) -> Onward {
-        self.key.method = KnownMethod::of(head.method.as_str());
-        let snapshot = self.worker.snapshot();
-        let settings = snapshot.settings();
-        let default_ppm = settings.map_or(0, |settings| settings.trace_sample_ppm);
-        self.tail = settings.map(|settings| settings.tracing.tail).unwrap_or_default();
-        let written = settings.map(|settings| settings.tracing.headers).unwrap_or_default();
-        let mut context = self
-            .worker
-            .with_random(|rng| TraceContext::read(|name| head.headers.get_str(name), written, rng));
-        // Who began the trace decides; an operator may ask for more for a while, on both sides by the same rule.
-        if !context.is_decided() && sampled_by_id(context.trace_id(), default_ppm) {
-            context = context.sample();
-        }
-        let telemetry = &self.worker.telemetry;
-        self.recorded = if context.is_sampled() {
-            Some(Recorded::Sampled)
-        } else {
-            sampled_by_id(context.trace_id(), telemetry.tracing_ppm()).then_some(Recorded::Asked)
-        };
-        self.context = Some(context);
-        if telemetry.is_off() {
-            return Onward { context, written };
-        }
-        self.asked = Asked::of(head);
-        let tapped = telemetry.tapped(self.key.side, Some(head));
-        let timed = telemetry.is_timed();
-        if timed || self.about.is_some() || self.recorded.is_some() || tapped.is_some() {
-            let about = self.about.get_or_insert_with(|| self.worker.spares.take(None, None));
-            about.timed = timed;
-            about.asks(head, tapped);
-        }
-        Onward { context, written }
-    }
-
-    /// A request of the mesh's own, which belongs to no trace: its head is for the access log alone.
-    pub fn shows(&mut self, head: &RequestHead) {
-        if let Some(about) = &mut self.about {
-            about.asks(head, None);
-        }
-    }
-
     /// When the request's head was there.
     pub fn started(&self) -> Instant {
         self.started
