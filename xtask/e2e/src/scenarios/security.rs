@@ -101,16 +101,17 @@ fn explained(world: &World) -> Result<()> {
 
 /// What failed is named by who looks for it afterwards, without knowing the request; and who may call, without asking.
 fn named(world: &World) -> Result<()> {
-    let cause = wait::until(IN_FORCE, "meshctl why names the refusal", || {
+    // The caller's side may tell of it before the callee's, which alone knows the policy.
+    let cause = wait::until(IN_FORCE, "meshctl why names the refusal, its policy and its caller", || {
         let ran = world.meshctl(&["why", "server", "-n", SHOP, "-o", "json"], 1)?;
         let answer: Value = serde_json::from_str(&ran.stdout).context("meshctl why printed no JSON")?;
         let causes = answer.get("causes").and_then(Value::as_array).into_iter().flatten();
         let mut denied = causes.filter(|cause| text(cause, "/example/failure").contains("denied"));
-        denied.next().cloned().with_context(|| format!("no refusal in {answer}"))
+        let cause = denied.next().with_context(|| format!("no refusal in {answer}"))?;
+        let (policy, caller) = (text(cause, "/policy/name"), text(cause, "/source/name"));
+        ensure!(policy.starts_with("e2e-shop/") && caller == "guest", "neither policy nor caller: {cause}");
+        Ok(cause.clone())
     })?;
-    let says =
-        text(&cause, "/policy/name").starts_with("e2e-shop/") && text(&cause, "/source/name") == "guest";
-    ensure!(says, "neither policy nor caller: {cause}");
     screen::detail(&format!("meshctl why: {}: {}", text(&cause, "/cause"), text(&cause, "/what")));
     let ran = world.meshctl(&["authz", "server", "-n", SHOP], 0)?;
     ensure!(ran.stdout.contains("load-may-call"), "meshctl authz names no policy:\n{}", ran.stdout);
