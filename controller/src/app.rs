@@ -12,7 +12,7 @@ use mesh_identity::incoming::{self, Accepted};
 use mesh_identity::{ClientAuth, Identity};
 use mesh_lifecycle::admin::{self, AdminState};
 use mesh_lifecycle::bind::{self, BindError, ReusePort};
-use mesh_lifecycle::{CancellationToken, Gate, Ready, Tasks};
+use mesh_lifecycle::{CancellationToken, Clock, Gate, Ready, Tasks};
 use mesh_proto::inspect::v1::inspect_service_server::InspectServiceServer;
 use mesh_proto::report::v1::report_service_server::ReportServiceServer;
 use prometheus_client::registry::Registry as MetricsRegistry;
@@ -234,6 +234,7 @@ pub async fn start_on(
         registry: registry.clone(),
         access: access.clone(),
         freshness: freshness.clone(),
+        clock: Clock::default(),
         counters: metrics.counters(),
         token: tasks.token(),
     };

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use mesh_identity::{Identity, ObtainConfig, ObtainError, obtain};
 use mesh_lifecycle::bind::BindError;
+use mesh_lifecycle::clock::Clock;
 use mesh_lifecycle::dial;
 use mesh_lifecycle::ready::{Gate, Ready};
 use mesh_lifecycle::tasks::Tasks;
@@ -355,9 +356,10 @@ impl Root {
                 tracing::info!(controller = %control.controller, "waiting for configuration");
                 let client = ClientConfig {
                     identity: identity.clone(),
-                    controller: control.controller,
+                    controller: control.controller.into(),
                     node,
                     keep: self.config.keep.clone(),
+                    clock: Clock::default(),
                 };
                 xds::spawn(client, gate, &self.tasks)
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_identity::incoming::PeerInfo;
-use mesh_lifecycle::CancellationToken;
+use mesh_lifecycle::{CancellationToken, Clock};
 use mesh_proto::config::v1::{ClientMessage, Hello, client_message};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -16,7 +16,6 @@ use super::registry::{Place, Registry};
 use super::session::{Proxy, Refused, Session};
 use super::snapshot::Snapshot;
 use crate::access::{Access, Denied};
-use crate::clock::now_ms;
 use crate::sources::freshness::Freshness;
 use crate::status::counters::ServeCounters;
 
@@ -40,6 +39,8 @@ pub struct Context {
     pub access: Access,
     /// How new the newest snapshot is.
     pub freshness: Freshness,
+    /// What time it is.
+    pub clock: Clock,
     /// What is counted.
     pub counters: ServeCounters,
     /// Cancelled when the controller stops.
@@ -99,7 +100,7 @@ async fn open(
     let proxy = admit(context, peer, &hello)?;
     tracing::debug!(namespace = %proxy.namespace, workload = %proxy.workload, instance = %proxy.instance, "proxy connected");
     let session = Session::new(proxy, hello).map_err(|refused| refuse(context, &refused))?;
-    context.registry.enter(session, now_ms()).ok_or_else(|| {
+    context.registry.enter(session, context.clock.now_ms()).ok_or_else(|| {
         context.counters.refused.inc();
         Status::resource_exhausted("this controller serves as many proxies as it may; try another one")
     })
@@ -227,7 +228,7 @@ impl Stream {
         self.place.looks();
         let snapshot = Arc::clone(&self.context.snapshots.borrow_and_update());
         // A proxy measures by it how old its knowledge is, so it must not seem newer than the controller's.
-        let now = self.context.freshness.as_of(now_ms());
+        let now = self.context.freshness.as_of(self.context.clock.now_ms());
         self.unchecked = if woken { 0 } else { self.unchecked + 1 };
         let checks = woken || self.unchecked >= CHECK;
         let counters = &self.context.counters;

@@ -7,6 +7,7 @@ pub mod accept;
 pub mod admin;
 pub mod backoff;
 pub mod bind;
+pub mod clock;
 pub mod dial;
 pub mod failpoint;
 pub mod lines;
@@ -20,5 +21,6 @@ pub mod usage;
 pub use tokio_util::sync::CancellationToken;
 
 pub use backoff::Backoff;
+pub use clock::Clock;
 pub use ready::{Gate, Ready};
 pub use tasks::{Beginning, Shutdown, Tasks};

@@ -5,12 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mesh_identity::{ExpectedServer, Identity, channel, well_known};
-use mesh_lifecycle::{Backoff, Beginning, CancellationToken, Gate, Tasks, failpoint};
+use mesh_identity::{ExpectedServer, Identity, Way, channel, well_known};
+use mesh_lifecycle::{Backoff, Beginning, CancellationToken, Clock, Gate, Tasks, failpoint};
 use mesh_model::address::Sought;
 use mesh_model::name::ServiceName;
 use mesh_proto::config::v1::{ProxyId, Update};
-use mesh_reach::HostPort;
 use tokio::sync::{mpsc, watch};
 
 use super::discovery::{Discovery, Wish};
@@ -27,17 +26,19 @@ pub struct ClientConfig {
     /// Whose certificate opens the stream. Its trust domain's controller is the only server that is talked to.
     pub identity: Identity,
     /// The controller.
-    pub controller: HostPort,
+    pub controller: Way,
     /// Which proxy this is.
     pub node: ProxyId,
     /// Where the last accepted state is kept for a restart, if it is.
     pub keep: Option<Keep>,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 impl fmt::Debug for ClientConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientConfig")
-            .field("controller", &self.controller)
+            .field("controller", &self.controller.to_string())
             .field("node", &self.node)
             .finish_non_exhaustive()
     }
@@ -96,7 +97,7 @@ pub(super) fn spawn_tuned(config: ClientConfig, gate: Gate, tasks: &Tasks, tunin
     let store = Store::new(&config.node.namespace);
     let (snapshots, receiver) = watch::channel(Arc::clone(store.snapshot()));
     let (sender, requests) = mpsc::channel(tuning.queue);
-    let status = Arc::<Status>::default();
+    let status = Arc::new(Status::new(config.clock.clone()));
     let discovery = Discovery::new(receiver, sender, Arc::clone(&status));
     let keeper = config.keep.as_ref().map(|keep| Keeper::new(keep, Arc::clone(&status), tasks));
     let client = Client {

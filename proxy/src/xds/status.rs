@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use mesh_lifecycle::Clock;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -12,6 +13,7 @@ use prometheus_client::metrics::MetricType;
 /// Written by the client, read by scrapes.
 #[derive(Debug)]
 pub(super) struct Status {
+    clock: Clock,
     /// When the controller last proved that nothing is missing, Unix milliseconds; at first when this process began.
     fresh_ms: AtomicU64,
     connected: AtomicBool,
@@ -29,8 +31,15 @@ pub(super) struct Status {
 
 impl Default for Status {
     fn default() -> Self {
+        Self::new(Clock::default())
+    }
+}
+
+impl Status {
+    pub(super) fn new(clock: Clock) -> Self {
         Self {
-            fresh_ms: AtomicU64::new(now_ms()),
+            fresh_ms: AtomicU64::new(clock.now_ms()),
+            clock,
             connected: AtomicBool::new(false),
             destinations: AtomicU64::new(0),
             rejects: AtomicU64::new(0),
@@ -43,9 +52,7 @@ impl Default for Status {
             saved_failed: AtomicU64::new(0),
         }
     }
-}
 
-impl Status {
     /// A watermark came that was sent at that time.
     pub(super) fn fresh(&self, sent_ms: u64) {
         self.fresh_ms.fetch_max(sent_ms, Ordering::Relaxed);
@@ -90,7 +97,7 @@ impl Status {
     /// How old the saved state is that is served from.
     pub(super) fn saved_age(&self) -> Option<Duration> {
         let as_of_ms = self.saved_as_of_ms.load(Ordering::Relaxed);
-        (as_of_ms != 0).then(|| Duration::from_millis(now_ms().saturating_sub(as_of_ms)))
+        (as_of_ms != 0).then(|| Duration::from_millis(self.clock.now_ms().saturating_sub(as_of_ms)))
     }
 
     pub(super) fn saved_ignored(&self) {
@@ -124,12 +131,6 @@ pub(super) enum Connection {
     Down,
 }
 
-fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
-}
-
 /// Writes the families at each scrape.
 #[derive(Debug)]
 pub(super) struct Collected(pub(super) Arc<Status>);
@@ -141,7 +142,7 @@ impl Collector for Collected {
             encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
         };
         let help = "Since the controller last proved that this proxy has all there is";
-        gauge("mesh_config_staleness_seconds", help, status.staleness_seconds(now_ms()))?;
+        gauge("mesh_config_staleness_seconds", help, status.staleness_seconds(status.clock.now_ms()))?;
         let connected = if status.connected.load(Ordering::Relaxed) { 1.0 } else { 0.0 };
         gauge("mesh_config_connected", "Whether there is a stream to the controller", connected)?;
         let help = "Services that this proxy is subscribed to";

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_identity::testing::TestCa;
-use mesh_lifecycle::{Ready, Tasks};
+use mesh_lifecycle::{Clock, Ready, Tasks};
 use mesh_proto::config::v1::{
     Destination as WireDestination, ProxyId, ServerMessage, Update, Watermark, server_message,
 };
@@ -49,8 +49,8 @@ fn keeping(ca: &TestCa, controller: SocketAddr, tuning: Tuning, keep: Option<Kee
 fn named(ca: &TestCa, controller: SocketAddr, tuning: Tuning, keep: Option<Keep>, workload: &str) -> Proxy {
     let node =
         ProxyId { namespace: "shop".to_owned(), workload: workload.to_owned(), instance: "1".to_owned() };
-    let config =
-        ClientConfig { identity: ca.identity("shop", "front"), controller: controller.into(), node, keep };
+    let (identity, clock) = (ca.identity("shop", "front"), Clock::default());
+    let config = ClientConfig { identity, controller: controller.into(), node, keep, clock };
     let (tasks, ready) = (Tasks::new(), Ready::new());
     let discovery = spawn_tuned(config, ready.gate("configuration"), &tasks, tuning);
     Proxy { discovery, ready, tasks }
