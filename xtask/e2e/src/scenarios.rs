@@ -8,6 +8,7 @@ mod life;
 mod load;
 mod observe;
 mod policy;
+mod release;
 mod rollout;
 mod security;
 mod world;
@@ -113,6 +114,12 @@ const SCENARIOS: &[Scenario] = &[
         about: "controller and authority restart under load, and no request is lost; a sidecar restarts without a controller, and goes on",
         always: false,
         run: rollout::restarts,
+    },
+    Scenario {
+        name: "released",
+        about: "a good version is promoted, one that fails, one that is slow and one that crashes are taken back, with the controller killed at each step",
+        always: false,
+        run: release::released,
     },
     Scenario {
         name: "authorized",

@@ -35,6 +35,34 @@ pub(crate) struct ServeArgs {
     /// How long begun requests may take after SIGTERM.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub(crate) drain: u64,
+    /// So many per cent of the requests over HTTP are answered with 500, evenly spread.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) fail: u32,
+    /// So many per cent of the requests over HTTP take MS milliseconds, evenly spread.
+    #[arg(long, value_name = "PERCENT:MS", value_parser = slow)]
+    pub(crate) slow: Option<Slow>,
+    /// The process ends in the middle of this request over HTTP, without a word.
+    #[arg(long, value_name = "N")]
+    pub(crate) crash_at: Option<u64>,
+}
+
+/// Which requests are slow, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slow {
+    /// Per cent of the requests.
+    pub(crate) percent: u32,
+    /// Milliseconds.
+    pub(crate) millis: u64,
+}
+
+fn slow(text: &str) -> Result<Slow, String> {
+    let (percent, millis) = text.split_once(':').ok_or("expected PERCENT:MS, as in 2:100")?;
+    let percent: u32 = percent.parse().map_err(|error| format!("PERCENT: {error}"))?;
+    let millis = millis.parse().map_err(|error| format!("MS: {error}"))?;
+    if percent > 100 {
+        return Err("PERCENT: is over 100".to_owned());
+    }
+    Ok(Slow { percent, millis })
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@
 
 mod cli;
 mod exec;
+mod faults;
 mod load;
 mod server;
 mod tally;

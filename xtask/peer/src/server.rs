@@ -22,13 +22,23 @@ use tokio::time::{Sleep, sleep};
 
 use crate::cli::ServeArgs;
 use crate::exec::Executor;
+use crate::faults::Faults;
 
 /// How HTTP/2 begins.
 const PREFACE: &[u8] = b"PRI ";
 /// Messages of one call, and between two of them.
 const MESSAGES: usize = 10;
 const BETWEEN: Duration = Duration::from_millis(50);
+/// Where probes ask.
+const READY: &str = "/ready";
 const NAME: HeaderName = HeaderName::from_static("x-peer");
+
+/// Who answers.
+#[derive(Debug)]
+struct Who {
+    name: String,
+    faults: Faults,
+}
 
 type Answer = Response<Either<Full<Bytes>, Stream>>;
 
@@ -36,7 +46,7 @@ type Answer = Response<Either<Full<Bytes>, Stream>>;
 pub(crate) async fn serve(args: &ServeArgs, tasks: &Tasks, stop: impl Future<Output = ()>) -> Result<()> {
     let listener =
         TcpListener::bind(args.listen).await.with_context(|| format!("listen on {}", args.listen))?;
-    let name: Arc<str> = Arc::from(args.name.as_str());
+    let who = Arc::new(Who { name: args.name.clone(), faults: Faults::new(args) });
     let mut stop = pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -46,19 +56,19 @@ pub(crate) async fn serve(args: &ServeArgs, tasks: &Tasks, stop: impl Future<Out
         // A client that went away before it was accepted is nobody's failure.
         let Ok((stream, _)) = accepted else { continue };
         stream.set_nodelay(true).ok();
-        let (name, token, tasks_of_it) = (Arc::clone(&name), tasks.token(), tasks.clone());
-        tasks.spawn("connection", Box::pin(connection(stream, name, token, tasks_of_it)));
+        let (who, token, tasks_of_it) = (Arc::clone(&who), tasks.token(), tasks.clone());
+        tasks.spawn("connection", Box::pin(connection(stream, who, token, tasks_of_it)));
     }
     drop(listener);
     tasks.shutdown(Duration::from_secs(args.drain)).await;
     Ok(())
 }
 
-async fn connection(stream: TcpStream, name: Arc<str>, stop: CancellationToken, tasks: Tasks) {
+async fn connection(stream: TcpStream, who: Arc<Who>, stop: CancellationToken, tasks: Tasks) {
     let mut first = [0; PREFACE.len()];
     let service = service_fn(move |request| {
-        let name = Arc::clone(&name);
-        async move { Ok::<_, Infallible>(answer(request, &name).await) }
+        let who = Arc::clone(&who);
+        async move { Ok::<_, Infallible>(answer(request, &who).await) }
     });
     let is_http2 = tokio::select! {
         read = stream.peek(&mut first) => read.is_ok() && PREFACE.starts_with(&first),
@@ -87,7 +97,7 @@ async fn connection(stream: TcpStream, name: Arc<str>, stop: CancellationToken, 
     }
 }
 
-async fn answer(request: Request<Incoming>, name: &str) -> Answer {
+async fn answer(request: Request<Incoming>, who: &Who) -> Answer {
     let is_grpc =
         request.headers().get(http::header::CONTENT_TYPE).is_some_and(|kind| kind == "application/grpc");
     let (head, body) = request.into_parts();
@@ -98,7 +108,7 @@ async fn answer(request: Request<Incoming>, name: &str) -> Answer {
         answer
     } else {
         let seen = json!({
-            "name": name,
+            "name": who.name,
             "method": head.method.as_str(),
             "target": head.uri.to_string(),
             "version": format!("{:?}", head.version),
@@ -107,9 +117,14 @@ async fn answer(request: Request<Incoming>, name: &str) -> Answer {
             }).collect::<Vec<_>>(),
             "body_bytes": received.unwrap_or_default(),
         });
-        Response::new(Either::Left(Full::new(Bytes::from(format!("{seen}\n")))))
+        let mut answer = Response::new(Either::Left(Full::new(Bytes::from(format!("{seen}\n")))));
+        // What asks whether it is ready is no traffic.
+        if head.uri.path() != READY {
+            *answer.status_mut() = who.faults.next().await;
+        }
+        answer
     };
-    if let Ok(name) = HeaderValue::from_str(name) {
+    if let Ok(name) = HeaderValue::from_str(&who.name) {
         answer.headers_mut().insert(NAME, name);
     }
     answer

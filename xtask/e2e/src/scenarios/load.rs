@@ -27,8 +27,13 @@ pub(super) type Report = BTreeMap<String, Summary>;
 
 /// What the client has counted so far.
 pub(super) fn report(world: &World) -> Result<Report> {
-    let pod = world.kubectl.pod(SHOP, "app=load", "metadata.name")?;
-    let ran = world.kubectl.exec(SHOP, &pod, "load", &["/mesh-peer", "report"])?;
+    report_of(world, SHOP)
+}
+
+/// What the client of a namespace has counted so far.
+pub(super) fn report_of(world: &World, namespace: &str) -> Result<Report> {
+    let pod = world.kubectl.pod(namespace, "app=load", "metadata.name")?;
+    let ran = world.kubectl.exec(namespace, &pod, "load", &["/mesh-peer", "report"])?;
     ensure!(ran.code == 0, "ask the client what it counted: {}", ran.last());
     serde_json::from_str(&ran.stdout).context("the client's report")
 }

@@ -23,8 +23,45 @@ pub(super) fn seen(world: &mut World) -> Result<()> {
     shows(world, &["protocols", "server", "-n", SHOP], &["server", "http"])?;
     secured(world)?;
     nothing_wrong(world)?;
+    promised(world)?;
+    paid(world)?;
     tapped(world)?;
     traced(world)
+}
+
+const PROMISE: &str = r"
+apiVersion: amime.io/v1alpha1
+kind: TrafficPolicy
+metadata: {name: promise, namespace: e2e-shop}
+spec:
+  targetRefs: [{group: '', kind: Service, name: server}]
+  slo: {availability: 99.9, window: 30d}
+";
+
+/// An objective is counted from when it is made, and nothing of it is used up.
+fn promised(world: &World) -> Result<()> {
+    world.kubectl.apply(PROMISE)?;
+    let outcome = wait::until(REPORTED, "what is promised is counted", || {
+        let slo = world.meshctl_json(&["stat", "--slo", "-n", SHOP])?;
+        let row = row(&slo, "objectives", |row| text(row, "/policy/name") == "promise")?;
+        let (requests, bad) = (number(row, "/burns/0/requests"), number(row, "/burns/0/bad"));
+        ensure!(requests > 0.0 && bad == 0.0 && text(row, "/alert") == "none", "{row}");
+        screen::detail(&format!("stat --slo: {requests} requests, none of them bad"));
+        Ok(())
+    });
+    world.kubectl.delete(PROMISE)?;
+    outcome
+}
+
+/// What each sidecar takes of its machine, and adds to a request.
+fn paid(world: &World) -> Result<()> {
+    let cost = world.meshctl_json(&["cost", "-n", SHOP])?;
+    for name in ["server", "load"] {
+        let row = row(&cost, "rows", |row| text(row, "/name") == name)?;
+        ensure!(number(row, "/proxies") > 0.0, "meshctl cost: {row}");
+        screen::detail(&format!("cost: {row}"));
+    }
+    shows(world, &["cost", "-n", SHOP], &["CPU/REQ", "ADDED_P99", "server", "CONTROL PLANE", "controller"])
 }
 
 /// Its text has these; its end is a good one.
