@@ -12,6 +12,7 @@ pub mod authorization;
 pub mod backend_policy;
 pub mod canary;
 pub mod check;
+pub mod compare;
 pub mod crds;
 pub mod external;
 pub mod federation;

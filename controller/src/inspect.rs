@@ -23,12 +23,13 @@ use mesh_identity::incoming::PeerInfo;
 use mesh_lifecycle::{Tasks, usage};
 use mesh_proto::inspect::v1::inspect_service_server::InspectService;
 use mesh_proto::inspect::v1::{
-    CanariesRequest, CanariesResponse, CertsRequest, CertsResponse, CostRequest, CostResponse, DaemonCost,
-    DashboardRequest, DashboardResponse, EdgesRequest, EdgesResponse, FailuresRequest, FailuresResponse,
-    ObjectivesRequest, ObjectivesResponse, ProtocolsRequest, ProtocolsResponse, ProxySync, ProxyVersion,
-    RejectedResource, ServicesRequest, ServicesResponse, SpansRequest, SpansResponse, StatRequest,
-    StatResponse, SteerCanaryRequest, SteerCanaryResponse, SyncRequest, SyncResponse, TapRequest,
-    TapResponse, TraceRequest, TraceResponse, VersionRequest, VersionResponse,
+    CanariesRequest, CanariesResponse, CertsRequest, CertsResponse, ComparisonsRequest, ComparisonsResponse,
+    CostRequest, CostResponse, DaemonCost, DashboardRequest, DashboardResponse, EdgesRequest, EdgesResponse,
+    FailuresRequest, FailuresResponse, ObjectivesRequest, ObjectivesResponse, ProtocolsRequest,
+    ProtocolsResponse, ProxySync, ProxyVersion, RejectedResource, ServicesRequest, ServicesResponse,
+    SpansRequest, SpansResponse, StatRequest, StatResponse, SteerCanaryRequest, SteerCanaryResponse,
+    SyncRequest, SyncResponse, TapRequest, TapResponse, TraceRequest, TraceResponse, VersionRequest,
+    VersionResponse,
 };
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
@@ -347,6 +348,14 @@ impl InspectService for Inspector {
     ) -> Result<Response<SteerCanaryResponse>, Status> {
         let request = self.admit_peer(request)?;
         self.steer(request).await.map(Response::new)
+    }
+
+    async fn comparisons(
+        &self,
+        request: Request<ComparisonsRequest>,
+    ) -> Result<Response<ComparisonsResponse>, Status> {
+        self.admit(request)?;
+        Err(Status::unimplemented("answers to copies are not kept by this controller"))
     }
 
     async fn version(&self, request: Request<VersionRequest>) -> Result<Response<VersionResponse>, Status> {

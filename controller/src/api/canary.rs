@@ -9,6 +9,7 @@ use mesh_release::state::State;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::compare::AnswerComparison;
 use super::scalars::DurationText;
 
 /// The release of a new version: requests of one Service go to another one step by step, as long as the figures of both allow it, and
@@ -55,6 +56,10 @@ pub struct CanarySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub windows: Vec<CanaryWindow>,
+    /// How answers to the copies of steps with `shadow` are compared with the stable version's (`meshctl canary diff`). Absent: they
+    /// are thrown away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare: Option<AnswerComparison>,
 }
 
 /// A step.

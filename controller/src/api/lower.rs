@@ -8,6 +8,7 @@ pub mod asking;
 pub mod authorization;
 pub mod backend_policy;
 pub mod canary;
+pub mod compare;
 mod cors;
 pub mod external;
 pub mod filters;

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::amime::AmimeStatus;
 use super::asking::GlobalRateLimit;
+use super::compare::AnswerComparison;
 use super::scalars::{DurationText, Size};
 
 /// How requests to a Service, of a route or of one rule are handled.
@@ -60,7 +61,7 @@ use super::scalars::{DurationText, Size};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(
-    validation = Rule::new("has(self.timeouts) || has(self.retries) || has(self.hedging) || has(self.fault) || has(self.directResponse) || has(self.requestBodyLimit) || has(self.responseBodyLimit) || has(self.sessionPersistence) || has(self.rateLimits) || has(self.globalRateLimit) || has(self.splitOn) || has(self.slo) || has(self.loadBalancer) || has(self.circuitBreaker) || has(self.retryBudget) || has(self.outlierDetection) || has(self.healthCheck) || has(self.connectTimeout) || has(self.protocol) || has(self.concurrency)").message("the policy sets nothing"),
+    validation = Rule::new("has(self.timeouts) || has(self.retries) || has(self.hedging) || has(self.fault) || has(self.directResponse) || has(self.requestBodyLimit) || has(self.responseBodyLimit) || has(self.sessionPersistence) || has(self.rateLimits) || has(self.globalRateLimit) || has(self.splitOn) || has(self.compare) || has(self.slo) || has(self.loadBalancer) || has(self.circuitBreaker) || has(self.retryBudget) || has(self.outlierDetection) || has(self.healthCheck) || has(self.connectTimeout) || has(self.protocol) || has(self.concurrency)").message("the policy sets nothing"),
     validation = Rule::new("self.targetRefs.exists(target, target.kind == 'Service') || !(has(self.loadBalancer) || has(self.circuitBreaker) || has(self.retryBudget) || has(self.outlierDetection) || has(self.healthCheck) || has(self.connectTimeout) || has(self.protocol) || has(self.concurrency))").message("loadBalancer, circuitBreaker, retryBudget, outlierDetection, healthCheck, connectTimeout, protocol and concurrency need a Service as target")
 )]
 #[serde(rename_all = "camelCase")]
@@ -104,6 +105,10 @@ pub struct TrafficPolicySpec {
     /// those move that must. Absent: chance, for each request anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split_on: Option<HashOn>,
+    /// How answers to the copies of `RequestMirror` are compared with those of the backend (`meshctl canary diff`). Absent: they are
+    /// thrown away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare: Option<AnswerComparison>,
     /// What is promised of the requests to the target: how fast the promise is being used up is told, and nothing is done about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slo: Option<Slo>,

@@ -18,6 +18,7 @@ fn release(state: Option<State>) -> Release {
         own_weights: 1,
         state,
         routing: Routing::Stable,
+        compare: None,
         refused: None,
     }
 }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use mesh_model::compare::Compare;
 use mesh_model::endpoint::EndpointState;
 use mesh_model::name::ServiceName;
 use mesh_model::route::{Backend, BackendTarget, Filter, Mirror, Route, Rule};
@@ -22,7 +23,8 @@ use mesh_release::state::State;
 
 use super::Reports;
 use super::routes::{Services, created};
-use crate::api::{ObjectKey, lower};
+use crate::api::ObjectKey;
+use crate::api::lower::{self, Findings};
 use crate::index::Index;
 use crate::status::{Condition, ConditionType};
 
@@ -47,6 +49,8 @@ pub struct Release {
     pub state: Option<State>,
     /// What routes do.
     pub routing: Routing,
+    /// How the answers to copies are compared; `None`: as a TrafficPolicy says.
+    pub compare: Option<Arc<Compare>>,
     /// Why nothing is done.
     pub refused: Option<String>,
 }
@@ -78,6 +82,7 @@ pub fn compile(
             own_weights: own_weights(routes, &stable, &canary),
             refused: refuse(key, [("spec.stable", &stable), ("spec.canary", &canary)], &mut taken, reports),
             routing: Routing::Untouched,
+            compare: spec.compare.as_ref().map(|it| lower::compare::lower(it, "", &mut Findings::default())),
             version: spec.version.clone(),
             plan,
             stable,
@@ -213,7 +218,11 @@ impl Release {
             .unwrap_or_else(|| Backend { target: self.port_of(&stable.target, services), ..stable.clone() });
         if copied > 0 {
             let target = canary.target.clone();
-            stable.filters.push(Filter::Mirror(Mirror { target, share: Ppm(copied) }));
+            stable.filters.push(Filter::Mirror(Mirror {
+                target,
+                share: Ppm(copied),
+                compare: self.compare.clone(),
+            }));
         }
         // All weights on one scale: `both` is divided into a million parts.
         let mut weights: Vec<(Backend, u64)> = Vec::with_capacity(rule.backends.len() + 1);

@@ -161,7 +161,7 @@ impl Source<'_> {
                 let target = self.refs().target(reference, services).unwrap_or_else(|invalid| {
                     self.refs().invalid(reference, invalid, "nothing is copied there", conditions)
                 });
-                Filter::Mirror(Mirror { target, share: *share })
+                Filter::Mirror(Mirror { target, share: *share, compare: None })
             }
             LoweredFilter::ExternalAuth(auth) => {
                 let target = self.refs().target(&auth.reference, services).unwrap_or_else(|invalid| {

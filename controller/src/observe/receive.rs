@@ -168,8 +168,8 @@ impl Receiver {
                 self.observatory.costs(|costs| costs.record(key, &usage, now));
                 None
             }
-            // A second Hello says nothing new.
-            proxy_report::Message::Hello(_) => None,
+            // A second Hello says nothing new; what a later proxy compares is not kept.
+            proxy_report::Message::Hello(_) | proxy_report::Message::Compared(_) => None,
         }
     }
 }

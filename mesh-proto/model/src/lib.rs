@@ -10,6 +10,7 @@ pub mod address;
 pub mod asking;
 pub mod authentication;
 pub mod authority;
+pub mod compare;
 pub mod duration;
 pub mod endpoint;
 pub mod explain;

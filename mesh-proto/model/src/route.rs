@@ -14,9 +14,11 @@ pub mod split;
 pub mod table;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::asking::ExternalAuth;
+use crate::compare::Compare;
 use crate::name::{Name, ServiceName};
 use crate::traffic::{Ppm, SessionPersistence};
 
@@ -292,6 +294,8 @@ pub struct Mirror {
     pub target: BackendTarget,
     /// The share that is copied.
     pub share: Ppm,
+    /// How its answers are compared with those of the backend. `None`: as the settings of the request say.
+    pub compare: Option<Arc<Compare>>,
 }
 
 /// Cross-origin rules of a route. Source: GEP-1767, the Fetch standard ("CORS protocol").

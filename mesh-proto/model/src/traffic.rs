@@ -14,9 +14,11 @@ pub use endpoint_policy::*;
 pub use request_policy::*;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::asking::GlobalRate;
+use crate::compare::Compare;
 use crate::name::{Name, ServiceName};
 use crate::route::RouteId;
 use crate::service::Protocol;
@@ -122,6 +124,8 @@ pub struct TrafficSettings {
     pub global_rate: Option<GlobalRate>,
     /// What of a request decides to which backend of a split it goes. Without: chance.
     pub split: Option<HashKey>,
+    /// How answers to copies that mirrors get are compared with those of the backend. Without: they are thrown away.
+    pub compare: Option<Arc<Compare>>,
 
     /// Which endpoint is picked.
     pub balancing: Option<Balancing>,

@@ -76,3 +76,5 @@ pub const AUTHORIZATION_ENTRIES: usize = 256;
 pub const AUTHORIZATION_VALUES: usize = 1_024;
 /// Headers for a collector.
 pub const OTLP_HEADERS: usize = 32;
+/// Headers and places that a comparison of answers names.
+pub const COMPARED: usize = 64;

@@ -12,6 +12,7 @@ mod telemetry;
 
 use std::time::Duration;
 
+use mesh_model::compare::Compare;
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, Transport};
 use mesh_model::name::ServiceName;
 use mesh_model::route::{
@@ -280,7 +281,19 @@ fn mirror(mirror: &Mirror) -> wire::Mirror {
             wire::mirror::Target::Invalid(invalid(reference, reason))
         }
     };
-    wire::Mirror { target: Some(target), share_ppm: mirror.share.0 }
+    let compare = mirror.compare.as_deref().map(compare);
+    wire::Mirror { target: Some(target), share_ppm: mirror.share.0, compare }
+}
+
+fn compare(compare: &Compare) -> wire::Compare {
+    wire::Compare {
+        headers: compare.headers.clone(),
+        body: compare.body,
+        sample_ppm: compare.sample.0,
+        twin_ppm: compare.twins.0,
+        ignore_paths: compare.ignore.iter().map(ToString::to_string).collect(),
+        values: compare.values,
+    }
 }
 
 fn cors(cors: &Cors) -> wire::Cors {

@@ -9,6 +9,7 @@ use mesh_model::access_log::{AccessLog, LogFormat, LogSink, Template};
 use mesh_model::address::{Meaning, Member, Served, ServedPort};
 use mesh_model::authentication::jwt::{ClaimHeader, Handling, JwtIssuer, JwtRules, TokenPlace};
 use mesh_model::authentication::{Authentication, MtlsRule};
+use mesh_model::compare::{Compare, JsonPath, Step};
 use mesh_model::endpoint::{Endpoint, EndpointState, PortEndpoints, Transport};
 use mesh_model::external::{ExternalPort, HostMeaning, Origination, Resolution};
 use mesh_model::host::HostPattern;
@@ -302,6 +303,16 @@ fn grpc_target() -> impl Strategy<Value = Target> {
         .prop_map(|(service, method)| Target::Grpc(GrpcMatch { service, method }))
 }
 
+fn compare() -> BoxedStrategy<Arc<Compare>> {
+    let step = prop_oneof!["[a-z. ]{1,4}".prop_map(Step::Key), Just(Step::AnyKey), Just(Step::Entry)];
+    let path = vec(step, 1..4).prop_map(JsonPath);
+    (vec("[a-z][a-z0-9_-]{0,8}", 0..3), any::<bool>(), share(), share(), vec(path, 0..3), any::<bool>())
+        .prop_map(|(headers, body, sample, twins, ignore, values)| {
+            Arc::new(Compare { headers, body, sample, twins, ignore, values })
+        })
+        .boxed()
+}
+
 fn filter() -> BoxedStrategy<Filter> {
     let name = || "[a-z][a-z0-9_-]{0,8}";
     let header = || (name(), "[ -~\u{e4}]{0,8}");
@@ -335,7 +346,8 @@ fn filter() -> BoxedStrategy<Filter> {
         edit().prop_map(Filter::ResponseHeaders),
         redirect.prop_map(Filter::Redirect),
         (host(), rewrite()).prop_map(|(hostname, path)| Filter::Rewrite(UrlRewrite { hostname, path })),
-        (backend_target(), share()).prop_map(|(target, share)| Filter::Mirror(Mirror { target, share })),
+        (backend_target(), share(), option::of(compare()))
+            .prop_map(|(target, share, compare)| Filter::Mirror(Mirror { target, share, compare })),
         cors().prop_map(Filter::Cors),
         asking::external_auth().prop_map(Filter::ExternalAuth),
     ]

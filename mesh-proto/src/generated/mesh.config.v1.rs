@@ -762,6 +762,9 @@ pub struct Mirror {
     /// Share of the requests that is copied, parts per million.
     #[prost(uint32, tag = "3")]
     pub share_ppm: u32,
+    /// The answers to copies are compared with those of the backend. Absent: what the settings of the request say.
+    #[prost(message, optional, tag = "4")]
+    pub compare: ::core::option::Option<Compare>,
     #[prost(oneof = "mirror::Target", tags = "1, 2")]
     pub target: ::core::option::Option<mirror::Target>,
 }
@@ -774,6 +777,27 @@ pub mod mirror {
         #[prost(message, tag = "2")]
         Invalid(super::InvalidBackend),
     }
+}
+/// How answers to copies are compared with those of the backend: status, these headers, body.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Compare {
+    /// Lower case.
+    #[prost(string, repeated, tag = "1")]
+    pub headers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "2")]
+    pub body: bool,
+    /// Share of the copies whose answers are compared, parts per million.
+    #[prost(uint32, tag = "3")]
+    pub sample_ppm: u32,
+    /// Share of those, if the method is GET or HEAD, of which the backend gets the request a second time, to see what differs by itself.
+    #[prost(uint32, tag = "4")]
+    pub twin_ppm: u32,
+    /// Places in JSON that are not compared, with all below them: `$.items\[*\].id`.
+    #[prost(string, repeated, tag = "5")]
+    pub ignore_paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Examples say values, cut; otherwise only kinds and lengths.
+    #[prost(bool, tag = "6")]
+    pub values: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Cors {
@@ -1090,6 +1114,9 @@ pub struct TrafficSettings {
     /// What of a request decides its share of a split. Absent: chance.
     #[prost(message, optional, tag = "18")]
     pub split: ::core::option::Option<HashKey>,
+    /// Of answers to copies that mirrors get. Absent: they are thrown away.
+    #[prost(message, optional, tag = "19")]
+    pub compare: ::core::option::Option<Compare>,
 }
 /// Milliseconds; absent: no limit.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

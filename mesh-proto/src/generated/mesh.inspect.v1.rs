@@ -853,6 +853,31 @@ pub struct SteerCanaryResponse {
     #[prost(string, tag = "1")]
     pub message: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ComparisonsRequest {
+    /// Of the Service that the copies go to; empty: all.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub candidate: ::prost::alloc::string::String,
+    /// 1 to 3600; 0 takes 3600.
+    #[prost(uint32, tag = "3")]
+    pub window_seconds: u32,
+    /// Only this replica is meant.
+    #[prost(bool, tag = "4")]
+    pub local_only: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ComparisonsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub comparisons: ::prost::alloc::vec::Vec<super::super::report::v1::Comparison>,
+    /// Comparisons of kinds that found no room.
+    #[prost(uint64, tag = "2")]
+    pub dropped: u64,
+    /// Replicas that did not answer.
+    #[prost(string, repeated, tag = "3")]
+    pub unanswered: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Group {
@@ -1504,6 +1529,33 @@ pub mod inspect_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// How answers to copies of requests compare with those that callers got, of the last hour.
+        pub async fn comparisons(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ComparisonsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ComparisonsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.inspect.v1.InspectService/Comparisons",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("mesh.inspect.v1.InspectService", "Comparisons"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1634,6 +1686,14 @@ pub mod inspect_service_server {
             request: tonic::Request<super::SteerCanaryRequest>,
         ) -> std::result::Result<
             tonic::Response<super::SteerCanaryResponse>,
+            tonic::Status,
+        >;
+        /// How answers to copies of requests compare with those that callers got, of the last hour.
+        async fn comparisons(
+            &self,
+            request: tonic::Request<super::ComparisonsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ComparisonsResponse>,
             tonic::Status,
         >;
     }
@@ -2416,6 +2476,51 @@ pub mod inspect_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SteerCanarySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mesh.inspect.v1.InspectService/Comparisons" => {
+                    #[allow(non_camel_case_types)]
+                    struct ComparisonsSvc<T: InspectService>(pub Arc<T>);
+                    impl<
+                        T: InspectService,
+                    > tonic::server::UnaryService<super::ComparisonsRequest>
+                    for ComparisonsSvc<T> {
+                        type Response = super::ComparisonsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ComparisonsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as InspectService>::comparisons(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ComparisonsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

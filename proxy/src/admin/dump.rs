@@ -295,7 +295,8 @@ fn filter(filter: &Filter) -> Value {
             "path": rewrite.path.as_ref().map(|path| format!("{path:?}")),
         } }),
         Filter::Mirror(mirror) => {
-            json!({ "mirror": { "to": format!("{:?}", mirror.target), "ppm": mirror.share.0 } })
+            let compare = mirror.compare.as_ref().map(|compare| format!("{compare:?}"));
+            json!({ "mirror": { "to": format!("{:?}", mirror.target), "ppm": mirror.share.0, "compare": compare } })
         }
         Filter::ExternalAuth(auth) => json!({ "externalAuth": format!("{auth:?}") }),
         Filter::Cors(cors) => json!({ "cors": format!("{cors:?}") }),

@@ -9,7 +9,7 @@ use crate::policies::*;
 
 fn mirror(name: &str, share: u32) -> Filter {
     let target = BackendTarget::Service { service: ServiceName::new("shop", name).unwrap(), port: 80 };
-    Filter::Mirror(Mirror { target, share: Ppm(share) })
+    Filter::Mirror(Mirror { target, share: Ppm(share), compare: None })
 }
 
 /// `cart` with these filters; each of `copies` is a service of that name.

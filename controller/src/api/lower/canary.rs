@@ -7,8 +7,8 @@ use mesh_release::plan::{
 };
 use mesh_release::window::Window;
 
-use super::Findings;
 use super::scalars::{optional, percent};
+use super::{Findings, compare};
 use crate::api::canary::{Canary, CanaryAnalysis, CanaryGate, CanaryStep, CanaryWindow, Day};
 
 const WEEK: Duration = Duration::from_hours(24 * 7);
@@ -30,6 +30,13 @@ pub fn lower(canary: &Canary) -> (Plan, Findings) {
     }
     if spec.version.is_empty() || spec.version.len() > 253 {
         findings.fault("spec.version", "has no text, or more than 253 bytes");
+    }
+    if let Some(it) = &spec.compare {
+        compare::lower(it, "spec.compare", &mut findings);
+        if spec.steps.iter().all(|step| step.shadow.is_none()) {
+            let why = "answers to copies are compared, and no step has `shadow`; write one, such as `{ shadow: 10 }`";
+            findings.fault("spec.compare", why);
+        }
     }
     let analysis = analysis(&spec.analysis, &mut findings);
     let steps = spec.steps.iter().enumerate();
@@ -233,6 +240,17 @@ mod tests {
         assert_eq!(
             faults(&format!("{LEAST}, steps: [{{weight: 50}}, {{weight: 10}}]")),
             ["spec.steps[1].weight: is lower than the step's before; steps only grow"]
+        );
+        assert_eq!(
+            faults(&format!("{LEAST}, {steps}, compare: {{ignorePaths: [id]}}")),
+            [
+                "spec.compare.ignorePaths[0]: does not begin with `$`; write a place such as `$.items[*].id`",
+                "spec.compare: answers to copies are compared, and no step has `shadow`; write one, such as `{ shadow: 10 }`"
+            ]
+        );
+        assert_eq!(
+            faults(&format!("{LEAST}, steps: [{{shadow: 10}}, {{weight: 5}}], compare: {{}}")),
+            [""; 0]
         );
         assert_eq!(
             faults(&format!("{LEAST}, {steps}, windows: [{{from: '25:00', to: noon}}]")),

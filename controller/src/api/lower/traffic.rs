@@ -7,7 +7,7 @@ mod request;
 use mesh_model::traffic::TrafficSettings;
 
 use super::scalars::{MILLISECOND, MINUTE, optional};
-use super::{Findings, asking, session};
+use super::{Findings, asking, compare, session};
 use crate::api::traffic::{TargetKind, TargetRef, TrafficPolicy, TrafficPolicySpec};
 
 /// Targets of a policy.
@@ -72,6 +72,7 @@ pub fn fields(settings: &TrafficSettings) -> Vec<(&'static str, About)> {
         ("spec.rateLimits", About::Request, settings.rate_limits.is_some()),
         ("spec.globalRateLimit", About::Request, settings.global_rate.is_some()),
         ("spec.splitOn", About::Request, settings.split.is_some()),
+        ("spec.compare", About::Request, settings.compare.is_some()),
         ("spec.loadBalancer", About::Backend, settings.balancing.is_some()),
         ("spec.circuitBreaker", About::Backend, settings.circuit_breaker.is_some()),
         ("spec.retryBudget", About::Backend, settings.retry_budget.is_some()),
@@ -103,6 +104,7 @@ fn settings(spec: &TrafficPolicySpec, owner: &str, findings: &mut Findings) -> T
         rate_limits: spec.rate_limits.as_ref().map(|it| request::rate_limits(it, findings)),
         global_rate: spec.global_rate_limit.as_ref().map(|it| asking::global_rate(it, GLOBAL_RATE, findings)),
         split: spec.split_on.as_ref().and_then(|it| backend::hash_key(it, "spec.splitOn", findings)),
+        compare: spec.compare.as_ref().map(|it| compare::lower(it, "spec.compare", findings)),
         balancing: spec.load_balancer.as_ref().map(|it| backend::balancing(it, findings)),
         circuit_breaker: spec.circuit_breaker.as_ref().map(|it| backend::circuit_breaker(it, findings)),
         retry_budget: spec.retry_budget.as_ref().map(|it| backend::retry_budget(it, findings)),

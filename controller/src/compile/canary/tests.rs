@@ -133,6 +133,7 @@ fn a_shadow_gets_copies_and_nothing_else() {
     let mirror = Mirror {
         target: BackendTarget::Service { service: ServiceName::new("shop", "cart-v2").unwrap(), port: 8080 },
         share: Ppm(200_000),
+        compare: None,
     };
     assert_eq!(compiled.routes[0].rules[0].backends[0].filters, [Filter::Mirror(mirror)]);
 }

@@ -164,7 +164,7 @@ fn shares_name_their_field_their_part_and_why_they_cannot_be_used() {
     let invalid =
         BackendTarget::Invalid { reference: "shop/none".to_owned(), reason: "no such Service".to_owned() };
     let routes = [one_rule(|rule| {
-        let mirror = Mirror { target: invalid.clone(), share: Ppm(5) };
+        let mirror = Mirror { target: invalid.clone(), share: Ppm(5), compare: None };
         let mut second = backend("v2", 3);
         second.filters = vec![Filter::Mirror(mirror)];
         rule.backends = vec![

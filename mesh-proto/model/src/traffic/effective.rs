@@ -16,6 +16,7 @@ use super::{
     Retries, RetryBudget, RetryMethods, RetryOn, SessionPersistence, Sourced, TrafficPolicy, TrafficSettings,
 };
 use crate::asking::GlobalRate;
+use crate::compare::Compare;
 use crate::name::ServiceName;
 use crate::route::{Route, Rule, RuleRetry};
 use crate::service::Protocol;
@@ -43,6 +44,8 @@ pub struct RequestPolicy {
     pub global_rate: Option<Sourced<GlobalRate>>,
     /// What of the request decides to which backend of a split it goes. Without: chance.
     pub split: Option<Sourced<HashKey>>,
+    /// How answers to copies that mirrors get are compared with those of the backend.
+    pub compare: Option<Sourced<Arc<Compare>>>,
 }
 
 impl RequestPolicy {
@@ -59,6 +62,7 @@ impl RequestPolicy {
             rate_limits,
             global_rate,
             split,
+            compare,
         } = self;
         [
             Some(("timeouts", &timeouts.origin)),
@@ -71,6 +75,7 @@ impl RequestPolicy {
             origin("rateLimits", rate_limits.as_ref()),
             origin("globalRateLimit", global_rate.as_ref()),
             origin("splitOn", split.as_ref()),
+            origin("compare", compare.as_ref()),
         ]
         .into_iter()
         .flatten()
@@ -95,6 +100,7 @@ impl Default for RequestPolicy {
             rate_limits: None,
             global_rate: None,
             split: None,
+            compare: None,
         }
     }
 }
@@ -214,6 +220,7 @@ pub fn request_policy(
         rate_limits: levels.first("rateLimits", |s| &s.rate_limits),
         global_rate: levels.first("globalRateLimit", |s| &s.global_rate),
         split: levels.first("splitOn", |s| &s.split),
+        compare: levels.first("compare", |s| &s.compare),
     };
     match chosen {
         Some((_, rule, label)) => with_rule(policy, rule, label),

@@ -15,7 +15,7 @@ use mesh_model::traffic::{
 
 use super::asking::global_rate;
 use super::field::{Field, Wrong, all};
-use super::route::{header_name, header_value};
+use super::route::{compare, header_name, header_value};
 use super::{protocol, route_kind, service_name};
 use crate::config::v1 as wire;
 use crate::convert::bounds;
@@ -79,6 +79,7 @@ fn settings(field: &Field<'_>, s: wire::TrafficSettings) -> Result<TrafficSettin
         rate_limits: each(field.at("rate_limits"), s.rate_limits, rate_limits)?,
         global_rate: each(field.at("global_rate"), s.global_rate, global_rate)?,
         split: each(field.at("split"), s.split, backend::split_key)?,
+        compare: each(field.at("compare"), s.compare, compare)?,
         balancing: each(field.at("balancing"), s.balancing, backend::balancing)?,
         circuit_breaker: each(field.at("circuit_breaker"), s.circuit_breaker, backend::circuit_breaker)?,
         retry_budget: each(field.at("retry_budget"), s.retry_budget, backend::retry_budget)?,

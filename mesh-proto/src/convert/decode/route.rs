@@ -1,5 +1,8 @@
 //! Routes from the wire. It must not decide which of them wins.
 
+use std::sync::Arc;
+
+use mesh_model::compare::{Compare, JsonPath};
 use mesh_model::name::Name;
 use mesh_model::route::{
     Backend, BackendTarget, Cors, Filter, GrpcMatch, HeaderEdit, Match, Mirror, ParentRef, PathMatch,
@@ -175,7 +178,22 @@ fn mirror(field: &Field<'_>, mirror: wire::Mirror) -> Result<Mirror, Wrong> {
             return Err(field.at("target").wrong("is absent or of a kind that this version does not know"));
         }
     };
-    Ok(Mirror { target, share: field.at("share_ppm").share(mirror.share_ppm)? })
+    let compare = mirror.compare.map(|it| compare(&field.at("compare"), it)).transpose()?;
+    Ok(Mirror { target, share: field.at("share_ppm").share(mirror.share_ppm)?, compare })
+}
+
+pub(super) fn compare(field: &Field<'_>, compare: wire::Compare) -> Result<Arc<Compare>, Wrong> {
+    let path = |field: &Field<'_>, path: String| path.parse::<JsonPath>().map_err(|e| field.refused(&e));
+    Ok(Arc::new(Compare {
+        headers: all(field.at("headers"), bounds::COMPARED, compare.headers, |field, name: String| {
+            header_name(field, &name)
+        })?,
+        body: compare.body,
+        sample: field.at("sample_ppm").share(compare.sample_ppm)?,
+        twins: field.at("twin_ppm").share(compare.twin_ppm)?,
+        ignore: all(field.at("ignore_paths"), bounds::COMPARED, compare.ignore_paths, path)?,
+        values: compare.values,
+    }))
 }
 
 /// Names of headers become lower case; those of methods stay, since their case counts.

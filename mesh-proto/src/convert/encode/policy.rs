@@ -9,7 +9,7 @@ use mesh_model::traffic::{
 };
 
 use super::asking::global_rate;
-use super::{headers, millis, protocol, route_kind};
+use super::{compare, headers, millis, protocol, route_kind};
 use crate::config::v1 as wire;
 
 /// A policy.
@@ -66,6 +66,7 @@ fn settings(settings: &TrafficSettings) -> wire::TrafficSettings {
             .map(|limits| wire::RateLimits { limits: limits.iter().map(rate_limit).collect() }),
         global_rate: s.global_rate.as_ref().map(global_rate),
         split: s.split.as_ref().map(hash_key),
+        compare: s.compare.as_deref().map(compare),
         balancing: s.balancing.as_ref().map(balancing),
         circuit_breaker: s.circuit_breaker.map(|c| wire::CircuitBreaker {
             connections: c.connections,

@@ -226,12 +226,13 @@ fn request_settings() -> BoxedStrategy<TrafficSettings> {
             option::of(rate_limits()),
             option::of(asking::global_rate()),
             option::of(key()),
+            option::of(compare()),
         ),
     )
         .prop_map(
             |(
                 (timeouts, retries, hedging, fault),
-                (direct_response, bodies, session, rate_limits, global_rate, split),
+                (direct_response, bodies, session, rate_limits, global_rate, split, compare),
             )| {
                 TrafficSettings {
                     timeouts,
@@ -244,6 +245,7 @@ fn request_settings() -> BoxedStrategy<TrafficSettings> {
                     rate_limits,
                     global_rate,
                     split,
+                    compare,
                     ..TrafficSettings::default()
                 }
             },

@@ -153,7 +153,7 @@ fn bad_settings_are_named_by_their_path() {
 fn mirrors_and_cross_origin_rules_are_checked() {
     use wire::filter::Filter as F;
     let service = wire::ServiceTarget { namespace: "shop".to_owned(), name: "a".to_owned(), port: 80 };
-    let mirror = |target, share_ppm| F::Mirror(wire::Mirror { target, share_ppm });
+    let mirror = |target, share_ppm| F::Mirror(wire::Mirror { target, share_ppm, compare: None });
     let origin =
         |text: &str| F::Cors(wire::Cors { allow_origins: vec![text.to_owned()], ..wire::Cors::default() });
     for (field, filter) in [

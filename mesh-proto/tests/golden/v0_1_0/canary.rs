@@ -1,9 +1,10 @@
-//! Values of what `mesh.inspect.v1` says of releases.
+//! Values of what `mesh.inspect.v1` and `mesh.report.v1` say of releases, and of answers that are compared.
 
 use mesh_proto::inspect::v1::{
     CanariesRequest, CanariesResponse, CanaryFinding, CanaryOrder, CanaryPast, CanaryRelease,
-    SteerCanaryRequest, SteerCanaryResponse,
+    ComparisonsRequest, ComparisonsResponse, SteerCanaryRequest, SteerCanaryResponse,
 };
+use mesh_proto::report::v1::{Compared, Comparison, Difference, DifferenceKind};
 
 use super::{Case, case, text};
 
@@ -64,6 +65,36 @@ fn release() -> CanaryRelease {
     }
 }
 
+fn difference() -> Difference {
+    Difference {
+        place: text("$.items[*].price"),
+        kind: DifferenceKind::Type.into(),
+        raw: 1,
+        noise: 2,
+        stable: text("number"),
+        candidate: text("string"),
+        ..Difference::default()
+    }
+}
+
+fn comparison() -> Comparison {
+    Comparison {
+        route: text("httproute/shop/cart#0"),
+        stable_namespace: text("shop"),
+        stable: text("cart-v1"),
+        stable_port: 80,
+        candidate_namespace: text("next"),
+        candidate: text("cart-v2"),
+        candidate_port: 81,
+        compared: 3,
+        equal: 4,
+        twins: 5,
+        differences: vec![difference()],
+        dropped: 6,
+        ..Comparison::default()
+    }
+}
+
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case(
@@ -75,6 +106,31 @@ pub(super) fn cases() -> Vec<Case> {
             CanariesResponse { canaries: vec![release()], ..CanariesResponse::default() },
         ),
         case("mesh.inspect.v1.CanaryRelease", release()),
+        case(
+            "mesh.inspect.v1.ComparisonsRequest",
+            ComparisonsRequest {
+                namespace: text("shop"),
+                candidate: text("cart-v2"),
+                window_seconds: 600,
+                local_only: true,
+                ..ComparisonsRequest::default()
+            },
+        ),
+        case(
+            "mesh.inspect.v1.ComparisonsResponse",
+            ComparisonsResponse {
+                comparisons: vec![comparison()],
+                dropped: 7,
+                unanswered: vec![text("controller-1")],
+                ..ComparisonsResponse::default()
+            },
+        ),
+        case(
+            "mesh.report.v1.Compared",
+            Compared { comparisons: vec![comparison()], dropped: 8, ..Compared::default() },
+        ),
+        case("mesh.report.v1.Comparison", comparison()),
+        case("mesh.report.v1.Difference", difference()),
         case("mesh.inspect.v1.CanaryFinding", finding()),
         case("mesh.inspect.v1.CanaryPast", past()),
         case(

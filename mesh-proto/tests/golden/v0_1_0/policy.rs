@@ -1,10 +1,10 @@
 //! Values of `mesh.config.v1` that are about policies, and of what came with them.
 
 use mesh_proto::config::v1::{
-    AdaptiveConcurrency, AuthenticationPolicy, Balancing, BodyLimits, CircuitBreaker, ClaimHeader, Cors,
-    DirectResponse, Fault, FaultAbort, FaultDelay, Filter, GrpcProbe, HashCookie, HashKey, HashTable, Header,
-    HealthCheck, Hedging, HttpProbe, InvalidBackend, JwtIssuer, JwtPolicy, LatencyOutlier, LeastRequest,
-    Locality, Mirror, MtlsMode, OutlierDetection, OwnPort, OwnServices, PeakEwma, PolicyTarget,
+    AdaptiveConcurrency, AuthenticationPolicy, Balancing, BodyLimits, CircuitBreaker, ClaimHeader, Compare,
+    Cors, DirectResponse, Fault, FaultAbort, FaultDelay, Filter, GrpcProbe, HashCookie, HashKey, HashTable,
+    Header, HealthCheck, Hedging, HttpProbe, InvalidBackend, JwtIssuer, JwtPolicy, LatencyOutlier,
+    LeastRequest, Locality, Mirror, MtlsMode, OutlierDetection, OwnPort, OwnServices, PeakEwma, PolicyTarget,
     PortAuthentication, Protocol, RandomChoice, RateKey, RateKeyPart, RateLimit, RateLimits, RequestTimeouts,
     Resource, Retries, RetryBudget, RetryMethods, RetryOn, RoundRobin, RouteKind, RoutePolicyTarget, Rule,
     RuleRetry, ServicePolicyTarget, ServiceTarget, SessionKind, SessionPersistence, SlowStart, SourceAddress,
@@ -202,6 +202,18 @@ fn split_key() -> HashKey {
     HashKey { key: Some(hash_key::Key::Header(text("x-user"))), ..HashKey::default() }
 }
 
+fn compare() -> Compare {
+    Compare {
+        headers: vec![text("cache-control")],
+        body: true,
+        sample_ppm: 100_000,
+        twin_ppm: 500_000,
+        ignore_paths: vec![text("$.items[*].id")],
+        values: true,
+        ..Compare::default()
+    }
+}
+
 fn settings() -> TrafficSettings {
     TrafficSettings {
         timeouts: Some(timeouts()),
@@ -225,6 +237,7 @@ fn settings() -> TrafficSettings {
         protocol: Protocol::Http2.into(),
         concurrency: Some(concurrency()),
         split: Some(split_key()),
+        compare: Some(compare()),
         ..TrafficSettings::default()
     }
 }
@@ -348,7 +361,7 @@ fn filter(filter: filter::Filter) -> Filter {
 }
 
 fn mirror(target: mirror::Target) -> Mirror {
-    Mirror { target: Some(target), share_ppm: 250_000, ..Mirror::default() }
+    Mirror { target: Some(target), share_ppm: 250_000, compare: Some(compare()), ..Mirror::default() }
 }
 
 fn mirror_to_service() -> Mirror {
@@ -390,6 +403,7 @@ pub(super) fn of_requests() -> Vec<Case> {
             FaultAbort { answer: Some(fault_abort::Answer::GrpcStatus(14)), ..fault().abort.unwrap() },
         ),
         case("mesh.config.v1.DirectResponse", direct_response()),
+        case("mesh.config.v1.Compare", compare()),
         case("mesh.config.v1.BodyLimits", settings().bodies.unwrap()),
         case("mesh.config.v1.SessionPersistence", session()),
         case("mesh.config.v1.RateLimits", rate_limits()),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mesh_model::asking::{Entry, GlobalRate, Part, Unanswered};
+use mesh_model::compare::Compare;
 use mesh_model::duration;
 use mesh_model::traffic::effective::{BackendPolicy, RequestPolicy};
 use mesh_model::traffic::{
@@ -40,6 +41,7 @@ pub(crate) fn of_request(policy: &RequestPolicy) -> Vec<Row> {
     rows.extend(policy.hedging.as_ref().map(|s| row("hedging", s, hedging)));
     rows.extend(policy.session.as_ref().map(|s| row("session", s, session)));
     rows.extend(policy.split.as_ref().map(|s| row("split", s, |key| format!("by {}", hash_key(key)))));
+    rows.extend(policy.compare.as_ref().map(|s| row("compare", s, |it| compare(it))));
     rows
 }
 
@@ -192,6 +194,14 @@ fn session(session: &SessionPersistence) -> String {
     let mut parts = vec![format!("by {kind} `{}`", session.name)];
     parts.extend(session.absolute_timeout.map(|limit| format!("at most {}", time(limit))));
     parts.extend(session.idle_timeout.map(|limit| format!("idle at most {}", time(limit))));
+    parts.join(", ")
+}
+
+fn compare(compare: &Compare) -> String {
+    let mut parts = vec![format!("{} of the copies that mirrors get: status", per_cent(compare.sample))];
+    parts.extend(compare.headers.iter().map(|name| format!("header `{name}`")));
+    parts.extend(compare.body.then(|| "body".to_owned()));
+    parts.extend(compare.ignore.iter().map(|path| format!("without `{path}`")));
     parts.join(", ")
 }
 

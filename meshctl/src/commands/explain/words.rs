@@ -97,7 +97,10 @@ pub(crate) fn filter(filter: &Filter) -> String {
         Filter::ResponseHeaders(edit) => format!("response headers: {}", header_edit(edit)),
         Filter::Redirect(to) => format!("redirect: {}", redirect(to)),
         Filter::Rewrite(to) => format!("rewrite: {}", rewrite(to)),
-        Filter::Mirror(mirror) => format!("mirror: {} to {}", per_cent(mirror.share), target(&mirror.target)),
+        Filter::Mirror(mirror) => {
+            let compared = if mirror.compare.is_some() { ", answers compared" } else { "" };
+            format!("mirror: {} to {}{compared}", per_cent(mirror.share), target(&mirror.target))
+        }
         Filter::ExternalAuth(auth) => external_auth(auth),
         Filter::Cors(rules) => format!("CORS: {}", cors(rules)),
     }

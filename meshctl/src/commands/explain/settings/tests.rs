@@ -2,6 +2,7 @@
 
 use super::*;
 use mesh_model::asking::{Entry, GlobalRate, Part, Unanswered};
+use mesh_model::compare::Compare;
 use mesh_model::name::ServiceName;
 use mesh_model::route::BackendTarget;
 
@@ -89,6 +90,10 @@ fn every_setting_of_a_request() {
             unanswered: Unanswered::Pass,
         })),
         split: Some(sourced(HashKey::Header("x-user".into()))),
+        compare: Some(sourced(std::sync::Arc::new(Compare {
+            ignore: vec!["$.items[*].id".parse().unwrap()],
+            ..Compare::default()
+        }))),
     };
     insta::assert_snapshot!(lines(&of_request(&policy)));
 }
