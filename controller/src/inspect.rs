@@ -309,6 +309,7 @@ impl InspectService for Inspector {
             source_time_ms: snapshot.time_ms,
             proxies: self.registry.lines(now_ms()).into_iter().map(proxy_sync).collect(),
             objects: objects.statuses(&programmed),
+            ..SyncResponse::default()
         }))
     }
 
@@ -384,5 +385,6 @@ fn proxy_sync(line: ProxyLine) -> ProxySync {
         destinations: count(line.destinations),
         rejects: rejects.collect(),
         since_ms: line.since_ms,
+        ..ProxySync::default()
     }
 }

@@ -103,7 +103,7 @@ impl ModelResource {
             )
             | None => {}
         }
-        format!("{:016x}", fnv1a(&wire.encode_to_vec()))
+        format!("{:016x}", fnv1a(wire.encode_to_vec()))
     }
 }
 
@@ -159,10 +159,10 @@ pub struct Invalid {
 
 /// 64-bit FNV-1a: it only has to tell versions of one resource apart, not to withstand an attacker, and its definition
 /// is short enough to stay the same in every release.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: impl IntoIterator<Item = u8>) -> u64 {
     bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+        .into_iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 pub mod convert;
 pub mod envoy;
+pub mod held;
 pub mod otlp;
 
 /// Certificate authority: `mesh.ca.v1`.

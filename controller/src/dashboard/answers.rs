@@ -76,8 +76,9 @@ async fn find(inspector: &Inspector, ask: Ask, proof: &SignedIn) -> Result<Value
             told::protocols(&inspector.protocols(asked(request, proof)).await?.into_inner())
         }
         Ask::Sync => {
-            let here = inspector.sync(asked(SyncRequest {}, proof)).await?;
-            let there = inspector.others.ask(|mut client| async move { client.sync(SyncRequest {}).await });
+            let here = inspector.sync(asked(SyncRequest::default(), proof)).await?;
+            let there =
+                inspector.others.ask(|mut client| async move { client.sync(SyncRequest::default()).await });
             let (all, unanswered) = with(here, there.await);
             named(told::sync(&together::sync(all)), unanswered)
         }

@@ -86,6 +86,7 @@ impl Objects {
             conditions,
             programmed: in_force,
             programmed_of: of,
+            generation: self.generations.get(key).copied().unwrap_or_default(),
         }
     }
 }

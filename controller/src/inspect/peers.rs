@@ -55,7 +55,7 @@ impl Peers {
         }
         self.asked = Some(now);
         for (address, replica) in &mut self.replicas {
-            match tokio::time::timeout(DEADLINE, replica.client.sync(SyncRequest {})).await {
+            match tokio::time::timeout(DEADLINE, replica.client.sync(SyncRequest::default())).await {
                 Ok(Ok(answer)) => {
                     let objects = answer.into_inner().objects.into_iter();
                     let used = objects.filter(|object| object.programmed_of > 0);

@@ -12,6 +12,7 @@ use mesh_proto::inspect::v1::{
 pub fn sync(all: Vec<SyncResponse>) -> SyncResponse {
     let revision = all.iter().map(|one| one.revision).max().unwrap_or_default();
     let source_time_ms = all.iter().map(|one| one.source_time_ms).min().unwrap_or_default();
+    let source_lost_ms = all.iter().map(|one| one.source_lost_ms).max().unwrap_or_default();
     let mut proxies = BTreeMap::<(String, String, String), ProxySync>::new();
     let mut objects: Vec<ObjectStatus> = Vec::new();
     let mut places = BTreeMap::<String, usize>::new();
@@ -34,7 +35,8 @@ pub fn sync(all: Vec<SyncResponse>) -> SyncResponse {
             }
         }
     }
-    SyncResponse { revision, source_time_ms, proxies: proxies.into_values().collect(), objects }
+    let proxies = proxies.into_values().collect();
+    SyncResponse { revision, source_time_ms, proxies, objects, source_lost_ms }
 }
 
 fn together(known: &mut ObjectStatus, more: ObjectStatus) {
@@ -96,7 +98,8 @@ mod tests {
             conditions: vec![Condition { status, ..Condition::default() }],
             ..ObjectStatus::default()
         };
-        let answer = |proxies, objects| SyncResponse { revision: 3, source_time_ms: 1, proxies, objects };
+        let answer =
+            |proxies, objects| SyncResponse { revision: 3, proxies, objects, ..SyncResponse::default() };
         let all = sync(vec![
             answer(vec![proxy(true, 5)], vec![object(2, true)]),
             answer(vec![proxy(false, 9)], vec![object(1, false)]),

@@ -53,7 +53,8 @@ impl Outgoing {
     fn write(&self, buf: &mut impl BufMut) {
         let (resources, rest) = match self {
             Self::Watermark(watermark) => {
-                let message = ServerMessage { message: Some(server_message::Message::Watermark(*watermark)) };
+                let message =
+                    ServerMessage { message: Some(server_message::Message::Watermark(watermark.clone())) };
                 // A growing buffer has room, and prost fails for nothing else.
                 let _ = message.encode(buf);
                 return;
@@ -86,7 +87,7 @@ pub struct Gone {
 }
 
 /// Up to where an update goes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct At {
     /// Revision and times.
     pub watermark: Watermark,

@@ -472,7 +472,12 @@ impl Session {
 }
 
 fn watermark(snapshot: &Snapshot, now_ms: u64) -> Watermark {
-    Watermark { revision: snapshot.revision, source_time_ms: snapshot.time_ms, sent_ms: now_ms }
+    Watermark {
+        revision: snapshot.revision,
+        source_time_ms: snapshot.time_ms,
+        sent_ms: now_ms,
+        ..Watermark::default()
+    }
 }
 
 #[cfg(test)]

@@ -41,9 +41,9 @@ async fn a_subscription_brings_everything_and_an_edit_brings_one_route() {
     assert_eq!(names(&second.resources), ["httproute/shop/web"]);
     let Some(resource::Body::Route(route)) = &second.resources[0].body else { panic!("no route") };
     assert_eq!(route.rules[0].backends[0].weight, 50);
-    assert!(second.watermark.unwrap().revision > first.watermark.unwrap().revision);
-    proxy.ack(second.nonce, vec![]).await;
     let revision = second.watermark.unwrap().revision;
+    assert!(revision > first.watermark.unwrap().revision);
+    proxy.ack(second.nonce, vec![]).await;
     world
         .sync_until("the ack", |sync| (line(sync, "client")?.acked_revision == revision).then_some(()))
         .await;
@@ -297,7 +297,7 @@ async fn somebody_else_is_refused_and_told_who_is_needed() {
     let mut meshctl = mesh_proto::inspect::v1::inspect_service_client::InspectServiceClient::new(
         world.channel("shop", "meshctl"),
     );
-    let refused = meshctl.sync(mesh_proto::inspect::v1::SyncRequest {}).await.unwrap_err();
+    let refused = meshctl.sync(mesh_proto::inspect::v1::SyncRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
 }
 
@@ -310,7 +310,7 @@ async fn a_certificate_of_another_mesh_or_an_expired_one_gets_no_connection() {
         let call = mesh_proto::inspect::v1::inspect_service_client::InspectServiceClient::new(
             world.channel_of(&identity),
         )
-        .sync(mesh_proto::inspect::v1::SyncRequest {})
+        .sync(mesh_proto::inspect::v1::SyncRequest::default())
         .await;
         // What it looks like depends on which side refuses first; an answer it never is.
         let code = call.unwrap_err().code();

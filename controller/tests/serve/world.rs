@@ -98,7 +98,7 @@ impl World {
     }
 
     pub async fn sync(&self) -> SyncResponse {
-        self.inspect().sync(SyncRequest {}).await.unwrap().into_inner()
+        self.inspect().sync(SyncRequest::default()).await.unwrap().into_inner()
     }
 
     /// Waits until `Sync` shows what is looked for.
@@ -230,7 +230,7 @@ impl Proxy {
     }
 
     pub async fn ack(&self, nonce: u64, rejects: Vec<Reject>) {
-        self.send(client_message::Message::Ack(Ack { nonce, rejects })).await;
+        self.send(client_message::Message::Ack(Ack { nonce, rejects, ..Ack::default() })).await;
     }
 
     pub async fn subscribe(&mut self, add: &[&str], remove: &[&str]) {

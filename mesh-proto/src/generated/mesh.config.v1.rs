@@ -74,14 +74,31 @@ pub struct Subscribe {
     pub add_sought: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, repeated, tag = "5")]
     pub remove_sought: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Destinations, subscribed already, of which no endpoint could be reached: they and their endpoints are told anew, whatever was told
+    /// before.
+    #[prost(message, repeated, tag = "6")]
+    pub again: ::prost::alloc::vec::Vec<Destination>,
+    /// In place of whatever the controller believes: a checksum did not agree. What is missing or different is sent.
+    #[prost(message, optional, tag = "7")]
+    pub holding: ::core::option::Option<Holding>,
+}
+/// All that a proxy holds, as in the Hello.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Holding {
+    #[prost(message, repeated, tag = "1")]
+    pub held: ::prost::alloc::vec::Vec<Held>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Ack {
+    /// Of the last update; everything before it is confirmed too.
     #[prost(uint64, tag = "1")]
     pub nonce: u64,
     /// Resources of that update that the proxy could not use; it keeps their last good form.
     #[prost(message, repeated, tag = "2")]
     pub rejects: ::prost::alloc::vec::Vec<Reject>,
+    /// `stream_ms` of a watermark whose checksum is that of what the proxy holds. 0: nothing was compared.
+    #[prost(uint64, tag = "3")]
+    pub agreed_stream_ms: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Reject {
@@ -132,7 +149,7 @@ pub struct Update {
 }
 /// Sent with each update and every few seconds without one: all changes up to `revision` that concern this stream have
 /// been sent.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Watermark {
     #[prost(uint64, tag = "1")]
     pub revision: u64,
@@ -142,6 +159,28 @@ pub struct Watermark {
     /// As of when this is known to be so, Unix milliseconds: when this was sent, or when the controller lost its source, if it has.
     #[prost(uint64, tag = "3")]
     pub sent_ms: u64,
+    /// Now and then: of what the controller has told on this stream and not taken back, whether it was accepted or rejected. The sum,
+    /// modulo 2^64, of FNV-1a over `NAME`, a byte 0 and `VERSION` of each.
+    #[prost(fixed64, tag = "4")]
+    pub checksum: u64,
+    /// How many these are. 0: this watermark has no checksum.
+    #[prost(uint32, tag = "5")]
+    pub resources: u32,
+    /// Milliseconds since the stream began, by a clock of the controller that does not jump; never 0. 0: the controller does not say.
+    #[prost(uint64, tag = "6")]
+    pub stream_ms: u64,
+    /// Kinds of which the source cannot be followed at the moment.
+    #[prost(message, repeated, tag = "7")]
+    pub lost: ::prost::alloc::vec::Vec<Lost>,
+}
+/// What is told of this kind may be old.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Lost {
+    #[prost(enumeration = "ResourceKind", tag = "1")]
+    pub kind: i32,
+    /// Since so long.
+    #[prost(uint64, tag = "2")]
+    pub for_ms: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Resource {
@@ -1652,6 +1691,47 @@ pub struct ClaimValues {
     pub path: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "2")]
     pub values: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ResourceKind {
+    Unspecified = 0,
+    /// Of the mesh.
+    Settings = 1,
+    /// Services, and what addresses and hosts stand for.
+    Services = 2,
+    Endpoints = 3,
+    Routes = 4,
+    /// Of traffic and of security.
+    Policies = 5,
+}
+impl ResourceKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RESOURCE_KIND_UNSPECIFIED",
+            Self::Settings => "RESOURCE_KIND_SETTINGS",
+            Self::Services => "RESOURCE_KIND_SERVICES",
+            Self::Endpoints => "RESOURCE_KIND_ENDPOINTS",
+            Self::Routes => "RESOURCE_KIND_ROUTES",
+            Self::Policies => "RESOURCE_KIND_POLICIES",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RESOURCE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "RESOURCE_KIND_SETTINGS" => Some(Self::Settings),
+            "RESOURCE_KIND_SERVICES" => Some(Self::Services),
+            "RESOURCE_KIND_ENDPOINTS" => Some(Self::Endpoints),
+            "RESOURCE_KIND_ROUTES" => Some(Self::Routes),
+            "RESOURCE_KIND_POLICIES" => Some(Self::Policies),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

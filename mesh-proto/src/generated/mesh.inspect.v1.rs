@@ -203,8 +203,18 @@ pub struct Dropping {
     #[prost(bytes = "vec", tag = "5")]
     pub trace_id: ::prost::alloc::vec::Vec<u8>,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct SyncRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncRequest {
+    /// The answer has everything that the source had when it was asked: the source is looked at anew first.
+    #[prost(bool, tag = "1")]
+    pub barrier: bool,
+    /// Proxies that lack nothing are left out.
+    #[prost(bool, tag = "2")]
+    pub only_lacking: bool,
+    /// `KIND NS/NAME`: only this object, and only what proxies lack of it. Empty: everything.
+    #[prost(string, tag = "3")]
+    pub object: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SyncResponse {
     #[prost(uint64, tag = "1")]
@@ -215,6 +225,9 @@ pub struct SyncResponse {
     pub proxies: ::prost::alloc::vec::Vec<ProxySync>,
     #[prost(message, repeated, tag = "4")]
     pub objects: ::prost::alloc::vec::Vec<ObjectStatus>,
+    /// How long some part of the source could not be followed; 0: all of it is.
+    #[prost(uint64, tag = "5")]
+    pub source_lost_ms: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ProxySync {
@@ -243,6 +256,29 @@ pub struct ProxySync {
     /// Since the stream opened, or closed, Unix milliseconds.
     #[prost(uint64, tag = "12")]
     pub since_ms: u64,
+    /// What it does not use in the form of the newest revision, the oldest first, at most 100.
+    #[prost(message, repeated, tag = "13")]
+    pub lacks: ::prost::alloc::vec::Vec<Lack>,
+    /// How many these are.
+    #[prost(uint32, tag = "14")]
+    pub lacking: u32,
+    /// When what it holds was last compared and agreed, Unix milliseconds; 0: not yet on this stream.
+    #[prost(uint64, tag = "15")]
+    pub agreed_ms: u64,
+    /// Times that what it holds did not agree on this stream, and was sent anew.
+    #[prost(uint32, tag = "16")]
+    pub resyncs: u32,
+}
+/// A resource that a proxy does not use as it should.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Lack {
+    #[prost(string, tag = "1")]
+    pub resource: ::prost::alloc::string::String,
+    #[prost(enumeration = "LackCause", tag = "2")]
+    pub cause: i32,
+    /// Since when, milliseconds; of what was not sent, since there is something that was not.
+    #[prost(uint64, tag = "3")]
+    pub for_ms: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RejectedResource {
@@ -268,6 +304,9 @@ pub struct ObjectStatus {
     pub programmed: u32,
     #[prost(uint32, tag = "5")]
     pub programmed_of: u32,
+    /// Of the object as it was seen last in a cluster, for kinds that have one; 0: none.
+    #[prost(int64, tag = "6")]
+    pub generation: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Condition {
@@ -915,6 +954,45 @@ impl Group {
             "GROUP_SERVICE" => Some(Self::Service),
             "GROUP_NAMESPACE" => Some(Self::Namespace),
             "GROUP_ROUTE" => Some(Self::Route),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LackCause {
+    Unspecified = 0,
+    /// The proxy reads too slowly, or it is just being sent.
+    Unsent = 1,
+    /// Sent, and not confirmed.
+    Unconfirmed = 2,
+    /// The proxy cannot use it.
+    Rejected = 3,
+    /// It is no more, and the proxy was not told yet.
+    Surplus = 4,
+}
+impl LackCause {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LACK_CAUSE_UNSPECIFIED",
+            Self::Unsent => "LACK_CAUSE_UNSENT",
+            Self::Unconfirmed => "LACK_CAUSE_UNCONFIRMED",
+            Self::Rejected => "LACK_CAUSE_REJECTED",
+            Self::Surplus => "LACK_CAUSE_SURPLUS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LACK_CAUSE_UNSPECIFIED" => Some(Self::Unspecified),
+            "LACK_CAUSE_UNSENT" => Some(Self::Unsent),
+            "LACK_CAUSE_UNCONFIRMED" => Some(Self::Unconfirmed),
+            "LACK_CAUSE_REJECTED" => Some(Self::Rejected),
+            "LACK_CAUSE_SURPLUS" => Some(Self::Surplus),
             _ => None,
         }
     }

@@ -242,7 +242,7 @@ impl Inspect {
     /// Which proxies and objects are up to date.
     pub(crate) async fn sync(&self) -> Result<SyncResponse, InspectError> {
         let all = self.all(|replica| async move {
-            replica.answer("sync", replica.client.clone().sync(SyncRequest {})).await
+            replica.answer("sync", replica.client.clone().sync(SyncRequest::default())).await
         });
         Ok(together::sync(all.await?))
     }

@@ -175,10 +175,12 @@ mod tests {
             conditions: vec![condition],
             programmed: 1,
             programmed_of: 2,
+            generation: 0,
         };
         SyncResponse {
             revision: 7,
             source_time_ms: 1,
+            source_lost_ms: 0,
             proxies: vec![
                 proxy("web", 7, true),
                 proxy("slow", 6, true),

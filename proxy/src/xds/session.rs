@@ -151,19 +151,26 @@ impl Client {
         }
         outbound.sequence += 1;
         self.store.asked(outbound.sequence);
-        let subscribe = Subscribe { add, remove, sequence: outbound.sequence, add_sought, remove_sought };
+        let subscribe = Subscribe {
+            add,
+            remove,
+            sequence: outbound.sequence,
+            add_sought,
+            remove_sought,
+            ..Subscribe::default()
+        };
         outbound.send(client_message::Message::Subscribe(subscribe)).await
     }
 
     async fn take(&mut self, message: ServerMessage, outbound: &mut Outbound) -> Result<(), Ended> {
         match message.message {
             Some(server_message::Message::Update(update)) => {
-                let (nonce, watermark) = (update.nonce, update.watermark);
+                let (nonce, watermark) = (update.nonce, update.watermark.clone());
                 let rejects = self.update(update).rejects;
                 if let Some(watermark) = watermark {
                     self.status.fresh(watermark.sent_ms);
                 }
-                outbound.send(client_message::Message::Ack(Ack { nonce, rejects })).await
+                outbound.send(client_message::Message::Ack(Ack { nonce, rejects, ..Ack::default() })).await
             }
             Some(server_message::Message::Watermark(watermark)) => {
                 self.status.fresh(watermark.sent_ms);

@@ -399,7 +399,7 @@ async fn staleness_grows_until_a_watermark_comes() {
     let mut talk = controller.config().await;
     talk.hello().await;
     // From far in the future, so that it can be told from the start of the process.
-    let watermark = Watermark { revision: 1, source_time_ms: 0, sent_ms: u64::MAX };
+    let watermark = Watermark { revision: 1, source_time_ms: 0, sent_ms: u64::MAX, ..Watermark::default() };
     talk.say(ServerMessage { message: Some(server_message::Message::Watermark(watermark)) }).await;
     talk.update(answer(1, 1, &[mesh(false)])).await;
     talk.ack().await;

@@ -20,7 +20,7 @@ fn shared(wire: &WireResource) -> Arc<Resource> {
 }
 
 fn watermark() -> Watermark {
-    Watermark { revision: 7, source_time_ms: 8, sent_ms: 9 }
+    Watermark { revision: 7, source_time_ms: 8, sent_ms: 9, ..Watermark::default() }
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn next(session: &mut Session, snapshot: &Snapshot) -> String {
 }
 
 fn ack(session: &mut Session, nonce: u64) {
-    session.ack(Ack { nonce, rejects: vec![] });
+    session.ack(Ack { nonce, ..Ack::default() });
 }
 
 #[test]
@@ -189,8 +189,11 @@ fn a_reject_is_kept_until_the_resource_changes() {
     next(&mut session, &first);
     let reject =
         |name: &str| Reject { resource: name.into(), field: "rules[0]".into(), reason: "strange".into() };
-    let rejected = session
-        .ack(Ack { nonce: 1, rejects: vec![reject("httproute/shop/web"), reject("service/never/sent")] });
+    let rejected = session.ack(Ack {
+        nonce: 1,
+        rejects: vec![reject("httproute/shop/web"), reject("service/never/sent")],
+        ..Ack::default()
+    });
     assert_eq!(rejected, 1);
     assert_eq!(
         session.rejects(),

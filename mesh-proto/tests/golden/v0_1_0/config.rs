@@ -2,11 +2,12 @@
 
 use mesh_proto::config::v1::{
     AccessLog, AccessLogFormat, AccessLogSink, Ack, Backend, ClientMessage, Destination, Endpoint,
-    EndpointState, Endpoints, Filter, GrpcTarget, Header, HeaderEdit, Held, Hello, HttpTarget,
-    InvalidBackend, Match, MeshSettings, MtlsMode, OutboundMode, ParentRef, PathMatch, PathRewrite,
-    PortEndpoints, Protocol, ProxyId, Redirect, Reject, Resource, Route, RouteKind, Rule, ServerMessage,
-    Service, ServicePort, ServiceTarget, Subscribe, Update, UrlRewrite, ValueMatch, Watermark, backend,
-    client_message, filter, r#match, path_match, path_rewrite, resource, server_message, value_match,
+    EndpointState, Endpoints, Filter, GrpcTarget, Header, HeaderEdit, Held, Hello, Holding, HttpTarget,
+    InvalidBackend, Lost, Match, MeshSettings, MtlsMode, OutboundMode, ParentRef, PathMatch, PathRewrite,
+    PortEndpoints, Protocol, ProxyId, Redirect, Reject, Resource, ResourceKind, Route, RouteKind, Rule,
+    ServerMessage, Service, ServicePort, ServiceTarget, Subscribe, Update, UrlRewrite, ValueMatch, Watermark,
+    backend, client_message, filter, r#match, path_match, path_rewrite, resource, server_message,
+    value_match,
 };
 
 use super::{Case, case, text};
@@ -25,11 +26,21 @@ fn hello() -> Hello {
     }
 }
 
+fn holding() -> Holding {
+    Holding { held: hello().held, ..Holding::default() }
+}
+
+fn lost() -> Lost {
+    Lost { kind: ResourceKind::Endpoints.into(), for_ms: 4_000, ..Lost::default() }
+}
+
 fn subscribe() -> Subscribe {
     Subscribe {
         add: vec![destination("a")],
         remove: vec![destination("b")],
         sequence: 2,
+        again: vec![destination("c")],
+        holding: Some(holding()),
         ..Subscribe::default()
     }
 }
@@ -37,7 +48,7 @@ fn subscribe() -> Subscribe {
 fn ack() -> Ack {
     let reject =
         Reject { resource: text("httproute/shop/r"), field: text("rules[0]"), reason: text("is bad") };
-    Ack { nonce: 9, rejects: vec![reject], ..Ack::default() }
+    Ack { nonce: 9, rejects: vec![reject], agreed_stream_ms: 30_001, ..Ack::default() }
 }
 
 fn watermark() -> Watermark {
@@ -45,6 +56,10 @@ fn watermark() -> Watermark {
         revision: 11,
         source_time_ms: 1_700_000_000_001,
         sent_ms: 1_700_000_000_002,
+        checksum: 0x0123_4567_89ab_cdef,
+        resources: 12,
+        stream_ms: 30_001,
+        lost: vec![lost()],
         ..Watermark::default()
     }
 }
@@ -86,6 +101,8 @@ pub(super) fn stream() -> Vec<Case> {
         ),
         case("mesh.config.v1.Update", update()),
         case("mesh.config.v1.Watermark", watermark()),
+        case("mesh.config.v1.Holding", holding()),
+        case("mesh.config.v1.Lost", lost()),
     ]
 }
 

@@ -1,8 +1,8 @@
 //! Values of `mesh.inspect.v1`.
 
 use mesh_proto::inspect::v1::{
-    CertsRequest, CertsResponse, Condition, FailureCount, ObjectStatus, ProxyCertificate, ProxySync,
-    ProxyVersion, RejectedResource, StatRequest, StatResponse, StatRow, SyncRequest, SyncResponse,
+    CertsRequest, CertsResponse, Condition, FailureCount, Lack, LackCause, ObjectStatus, ProxyCertificate,
+    ProxySync, ProxyVersion, RejectedResource, StatRequest, StatResponse, StatRow, SyncRequest, SyncResponse,
     TraceRequest, TraceResponse, VersionRequest, VersionResponse,
 };
 use mesh_proto::report::v1::{Security, Side};
@@ -53,7 +53,20 @@ fn proxy() -> ProxySync {
             ..RejectedResource::default()
         }],
         since_ms: 1_700_000_000_000,
+        lacks: vec![lack()],
+        lacking: 1,
+        agreed_ms: 1_700_000_000_003,
+        resyncs: 2,
         ..ProxySync::default()
+    }
+}
+
+fn lack() -> Lack {
+    Lack {
+        resource: text("endpoints/shop/cart"),
+        cause: LackCause::Unconfirmed.into(),
+        for_ms: 1_500,
+        ..Lack::default()
     }
 }
 
@@ -71,6 +84,7 @@ fn object() -> ObjectStatus {
         }],
         programmed: 87,
         programmed_of: 90,
+        generation: 3,
         ..ObjectStatus::default()
     }
 }
@@ -119,7 +133,14 @@ pub(super) fn cases() -> Vec<Case> {
         source_time_ms: 1_700_000_000_001,
         proxies: vec![proxy()],
         objects: vec![object()],
+        source_lost_ms: 2_500,
         ..SyncResponse::default()
+    };
+    let asked = SyncRequest {
+        barrier: true,
+        only_lacking: true,
+        object: text("HTTPRoute shop/cart"),
+        ..SyncRequest::default()
     };
     vec![
         case("mesh.inspect.v1.StatRequest", stat),
@@ -131,9 +152,10 @@ pub(super) fn cases() -> Vec<Case> {
         case("mesh.inspect.v1.FailureCount", row().failure_codes.remove(0)),
         case("mesh.inspect.v1.TraceRequest", trace),
         case("mesh.inspect.v1.TraceResponse", traced),
-        case("mesh.inspect.v1.SyncRequest", SyncRequest {}),
+        case("mesh.inspect.v1.SyncRequest", asked),
         case("mesh.inspect.v1.SyncResponse", sync),
         case("mesh.inspect.v1.ProxySync", proxy()),
+        case("mesh.inspect.v1.Lack", lack()),
         case("mesh.inspect.v1.RejectedResource", proxy().rejects.remove(0)),
         case("mesh.inspect.v1.ObjectStatus", object()),
         case("mesh.inspect.v1.Condition", object().conditions.remove(0)),

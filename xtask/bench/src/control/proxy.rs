@@ -205,10 +205,7 @@ impl Reader<'_> {
             return Ok(());
         };
         let now = Instant::now();
-        send(
-            &mut self.sender,
-            client_message::Message::Ack(Ack { nonce: update.nonce, rejects: Vec::new() }),
-        )?;
+        send(&mut self.sender, client_message::Message::Ack(Ack { nonce: update.nonce, ..Ack::default() }))?;
         self.log.update(message.len(), update.resources.len());
         for resource in update.resources {
             if self.log.watches() {
