@@ -32,6 +32,13 @@ struct Version {
     may_fail: fn(&Summary) -> u64,
 }
 
+/// What requests go to.
+#[derive(Clone, Copy)]
+struct Serving {
+    service: &'static str,
+    version: &'static str,
+}
+
 /// In steps of a tenth and of a half.
 const VERSIONS: &[Version] = &[
     Version {
@@ -80,11 +87,17 @@ pub(super) fn released(world: &mut World) -> Result<()> {
 }
 
 fn released_all(world: &World) -> Result<()> {
-    world.kubectl.apply(&deployment("old", "old", &["--slow", AS_EVER]))?;
+    let (mut serves, mut other) = (Serving { service: "blue", version: "first" }, "green");
+    world.kubectl.apply(&deployment(serves.service, serves.version, &["--slow", AS_EVER]))?;
     for version in VERSIONS {
-        world.kubectl.apply(&deployment("new", version.name, version.does))?;
-        world.kubectl.rolled_out(NAMESPACE, &["old", "new", "load"])?;
-        released_one(world, version).with_context(|| format!("version {}", version.name))?;
+        // Beside the one that serves: nobody is sent there before the release begins.
+        world.kubectl.apply(&deployment(other, version.name, version.does))?;
+        world.kubectl.rolled_out(NAMESPACE, &["blue", other, "load"])?;
+        released_one(world, serves, other, version).with_context(|| format!("version {}", version.name))?;
+        if version.phase == "Promoted" {
+            let free = serves.service;
+            (serves, other) = (Serving { service: other, version: version.name }, free);
+        }
     }
     let history = world.meshctl_json(&["canary", "history", "shop", "-n", NAMESPACE])?;
     let told: Vec<&str> =
@@ -93,10 +106,10 @@ fn released_all(world: &World) -> Result<()> {
     Ok(())
 }
 
-fn released_one(world: &World, version: &Version) -> Result<()> {
+fn released_one(world: &World, serves: Serving, other: &str, version: &Version) -> Result<()> {
     let before = settled(world)?;
     let began = Instant::now();
-    world.kubectl.apply(&canary(version.name))?;
+    world.kubectl.apply(&canary(serves.service, other, version.name))?;
     let mut killed = BTreeSet::new();
     let end = wait::until(RELEASED, "the release ends", || {
         let status = status(world)?;
@@ -122,7 +135,7 @@ fn released_one(world: &World, version: &Version) -> Result<()> {
     let took = began.elapsed().as_secs();
     ensure!(text(&end, "/phase") == version.phase, "it is {end}");
     ensure!(version.because.contains(&text(&end, "/reason")), "for another reason: {end}");
-    let who = if version.phase == "Promoted" { version.name } else { "old" };
+    let who = if version.phase == "Promoted" { version.name } else { serves.version };
     alone(world, who)?;
     let load = since(&before, &asked(world)?);
     let failed = load.failed;
@@ -234,15 +247,15 @@ spec:
     )
 }
 
-fn canary(version: &str) -> String {
+fn canary(stable: &str, canary: &str, version: &str) -> String {
     format!(
         "
 apiVersion: amime.io/v1alpha1
 kind: Canary
 metadata: {{name: shop, namespace: {NAMESPACE}}}
 spec:
-  stable: old
-  canary: new
+  stable: {stable}
+  canary: {canary}
   version: {version}
   steps: [{{weight: 10}}, {{weight: 50}}]
   analysis:
