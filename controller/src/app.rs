@@ -238,13 +238,7 @@ pub async fn start_on(
         counters: metrics.counters(),
         token: tasks.token(),
     };
-    let others = match &cluster {
-        None => Others::none(identity.clone()),
-        Some(InCluster { place, .. }) => {
-            let own = (place.namespace.clone(), place.pod.clone());
-            Others::of(identity.clone(), control.objects(), own)
-        }
-    };
+    let others = others(cluster.as_ref(), &identity, &control);
     let dashboard = sockets.dashboard.map(desk).transpose()?;
     let (orders, obey) = Orders::new();
     let inspector = Inspector {
@@ -288,6 +282,17 @@ pub async fn start_on(
     });
     tasks.keep_until("observe", observatory, |observatory, _| Box::pin(tick(observatory)));
     Ok(Running { addr, metrics_addr, tasks, ready })
+}
+
+/// The other replicas.
+fn others(cluster: Option<&InCluster>, identity: &Identity, control: &Control) -> Others {
+    match cluster {
+        None => Others::none(identity.clone()),
+        Some(InCluster { place, .. }) => {
+            let own = (place.namespace.clone(), place.pod.clone());
+            Others::of(identity.clone(), control.objects(), own)
+        }
+    }
 }
 
 /// Where states of releases are kept.

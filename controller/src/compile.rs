@@ -142,10 +142,11 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
     let (externals, names) = names::compile(index, &mut services, &mut reports);
     let names = Arc::new(names);
     let mut routes = routes::compile(index, &services, &mut reports);
-    let canaries = canary::compile(index, &services, &mut routes, &mut reports);
+    let mut releases = canary::compile(index, &services, &mut routes, &mut reports);
     let streams = streams::compile(index, &services, &routes, &mut reports);
     let (mut policies, promises) = policies::compile(index, &services, &mut reports);
     policies.extend(affinity::compile(index, &services));
+    canary::cover(&releases.all, &mut policies);
     policies.sort_by(|one, other| one.name.cmp(&other.name));
     let authorization = authorization::compile(index, &services, &mut reports);
     for (key, entry) in index.namespaces.store.iter() {
@@ -157,11 +158,12 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
     federation::compile(index, trust_domain, &mut reports);
     let own = own::compile(&services, &mut reports);
     let addresses = addresses::compile(index, trust, &services, &mut reports);
+    services.append(&mut releases.versions);
     Compiled {
         mesh,
         services,
         routes,
-        canaries,
+        canaries: releases.all,
         streams,
         policies,
         promises,

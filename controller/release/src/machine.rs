@@ -4,6 +4,8 @@
 //! state alone ([`routing`]), so a process that ends between writing a state and acting on it, or before writing it, leaves nothing to
 //! repair: the next one reads the state and goes on.
 
+mod hooks;
+
 use crate::check::{self, Look, Verdict, percent};
 use crate::observation::Observation;
 use crate::plan::{ALL, Exposure, Gate, HookPoint, Plan};
@@ -19,8 +21,8 @@ pub struct Input<'a> {
     pub observed: &'a Observation,
     /// What somebody wants.
     pub orders: &'a [Order],
-    /// What those said who are asked; who did not answer is not among them.
-    pub answers: &'a [(HookPoint, Answer)],
+    /// What those said who were asked, by their places among the plan's hooks. Who is still being asked is not among them.
+    pub answers: &'a [(usize, Answer)],
     /// The mark of the weights that routes have of themselves.
     pub own_weights: u64,
 }
@@ -41,12 +43,14 @@ pub enum Order {
 }
 
 /// What somebody who is asked says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// Go on.
     Yes,
-    /// Do not.
-    No,
+    /// Do not, and why.
+    No(String),
+    /// Nothing, and why.
+    Missing(String),
 }
 
 /// What follows.
@@ -75,18 +79,29 @@ pub enum Routing {
     Expose(Exposure),
 }
 
-/// Whose word is needed for the next decision.
-pub fn needs(plan: &Plan, state: &State, now: u64) -> Vec<HookPoint> {
-    let wanted = match state.phase {
-        Phase::Waiting => vec![HookPoint::Start],
-        Phase::Progressing if now >= state.checked + plan.analysis.interval => {
-            let is_last = state.step + 1 >= plan.steps.len();
-            vec![HookPoint::Check, if is_last { HookPoint::Promotion } else { HookPoint::Step }]
+/// Who has to be asked or told for the next decision, by their places among the plan's hooks.
+pub fn needs(plan: &Plan, state: &State, observed: &Observation, now: u64) -> Vec<usize> {
+    let is_due = now >= state.checked + plan.analysis.interval;
+    let mut points = match state.phase {
+        Phase::Waiting if may_begin(plan, observed, now) => vec![HookPoint::Start],
+        Phase::Progressing if is_due => vec![HookPoint::Check, point_after(plan, state)],
+        Phase::Paused if is_due && state.pause != Some(Pause::Edited) => vec![HookPoint::Check],
+        Phase::Waiting | Phase::Progressing | Phase::Paused | Phase::Promoted | Phase::RolledBack => {
+            Vec::new()
         }
-        Phase::Paused if now >= state.checked + plan.analysis.interval => vec![HookPoint::Check],
-        Phase::Progressing | Phase::Paused | Phase::Promoted | Phase::RolledBack => Vec::new(),
     };
-    wanted.into_iter().filter(|point| plan.hooks.contains(point)).collect()
+    points.extend(state.owed.first().map(|owed| owed.point));
+    let hooks = plan.hooks.iter().enumerate();
+    hooks.filter(|(_, hook)| points.contains(&hook.point)).map(|(at, _)| at).collect()
+}
+
+fn may_begin(plan: &Plan, observed: &Observation, now: u64) -> bool {
+    observed.canary.ready > 0 && observed.stable.ready > 0 && window::is_open(&plan.windows, now)
+}
+
+/// Whose word the end of the step needs.
+fn point_after(plan: &Plan, state: &State) -> HookPoint {
+    if state.step + 1 >= plan.steps.len() { HookPoint::Promotion } else { HookPoint::Step }
 }
 
 /// What routes should do in a state. Never is a version without ready endpoints given what the other could take.
@@ -105,7 +120,7 @@ pub fn routing(plan: &Plan, state: &State, observed: &Observation) -> Routing {
                 _ if !canary => Routing::Stable,
                 Exposure::Weight(0) => Routing::Stable,
                 Exposure::Weight(share) if share >= ALL => Routing::Canary,
-                Exposure::Weight(_) if !stable => Routing::Canary,
+                Exposure::Weight(_) | Exposure::Cohort if !stable => Routing::Canary,
                 other => Routing::Expose(other),
             }
         }
@@ -118,6 +133,7 @@ pub fn advance(plan: &Plan, before: &State, input: &Input<'_>, now: u64) -> Adva
     turn.follow_version();
     turn.follow_plan();
     turn.notice_edit();
+    turn.tell();
     for order in input.orders {
         turn.obey(*order);
     }
@@ -145,6 +161,19 @@ impl Turn<'_> {
         self.events.push(Why { reason, message });
     }
 
+    /// An event that is not why the release stands where it stands.
+    fn mention(&mut self, reason: Reason, message: String) {
+        self.events.push(Why { reason, message });
+    }
+
+    /// The same as before is no news.
+    fn say_once(&mut self, reason: Reason, message: String) {
+        let why = Why { reason, message };
+        if self.state.why.as_ref() != Some(&why) {
+            self.say(why.reason, why.message);
+        }
+    }
+
     fn follow_version(&mut self) {
         if self.state.version == self.input.version {
             return;
@@ -156,7 +185,8 @@ impl Turn<'_> {
                 format!("version {} came before this one was promoted", self.input.version),
             );
         }
-        self.state = State::of(self.input.version, std::mem::take(&mut self.state.past));
+        let owed = std::mem::take(&mut self.state.owed);
+        self.state = State { owed, ..State::of(self.input.version, std::mem::take(&mut self.state.past)) };
     }
 
     fn follow_plan(&mut self) {
@@ -231,8 +261,7 @@ impl Turn<'_> {
     }
 
     fn start(&mut self) {
-        let is_ready = self.input.observed.canary.ready > 0 && self.input.observed.stable.ready > 0;
-        if !is_ready || !window::is_open(&self.plan.windows, self.now) || !self.allows(HookPoint::Start) {
+        if !may_begin(self.plan, self.input.observed, self.now) || !self.is_allowed(HookPoint::Start) {
             return;
         }
         self.state.phase = Phase::Progressing;
@@ -255,7 +284,9 @@ impl Turn<'_> {
             self.end(Phase::RolledBack, Reason::TookTooLong, text);
             return;
         }
-        if self.now < self.state.checked + self.plan.analysis.interval {
+        let is_due = self.now >= self.state.checked + self.plan.analysis.interval;
+        let asked = needs(self.plan, &self.state, self.input.observed, self.now);
+        if !is_due || asked.iter().any(|at| !self.is_told(*at) && self.answer(*at).is_none()) {
             return;
         }
         self.state.checked = self.now;
@@ -269,19 +300,28 @@ impl Turn<'_> {
             self.say(Reason::StableNotReady, text.to_owned());
             return;
         }
-        let Some(look) = check::look(self.plan, &self.state.tests, observed) else {
-            if !self.state.frozen {
-                self.state.frozen = true;
-                let text = "no figures of one of the versions: no step is taken until proxies report again";
-                self.say(Reason::MetricsMissing, text.to_owned());
-            }
-            return;
-        };
-        if std::mem::take(&mut self.state.frozen) {
-            self.say(Reason::MetricsBack, "proxies report again".to_owned());
+        self.look = check::look(self.plan, &self.state.tests, observed);
+        self.freeze();
+        if let Some(look) = self.look.clone() {
+            self.judge(&look);
         }
-        self.judge(&look);
-        self.look = Some(look);
+    }
+
+    /// What is not known decides nothing, and is told once.
+    fn freeze(&mut self) {
+        let reports = "no figures of one of the versions: no step is taken until proxies report again";
+        let unheard = self.unheard(HookPoint::Check);
+        let missing = if self.look.is_none() { Some(reports.to_owned()) } else { unheard };
+        match (missing, std::mem::replace(&mut self.state.frozen, false)) {
+            (Some(text), was_frozen) => {
+                self.state.frozen = true;
+                if !was_frozen {
+                    self.say(Reason::MetricsMissing, text);
+                }
+            }
+            (None, true) => self.say(Reason::MetricsBack, "figures are there again".to_owned()),
+            (None, false) => {}
+        }
     }
 
     fn judge(&mut self, look: &Look) {
@@ -292,11 +332,11 @@ impl Turn<'_> {
                 self.end(Phase::RolledBack, Reason::EvidenceAgainst, look.texts(Verdict::Bad));
             }
             Verdict::Fail => self.fail(Reason::CheckFailed, look.texts(Verdict::Fail)),
-            Verdict::Pass | Verdict::Wait if self.denies(HookPoint::Check) => {
-                self.fail(Reason::CheckFailed, "a hook says that the check failed".to_owned());
-            }
-            Verdict::Wait => {}
-            Verdict::Pass => self.pass(),
+            Verdict::Pass | Verdict::Wait => match self.refused(HookPoint::Check) {
+                Some(text) => self.fail(Reason::CheckFailed, text),
+                None if self.state.frozen || look.verdict() == Verdict::Wait => {}
+                None => self.pass(),
+            },
         }
     }
 
@@ -318,8 +358,7 @@ impl Turn<'_> {
             self.say(Reason::Paused, text);
             return;
         }
-        let is_last = self.state.step + 1 >= self.plan.steps.len();
-        if self.allows(if is_last { HookPoint::Promotion } else { HookPoint::Step }) {
+        if self.is_allowed(point_after(self.plan, &self.state)) {
             self.next("it passed");
         }
     }
@@ -370,15 +409,8 @@ impl Turn<'_> {
         };
         self.state.past.insert(0, past);
         self.state.past.truncate(MAX_PAST);
+        self.owe(message.clone());
         self.say(reason, message);
-    }
-
-    fn allows(&self, point: HookPoint) -> bool {
-        !self.plan.hooks.contains(&point) || self.input.answers.contains(&(point, Answer::Yes))
-    }
-
-    fn denies(&self, point: HookPoint) -> bool {
-        self.plan.hooks.contains(&point) && self.input.answers.contains(&(point, Answer::No))
     }
 
     fn shown(&self, step: usize) -> String {

@@ -1,5 +1,7 @@
 //! What a user wants of a release: steps, analysis, gates, windows. It must not know how a state came about.
 
+use serde::{Deserialize, Serialize};
+
 use crate::window::Window;
 
 /// A share in parts per million.
@@ -23,9 +25,14 @@ pub struct Plan {
     pub max_duration: Option<u64>,
     /// When the exposure may grow. Empty: always. Taking back is always allowed.
     pub windows: Vec<Window>,
-    /// Whose word is asked for.
-    pub hooks: Vec<HookPoint>,
+    /// Whose word is asked for, and who is told.
+    pub hooks: Vec<Hook>,
+    /// A mark of what the versions and the cohort are: with another one a step begins anew.
+    pub who: u64,
 }
+
+/// Most hooks of a plan.
+pub const MAX_HOOKS: usize = 16;
 
 /// One step of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,17 +65,30 @@ pub enum Gate {
     Manual,
 }
 
-/// A point at which somebody else is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Somebody else who is asked, or told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// Who.
+    pub name: String,
+    /// When.
+    pub point: HookPoint,
+}
+
+/// A point at which somebody else is asked, or told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum HookPoint {
-    /// Before the first step: as long as the answer is no, nothing begins.
+    /// Before the first step: as long as the answer is no yes, nothing begins.
     Start,
-    /// With every check: no is a failed check.
+    /// With every check: no is a failed check, and no answer freezes.
     Check,
-    /// Before every further step: as long as the answer is no, the step stays.
+    /// Before every further step: as long as the answer is no yes, the step stays.
     Step,
-    /// Before the promotion.
+    /// Before the promotion: as long as the answer is no yes, the last step stays.
     Promotion,
+    /// After the promotion; the answer decides nothing.
+    Promoted,
+    /// After it was taken back; the answer decides nothing.
+    RolledBack,
 }
 
 /// How figures are judged.
@@ -164,6 +184,7 @@ impl Default for Plan {
             max_duration: None,
             windows: Vec::new(),
             hooks: Vec::new(),
+            who: 0,
         }
     }
 }
@@ -213,7 +234,8 @@ impl Plan {
         if analysis.thresholds.len() + analysis.comparisons.len() > MAX_RULES {
             refuse("analysis", "there are more than 16 thresholds and comparisons");
         }
-        if analysis.thresholds.is_empty() && analysis.comparisons.is_empty() {
+        let asks = self.hooks.iter().any(|hook| hook.point == HookPoint::Check);
+        if analysis.thresholds.is_empty() && analysis.comparisons.is_empty() && !asks {
             refuse("analysis", "nothing is looked at: every version would be promoted");
         }
         for comparison in &analysis.comparisons {
@@ -225,6 +247,9 @@ impl Plan {
                     refuse("analysis.compare.latency", "a margin is at most 1000 %");
                 }
             }
+        }
+        if self.hooks.len() > MAX_HOOKS {
+            refuse("hooks", "there are more than 16 with the queries");
         }
         if self.windows.iter().any(|window| !window.is_valid()) {
             refuse("windows", "a window begins and ends within a day and has at least one day");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
+use crate::plan::HookPoint;
 
 /// Past releases that are kept.
 pub const MAX_PAST: usize = 10;
@@ -43,6 +44,26 @@ pub struct State {
     pub own_weights: u64,
     /// Releases before this one, the latest first.
     pub past: Vec<Past>,
+    /// Ends that hooks have not been told yet, the first one first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub owed: Vec<Owed>,
+}
+
+/// Ends that wait to be told; more are dropped, the oldest first.
+pub const MAX_OWED: usize = 4;
+
+/// An end that hooks have to be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owed {
+    /// Which hooks.
+    pub point: HookPoint,
+    /// Which version ended so.
+    pub version: String,
+    /// Why.
+    pub message: String,
+    /// How often it was tried.
+    pub tries: u32,
 }
 
 /// Where a release stands.
@@ -118,6 +139,10 @@ pub enum Reason {
     WeightsEdited,
     /// The plan was changed on the way; its step begins anew.
     PlanChanged,
+    /// A hook has not said yes, so it does not go on.
+    HookHolds,
+    /// A hook could not be told how it ended.
+    HookUnheard,
     /// Somebody asked for what cannot be now.
     Ignored,
 }

@@ -2,6 +2,9 @@
 #![allow(unreachable_pub, reason = "`KubeSchema` repeats the struct inside of a function")]
 #![allow(clippy::duplicated_attributes, reason = "two columns of a CRD may have the same type")]
 
+mod asks;
+mod versions;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::Rule;
 use kube::{CustomResource, KubeSchema};
@@ -11,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::compare::AnswerComparison;
 use super::scalars::DurationText;
+pub use asks::{CanaryHook, CanaryQuery, HookAt};
+pub use versions::{CanaryCohort, CanaryEndpoints, CanaryTarget};
 
 /// The release of a new version: requests of one Service go to another one step by step, as long as the figures of both allow it, and
 /// back in one change when they do not. Routes keep the weights that they say; this object lies over them.
@@ -31,21 +36,31 @@ use super::scalars::DurationText;
     printcolumn(name = "Why", type_ = "string", json_path = ".status.release.why.message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
-#[x_kube(validation = Rule::new("self.stable != self.canary").message("stable and canary are the same Service"))]
+#[x_kube(validation = Rule::new("!has(self.stable) || !has(self.canary) || self.stable != self.canary").message("stable and canary are the same Service"))]
+#[x_kube(validation = Rule::new("has(self.target) ? !has(self.stable) && !has(self.canary) : has(self.stable) && has(self.canary)").message("needs either stable and canary, or target"))]
 #[serde(rename_all = "camelCase")]
 pub struct CanarySpec {
     /// The Service of the version that serves, in the same namespace. What routes send there is divided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
-    pub stable: String,
+    pub stable: Option<String>,
     /// The Service of the new version, in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
-    pub canary: String,
+    pub canary: Option<String>,
+    /// In place of two Services: one that has both versions behind it, and how they are told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<CanaryTarget>,
     /// Which version it is: an image tag, a commit. Another text begins a release.
     #[schemars(length(min = 1, max = 253))]
     pub version: String,
     /// What the new version is exposed to, one after the other. After the last one it is promoted.
     #[schemars(length(min = 1, max = 32))]
     pub steps: Vec<CanaryStep>,
+    /// Requests that the new version gets in every step beside a shadow's: those that one of these fits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub cohort: Vec<CanaryCohort>,
     /// How figures are judged.
     #[serde(default)]
     pub analysis: CanaryAnalysis,
@@ -60,11 +75,15 @@ pub struct CanarySpec {
     /// are thrown away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compare: Option<AnswerComparison>,
+    /// Webhooks that have a say, or are told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub hooks: Vec<CanaryHook>,
 }
 
 /// A step.
 #[derive(schemars::JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[schemars(extend("x-kubernetes-validations" = [Rule::new("has(self.weight) != has(self.shadow)").message("needs either weight or shadow")]))]
+#[schemars(extend("x-kubernetes-validations" = [Rule::new("(has(self.weight) ? 1 : 0) + (has(self.shadow) ? 1 : 0) + (has(self.cohort) && self.cohort ? 1 : 0) == 1").message("needs one of weight, shadow and cohort: true")]))]
 #[serde(rename_all = "camelCase", default)]
 pub struct CanaryStep {
     /// Per cent of the requests. 0 and 100 are blue and green.
@@ -75,6 +94,9 @@ pub struct CanaryStep {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub shadow: Option<f64>,
+    /// The requests of the cohort, and no others.
+    #[serde(skip_serializing_if = "is_false")]
+    pub cohort: bool,
     /// How long at least. Absent: one interval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<DurationText>,
@@ -117,6 +139,10 @@ pub struct CanaryAnalysis {
     pub failure_codes: Vec<CodesLimit>,
     /// What may not be worse than with the stable version.
     pub compare: CanaryComparison,
+    /// Figures that Prometheus is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub queries: Vec<CanaryQuery>,
 }
 
 impl Default for CanaryAnalysis {
@@ -130,6 +156,7 @@ impl Default for CanaryAnalysis {
             latency: Vec::new(),
             failure_codes: Vec::new(),
             compare: CanaryComparison::default(),
+            queries: Vec::new(),
         }
     }
 }
@@ -237,6 +264,11 @@ pub struct CanaryStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque")]
     pub release: Option<State>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn opaque(_: &mut SchemaGenerator) -> Schema {

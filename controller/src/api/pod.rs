@@ -9,6 +9,9 @@ use serde::Deserialize;
 /// The label of a pod that has a sidecar of the mesh, with the value `true`; injection sets it.
 pub const INJECTED_LABEL: &str = "amime.io/injected";
 
+/// Pods set this label to the hash in the name of their ReplicaSet.
+const HASH_LABEL: &str = "pod-template-hash";
+
 /// A pod.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Pod {
@@ -66,6 +69,15 @@ impl Pod {
         label.is_some_and(|value| value == "true") && !self.spec.host_network
     }
 
+    /// The Deployment that it is of, else what else made it.
+    pub fn owner(&self, name: &str) -> String {
+        let hash = self.metadata.labels.as_ref().and_then(|labels| labels.get(HASH_LABEL));
+        let mut owners = self.metadata.owner_references.iter().flatten();
+        let controller = owners.find(|owner| owner.controller == Some(true));
+        let controller = controller.map(|owner| (owner.kind.as_str(), owner.name.as_str()));
+        owner_of_pod(name, controller, hash.map(String::as_str))
+    }
+
     /// Addresses that are this pod's and nobody else's: none once it has ended, since they may be given to another one, and none
     /// where it has those of its node.
     pub fn addresses(&self) -> Vec<IpAddr> {
@@ -79,6 +91,21 @@ impl Pod {
         all.dedup();
         all
     }
+}
+
+/// The Deployment of a pod by what the pod says: the name of its ReplicaSet without the hash, or whatever else owns it.
+fn owner_of_pod(name: &str, owner: Option<(&str, &str)>, hash: Option<&str>) -> String {
+    let set = match owner {
+        Some(("ReplicaSet", set)) => set,
+        Some((_, other)) => return other.to_owned(),
+        // A pod may not say whose it is; the names that a ReplicaSet gives do.
+        None => match (hash, name.rsplit_once('-')) {
+            (Some(_), Some((set, _))) => set,
+            _ => return name.to_owned(),
+        },
+    };
+    let deployment = hash.and_then(|hash| set.strip_suffix(hash)).and_then(|rest| rest.strip_suffix('-'));
+    deployment.unwrap_or(set).to_owned()
 }
 
 #[cfg(test)]
@@ -117,6 +144,20 @@ mod tests {
             assert_eq!(it.addresses().len(), addresses, "{case}");
             assert_eq!(it.injected(), !host_network, "{case}");
             assert_eq!(it.account(), "default", "{case}");
+        }
+    }
+
+    #[test]
+    fn a_pod_belongs_to_what_made_it() {
+        for (name, owner, hash, told) in [
+            ("web-7d9f8-abcde", Some(("ReplicaSet", "web-7d9f8")), Some("7d9f8"), "web"),
+            ("web-7d9f8-abcde", None, Some("7d9f8"), "web"),
+            ("db-0", Some(("StatefulSet", "db")), None, "db"),
+            ("set-abcde", Some(("ReplicaSet", "set")), None, "set"),
+            ("alone", None, None, "alone"),
+            ("web-1-x", Some(("ReplicaSet", "other-2")), Some("1"), "other-2"),
+        ] {
+            assert_eq!(owner_of_pod(name, owner, hash), told, "{name}");
         }
     }
 }

@@ -11,7 +11,10 @@ fn release(state: Option<State>) -> Release {
     Release {
         key: ObjectKey::new(Kind::Canary, "shop", "cart"),
         plan: Plan::default(),
+        asks: Vec::new(),
         version: "v2".to_owned(),
+        target: None,
+        cohort: Vec::new(),
         stable: service("cart-v1"),
         canary: service("cart-v2"),
         ready: (1, 1),

@@ -128,7 +128,7 @@ impl Source<'_> {
             }
             let target =
                 BackendTarget::Invalid { reference: first.field.clone(), reason: first.message.clone() };
-            backends.push(Backend { target, weight: 1, filters: Vec::new() });
+            backends.push(Backend { target, weight: 1, filters: Vec::new(), takes: Vec::new() });
         } else {
             filters = self.filters(&rule.filters, services, conditions);
             for backend in &rule.backends {
@@ -193,7 +193,7 @@ impl Source<'_> {
             BackendTarget::Service { .. } => self.filters(&backend.filters, services, conditions),
             BackendTarget::Invalid { .. } => Vec::new(),
         };
-        Backend { target, weight: backend.weight, filters }
+        Backend { target, weight: backend.weight, filters, takes: Vec::new() }
     }
 }
 
@@ -389,5 +389,5 @@ fn own_backend(parents: &[ParentRef], services: &Services) -> Option<Backend> {
         (None, _) => return None,
     };
     let target = BackendTarget::Service { service: parent.service.clone(), port };
-    Some(Backend { target, weight: 1, filters: Vec::new() })
+    Some(Backend { target, weight: 1, filters: Vec::new(), takes: Vec::new() })
 }

@@ -85,7 +85,7 @@ fn backend(
     let target = target.unwrap_or_else(|invalid| {
         refs.invalid(reference, invalid, "its share of connections is refused", conditions)
     });
-    Backend { target, weight: backend.weight, filters: Vec::new() }
+    Backend { target, weight: backend.weight, filters: Vec::new(), takes: Vec::new() }
 }
 
 /// Says where another route keeps this one from counting, for clients that it is meant for.

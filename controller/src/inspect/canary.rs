@@ -1,7 +1,6 @@
 //! Releases for `meshctl`: where each stands, what somebody wants of one, and the figures of both versions for whoever decides. Orders go to
 //! the one replica that leads. It must not know how a release is decided.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mesh_model::name::ServiceName;
@@ -143,9 +142,7 @@ impl Inspector {
 
 /// Requests to the workloads behind a Service: as callers saw them; copies, of which callers tell nothing, as the called ones did.
 fn figures(all: &StatResponse, objects: &Objects, service: &ServiceName, is_shadow: bool) -> Figures {
-    let behind = objects.facts.behind();
-    let none = BTreeSet::new();
-    let workloads = behind.get(&(service.0.namespace(), service.0.name())).unwrap_or(&none);
+    let workloads = objects.facts.behind_one(service);
     let callers = Callers::of(&all.reporters);
     let view = if is_shadow { View::Only(WireSide::Inbound) } else { View::Caller };
     let is_meant = |row: &&StatRow| {

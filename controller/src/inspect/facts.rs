@@ -11,12 +11,10 @@ use mesh_model::settings::MtlsMode;
 
 use crate::api::{ObjectKey, Pod};
 use crate::compile::authentication::Authentications;
+use crate::compile::canary::is_version;
 use crate::index::Index;
-use crate::observe::members::{Member, Members, owner_of_pod};
+use crate::observe::members::{Member, Members};
 use crate::observe::stats::group::Behind;
-
-/// Pods set this label to the hash in the name of their ReplicaSet.
-const HASH_LABEL: &str = "pod-template-hash";
 
 /// What objects say at one revision.
 #[derive(Debug, Default)]
@@ -73,25 +71,26 @@ impl Facts {
 
     /// Who is behind which service.
     pub fn behind(&self) -> Behind<'_> {
-        let each = self.services.iter().map(|(service, (_, endpoints))| {
-            let all = endpoints.ports.iter().flat_map(|port| &port.endpoints);
-            let named = all.filter_map(|endpoint| endpoint.workload.as_ref());
-            let workloads: BTreeSet<_> =
-                named.map(|workload| (workload.0.namespace(), workload.0.name())).collect();
-            ((service.0.namespace(), service.0.name()), workloads)
+        let each = self.services().map(|(service, endpoints)| {
+            ((service.name.0.namespace(), service.name.0.name()), workloads(endpoints))
         });
         each.collect()
     }
 
-    /// Services and who is behind them, in order.
+    /// Who is behind one service, which may be a version of one.
+    pub fn behind_one(&self, service: &ServiceName) -> BTreeSet<(&str, &str)> {
+        self.services.get(service).map(|(_, endpoints)| workloads(endpoints)).unwrap_or_default()
+    }
+
+    /// Services and who is behind them, in order; without versions, which are parts of others.
     pub fn services(&self) -> impl Iterator<Item = &(Service, Endpoints)> {
-        self.services.values()
+        self.services.values().filter(|(service, _)| !is_version(&service.name))
     }
 
     /// Ports of services and what they are declared to speak, in order.
     pub fn ports(&self) -> impl Iterator<Item = (&ServiceName, u16, Option<Protocol>)> {
-        self.services.iter().flat_map(|(name, (service, _))| {
-            service.ports.iter().map(move |port| (name, port.port, port.protocol))
+        self.services().flat_map(|(service, _)| {
+            service.ports.iter().map(move |port| (&service.name, port.port, port.protocol))
         })
     }
 
@@ -119,16 +118,12 @@ impl Facts {
     }
 }
 
+fn workloads(endpoints: &Endpoints) -> BTreeSet<(&str, &str)> {
+    let all = endpoints.ports.iter().flat_map(|port| &port.endpoints);
+    let named = all.filter_map(|endpoint| endpoint.workload.as_ref());
+    named.map(|workload| (workload.0.namespace(), workload.0.name())).collect()
+}
+
 fn member(name: &str, pod: &Pod) -> Member {
-    let labels = pod.metadata.labels.as_ref();
-    let hash = labels.and_then(|labels| labels.get(HASH_LABEL)).map(String::as_str);
-    let owners = pod.metadata.owner_references.iter().flatten();
-    let controller = owners
-        .filter(|owner| owner.controller == Some(true))
-        .map(|owner| (owner.kind.as_str(), owner.name.as_str()));
-    Member {
-        owner: owner_of_pod(name, controller.into_iter().next(), hash),
-        account: pod.account().to_owned(),
-        sidecar: pod.injected(),
-    }
+    Member { owner: pod.owner(name), account: pod.account().to_owned(), sidecar: pod.injected() }
 }

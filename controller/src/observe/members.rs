@@ -76,38 +76,9 @@ impl Callers {
     }
 }
 
-/// The Deployment of a pod by what the pod says: the name of its ReplicaSet without the hash, or whatever else owns it.
-pub fn owner_of_pod(name: &str, owner: Option<(&str, &str)>, hash: Option<&str>) -> String {
-    let set = match owner {
-        Some(("ReplicaSet", set)) => set,
-        Some((_, other)) => return other.to_owned(),
-        // A pod may not say whose it is; the names that a ReplicaSet gives do.
-        None => match (hash, name.rsplit_once('-')) {
-            (Some(_), Some((set, _))) => set,
-            _ => return name.to_owned(),
-        },
-    };
-    let deployment = hash.and_then(|hash| set.strip_suffix(hash)).and_then(|rest| rest.strip_suffix('-'));
-    deployment.unwrap_or(set).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pod_belongs_to_what_made_it() {
-        for (name, owner, hash, told) in [
-            ("web-7d9f8-abcde", Some(("ReplicaSet", "web-7d9f8")), Some("7d9f8"), "web"),
-            ("web-7d9f8-abcde", None, Some("7d9f8"), "web"),
-            ("db-0", Some(("StatefulSet", "db")), None, "db"),
-            ("set-abcde", Some(("ReplicaSet", "set")), None, "set"),
-            ("alone", None, None, "alone"),
-            ("web-1-x", Some(("ReplicaSet", "other-2")), Some("1"), "other-2"),
-        ] {
-            assert_eq!(owner_of_pod(name, owner, hash), told, "{name}");
-        }
-    }
 
     #[test]
     fn a_caller_is_known_by_its_workload_and_by_its_account() {

@@ -4,6 +4,7 @@
 //! The name is resolved once, every address is judged, and the very address that was judged is dialled: a name that resolves to something
 //! else a moment later changes nothing (CVE-2026-41413, DNS rebinding).
 
+pub mod ask;
 pub mod guard;
 
 use std::net::{IpAddr, SocketAddr};
@@ -11,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
 use http::header::{ACCEPT, HOST};
-use http_body_util::{BodyExt, Empty, Limited};
+use http::{StatusCode, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use mesh_reach::Resolver;
 use rustls::{ClientConfig, RootCertStore};
@@ -92,6 +94,11 @@ pub enum Unfetched {
         /// How long that was.
         after: Duration,
     },
+    /// It would be asked in plaintext, and nobody said that it may be.
+    #[error(
+        "`http://{0}` is plaintext: use https://, or have whoever runs the controller name the host with --canary-plaintext"
+    )]
+    Plaintext(String),
     /// There is nothing to verify a server with.
     #[error("{0}")]
     Roots(String),
@@ -111,7 +118,7 @@ pub fn url(text: &str) -> Result<Uri, Unfetched> {
 /// Why nothing is ever fetched from a URL, whatever the machine: its host is an address that nobody may ask. `None`: that is not known before
 /// the host is resolved.
 pub fn never(text: &str) -> Option<Unfetched> {
-    let uri = url(text).ok()?;
+    let uri = ask::url(text).ok()?;
     let address: IpAddr = bare(&uri).parse().ok()?;
     let allowed = guard::allows(address, Loopback::Allowed);
     (!allowed).then(|| Unfetched::Forbidden { host: bare(&uri).to_owned(), address })
@@ -131,7 +138,8 @@ impl Fetcher {
         let config = self.tls()?;
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|_| Unfetched::Url(uri.to_string().chars().take(120).collect()))?;
-        let (address, stream) = self.connect(host, uri.port_u16().unwrap_or(443), until).await?;
+        let found = self.found(host, until).await?;
+        let (address, stream) = dial(host, &found, uri.port_u16().unwrap_or(443)).await?;
         let failed = |error: std::io::Error| Unfetched::Connect {
             host: host.to_owned(),
             address,
@@ -142,25 +150,15 @@ impl Fetcher {
         answered.map_err(|why| Unfetched::Answer { host: host.to_owned(), why })
     }
 
-    /// To the first address that takes the connection, of those that may be asked.
-    async fn connect(&self, host: &str, port: u16, until: Instant) -> Result<(IpAddr, TcpStream), Unfetched> {
+    /// Its addresses, if all of them may be asked.
+    async fn found(&self, host: &str, until: Instant) -> Result<Vec<IpAddr>, Unfetched> {
         let unresolved = |error: mesh_reach::Unresolved| Unfetched::Unresolved(error.to_string());
         let found = self.resolver.addresses(host, until).await.map_err(unresolved)?;
         // One that may not be asked spoils the name: who can put it there means no good.
-        if let Some(address) = found.iter().find(|address| !guard::allows(**address, self.loopback)) {
-            return Err(Unfetched::Forbidden { host: host.to_owned(), address: *address });
+        match found.iter().find(|address| !guard::allows(**address, self.loopback)) {
+            Some(address) => Err(Unfetched::Forbidden { host: host.to_owned(), address: *address }),
+            None => Ok(found),
         }
-        let mut failed = Unfetched::Unresolved(format!("`{host}` has no address"));
-        for address in found {
-            let dialled = TcpStream::connect(SocketAddr::new(address, port));
-            let why = match tokio::time::timeout(CONNECT, dialled).await {
-                Ok(Ok(stream)) => return Ok((address, stream)),
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("no answer in {} s", CONNECT.as_secs()),
-            };
-            failed = Unfetched::Connect { host: host.to_owned(), address, why };
-        }
-        Err(failed)
     }
 
     fn tls(&self) -> Result<Arc<ClientConfig>, Unfetched> {
@@ -190,6 +188,21 @@ impl Fetcher {
     }
 }
 
+/// To the first address that takes the connection.
+async fn dial(host: &str, found: &[IpAddr], port: u16) -> Result<(IpAddr, TcpStream), Unfetched> {
+    let mut failed = Unfetched::Unresolved(format!("`{host}` has no address"));
+    for address in found {
+        let dialled = TcpStream::connect(SocketAddr::new(*address, port));
+        let why = match tokio::time::timeout(CONNECT, dialled).await {
+            Ok(Ok(stream)) => return Ok((*address, stream)),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer in {} s", CONNECT.as_secs()),
+        };
+        failed = Unfetched::Connect { host: host.to_owned(), address: *address, why };
+    }
+    Err(failed)
+}
+
 fn bare(uri: &Uri) -> &str {
     uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
 }
@@ -200,16 +213,29 @@ pub async fn get(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     most: usize,
 ) -> Result<Vec<u8>, String> {
+    let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let request = http::Request::get(path).header(HOST, authority(uri)).header(ACCEPT, "application/json");
+    let request = request.body(Full::default()).map_err(|error| error.to_string())?;
+    send(request, stream, most, |status| status == StatusCode::OK).await
+}
+
+fn authority(uri: &Uri) -> &str {
+    uri.authority().map_or("", http::uri::Authority::as_str)
+}
+
+/// Asks once on a connection that somebody has made, and gives the body of an answer whose status is `good`.
+async fn send(
+    request: http::Request<Full<Bytes>>,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    most: usize,
+    good: impl Fn(StatusCode) -> bool,
+) -> Result<Vec<u8>, String> {
     let text = |error: hyper::Error| error.to_string();
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
-    let authority = uri.authority().map_or("", http::uri::Authority::as_str);
-    let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let request = http::Request::get(path).header(HOST, authority).header(ACCEPT, "application/json");
-    let request = request.body(Empty::<hyper::body::Bytes>::new()).map_err(|error| error.to_string())?;
     let answer = async {
         let response = sender.send_request(request).await.map_err(text)?;
-        if response.status() != http::StatusCode::OK {
+        if !good(response.status()) {
             let follows =
                 if response.status().is_redirection() { "; redirects are not followed" } else { "" };
             return Err(format!("status {}{follows}", response.status().as_u16()));

@@ -368,6 +368,8 @@ pub struct Backend {
     pub weight: u32,
     /// Filters for this backend alone.
     pub filters: Vec<Filter>,
+    /// Requests with one of these headers go here, whatever the weights.
+    pub takes: Vec<ValueMatch>,
 }
 
 /// A backend's service.

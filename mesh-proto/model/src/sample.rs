@@ -127,7 +127,12 @@ impl Match {
 
 pub(crate) fn backend(name: &str, weight: u32) -> Backend {
     let service = ServiceName::new("shop", name).unwrap();
-    Backend { target: BackendTarget::Service { service, port: 80 }, weight, filters: Vec::new() }
+    Backend {
+        target: BackendTarget::Service { service, port: 80 },
+        weight,
+        filters: Vec::new(),
+        takes: Vec::new(),
+    }
 }
 
 pub(crate) fn rule(matches: Vec<Match>) -> Rule {

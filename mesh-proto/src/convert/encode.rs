@@ -335,6 +335,7 @@ fn backend(backend: &Backend) -> wire::Backend {
     wire::Backend {
         weight: backend.weight,
         filters: backend.filters.iter().map(filter).collect(),
+        takes: backend.takes.iter().map(condition).collect(),
         target: Some(target),
     }
 }

@@ -355,8 +355,9 @@ fn filter() -> BoxedStrategy<Filter> {
 }
 
 fn rule(target: impl Strategy<Value = Target> + 'static) -> impl Strategy<Value = Rule> {
-    let backend = (backend_target(), 0..=bounds::WEIGHT, vec(filter(), 0..2))
-        .prop_map(|(target, weight, filters)| Backend { target, weight, filters });
+    let takes = vec(condition("[a-z]{1,8}"), 0..2);
+    let backend = (backend_target(), 0..=bounds::WEIGHT, vec(filter(), 0..2), takes)
+        .prop_map(|(target, weight, filters, takes)| Backend { target, weight, filters, takes });
     let limit = || option::of(time());
     let retry = (vec(400_u16..=599, 0..3), option::of(0..=bounds::ATTEMPTS), option::of(time()))
         .prop_map(|(statuses, attempts, backoff)| RuleRetry { statuses, attempts, backoff });
@@ -408,6 +409,7 @@ fn stream() -> impl Strategy<Value = StreamRoute> {
         target,
         weight,
         filters: Vec::new(),
+        takes: Vec::new(),
     });
     let hosts = prop_oneof![
         Just((StreamKind::Tcp, Vec::new())),

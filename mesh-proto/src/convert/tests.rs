@@ -53,6 +53,7 @@ fn good() -> wire::Route {
             target: Some(wire::backend::Target::Service(service)),
             weight: 1,
             filters: Vec::new(),
+            takes: Vec::new(),
         }],
         ..wire::Rule::default()
     };

@@ -910,6 +910,9 @@ pub struct Backend {
     pub weight: u32,
     #[prost(message, repeated, tag = "4")]
     pub filters: ::prost::alloc::vec::Vec<Filter>,
+    /// Requests with one of these headers go to this backend, whatever the weights.
+    #[prost(message, repeated, tag = "5")]
+    pub takes: ::prost::alloc::vec::Vec<ValueMatch>,
     #[prost(oneof = "backend::Target", tags = "1, 2")]
     pub target: ::core::option::Option<backend::Target>,
 }

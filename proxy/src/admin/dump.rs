@@ -311,7 +311,10 @@ fn backend(backend: &Backend) -> Value {
     let filters = backend.filters.iter().map(filter).collect::<Vec<_>>();
     match &backend.target {
         BackendTarget::Service { service, port } => {
-            json!({ "service": service.to_string(), "port": port, "weight": backend.weight, "filters": filters })
+            let takes = backend.takes.iter().map(value_match).collect::<Vec<_>>();
+            json!({
+                "service": service.to_string(), "port": port, "weight": backend.weight, "filters": filters, "takes": takes,
+            })
         }
         BackendTarget::Invalid { reference, reason } => {
             json!({ "invalid": reference, "reason": reason, "weight": backend.weight })

@@ -45,6 +45,7 @@ fn start() -> Running {
         target: BackendTarget::Service { service: name("cart"), port: 80 },
         weight: 3,
         filters: Vec::new(),
+        takes: Vec::new(),
     }];
     resources.push(ModelResource::Stream(StreamRoute {
         id: StreamId { kind: StreamKind::Tls, name: Name::new("shop", "by-name").unwrap() },

@@ -101,6 +101,7 @@ pub(super) fn plan<'a>(
     plan.label = Some(chosen.label);
     // What a rule leaves to one backend needs no lot, and nobody a cookie for it.
     let lot = if chosen.rule().backends.len() > 1 { lot(plan.policy, head) } else { Lot::default() };
+    let taken = split::taken_by(&chosen.rule().backends, &*head);
     if let Some(end) = plan.apply(&chosen.rule().filters, chosen.matched(), head, port) {
         plan.outcome = end;
         return plan;
@@ -109,7 +110,8 @@ pub(super) fn plan<'a>(
     if plan.policy.direct_response.is_some() {
         return plan;
     }
-    let kept = plan.policy.session.as_ref().and_then(|_| {
+    let kept = taken.or_else(|| {
+        plan.policy.session.as_ref()?;
         let with = |backend: &&Backend| match &backend.target {
             BackendTarget::Service { service, port } if backend.weight > 0 => {
                 keeps(plan.policy, head, service, *port)

@@ -71,6 +71,7 @@ pub(crate) fn route(of: &str, parent: &str, backends: &[&str]) -> ModelResource 
         target: BackendTarget::Service { service: name(service), port: 80 },
         weight: 1,
         filters: Vec::new(),
+        takes: Vec::new(),
     };
     ModelResource::Route(Route {
         id: RouteId { kind: RouteKind::Http, name: Name::new("shop", of).unwrap() },

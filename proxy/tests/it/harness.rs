@@ -261,7 +261,7 @@ pub(crate) fn rule(prefix: &str, filters: Vec<Filter>, backends: Vec<Backend>) -
 
 pub(crate) fn backend(name: &str, weight: u32) -> Backend {
     let target = BackendTarget::Service { service: ServiceName::new("shop", name).unwrap(), port: 80 };
-    Backend { target, weight, filters: vec![] }
+    Backend { target, weight, filters: vec![], takes: vec![] }
 }
 
 /// Sends bytes and reads until the peer closes.

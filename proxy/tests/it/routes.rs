@@ -120,7 +120,7 @@ async fn what_fits_no_rule_is_404_and_an_invalid_backend_500_for_its_share() {
         reference: "gone:80".into(),
         reason: "there is no Service shop/gone".into(),
     };
-    let invalid = Backend { target, weight: 50, filters: vec![] };
+    let invalid = Backend { target, weight: 50, filters: vec![], takes: vec![] };
     let rules = vec![
         rule("/half", vec![], vec![backend("v1", 50), invalid]),
         rule("/zero", vec![], vec![backend("v1", 0)]),

@@ -30,7 +30,7 @@ fn stream_route(mesh: &mut Mesh, kind: StreamKind, name: &str, hosts: &[&str], b
 
 fn to(name: &str, weight: u32) -> Backend {
     let target = BackendTarget::Service { service: ServiceName::new("shop", name).unwrap(), port: 5432 };
-    Backend { target, weight, filters: vec![] }
+    Backend { target, weight, filters: vec![], takes: vec![] }
 }
 
 /// Services `db` and `next`, each with a member that answers a first byte with the letter of its service.
@@ -78,7 +78,7 @@ fn is_reset(outcome: &Result<String, ErrorKind>) -> bool {
 
 fn invalid(weight: u32) -> Backend {
     let target = BackendTarget::Invalid { reference: "x".into(), reason: "y".into() };
-    Backend { target, weight, filters: vec![] }
+    Backend { target, weight, filters: vec![], takes: vec![] }
 }
 
 /// The first bytes of a TLS client that asks for that name.

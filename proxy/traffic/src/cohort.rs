@@ -31,6 +31,7 @@ mod tests {
             target: BackendTarget::Service { service: service(name), port: 80 },
             weight,
             filters: Vec::new(),
+            takes: Vec::new(),
         };
         vec![backend("stable", stable), backend("canary", canary)]
     }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::observation::{Figures, Latency, Side};
-use crate::plan::{Analysis, Bad, Comparison, Step, Threshold};
+use crate::plan::{Analysis, Bad, Comparison, Hook, Step, Threshold};
 use crate::window::Window;
 
 const INTERVAL: u64 = 60;
@@ -40,7 +40,7 @@ struct Release {
     state: State,
     now: u64,
     own: u64,
-    answers: Vec<(HookPoint, Answer)>,
+    answers: Vec<(usize, Answer)>,
 }
 
 impl Release {
@@ -233,19 +233,35 @@ fn windows_hooks_and_the_longest_time_are_kept() {
     assert_eq!(release.check(&good()).state.phase, Phase::Progressing);
 
     let mut asked = plan(&[10, 50]);
-    asked.hooks = vec![HookPoint::Start, HookPoint::Check, HookPoint::Promotion];
+    let hook = |point| Hook { name: format!("{point:?}"), point };
+    asked.hooks = [HookPoint::Start, HookPoint::Check, HookPoint::Promotion].map(hook).to_vec();
     let mut release = Release::new(asked);
-    assert_eq!(needs(&release.plan, &release.state, release.now), [HookPoint::Start]);
-    assert_eq!(release.check(&good()).state.phase, Phase::Waiting);
-    release.answers = vec![(HookPoint::Start, Answer::Yes)];
+    let needed =
+        |release: &Release, later| needs(&release.plan, &release.state, &good(), release.now + later);
+    assert_eq!(needed(&release, 0), [0]);
+    assert_eq!(release.check(&good()).state.phase, Phase::Waiting, "it is still being asked");
+    release.answers = vec![(0, Answer::No("not today".to_owned()))];
+    assert_eq!(release.reasons(&good()), [Reason::HookHolds]);
+    assert_eq!(release.reasons(&good()), [], "it is told once");
+    release.answers = vec![(0, Answer::Yes)];
+    assert_eq!(release.check(&good()).state.phase, Phase::Progressing);
+    assert_eq!(needed(&release, INTERVAL), [1]);
+    let checked = release.state.checked;
     release.check(&good());
-    assert_eq!(needs(&release.plan, &release.state, release.now + INTERVAL), [HookPoint::Check]);
+    assert_eq!(release.state.checked, checked, "no check before the answer is there");
+    release.answers = vec![(1, Answer::Yes)];
     assert_eq!(release.check(&good()).state.step, 1, "no hook for this step");
-    assert_eq!(release.check(&good()).state.phase, Phase::Progressing, "nobody allowed the promotion");
-    release.answers = vec![(HookPoint::Check, Answer::No)];
+    assert_eq!(needed(&release, INTERVAL), [1, 2]);
+    release.answers = vec![(1, Answer::Yes), (2, Answer::Missing("status 500".to_owned()))];
+    assert_eq!(release.reasons(&good()), [Reason::HookHolds]);
+    assert_eq!(release.state.phase, Phase::Progressing, "nobody allowed the promotion");
+    release.answers = vec![(1, Answer::No("broken".to_owned())), (2, Answer::Yes)];
     assert_eq!(release.reasons(&good()), [Reason::CheckFailed]);
-    release.answers = vec![(HookPoint::Promotion, Answer::Yes)];
-    assert_eq!(release.check(&good()).state.phase, Phase::Promoted);
+    release.answers = vec![(1, Answer::Missing("late".to_owned())), (2, Answer::Yes)];
+    assert_eq!(release.reasons(&good()), [Reason::MetricsMissing]);
+    assert_eq!(release.reasons(&good()), [], "frozen, and told once");
+    release.answers = vec![(1, Answer::Yes), (2, Answer::Yes)];
+    assert_eq!(release.reasons(&good()), [Reason::MetricsBack, Reason::Promoted]);
 
     let mut short = plan(&[10, 50]);
     short.max_duration = Some(300);
@@ -255,6 +271,40 @@ fn windows_hooks_and_the_longest_time_are_kept() {
         release.check(&none);
     }
     assert_eq!(release.check(&none).state.why.unwrap().reason, Reason::TookTooLong);
+}
+
+#[test]
+fn how_it_ended_is_told_until_somebody_heard_it_and_outlives_the_next_release() {
+    let mut told = plan(&[10, 50]);
+    told.hooks = vec![Hook { name: "chat".to_owned(), point: HookPoint::RolledBack }];
+    let mut release = Release::new(told);
+    release.check(&good());
+    release.order(&[Order::Abort], &good());
+    let owed = release.state.owed.clone();
+    assert_eq!((owed[0].point, owed[0].version.as_str()), (HookPoint::RolledBack, "v2"));
+    let input = Input { version: "v3", observed: &good(), orders: &[], answers: &[], own_weights: 1 };
+    release.state = advance(&release.plan, &release.state, &input, release.now).state;
+    assert_eq!((release.state.version.as_str(), &release.state.owed), ("v3", &owed));
+    assert_eq!(needs(&release.plan, &release.state, &good(), release.now), [0]);
+    let missing = vec![(0, Answer::Missing("status 500".to_owned()))];
+    for tries in 1..10 {
+        release.answers = missing.clone();
+        release.check(&good());
+        assert_eq!(release.state.owed[0].tries, tries);
+    }
+    assert_eq!(release.reasons(&good()), [Reason::HookUnheard]);
+    assert_eq!(release.state.owed, []);
+    assert!(release.state.why.as_ref().is_none_or(|why| why.reason != Reason::HookUnheard));
+}
+
+#[test]
+fn a_cohort_without_a_stable_version_is_everybody() {
+    let mut cohort = plan(&[10]);
+    cohort.steps.insert(0, Step { exposure: Exposure::Cohort, hold: 60, gate: Gate::Open });
+    let mut release = Release::new(cohort);
+    assert_eq!(release.check(&good()).routing, Routing::Expose(Exposure::Cohort));
+    let alone = Observation { stable: side(0, 0, 0), ..good() };
+    assert_eq!(release.order(&[], &alone).routing, Routing::Canary);
 }
 
 #[test]

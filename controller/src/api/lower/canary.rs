@@ -1,7 +1,11 @@
 //! From a Canary to the plan of a release. It must not know whether the Services are there (`compile`).
 
+pub mod asks;
+pub mod versions;
+
 use std::time::Duration;
 
+use mesh_release::machine::mark;
 use mesh_release::plan::{
     ALL, Analysis, Bad, Comparison, Exposure, Gate, InvalidPlan, Plan, Ppm, Step, Threshold,
 };
@@ -19,15 +23,7 @@ const SECOND: Duration = Duration::from_secs(1);
 pub fn lower(canary: &Canary) -> (Plan, Findings) {
     let mut findings = Findings::default();
     let spec = &canary.spec;
-    for (name, field) in [(&spec.stable, "spec.stable"), (&spec.canary, "spec.canary")] {
-        if mesh_model::name::Name::new("default", name).is_err() {
-            findings.fault(field, format!("`{name}` is no name of a Service"));
-        }
-    }
-    if spec.stable == spec.canary {
-        findings
-            .fault("spec.canary", "is the stable Service itself; give the new version a Service of its own");
-    }
+    versions::check(canary, &mut findings);
     if spec.version.is_empty() || spec.version.len() > 253 {
         findings.fault("spec.version", "has no text, or more than 253 bytes");
     }
@@ -39,6 +35,8 @@ pub fn lower(canary: &Canary) -> (Plan, Findings) {
         }
     }
     let analysis = analysis(&spec.analysis, &mut findings);
+    let cohort = versions::cohort(canary, &mut findings);
+    let asks = asks::asks(canary, &mut findings);
     let steps = spec.steps.iter().enumerate();
     let plan = Plan {
         steps: steps.map(|(at, it)| step(it, at, analysis.interval, &mut findings)).collect(),
@@ -54,9 +52,17 @@ pub fn lower(canary: &Canary) -> (Plan, Findings) {
             .enumerate()
             .filter_map(|(at, it)| window(it, at, &mut findings))
             .collect(),
-        hooks: Vec::new(),
+        hooks: asks.into_iter().map(|ask| ask.hook).collect(),
+        who: match (&spec.target, cohort.as_slice()) {
+            (None, []) => 0,
+            who => mark(&format!("{who:?}")),
+        },
         analysis,
     };
+    if spec.cohort.is_empty() && plan.steps.iter().any(|step| step.exposure == Exposure::Cohort) {
+        findings
+            .fault("spec.cohort", "is empty, and a step is for the cohort; say by which header or cookie");
+    }
     if findings.faults.is_empty()
         && let Err(wrong) = plan.check()
     {
@@ -77,11 +83,12 @@ fn share(value: f64, field: &str, findings: &mut Findings) -> Ppm {
 
 fn step(it: &CanaryStep, at: usize, interval: u64, findings: &mut Findings) -> Step {
     let field = format!("spec.steps[{at}]");
-    let exposure = match (it.weight, it.shadow) {
-        (Some(weight), None) => Exposure::Weight(share(weight, &format!("{field}.weight"), findings)),
-        (None, Some(copied)) => Exposure::Shadow(share(copied, &format!("{field}.shadow"), findings)),
-        (Some(_), Some(_)) | (None, None) => {
-            findings.fault(field.clone(), "needs either `weight` or `shadow`");
+    let exposure = match (it.weight, it.shadow, it.cohort) {
+        (Some(weight), None, false) => Exposure::Weight(share(weight, &format!("{field}.weight"), findings)),
+        (None, Some(copied), false) => Exposure::Shadow(share(copied, &format!("{field}.shadow"), findings)),
+        (None, None, true) => Exposure::Cohort,
+        (Some(_) | None, Some(_) | None, _) => {
+            findings.fault(field.clone(), "needs one of `weight`, `shadow` and `cohort: true`");
             Exposure::Weight(0)
         }
     };
@@ -235,7 +242,7 @@ mod tests {
         );
         assert_eq!(
             faults(&format!("{LEAST}, steps: [{{hold: 1m}}]")),
-            ["spec.steps[0]: needs either `weight` or `shadow`"]
+            ["spec.steps[0]: needs one of `weight`, `shadow` and `cohort: true`"]
         );
         assert_eq!(
             faults(&format!("{LEAST}, steps: [{{weight: 50}}, {{weight: 10}}]")),

@@ -187,3 +187,166 @@ fn the_mark_changes_with_the_users_own_weights_only() {
     assert_eq!(mark(both, None), mark(both, Some(at(Phase::Progressing, 2))));
     assert_ne!(mark(both, None), mark(&both.replace('9', "8"), None));
 }
+
+/// One Service with both versions behind it, told apart by labels.
+fn with_target(target: &str, more: &str, state: Option<State>) -> Compiled {
+    let workload = |name: &str, version: &str, address: &str| {
+        format!(
+            "apiVersion: amime.io/v1alpha1
+kind: Workload
+metadata: {{name: {name}, namespace: shop, labels: {{app: cart, version: {version}}}}}
+spec: {{address: {address}, ports: [{{port: 80}}]}}
+---
+"
+        )
+    };
+    let service = "apiVersion: v1
+kind: Service
+metadata: {name: cart, namespace: shop}
+spec: {selector: {app: cart}, ports: [{name: web, port: 80}, {name: db, port: 81, targetPort: 80, appProtocol: tcp}], sessionAffinity: ClientIP}
+---
+";
+    let canary = format!(
+        "apiVersion: amime.io/v1alpha1
+kind: Canary
+metadata: {{name: cart, namespace: shop}}
+spec:
+  target: {{service: cart, {target}}}
+  version: v2
+  cohort: [{{header: X-Group, value: beta}}]
+  steps: [{{cohort: true}}, {{weight: 0}}, {{weight: 10}}, {{shadow: 5}}]
+---
+"
+    );
+    let members = [
+        workload("a", "v1", "127.0.0.1"),
+        workload("b", "v2", "127.0.0.2"),
+        workload("c", "v0", "127.0.0.3"),
+    ]
+    .concat();
+    compiled(&format!("{service}{members}{canary}{more}"), state)
+}
+
+const NEW: &str = "canary: {labels: {version: v2}}";
+
+fn endpoints(compiled: &Compiled, service: &str) -> Vec<String> {
+    let (_, endpoints) = &compiled.services[&ServiceName::new("shop", service).unwrap()];
+    endpoints.port(80).iter().map(|endpoint| endpoint.address.ip().to_string()).collect()
+}
+
+#[test]
+fn one_service_is_divided_by_labels_without_a_route_and_before_anything_was_decided() {
+    let nothing = with_target(NEW, "", None);
+    assert_eq!(weights(&nothing), named(&[("cart.stable", 80, 1_000_000), ("cart.canary", 80, 0)]));
+    assert_eq!(endpoints(&nothing, "cart.stable"), ["127.0.0.1", "127.0.0.3"], "all that are not new");
+    assert_eq!(endpoints(&nothing, "cart.canary"), ["127.0.0.2"]);
+    assert_eq!(nothing.routes.len(), 1, "none for what is no HTTP");
+    assert_eq!(nothing.routes[0].id.to_string(), "httproute/shop/cart.canary.80");
+    assert_eq!((nothing.canaries[0].ready, nothing.canaries[0].routing), ((2, 1), Routing::Stable));
+    let served = &nothing.own.values().next().unwrap().ports;
+    assert!(
+        served.iter().all(|port| port.service.0.name() == "cart"),
+        "the called side knows the Service only"
+    );
+    assert_eq!(nothing.policies[0].targets.len(), 3, "policies of the Service count for both versions");
+    let both = format!("stable: {{labels: {{version: v1}}}}, {NEW}");
+    assert_eq!(endpoints(&with_target(&both, "", None), "cart.stable"), ["127.0.0.1"]);
+    let running = with_target(NEW, "", Some(at(Phase::Progressing, 2)));
+    assert_eq!(weights(&running), named(&[("cart.stable", 80, 900_000), ("cart.canary", 80, 100_000)]));
+    let promoted = with_target(NEW, "", Some(at(Phase::Promoted, 3)));
+    assert_eq!(weights(&promoted), named(&[("cart.stable", 80, 0), ("cart.canary", 80, 1_000_000)]));
+}
+
+#[test]
+fn without_a_stable_endpoint_before_a_release_the_service_is_whole() {
+    let nobody = format!("stable: {{labels: {{version: gone}}}}, {NEW}");
+    for state in [None, Some(at(Phase::Waiting, 0))] {
+        let compiled = with_target(&nobody, "", state);
+        assert_eq!(weights(&compiled), named(&[("cart", 80, 1)]));
+    }
+}
+
+#[test]
+fn a_route_of_the_users_is_divided_in_place_of_one_of_ours() {
+    let own = "apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: a, namespace: shop}
+spec:
+  parentRefs: [{group: '', kind: Service, name: cart}]
+  rules: [{backendRefs: [{name: cart, port: 80}]}]
+";
+    let compiled = with_target(NEW, own, Some(at(Phase::Progressing, 2)));
+    assert_eq!(compiled.routes.len(), 1);
+    assert_eq!(weights(&compiled), named(&[("cart.stable", 80, 900_000), ("cart.canary", 80, 100_000)]));
+    let edited =
+        with_target(NEW, &own.replace("port: 80}", "port: 80, weight: 7}"), Some(at(Phase::Progressing, 2)));
+    assert_eq!(
+        edited.canaries[0].own_weights, compiled.canaries[0].own_weights,
+        "no route can say these weights"
+    );
+}
+
+#[test]
+fn a_cohort_goes_to_the_new_version_while_it_is_tried() {
+    let takes = |state: Option<State>| {
+        let compiled = with_target(NEW, "", state);
+        let backends = &compiled.routes[0].rules[0].backends;
+        (
+            weights(&compiled)[1].2,
+            backends[1].takes.iter().map(|wanted| wanted.name.clone()).collect::<Vec<_>>(),
+        )
+    };
+    let beta = || vec!["x-group".to_owned()];
+    assert_eq!(takes(None), (0, vec![]));
+    assert_eq!(takes(Some(at(Phase::Progressing, 0))), (0, beta()));
+    assert_eq!(takes(Some(at(Phase::Progressing, 1))), (0, beta()), "a preview");
+    assert_eq!(takes(Some(at(Phase::Paused, 2))), (100_000, beta()), "who has seen it stays with it");
+    assert_eq!(takes(Some(at(Phase::Progressing, 3))), (0, vec![]), "answers to copies reach nobody");
+    assert_eq!(takes(Some(at(Phase::RolledBack, 2))), (0, vec![]));
+}
+
+#[test]
+fn pods_of_a_deployment_are_a_version() {
+    let pod = |name: &str, address: &str| {
+        format!(
+            "apiVersion: v1
+kind: Pod
+metadata: {{name: {name}-5d8f-x, namespace: shop, labels: {{app: cart, pod-template-hash: 5d8f}}}}
+status: {{phase: Running, podIP: {address}}}
+---
+"
+        )
+    };
+    let endpoint = |name: &str, address: &str| {
+        format!("{{addresses: [{address}], targetRef: {{kind: Pod, name: {name}-5d8f-x, namespace: shop}}}}")
+    };
+    let slice = format!(
+        "apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: cart-1, namespace: shop, labels: {{kubernetes.io/service-name: cart}}}}
+addressType: IPv4
+ports: [{{name: web, port: 8080}}]
+endpoints: [{}, {}]
+---
+",
+        endpoint("cart", "10.0.0.1"),
+        endpoint("cart-next", "10.0.0.2")
+    );
+    let more = format!("{}{}{slice}", pod("cart", "10.0.0.1"), pod("cart-next", "10.0.0.2"));
+    let target = "stable: {deployment: cart}, canary: {deployment: cart-next}";
+    let compiled = with_target(target, &more, None);
+    assert_eq!(endpoints(&compiled, "cart.stable"), ["10.0.0.1"]);
+    assert_eq!(endpoints(&compiled, "cart.canary"), ["10.0.0.2"]);
+}
+
+#[test]
+fn two_canaries_on_one_service_with_both_versions_are_refused_too() {
+    let other = "apiVersion: amime.io/v1alpha1
+kind: Canary
+metadata: {name: zzz, namespace: shop}
+spec: {stable: cart, canary: other, version: v3, steps: [{weight: 10}]}
+";
+    let compiled = with_target(NEW, other, None);
+    let refused = compiled.canaries.iter().map(|release| release.refused.is_some()).collect::<Vec<_>>();
+    assert_eq!(refused, [false, true]);
+}

@@ -170,7 +170,7 @@ fn shares_name_their_field_their_part_and_why_they_cannot_be_used() {
         rule.backends = vec![
             backend("v1", 0),
             second,
-            Backend { target: invalid.clone(), weight: 1, filters: Vec::new() },
+            Backend { target: invalid.clone(), weight: 1, filters: Vec::new(), takes: Vec::new() },
         ];
     })];
     let v2 = ServiceName::new("shop", "v2").unwrap();

@@ -54,11 +54,16 @@ impl Match {
             })
             .map(|(at, wanted)| Misfit::Query(at, wanted));
         let headers = firsts(&self.headers)
-            .filter(|(_, wanted)| {
-                !header_value(&wanted.name, request).is_some_and(|value| wanted.value.fits(&value))
-            })
+            .filter(|(_, wanted)| !wanted.fits_header(request))
             .map(|(at, wanted)| Misfit::Header(at, wanted));
         target.into_iter().chain(method).chain(query).chain(headers)
+    }
+}
+
+impl ValueMatch {
+    /// Whether the header of that name fits.
+    pub fn fits_header<H: HeadView + ?Sized>(&self, request: &H) -> bool {
+        header_value(&self.name, request).is_some_and(|value| self.value.fits(&value))
     }
 }
 

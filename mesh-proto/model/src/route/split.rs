@@ -3,6 +3,7 @@
 //! the new border; of more than two backends keep what changes next to each other.
 
 use super::Backend;
+use crate::head::HeadView;
 
 /// The backend whose share of the ring `random` falls into: over evenly spread `random` each backend gets
 /// `weight / sum of weights` of all picks. `None` if there is no backend or every weight is 0.
@@ -19,6 +20,11 @@ pub fn pick(backends: &[Backend], random: u64) -> Option<&Backend> {
         point = point.saturating_sub(weight);
         here
     })
+}
+
+/// The first backend that takes this request whatever the weights.
+pub fn taken_by<'a, H: HeadView + ?Sized>(backends: &'a [Backend], request: &H) -> Option<&'a Backend> {
+    backends.iter().find(|backend| backend.takes.iter().any(|wanted| wanted.fits_header(request)))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ fn service() -> ServiceName {
 
 fn backend(name: &str, weight: u32) -> Backend {
     let target = BackendTarget::Service { service: ServiceName::new("shop", name).unwrap(), port: 5432 };
-    Backend { target, weight, filters: Vec::new() }
+    Backend { target, weight, filters: Vec::new(), takes: Vec::new() }
 }
 
 /// `KIND NAMESPACE/NAME`, made at that time, for these names, to a backend of its own name.

@@ -95,11 +95,13 @@ fn one_match(field: &Field<'_>, kind: RouteKind, one: wire::Match) -> Result<Mat
         }
         (_, Some(_)) => return Err(field.at("target").wrong("does not belong to this kind of route")),
     };
-    let headers = all(field.at("headers"), bounds::CONDITIONS, one.headers, |field, header| {
-        let header = condition(field, header)?;
-        Ok(ValueMatch { name: header_name(&field.at("name"), &header.name)?, value: header.value })
-    })?;
+    let headers = all(field.at("headers"), bounds::CONDITIONS, one.headers, header_match)?;
     Ok(Match { target, headers })
+}
+
+fn header_match(field: &Field<'_>, header: wire::ValueMatch) -> Result<ValueMatch, Wrong> {
+    let header = condition(field, header)?;
+    Ok(ValueMatch { name: header_name(&field.at("name"), &header.name)?, value: header.value })
 }
 
 /// An absent path match fits every path.
@@ -326,5 +328,6 @@ pub(super) fn backend(field: &Field<'_>, backend: wire::Backend) -> Result<Backe
         target,
         weight: field.at("weight").at_most(backend.weight, bounds::WEIGHT)?,
         filters: all(field.at("filters"), bounds::FILTERS, backend.filters, filter)?,
+        takes: all(field.at("takes"), bounds::CONDITIONS, backend.takes, header_match)?,
     })
 }

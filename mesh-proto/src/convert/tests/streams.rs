@@ -14,7 +14,7 @@ fn good() -> wire::StreamRoute {
         parents: vec![wire::ParentRef { namespace: "shop".to_owned(), name: "db".to_owned(), port: 0 }],
         hosts: vec!["*.db.example".to_owned()],
         rule: "main".to_owned(),
-        backends: vec![wire::Backend { target, weight: 1, filters: Vec::new() }],
+        backends: vec![wire::Backend { target, weight: 1, filters: Vec::new(), takes: Vec::new() }],
         created: 7,
         origin: "routes.yaml:3".to_owned(),
     }

@@ -285,6 +285,7 @@ fn backend(target: backend::Target) -> Backend {
         target: Some(target),
         weight: 90,
         filters: vec![filter(filter::Filter::RequestHeaders(edit()))],
+        takes: vec![exact("x-group")],
         ..Backend::default()
     }
 }

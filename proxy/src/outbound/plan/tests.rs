@@ -6,7 +6,7 @@ use mesh_model::name::{Name, ServiceName};
 use mesh_model::route::table::RouteTable;
 use mesh_model::route::{
     Backend, BackendTarget, Filter, HeaderEdit, Match, ParentRef, PathMatch, PathRewrite, Redirect, Route,
-    RouteId, RouteKind, Rule, Target, Timeouts, UrlRewrite,
+    RouteId, RouteKind, Rule, Target, TextMatch, Timeouts, UrlRewrite, ValueMatch,
 };
 
 use super::{Outcome, Plan, plan};
@@ -32,7 +32,7 @@ fn service(name: &str) -> ServiceName {
 }
 
 fn backend(target: BackendTarget, weight: u32) -> Backend {
-    Backend { target, weight, filters: vec![] }
+    Backend { target, weight, filters: vec![], takes: vec![] }
 }
 
 fn to(name: &str) -> BackendTarget {
@@ -104,6 +104,20 @@ fn an_invalid_backend_fails_its_share_only() {
         failure(&planned(Some(&table), &mut head("/v1"), u64::MAX).outcome),
         Some(Failure::BackendInvalid)
     );
+}
+
+#[test]
+fn a_request_with_the_header_of_a_cohort_goes_to_its_backend_whatever_the_weights() {
+    let beta = ValueMatch { name: "x-group".into(), value: TextMatch::Exact("beta".into()) };
+    let new = Backend { takes: vec![beta], ..backend(to("b"), 0) };
+    let table = table(vec![], vec![backend(to("a"), 1), new]);
+    let mut of_cohort = head("/v1");
+    of_cohort.headers.append("x-group", b"beta").unwrap();
+    for (mut head, name) in [(of_cohort, "b"), (head("/v1"), "a")] {
+        let plan = planned(Some(&table), &mut head, 0);
+        let Outcome::Backend { service, .. } = plan.outcome else { panic!("no backend") };
+        assert_eq!(service.0.name(), name);
+    }
 }
 
 #[test]

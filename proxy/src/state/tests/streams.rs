@@ -9,6 +9,7 @@ fn stream(of: &str, parent: &str, backends: &[&str]) -> ModelResource {
         target: BackendTarget::Service { service: name(service), port: 80 },
         weight: 1,
         filters: Vec::new(),
+        takes: Vec::new(),
     };
     ModelResource::Stream(StreamRoute {
         id: StreamId { kind: StreamKind::Tcp, name: Name::new("shop", of).unwrap() },

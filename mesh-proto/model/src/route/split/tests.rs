@@ -46,7 +46,7 @@ fn the_ends_of_the_ring_belong_to_the_first_and_the_last_with_a_weight() {
 fn an_invalid_backend_keeps_its_share() {
     let target =
         super::super::BackendTarget::Invalid { reference: "x".to_owned(), reason: "missing".to_owned() };
-    let backends = [backend("a", 1), Backend { target, weight: 1, filters: Vec::new() }];
+    let backends = [backend("a", 1), Backend { target, weight: 1, filters: Vec::new(), takes: Vec::new() }];
     assert_eq!(pick(&backends, u64::MAX), Some(&backends[1]));
 }
 
