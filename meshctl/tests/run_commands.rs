@@ -12,7 +12,7 @@ mod support;
 use std::net::{SocketAddr, TcpListener};
 
 use rustix::process::Signal;
-use support::{Home, free_port, get, wait_for};
+use support::{DEADLINE, Home, free_port, get, wait_for};
 
 /// Any program with a port would do; this one is there.
 const SERVICE: &str = env!("CARGO_BIN_EXE_meshctl");
@@ -101,6 +101,32 @@ fn a_port_in_use_is_reported_with_who_has_it_before_anything_starts() {
     let owner = format!("(pid {})", std::process::id());
     assert!(stderr.contains("in use by") && stderr.contains(&owner) && stderr.contains("--port"), "{stderr}");
     assert!(home.state().is_none());
+}
+
+/// What is asked to be free is looked at before anything is taken for the member; afterwards whoever listens there is the member's own.
+#[tokio::test]
+async fn a_program_that_listens_as_soon_as_its_member_is_registered_is_in_nobodys_way() {
+    let home = Home::new("soon");
+    let mut up = home.start("up", &["up"]);
+    home.ready(&mut up).await;
+    for name in ["a", "b", "c"] {
+        let number = free_port();
+        let port = number.to_string();
+        let run = ["run", "--mode", "explicit", "--name", name, "--port", &port];
+        let mut member = home.start(name, &[&run[..], &["--", "sh", "-c", "echo here; sleep 1000"]].concat());
+        let registered = home.objects().with_file_name("members").join(format!("{name}.default"));
+        // Without a pause: what is looked at next is looked at in this moment.
+        let end = tokio::time::Instant::now() + DEADLINE;
+        while !registered.exists() {
+            assert!(tokio::time::Instant::now() < end, "{}", member.stderr());
+        }
+        let _listens = TcpListener::bind(("127.0.0.1", number)).unwrap();
+        wait_for("the command to run", async || {
+            assert!(member.child.try_wait().unwrap().is_none(), "{}", member.stderr());
+            (member.stdout() == "here\n").then_some(())
+        })
+        .await;
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::local::control_plane::{ControlPlane, Options, START_DEADLINE, StartEr
 use crate::local::objects::Protocol;
 use crate::local::paths::MeshPaths;
 use crate::local::probe;
-use crate::local::program::{self, Event, Mode, Prepared};
+use crate::local::program::{Event, Mode, Prepared};
 use crate::local::registration::Registration;
 use crate::local::spec::WorkloadSpec;
 use crate::local::state::{self, FindError, MeshState};
@@ -99,10 +99,7 @@ const UNPUBLISH_DEADLINE: Duration = Duration::from_secs(3);
 /// Runs the command until it ends.
 pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result<Outcome> {
     plan::check(&args)?;
-    if args.mode == Mode::Explicit {
-        let ports: Vec<u16> = args.ports.iter().map(|port| port.number).collect();
-        program::ports_are_free(&ports, plan::PORT_OPTION)?;
-    }
+    plan::program(&args).ports_are_free()?;
     let (plane, mesh) = find_or_start(mesh, tasks).await?;
     let outcome = in_mesh(&args, &mesh, tasks).await;
     if let Some(plane) = plane {

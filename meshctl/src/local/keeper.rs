@@ -107,11 +107,14 @@ impl Keeper {
     /// From the start of its surroundings to the end of its sidecar.
     async fn round(&self, number: usize, task: &Task) -> Round {
         let impossible = |error: &dyn std::error::Error| Round::Impossible(with_causes(error));
+        let program = self.program(number, task);
+        if let Err(error) = program.ports_are_free() {
+            return impossible(&error);
+        }
         let registration = match Registration::take(&task.spec, &self.mesh, &self.paths, self.first_host) {
             Ok(registration) => registration,
             Err(error) => return impossible(&error),
         };
-        let program = self.program(number, task);
         let prepared = match program.prepare(&self.mesh, &task.spec, registration.address()).await {
             Ok(prepared) => prepared,
             Err(error) => return impossible(&error),

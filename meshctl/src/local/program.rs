@@ -94,6 +94,15 @@ pub(crate) struct Running {
 }
 
 impl Program {
+    /// Whether the ports are free that it is to have on this machine for certain. To be asked before anything is taken for it, and not
+    /// again: who listens there later may be the command's own.
+    pub(crate) fn ports_are_free(&self) -> Result<(), BindError> {
+        match self.mode {
+            Mode::Explicit => ports_are_free(&self.openness.ports, self.port_option),
+            Mode::Auto | Mode::Namespace => Ok(()),
+        }
+    }
+
     /// Makes the surroundings of the command.
     pub(crate) async fn prepare(
         &self,
@@ -110,7 +119,9 @@ impl Program {
                 Err(reason) => Some(reason),
             },
         };
-        ports_are_free(&self.openness.ports, self.port_option)?;
+        if without.is_some() {
+            ports_are_free(&self.openness.ports, self.port_option)?;
+        }
         match start(Place::Host)?.prepared().await? {
             Ok(prepared) => Ok(Prepared { without, ..prepared }),
             Err(reason) => Err(ProgramError::Ended(reason)),
@@ -154,7 +165,7 @@ impl Output {
 
 /// The command has to be able to listen there; better to say now who is in its way, and with which `option` another port is
 /// chosen, than to wait for it.
-pub(crate) fn ports_are_free(ports: &[u16], option: &'static str) -> Result<(), BindError> {
+fn ports_are_free(ports: &[u16], option: &'static str) -> Result<(), BindError> {
     for port in ports {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
         bind::tcp(address, ReusePort::No).map_err(|error| error.with_option(option))?;

@@ -116,7 +116,7 @@ pub(crate) fn spec(args: &Args, drain: Duration) -> WorkloadSpec {
 }
 
 /// How another port is chosen.
-pub(super) const PORT_OPTION: &str = "--port";
+const PORT_OPTION: &str = "--port";
 
 /// Its command.
 pub(crate) fn program(args: &Args) -> Program {
