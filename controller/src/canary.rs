@@ -120,6 +120,7 @@ impl Canaries {
         let observed = self.observed(release, &state, now).await;
         let input = Input {
             version: &release.version,
+            sides: release.sides,
             observed: &observed,
             orders,
             answers: &[],

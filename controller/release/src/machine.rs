@@ -17,6 +17,8 @@ use crate::window;
 pub struct Input<'a> {
     /// The version that is to be tried. Another one than the state's begins a release.
     pub version: &'a str,
+    /// The mark of what stands for both versions: Services, or labels. Another one than the state's begins a release too.
+    pub sides: u64,
     /// What was seen since the last check.
     pub observed: &'a Observation,
     /// What somebody wants.
@@ -175,18 +177,21 @@ impl Turn<'_> {
     }
 
     fn follow_version(&mut self) {
-        if self.state.version == self.input.version {
+        if self.state.is_of(self.input.version, self.input.sides) {
+            self.state.sides = self.input.sides;
             return;
         }
         if self.state.phase.is_running() {
-            self.end(
-                Phase::RolledBack,
-                Reason::Superseded,
-                format!("version {} came before this one was promoted", self.input.version),
-            );
+            let text = if self.state.version == self.input.version {
+                "what stands for its versions was changed before it was promoted".to_owned()
+            } else {
+                format!("version {} came before this one was promoted", self.input.version)
+            };
+            self.end(Phase::RolledBack, Reason::Superseded, text);
         }
         let owed = std::mem::take(&mut self.state.owed);
-        self.state = State { owed, ..State::of(self.input.version, std::mem::take(&mut self.state.past)) };
+        let past = std::mem::take(&mut self.state.past);
+        self.state = State { owed, sides: self.input.sides, ..State::of(self.input.version, past) };
     }
 
     fn follow_plan(&mut self) {

@@ -173,7 +173,8 @@ pub fn run(
             let usual = figures.requests as f64 * service.failures;
             result.harmed += figures.failures.saturating_sub(usual as u64);
         }
-        let input = Input { version: "v2", observed: &observed, orders: &[], answers: &[], own_weights: 1 };
+        let input =
+            Input { version: "v2", sides: 1, observed: &observed, orders: &[], answers: &[], own_weights: 1 };
         let next = advance(plan, &result.state, &input, now);
         result.state = keep(next.state);
         result.checks = check;

@@ -16,6 +16,8 @@ pub const MAX_PAST: usize = 10;
 pub struct State {
     /// Which version it is about.
     pub version: String,
+    /// The mark of what stands for both versions; 0: written when there was none.
+    pub sides: u64,
     /// Where it stands.
     pub phase: Phase,
     /// Which step, from 0.
@@ -196,6 +198,11 @@ impl Phase {
 }
 
 impl State {
+    /// Whether it is about this version of these sides. What was said of another one is not true of this one.
+    pub fn is_of(&self, version: &str, sides: u64) -> bool {
+        self.version == version && (self.sides == sides || self.sides == 0)
+    }
+
     /// A release of this version that has not begun, after those of `before`.
     pub fn of(version: &str, before: Vec<Past>) -> Self {
         Self { version: version.to_owned(), past: before, ..Self::default() }

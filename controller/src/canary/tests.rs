@@ -12,6 +12,7 @@ fn release(state: Option<State>) -> Release {
         key: ObjectKey::new(Kind::Canary, "shop", "cart"),
         plan: Plan::default(),
         asks: Vec::new(),
+        sides: 1,
         version: "v2".to_owned(),
         target: None,
         cohort: Vec::new(),

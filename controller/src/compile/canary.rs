@@ -10,6 +10,7 @@
 
 mod versions;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub struct Release {
     pub asks: Vec<Ask>,
     /// Which version is tried.
     pub version: String,
+    /// The mark of what stands for both versions.
+    pub sides: u64,
     /// The one Service that has both versions behind it; `stable` and `canary` are parts of it then.
     pub target: Option<ServiceName>,
     /// Requests that the new version gets whatever its share.
@@ -143,6 +146,7 @@ impl Release {
             plan,
             asks: asks(object, &mut read),
             version: spec.version.clone(),
+            sides: mark(&format!("{:?} {:?} {:?}", spec.stable, spec.canary, spec.target)),
             target,
             cohort: lower::canary::versions::cohort(object, &mut read),
             stable,
@@ -228,7 +232,7 @@ impl Release {
     fn decide(&self) -> Routing {
         let side = |ready| Side { ready, figures: None };
         let observed = Observation { stable: side(self.ready.0), canary: side(self.ready.1) };
-        match (&self.state, &self.target) {
+        match (self.state.as_ref().map(|_| self.current()).as_deref(), &self.target) {
             (None, None) => Routing::Untouched,
             (Some(State { phase: Phase::Waiting, .. }) | None, Some(_)) if self.ready.0 == 0 => {
                 Routing::Untouched
@@ -238,9 +242,21 @@ impl Release {
         }
     }
 
+    /// Where this release stands. As long as nobody has looked at it, it waits: a state of another version, or of other Services, says
+    /// nothing of what these requests would meet.
+    pub fn current(&self) -> Cow<'_, State> {
+        match &self.state {
+            Some(state) if state.is_of(&self.version, self.sides) => Cow::Borrowed(state),
+            other => {
+                let past = other.as_ref().map(|state| state.past.clone()).unwrap_or_default();
+                Cow::Owned(State::of(&self.version, past))
+            }
+        }
+    }
+
     /// Requests of the cohort go to the new version while it is exposed to anybody, or to nobody else yet.
     fn takes(&self) -> &[ValueMatch] {
-        let is_running = self.state.as_ref().is_some_and(|state| state.phase.is_running());
+        let is_running = self.current().phase.is_running();
         let exposes = match self.routing {
             Routing::Expose(Exposure::Cohort | Exposure::Weight(_)) => true,
             Routing::Stable => is_running && self.ready.1 > 0,

@@ -13,7 +13,6 @@ use mesh_release::check::{percent, standing};
 use mesh_release::machine::{Order, Routing};
 use mesh_release::observation::{Figures, Latency, Observation, Side};
 use mesh_release::plan::{ALL, Exposure};
-use mesh_release::state::State;
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
@@ -164,9 +163,8 @@ fn figures(all: &StatResponse, objects: &Objects, service: &ServiceName, is_shad
 }
 
 fn wire(release: &Release) -> CanaryRelease {
-    let nothing = State::default();
-    let state = release.state.as_ref().unwrap_or(&nothing);
     let (plan, known) = (&release.plan, release.state.is_some());
+    let state = &*release.current();
     let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let why = state.why.clone();
     let is_running = state.phase.is_running();

@@ -40,6 +40,7 @@ struct Release {
     state: State,
     now: u64,
     own: u64,
+    sides: u64,
     answers: Vec<(usize, Answer)>,
 }
 
@@ -47,12 +48,20 @@ impl Release {
     fn new(plan: Plan) -> Self {
         assert_eq!(plan.check(), Ok(()));
         // Monday, ten o'clock.
-        Self { plan, state: State::default(), now: 1_795_996_800 + 36_000, own: 1, answers: Vec::new() }
+        Self {
+            plan,
+            state: State::default(),
+            now: 1_795_996_800 + 36_000,
+            own: 1,
+            sides: 1,
+            answers: Vec::new(),
+        }
     }
 
     fn order(&mut self, orders: &[Order], observed: &Observation) -> Advance {
         let input = Input {
             version: if self.state.version.is_empty() { "v2" } else { &self.state.version.clone() },
+            sides: self.sides,
             observed,
             orders,
             answers: &self.answers.clone(),
@@ -125,6 +134,23 @@ fn nothing_goes_to_a_version_without_ready_endpoints() {
     assert_eq!(release.reasons(&down), [Reason::NoReadyEndpoints]);
     assert_eq!(release.reasons(&down), [Reason::NoReadyEndpoints]);
     assert_eq!(release.check(&down).state.phase, Phase::RolledBack);
+}
+
+#[test]
+fn the_same_version_of_other_sides_is_another_release() {
+    let mut release = Release::new(plan(&[10]));
+    release.check(&good());
+    assert_eq!(release.check(&good()).state.phase, Phase::Promoted);
+    release.sides = 2;
+    let next = release.order(&[], &good());
+    assert_eq!((next.state.phase, next.state.past.len()), (Phase::Progressing, 1));
+    release.sides = 3;
+    let next = release.order(&[], &good());
+    assert_eq!(next.state.past[0].why.reason, Reason::Superseded);
+    // A state that was written before there was a mark goes on.
+    release.state.sides = 0;
+    assert_eq!(release.order(&[], &good()).events, []);
+    assert_eq!(release.state.sides, 3);
 }
 
 #[test]
@@ -203,7 +229,8 @@ fn a_new_version_begins_anew_and_the_old_one_is_remembered() {
     let mut release = Release::new(plan(&[10, 50]));
     release.check(&good());
     release.check(&good());
-    let input = Input { version: "v3", observed: &good(), orders: &[], answers: &[], own_weights: 1 };
+    let input =
+        Input { version: "v3", sides: 1, observed: &good(), orders: &[], answers: &[], own_weights: 1 };
     let next = advance(&release.plan, &release.state, &input, release.now + 1);
     assert_eq!((next.routing, next.state.step), (weight(10), 0));
     assert_eq!(
@@ -282,7 +309,8 @@ fn how_it_ended_is_told_until_somebody_heard_it_and_outlives_the_next_release() 
     release.order(&[Order::Abort], &good());
     let owed = release.state.owed.clone();
     assert_eq!((owed[0].point, owed[0].version.as_str()), (HookPoint::RolledBack, "v2"));
-    let input = Input { version: "v3", observed: &good(), orders: &[], answers: &[], own_weights: 1 };
+    let input =
+        Input { version: "v3", sides: 1, observed: &good(), orders: &[], answers: &[], own_weights: 1 };
     release.state = advance(&release.plan, &release.state, &input, release.now).state;
     assert_eq!((release.state.version.as_str(), &release.state.owed), ("v3", &owed));
     assert_eq!(needs(&release.plan, &release.state, &good(), release.now), [0]);
@@ -449,7 +477,7 @@ proptest! {
             other.state = serde_json::from_str(&text).unwrap();
             let observed = interval.observed();
             // It decided and ended before it wrote anything down.
-            let input = Input { version: "v2", observed: &observed, orders: &[], answers: &[], own_weights: 1 };
+            let input = Input { version: "v2", sides: 1, observed: &observed, orders: &[], answers: &[], own_weights: 1 };
             let _ = advance(&other.plan, &other.state, &input, other.now + INTERVAL);
             prop_assert_eq!(one.check(&observed), other.check(&observed));
         }

@@ -127,6 +127,20 @@ fn other_backends_keep_their_share() {
 }
 
 #[test]
+fn what_was_said_of_another_version_or_of_other_services_is_not_said_of_this_one() {
+    let backends = "[{name: cart-v1, port: 80, weight: 1}, {name: cart-v2, port: 8080, weight: 0}]";
+    let promoted = |version: &str| State { phase: Phase::Promoted, ..State::of(version, Vec::new()) };
+    let all_to_stable = named(&[("cart-v1", 80, 1_000_000), ("cart-v2", 8080, 0)]);
+    let other_version = with(backends, Some(promoted("v1")));
+    assert_eq!(weights(&other_version), all_to_stable);
+    let other_sides = with(backends, Some(State { sides: 7, ..promoted("v2") }));
+    assert_eq!(weights(&other_sides), all_to_stable, "the two may have changed places");
+    assert_eq!(other_sides.canaries[0].current().phase, Phase::Waiting);
+    let same = with(backends, Some(State { sides: other_sides.canaries[0].sides, ..promoted("v2") }));
+    assert_eq!(weights(&same), named(&[("cart-v1", 80, 0), ("cart-v2", 8080, 1_000_000)]));
+}
+
+#[test]
 fn a_shadow_gets_copies_and_nothing_else() {
     let compiled = with(ONE, Some(at(Phase::Progressing, 1)));
     assert_eq!(weights(&compiled), named(&[("cart-v1", 80, 1_000_000), ("cart-v2", 8080, 0)]));
