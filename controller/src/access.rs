@@ -3,20 +3,22 @@
 
 pub mod sessions;
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mesh_identity::well_known;
+use mesh_model::name::WorkloadName;
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
 use tokio::sync::watch;
 
-use crate::api::ObjectKey;
+use crate::api::{Kind, ObjectKey, Workload};
 use crate::index::Index;
+use crate::shared::SharedMap;
 
-/// Which service account each workload has.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// Which service account each workload has. A copy is cheap.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Accounts {
-    named: HashMap<(Arc<str>, Arc<str>), String>,
+    named: SharedMap<(Arc<str>, Arc<str>), Arc<str>>,
     others: Others,
 }
 
@@ -34,28 +36,62 @@ impl Accounts {
     /// As pods and Workloads say.
     pub fn of(index: &Index, others: Others) -> Self {
         let key = |key: &ObjectKey| (Arc::clone(&key.namespace), Arc::clone(&key.name));
-        let mut named = HashMap::new();
-        for (object, entry) in index.workloads.store.iter() {
-            let account = entry.object.spec.account(&object.name);
-            if others == Others::Unknown || entry.object.spec.service_account.is_some() {
-                named.insert(key(object), account.to_owned());
+        // Many have the same.
+        let mut accounts: BTreeSet<Arc<str>> = BTreeSet::new();
+        let mut shared = |account: &str| match accounts.get(account) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let new: Arc<str> = account.into();
+                accounts.insert(Arc::clone(&new));
+                new
             }
+        };
+        let mut named = Vec::with_capacity(index.workloads.store.len() + index.pods.store.len());
+        for (object, entry) in index.workloads.store.iter() {
+            named.extend(
+                of_workload(object, &entry.object, others).map(|account| (key(object), shared(account))),
+            );
         }
         // A pod is who the cluster says; a Workload of the same name cannot take its place.
-        for (object, entry) in index.pods.store.iter() {
-            named.insert(key(object), entry.object.account().to_owned());
+        named.extend(
+            index.pods.store.iter().map(|(object, entry)| (key(object), shared(entry.object.account()))),
+        );
+        Self { named: named.into_iter().collect(), others }
+    }
+
+    /// After a pod has come, gone or changed.
+    pub fn follow(&mut self, index: &Index, pod: &WorkloadName) {
+        let (namespace, name) = (pod.0.namespace(), pod.0.name());
+        let pod = index.pods.find(pod).map(|entry| entry.object.account());
+        let workload = ObjectKey::new(Kind::Workload, namespace, name);
+        let other = || of_workload(&workload, &index.workloads.store.find(&workload)?.object, self.others);
+        let key = (Arc::clone(&workload.namespace), Arc::clone(&workload.name));
+        let now: Option<Arc<str>> = pod.or_else(other).map(Arc::from);
+        match now {
+            Some(account) if self.named.get(&key) == Some(&account) => {}
+            Some(account) => {
+                self.named.insert(key, account);
+            }
+            None => {
+                self.named.remove(&key);
+            }
         }
-        Self { named, others }
     }
 
     /// The service account of a workload, if it is known.
     pub fn account<'a>(&'a self, namespace: &str, workload: &'a str) -> Option<&'a str> {
-        let key = (Arc::from(namespace), Arc::from(workload));
-        match self.named.get(&key) {
+        let named = self.named.get_by(|(ns, name)| (&**ns, &**name).cmp(&(namespace, workload)));
+        match named {
             Some(account) => Some(account),
             None => (self.others == Others::ByName).then_some(workload),
         }
     }
+}
+
+/// The account that a Workload says, where that counts.
+fn of_workload<'a>(key: &'a ObjectKey, workload: &'a Workload, others: Others) -> Option<&'a str> {
+    let said = others == Others::Unknown || workload.spec.service_account.is_some();
+    said.then(|| workload.spec.account(&key.name))
 }
 
 /// Why a call is refused; told to the caller, who is authenticated.
@@ -136,10 +172,8 @@ mod tests {
     use crate::sources::state::{Contents, DirState};
 
     fn access(named: &[(&str, &str, &str)]) -> Access {
-        let named = named
-            .iter()
-            .map(|(ns, name, sa)| ((Arc::from(*ns), Arc::from(*name)), (*sa).to_owned()))
-            .collect();
+        let named =
+            named.iter().map(|(ns, name, sa)| ((Arc::from(*ns), Arc::from(*name)), Arc::from(*sa))).collect();
         let (_, accounts) = watch::channel(Arc::new(Accounts { named, others: Others::ByName }));
         Access::new(TrustDomain::new("mesh.test").unwrap(), accounts)
     }

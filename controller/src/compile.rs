@@ -5,7 +5,8 @@
 //! follow selectors and slices, [`routes`] resolves parents and backends, [`canary`] lays releases over their weights, [`streams`] those of connections, [`policies`] attaches policies
 //! and settles their conflicts, [`affinity`] adds what Services say themselves, [`authorization`] finds whom
 //! policies protect, [`own`] turns endpoints round: what
-//! each workload serves, and [`addresses`] finds what each IP address is, [`names`] what host names are.
+//! each workload serves, and [`addresses`] finds what each IP address is, [`names`] what host names are. [`incremental`] keeps the result
+//! and brings it to what it is after a change.
 
 pub mod addresses;
 pub mod affinity;
@@ -14,6 +15,7 @@ pub mod authorization;
 pub mod canary;
 pub mod endpoints;
 mod federation;
+pub mod incremental;
 pub mod names;
 pub mod own;
 pub mod policies;
@@ -24,26 +26,27 @@ pub mod streams;
 mod targets;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use mesh_model::address::Address;
-use mesh_model::endpoint::{Endpoints, Transport};
+use mesh_model::endpoint::Transport;
 use mesh_model::external::ExternalService;
-use mesh_model::name::{Name, ServiceName, WorkloadName};
+use mesh_model::name::{Name, WorkloadName};
 use mesh_model::route::Route;
-use mesh_model::service::{OwnServices, Service};
 use mesh_model::settings::{MeshSettings, MtlsMode};
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
 use mesh_model::stream::StreamRoute;
 use mesh_model::traffic::TrafficPolicy;
 
+use self::addresses::{Addresses, Residents};
 use self::authentication::Authentications;
 use self::authorization::Authorization;
 use self::canary::Release;
 use self::names::Names;
+use self::own::Own;
+use self::services::Services;
 use crate::api::ObjectKey;
 use crate::index::Index;
+use crate::shared::SharedMap;
 use crate::status::{Condition, ObjectReport};
 
 /// Everything that proxies can be told.
@@ -52,7 +55,7 @@ pub struct Compiled {
     /// Settings of the mesh.
     pub mesh: MeshSettings,
     /// Services with their endpoints.
-    pub services: BTreeMap<ServiceName, (Service, Endpoints)>,
+    pub services: Services,
     /// Routes, ordered by id.
     pub routes: Vec<Arc<Route>>,
     /// Releases, ordered by name; what follows from them lies over `routes`.
@@ -64,19 +67,19 @@ pub struct Compiled {
     /// What policies promise where they count.
     pub promises: Vec<policies::Promise>,
     /// Whom each workload lets in unauthenticated.
-    pub authentication: Authentications,
+    pub authentication: Arc<Authentications>,
     /// Who may call which workload.
-    pub authorization: Authorization,
+    pub authorization: Arc<Authorization>,
     /// What each workload serves; those that serve nothing are not there.
-    pub own: BTreeMap<WorkloadName, OwnServices>,
+    pub own: Own,
     /// What each IP address is.
-    pub addresses: BTreeMap<IpAddr, Arc<Address>>,
+    pub addresses: Addresses,
     /// Hosts outside the mesh.
     pub externals: BTreeMap<Name, Arc<ExternalService>>,
     /// What host names stand for that are no Service's.
     pub names: Arc<Names>,
     /// What is to be said about each object.
-    pub objects: BTreeMap<ObjectKey, ObjectReport>,
+    pub objects: SharedMap<ObjectKey, ObjectReport>,
 }
 
 /// What decides how a member is spoken to.
@@ -134,6 +137,11 @@ impl Reports {
 
 /// Compiles everything. `trust_domain` is the certificate authority's.
 pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
+    whole(index, trust_domain).0
+}
+
+/// Compiles everything; says also who is at each address, which what is changed later asks for.
+fn whole(index: &Index, trust_domain: &TrustDomain) -> (Compiled, Residents) {
     let mut reports = Reports::default();
     let mesh = settings::compile(index, trust_domain, &mut reports);
     let authentication = authentication::compile(index, &mesh, &mut reports);
@@ -142,7 +150,7 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
     let (externals, names) = names::compile(index, &mut services, &mut reports);
     let names = Arc::new(names);
     let mut routes = routes::compile(index, &services, &mut reports);
-    let mut releases = canary::compile(index, &services, &mut routes, &mut reports);
+    let releases = canary::compile(index, &services, &mut routes, &mut reports);
     let streams = streams::compile(index, &services, &routes, &mut reports);
     let (mut policies, promises) = policies::compile(index, &services, &mut reports);
     policies.extend(affinity::compile(index, &services));
@@ -157,9 +165,9 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
     }
     federation::compile(index, trust_domain, &mut reports);
     let own = own::compile(&services, &mut reports);
-    let addresses = addresses::compile(index, trust, &services, &mut reports);
-    services.append(&mut releases.versions);
-    Compiled {
+    let (addresses, residents) = addresses::compile(index, trust, &services, &mut reports);
+    services.append(&releases.versions);
+    let compiled = Compiled {
         mesh,
         services,
         routes,
@@ -167,14 +175,15 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain) -> Compiled {
         streams,
         policies,
         promises,
-        authentication,
-        authorization,
+        authentication: Arc::new(authentication),
+        authorization: Arc::new(authorization),
         own,
         addresses,
         externals,
         names,
-        objects: reports.objects,
-    }
+        objects: reports.objects.into_iter().collect(),
+    };
+    (compiled, residents)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The objects in force, found by name and by what refers to them. Synchronous: a change is applied when the call returns.
 //! It must not know files (`sources`) or what objects make together (`compile`).
 
+pub mod dirty;
 pub mod keys;
 pub mod namespaces;
 pub mod pods;
@@ -13,7 +14,10 @@ pub mod store;
 pub mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
+
+use mesh_model::name::WorkloadName;
 
 use crate::api::{Kind, Object, ObjectKey};
 
@@ -80,6 +84,7 @@ pub struct Index {
     pub keys: Arc<keys::FetchedKeys>,
     /// States of releases that this process keeps itself; without, they are in the status of the objects.
     pub releases: Option<Arc<BTreeMap<ObjectKey, mesh_release::state::State>>>,
+    dirty: dirty::Dirty,
     revision: u64,
     time_ms: u64,
 }
@@ -89,8 +94,16 @@ impl Index {
     pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>, time_ms: u64) {
         for change in changes {
             match change {
-                Change::Apply { key, object, origin } => self.put(&key, object, &origin),
-                Change::Delete { key } => self.delete(&key),
+                Change::Apply { key, object, origin } => {
+                    self.note(&key);
+                    self.put(&key, object, &origin);
+                    self.note(&key);
+                }
+                Change::Delete { key } => {
+                    self.note(&key);
+                    self.delete(&key);
+                    self.note(&key);
+                }
             }
         }
         self.revision += 1;
@@ -107,7 +120,58 @@ impl Index {
         self.time_ms
     }
 
-    fn put(&mut self, key: &ObjectKey, object: Object, origin: &str) {
+    /// What has changed since this was last called.
+    pub fn take_dirty(&mut self) -> dirty::Dirty {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Notes whom an object concerns as it is now: before a change and after it.
+    fn note(&mut self, key: &ObjectKey) {
+        match key.kind {
+            Kind::EndpointSlice => {
+                let service = self.slices.find(key).and_then(|(_, service)| service);
+                self.dirty.services.extend(service);
+                self.dirty.slices.insert(key.clone());
+            }
+            Kind::Pod => self.note_pod(key),
+            Kind::Service
+            | Kind::Namespace
+            | Kind::HttpRoute
+            | Kind::GrpcRoute
+            | Kind::TcpRoute
+            | Kind::TlsRoute
+            | Kind::UdpRoute
+            | Kind::MeshConfig
+            | Kind::Workload
+            | Kind::ExternalService
+            | Kind::FederatedTrustDomain
+            | Kind::TrafficPolicy
+            | Kind::AuthorizationPolicy
+            | Kind::XBackendTrafficPolicy
+            | Kind::AuthenticationPolicy
+            | Kind::Canary
+            | Kind::GatewayClass
+            | Kind::XMesh => self.dirty.others = dirty::Others::Changed,
+        }
+    }
+
+    fn note_pod(&mut self, key: &ObjectKey) {
+        // Where there is none at all, slices that name pods are read in another way.
+        if self.pods.store.is_empty() {
+            self.dirty.others = dirty::Others::Changed;
+        }
+        let Some(name) = key.model_name().map(WorkloadName) else {
+            self.dirty.others = dirty::Others::Changed;
+            return;
+        };
+        self.dirty.services.extend(self.slices.naming(&name).cloned());
+        let addresses = self.dirty.pods.entry(name).or_default();
+        if let Some(entry) = self.pods.store.find(key) {
+            addresses.extend(entry.object.addresses().iter().map(IpAddr::to_canonical));
+        }
+    }
+
+    fn put(&mut self, key: &ObjectKey, object: Object, origin: &Arc<str>) {
         match object {
             Object::Service(object) => self.services.apply(key, object, origin),
             Object::EndpointSlice(object) => self.slices.apply(key, object, origin),

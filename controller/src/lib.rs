@@ -6,7 +6,7 @@
 //! comes back from the objects and from the proxies' streams.
 //!
 //! Arrows between modules, down only: `main → cli → app → dashboard → announce → inspect → {serve, observe} → access → compile → status → sources →
-//! index → {api, clock, cluster} → mesh-*`.
+//! index → {api, clock, cluster, shared} → mesh-*`.
 
 pub mod access;
 pub mod admit;
@@ -24,5 +24,6 @@ pub mod inspect;
 pub mod keys;
 pub mod observe;
 pub mod serve;
+pub mod shared;
 pub mod sources;
 pub mod status;

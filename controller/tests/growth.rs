@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
-use mesh_controller::compile::compile;
+use mesh_controller::compile::incremental::{Compiler, Followed};
 use mesh_controller::index::Index;
 use mesh_controller::observe::stats::{Reporter, Stats};
 use mesh_controller::serve::Snapshot;
@@ -104,7 +104,7 @@ spec:
 struct World {
     folder: DirState,
     index: Index,
-    trust: TrustDomain,
+    compiler: Compiler,
     snapshot: Snapshot,
     session: Session,
     told: usize,
@@ -123,16 +123,21 @@ impl World {
         let destinations = vec![Destination { namespace: "shop".into(), name: "web".into() }];
         let hello = Hello { destinations, ..Hello::default() };
         let session = Session::new(proxy, hello).unwrap();
-        let (snapshot, _) = Snapshot::build(&compile(&index, &trust), 0, 0, None);
-        Self { folder: DirState::default(), index, trust, snapshot, session, told: 0 }
+        let compiler = Compiler::new(trust);
+        let (snapshot, _) = Snapshot::build(compiler.compiled(), 0, 0, None);
+        Self { folder: DirState::default(), index, compiler, snapshot, session, told: 0 }
     }
 
     fn write(&mut self, file: &str, text: String) {
         let changes = self.folder.apply_all([(Arc::from(file), Contents::Bytes(text.into_bytes()))]);
         let now = self.index.revision() + 1;
         self.index.apply(changes, now);
-        let compiled = compile(&self.index, &self.trust);
-        (self.snapshot, _) = Snapshot::build(&compiled, now, now, Some(&self.snapshot));
+        let followed = self.compiler.follow(&mut self.index);
+        let compiled = self.compiler.compiled();
+        (self.snapshot, _) = match followed {
+            Followed::Whole => Snapshot::build(compiled, now, now, Some(&self.snapshot)),
+            Followed::Part(changes) => self.snapshot.follow(compiled, &changes, now, now),
+        };
         if let Some(Outgoing::Update { rest, .. }) = self.session.next_update(&self.snapshot, now) {
             self.told += 1;
             self.session.ack(Ack { nonce: rest.nonce, ..Ack::default() });

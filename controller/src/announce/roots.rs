@@ -75,7 +75,7 @@ impl Roots {
         let first = ObjectKey::new(Kind::Namespace, "", "");
         let namespaces: BTreeSet<&str> = objects
             .compiled
-            .range(first..)
+            .from(&first)
             .map_while(|(key, _)| (key.kind == Kind::Namespace).then_some(&*key.name))
             .filter(|name| *name != self.own && !name.starts_with("kube-"))
             .collect();

@@ -19,8 +19,9 @@ use crate::admit::NamespaceLabels;
 use crate::api::{Kind, ObjectKey};
 use crate::canary::States;
 use crate::clock::now_ms;
+use crate::compile::Compiled;
+use crate::compile::incremental::{Compiler, Followed};
 use crate::compile::routes::OTHERS;
-use crate::compile::{Compiled, compile};
 use crate::index::Index;
 use crate::inspect::facts::Facts;
 use crate::inspect::objects::Objects;
@@ -29,7 +30,7 @@ use crate::observe::Observatory;
 use crate::serve::{Publisher, Registry, Snapshot};
 use crate::sources::state::Report;
 use crate::sources::{Batch, Source, refused};
-use crate::status::Condition;
+use crate::status::{Condition, ObjectReport};
 
 /// The port of the controller's Service where its replicas answer.
 const GRPC_PORT: u16 = 15_010;
@@ -45,7 +46,7 @@ pub struct Control {
     found: Option<Batch>,
     origin: Origin,
     index: Index,
-    trust_domain: TrustDomain,
+    compiler: Compiler,
     publisher: Publisher,
     objects: watch::Sender<Arc<Objects>>,
     accounts: watch::Sender<Arc<Accounts>>,
@@ -116,7 +117,8 @@ impl Control {
         releases: Option<watch::Receiver<Arc<States>>>,
     ) -> Self {
         let index = Index::default();
-        let (empty, _) = Snapshot::build(&compile(&index, &trust_domain), 0, 0, None);
+        let compiler = Compiler::new(trust_domain);
+        let (empty, _) = Snapshot::build(compiler.compiled(), 0, 0, None);
         let origin = match source {
             Source::Dir(_) => Origin::Folder,
             Source::Kube(_) => Origin::Cluster,
@@ -127,7 +129,7 @@ impl Control {
             found: None,
             origin,
             index,
-            trust_domain,
+            compiler,
             publisher: Publisher::new(Arc::new(empty), registry),
             objects: watch::Sender::default(),
             accounts: watch::Sender::default(),
@@ -185,6 +187,7 @@ impl Control {
             self.next = Some(Next(Box::pin(follow(source))));
         }
         if beginning == Beginning::Again {
+            self.compiler.distrust();
             self.take_found();
             self.index.apply([], now_ms());
             self.compile(Instant::now());
@@ -242,35 +245,71 @@ impl Control {
     fn compile(&mut self, began: Instant) {
         self.index.keys = Arc::clone(&self.keys.known.borrow_and_update());
         self.index.releases = self.releases.as_mut().map(|known| Arc::clone(&known.borrow_and_update()));
-        let compiled = compile(&self.index, &self.trust_domain);
-        self.say_conditions(&compiled);
-        self.observatory.promises(|promises| promises.set(&compiled.promises));
-        let before = self.publisher.newest();
-        let (snapshot, touched) =
-            Snapshot::build(&compiled, self.index.revision(), self.index.time_ms(), Some(&before));
-        self.metrics.compiled(began.elapsed(), self.reports.len(), &snapshot);
-        let generations = Arc::clone(&self.generations);
-        let replicas = replicas(&compiled);
-        let facts = Facts::new(&self.index, compiled.services, compiled.authentication);
-        self.objects.send_replace(Arc::new(Objects {
-            problems: self.reports.clone(),
-            compiled: compiled.objects,
-            generations,
-            replicas,
-            releases: compiled.canaries,
-            facts,
-        }));
-        let others = match self.origin {
-            Origin::Folder => Others::ByName,
-            Origin::Cluster => Others::Unknown,
+        let followed = self.compiler.follow(&mut self.index);
+        let (revision, time_ms) = (self.index.revision(), self.index.time_ms());
+        let (before, compiled) = (self.publisher.newest(), self.compiler.compiled());
+        let (snapshot, touched) = match &followed {
+            Followed::Whole => Snapshot::build(compiled, revision, time_ms, Some(&before)),
+            Followed::Part(changes) => before.follow(compiled, changes, revision, time_ms),
         };
-        // Before the snapshot: a proxy that connects because of it is known by its account.
-        self.accounts.send_replace(Arc::new(Accounts::of(&self.index, others)));
-        self.publish_namespaces();
+        drop(before);
+        self.say_conditions(&followed);
+        self.metrics.compiled(began.elapsed(), &followed, self.reports.len(), &snapshot);
+        self.publish_objects(&followed);
+        self.publish_accounts(&followed);
         self.publisher.publish(Arc::new(snapshot), &touched);
-        tracing::debug!(revision = self.index.revision(), ?touched, "compiled");
+        tracing::debug!(revision, ?touched, "compiled");
         if touched.is_nothing() {
             self.metrics.without_meaning();
+        }
+    }
+
+    /// What is said about objects. Who waits for it to change is woken where something else is said; where only those that traffic is told
+    /// together with are others, whoever asks sees it.
+    fn publish_objects(&self, followed: &Followed) {
+        let compiled = self.compiler.compiled();
+        let services = compiled.services.clone();
+        let now = Objects {
+            problems: self.reports.clone(),
+            compiled: compiled.objects.clone(),
+            generations: Arc::clone(&self.generations),
+            replicas: replicas(compiled),
+            releases: compiled.canaries.clone(),
+            facts: Facts::new(&self.index, services, Arc::clone(&compiled.authentication)),
+        };
+        self.objects.send_if_modified(|before| {
+            let says = match followed {
+                Followed::Whole => true,
+                Followed::Part(changes) => {
+                    !changes.objects.is_empty()
+                        || before.problems != now.problems
+                        || before.replicas != now.replicas
+                        || !Arc::ptr_eq(&before.generations, &now.generations)
+                }
+            };
+            *before = Arc::new(now);
+            says
+        });
+    }
+
+    /// Before the snapshot: a proxy that connects because of it is known by its account.
+    fn publish_accounts(&self, followed: &Followed) {
+        match followed {
+            Followed::Whole => {
+                let others = match self.origin {
+                    Origin::Folder => Others::ByName,
+                    Origin::Cluster => Others::Unknown,
+                };
+                self.accounts.send_replace(Arc::new(Accounts::of(&self.index, others)));
+                self.observatory.promises(|promises| promises.set(&self.compiler.compiled().promises));
+                self.publish_namespaces();
+            }
+            Followed::Part(changes) if changes.pods.is_empty() => {}
+            Followed::Part(changes) => {
+                let mut accounts = Accounts::clone(&self.accounts.borrow());
+                changes.pods.iter().for_each(|pod| accounts.follow(&self.index, pod));
+                self.accounts.send_replace(Arc::new(accounts));
+            }
         }
     }
 
@@ -291,9 +330,16 @@ impl Control {
     }
 
     /// What compiling found new: references that lead nowhere, parts that are not supported.
-    fn say_conditions(&self, compiled: &Compiled) {
+    fn say_conditions(&self, followed: &Followed) {
         let before = Arc::clone(&self.objects.borrow());
-        for (key, report) in &compiled.objects {
+        let said = &self.compiler.compiled().objects;
+        let all: Box<dyn Iterator<Item = (&ObjectKey, &ObjectReport)>> = match followed {
+            Followed::Whole => Box::new(said.iter()),
+            Followed::Part(changes) => {
+                Box::new(changes.objects.iter().filter_map(|key| said.get_key_value(key)))
+            }
+        };
+        for (key, report) in all {
             let known =
                 before.compiled.get(key).map(|report| report.conditions.as_slice()).unwrap_or_default();
             // What is said on purpose of other controllers' parents is no news; nor is, of a cluster, a slice that came before its Service.

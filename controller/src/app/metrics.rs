@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry as MetricsRegistry;
 
 use crate::clock::now_ms;
+use crate::compile::incremental::Followed;
 use crate::dashboard::counters::DashboardCounters;
 use crate::keys::KeyCounters;
 use crate::observe::{Counts, Observatory};
@@ -30,6 +31,7 @@ pub struct Metrics {
     problems: Gauge,
     revision: Gauge,
     without_meaning: Counter,
+    whole: Counter,
     sizes: Arc<Sizes>,
     counters: ServeCounters,
     announce: AnnounceCounters,
@@ -59,6 +61,7 @@ impl Default for Metrics {
             problems: Gauge::default(),
             revision: Gauge::default(),
             without_meaning: Counter::default(),
+            whole: Counter::default(),
             sizes: Arc::default(),
             counters: ServeCounters::default(),
             announce: AnnounceCounters::default(),
@@ -88,6 +91,11 @@ impl Metrics {
             "changes_without_meaning",
             "Changes of the source after which every resource was the same",
             self.without_meaning.clone(),
+        );
+        own.register(
+            "compiled_whole",
+            "Changes of the source after which everything was compiled, not only what they concern",
+            self.whole.clone(),
         );
         self.counters().register(registry);
         self.announce.register(registry);
@@ -130,11 +138,14 @@ impl Metrics {
     }
 
     /// A snapshot was made.
-    pub fn compiled(&self, duration: Duration, problems: usize, snapshot: &Snapshot) {
+    pub fn compiled(&self, duration: Duration, followed: &Followed, problems: usize, snapshot: &Snapshot) {
         let gauge = |gauge: &Gauge, value: usize| {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         };
         self.compile.observe(duration.as_secs_f64());
+        if *followed == Followed::Whole {
+            self.whole.inc();
+        }
         gauge(&self.resources, snapshot.len());
         gauge(&self.problems, problems);
         self.revision.set(i64::try_from(snapshot.revision).unwrap_or(i64::MAX));

@@ -1,34 +1,39 @@
 //! What each IP address is: virtual addresses of Services, and addresses at which endpoints, pods and Workloads are. A captured connection
 //! has nothing else to go by. It must not know routes or who asks.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mesh_model::address::{Address, Meaning, Member, Served, ServedPort};
 use mesh_model::endpoint::{Endpoint, Endpoints, Transport};
 use mesh_model::name::{ServiceName, WorkloadName};
-use mesh_model::service::Service;
 
+use super::services::Services;
 use super::{Reports, Trust, endpoints};
 use crate::api::{Kind, ObjectKey};
 use crate::index::Index;
+use crate::shared::SharedMap;
 use crate::status::{Condition, ConditionType};
 
 /// Ports of one address that a proxy is told of.
 pub(crate) const MAX_SERVED: usize = 4_096;
 
-/// Every address that means something. A virtual address counts before an endpoint's.
+/// What every address means.
+pub type Addresses = SharedMap<IpAddr, Arc<Address>>;
+
+/// Every address that means something, and who is at each. A virtual address counts before an endpoint's.
 pub fn compile(
     index: &Index,
     trust: Trust<'_>,
-    services: &BTreeMap<ServiceName, (Service, Endpoints)>,
+    services: &Services,
     reports: &mut Reports,
-) -> BTreeMap<IpAddr, Arc<Address>> {
-    let served = served(index, trust, services);
-    let mut addresses: BTreeMap<IpAddr, Arc<Address>> = served
-        .into_iter()
-        .map(|(ip, served)| (ip, Arc::new(Address { ip, meaning: Meaning::Served(served.finish(ip)) })))
+) -> (Addresses, Residents) {
+    let residents = Residents::new(index, services);
+    let mut addresses: BTreeMap<IpAddr, Arc<Address>> = residents
+        .at
+        .iter()
+        .map(|(ip, residents)| (*ip, Arc::new(address(index, trust, services, *ip, residents))))
         .collect();
     let mut virtual_of: BTreeMap<IpAddr, &ServiceName> = BTreeMap::new();
     for (name, (service, _)) in services {
@@ -55,7 +60,100 @@ pub fn compile(
             }
         }
     }
-    addresses
+    (addresses.into_iter().collect(), residents)
+}
+
+/// Brings `addresses` to what some of them are now; says which are different.
+pub(super) fn follow(
+    addresses: &mut Addresses,
+    residents: &Residents,
+    index: &Index,
+    trust: Trust<'_>,
+    services: &Services,
+    ips: BTreeSet<IpAddr>,
+) -> BTreeSet<IpAddr> {
+    let follow = |ip: &IpAddr| {
+        let known = addresses.get(ip);
+        // A virtual address depends on Services alone.
+        if known.is_some_and(|known| matches!(known.meaning, Meaning::Service(_))) {
+            return false;
+        }
+        let here = residents.at.get(ip).map(Vec::as_slice).unwrap_or_default();
+        if here.is_empty() {
+            return addresses.remove(ip).is_some();
+        }
+        let now = address(index, trust, services, *ip, here);
+        if known.is_some_and(|known| **known == now) {
+            return false;
+        }
+        addresses.insert(*ip, Arc::new(now));
+        true
+    };
+    let mut ips = ips;
+    let mut follow = follow;
+    ips.retain(|ip| follow(ip));
+    ips
+}
+
+/// Who is at each address.
+#[derive(Debug, Default)]
+pub struct Residents {
+    at: HashMap<IpAddr, Vec<Resident>>,
+}
+
+/// Somebody at an address. In the order in which they count: Services before what pods and Workloads say themselves.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Resident {
+    /// An endpoint of this Service.
+    Service(ServiceName),
+    Workload(WorkloadName),
+    Pod(WorkloadName),
+}
+
+impl Residents {
+    fn new(index: &Index, services: &Services) -> Self {
+        let mut all = Self::default();
+        for (name, (_, endpoints)) in services {
+            for ip in ips(endpoints) {
+                all.enter(ip, Resident::Service(name.clone()));
+            }
+        }
+        for (key, entry) in index.workloads.store.iter() {
+            let Some(name) = key.model_name().map(WorkloadName) else { continue };
+            all.enter(entry.object.spec.address.to_canonical(), Resident::Workload(name));
+        }
+        for (key, entry) in index.pods.store.iter() {
+            let Some(name) = key.model_name().map(WorkloadName) else { continue };
+            for ip in entry.object.addresses() {
+                all.enter(ip.to_canonical(), Resident::Pod(name.clone()));
+            }
+        }
+        all
+    }
+
+    /// Somebody is at an address.
+    pub(super) fn enter(&mut self, ip: IpAddr, resident: Resident) {
+        let here = self.at.entry(ip).or_default();
+        if let Err(place) = here.binary_search(&resident) {
+            here.reserve_exact(1);
+            here.insert(place, resident);
+        }
+    }
+
+    /// Somebody is not at an address, if he was.
+    pub(super) fn leave(&mut self, ip: IpAddr, resident: &Resident) {
+        let Some(here) = self.at.get_mut(&ip) else { return };
+        here.retain(|known| known != resident);
+        if here.is_empty() {
+            self.at.remove(&ip);
+        }
+    }
+}
+
+/// Addresses of endpoints, in the form in which they are looked for.
+pub(super) fn ips(endpoints: &Endpoints) -> impl Iterator<Item = IpAddr> {
+    let all = endpoints.ports.iter().flat_map(|port| &port.endpoints);
+    all.map(|endpoint| endpoint.address.ip().to_canonical())
 }
 
 /// What is at an address, as it is put together.
@@ -74,6 +172,12 @@ struct Others {
 }
 
 impl Gathered {
+    fn admit(&mut self, workload: &WorkloadName, index: &Index, trust: Trust<'_>) {
+        if !self.members.contains_key(workload) {
+            self.members.insert(workload.clone(), member(index, trust, workload));
+        }
+    }
+
     fn finish(mut self, ip: IpAddr) -> Served {
         // Several processes may share the address of one machine: then a port that nothing names could be anybody's.
         let mut members = std::mem::take(&mut self.members).into_values();
@@ -103,47 +207,55 @@ impl Gathered {
     }
 }
 
-fn served(
+/// What an address means with these at it.
+fn address(
     index: &Index,
     trust: Trust<'_>,
-    services: &BTreeMap<ServiceName, (Service, Endpoints)>,
-) -> BTreeMap<IpAddr, Gathered> {
-    let mut found: BTreeMap<IpAddr, Gathered> = BTreeMap::new();
-    // Sorted by name, so that of several services at one port the first by name counts, whatever order the objects came in.
-    for (name, (_, endpoints)) in services {
-        for ports in &endpoints.ports {
-            for endpoint in &ports.endpoints {
-                let ip = endpoint.address.ip().to_canonical();
-                let gathered = found.entry(ip).or_default();
-                let port = dialled(index, endpoint);
-                gathered.put(port, endpoint, Some((name, ports.service_port)));
-                if let Some(workload) = &endpoint.workload {
-                    gathered
-                        .members
-                        .entry(workload.clone())
-                        .or_insert_with(|| member(index, trust, workload));
+    services: &Services,
+    ip: IpAddr,
+    residents: &[Resident],
+) -> Address {
+    let mut gathered = Gathered::default();
+    for resident in residents {
+        match resident {
+            // By name, so that of several services at one port the first counts, whatever order the objects came in.
+            Resident::Service(name) => {
+                let ports =
+                    services.get(name).map(|(_, endpoints)| endpoints.ports.as_slice()).unwrap_or_default();
+                for port in ports {
+                    for endpoint in at(&port.endpoints, ip) {
+                        gathered.put(dialled(index, endpoint), endpoint, Some((name, port.service_port)));
+                        if let Some(workload) = &endpoint.workload {
+                            gathered.admit(workload, index, trust);
+                        }
+                    }
                 }
             }
+            Resident::Workload(name) => {
+                let Some(entry) = index.workloads.find(name) else { continue };
+                for port in &entry.object.spec.ports {
+                    let endpoint = endpoints::from_workload(trust, name, &entry.object, port);
+                    gathered.put(port.port, &endpoint, None);
+                }
+                gathered.admit(name, index, trust);
+            }
+            Resident::Pod(name) => gathered.admit(name, index, trust),
         }
     }
-    for (key, entry) in index.workloads.store.iter() {
-        let Some(name) = key.model_name().map(WorkloadName) else { continue };
-        let workload = &entry.object;
-        let gathered = found.entry(workload.spec.address.to_canonical()).or_default();
-        for port in &workload.spec.ports {
-            let endpoint = endpoints::from_workload(trust, &name, workload, port);
-            gathered.put(port.port, &endpoint, None);
-        }
-        gathered.members.entry(name.clone()).or_insert_with(|| member(index, trust, &name));
-    }
-    for (key, entry) in index.pods.store.iter() {
-        let Some(name) = key.model_name().map(WorkloadName) else { continue };
-        for ip in entry.object.addresses() {
-            let gathered = found.entry(ip.to_canonical()).or_default();
-            gathered.members.entry(name.clone()).or_insert_with(|| member(index, trust, &name));
-        }
-    }
-    found
+    Address { ip, meaning: Meaning::Served(gathered.finish(ip)) }
+}
+
+/// Those of sorted endpoints that are at an address, however it is written.
+fn at(endpoints: &[Endpoint], ip: IpAddr) -> impl Iterator<Item = &Endpoint> {
+    let mapped = match ip {
+        IpAddr::V4(ip) => Some(IpAddr::V6(ip.to_ipv6_mapped())),
+        IpAddr::V6(_) => None,
+    };
+    std::iter::once(ip).chain(mapped).flat_map(move |ip| {
+        let first = endpoints.partition_point(|endpoint| endpoint.address < SocketAddr::new(ip, 0));
+        let rest = endpoints.get(first..).unwrap_or_default();
+        rest.iter().take_while(move |endpoint| endpoint.address.ip() == ip)
+    })
 }
 
 /// The port that an application dials to reach this endpoint: its sidecar may have another one for it.

@@ -4,27 +4,22 @@
 //! kube-proxy remembers per client which endpoint it took, for `timeoutSeconds`. A ring needs no memory: the same address leads to the
 //! same endpoint while it is there, in every proxy and after every restart, so there is nothing that could time out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Service as KubeService;
-use mesh_model::endpoint::Endpoints;
 use mesh_model::name::{Name, ServiceName};
-use mesh_model::service::Service;
 use mesh_model::traffic::{
     Algorithm, Balancing, HashKey, PolicyTarget, SERVICE_PREFIX, TrafficPolicy, TrafficSettings,
 };
 
+use super::services::Services;
 use crate::index::Index;
 
 /// As where a TrafficPolicy says nothing.
 const RING_SIZE: u32 = 1_024;
 
 /// The policies of Services that ask for it.
-pub fn compile(
-    index: &Index,
-    services: &BTreeMap<ServiceName, (Service, Endpoints)>,
-) -> Vec<Arc<TrafficPolicy>> {
+pub fn compile(index: &Index, services: &Services) -> Vec<Arc<TrafficPolicy>> {
     let asks = index.services.store.iter().filter(|(_, entry)| is_asked(&entry.object));
     let policies = asks.filter_map(|(key, entry)| {
         let service = key.model_name().map(ServiceName).filter(|name| services.contains_key(name))?;

@@ -14,14 +14,12 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Service as KubeService;
 use mesh_model::asking::ExternalAuth;
-use mesh_model::endpoint::Endpoints;
 use mesh_model::name::{Name, ServiceName, WorkloadName};
 use mesh_model::policy::{self, AuthorizationPolicy, Scope};
-use mesh_model::service::Service;
 
 use super::Reports;
 use super::endpoints::{Target, target_port, workload_port};
-use super::routes::Refs;
+use super::routes::{Refs, Services};
 use crate::api::authorization::{AuthorizationTarget, AuthorizationTargetKind};
 use crate::api::lower::asking::LoweredAuth;
 use crate::api::{Kind, ObjectKey, Pod, Workload, lower};
@@ -30,8 +28,6 @@ use crate::status::{Condition, ConditionType};
 
 /// Policies of one workload.
 pub const MAX_POLICIES: usize = 256;
-
-type Services = BTreeMap<ServiceName, (Service, Endpoints)>;
 
 /// Who is protected by what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -175,14 +171,12 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     /// Every pod and Workload of the namespace.
     fn members(&self) -> impl Iterator<Item = (WorkloadName, Member<'a>)> {
-        let here = |key: &ObjectKey| {
-            (key.namespace == self.key.namespace).then(|| key.model_name().map(WorkloadName)).flatten()
-        };
-        let pods = self.index.pods.store.iter();
-        let pods = pods.filter_map(move |(key, entry)| Some((here(key)?, Member::Pod(&entry.object))));
-        let workloads = self.index.workloads.store.iter();
+        let name = |key: &ObjectKey| key.model_name().map(WorkloadName);
+        let pods = self.index.pods.store.of_namespace(Kind::Pod, &self.key.namespace);
+        let pods = pods.filter_map(move |(key, entry)| Some((name(key)?, Member::Pod(&entry.object))));
+        let workloads = self.index.workloads.store.of_namespace(Kind::Workload, &self.key.namespace);
         let workloads =
-            workloads.filter_map(move |(key, entry)| Some((here(key)?, Member::Workload(&entry.object))));
+            workloads.filter_map(move |(key, entry)| Some((name(key)?, Member::Workload(&entry.object))));
         pods.chain(workloads)
     }
 

@@ -96,7 +96,7 @@ pub fn compile(
         let Some(mut release) = Release::of(key, &entry.object, index) else { continue };
         release.refused = release.refuse(&mut taken, reports);
         if let (Some(target), None) = (&entry.object.spec.target, &release.refused) {
-            releases.versions.append(&mut versions::divide(&release, target, index, services));
+            releases.versions.append(&versions::divide(&release, target, index, services));
             versions::attach(&release, services, routes);
         }
         let find = |name| releases.versions.get(name).or_else(|| services.get(name));
@@ -110,6 +110,12 @@ pub fn compile(
     }
     releases.all.sort_by(|one, other| one.key.cmp(&other.key));
     releases
+}
+
+/// Whether as many endpoints are ready as when the releases were found.
+pub(super) fn same_readiness(releases: &[Release], services: &Services) -> bool {
+    let ready = |name| ready(services.get(name));
+    releases.iter().all(|it| it.ready == (ready(&it.stable), ready(&it.canary)))
 }
 
 fn ready(service: Option<&(Service, Endpoints)>) -> u32 {

@@ -17,20 +17,39 @@ use super::Reports;
 use super::routes::{Services, created};
 use crate::api::lower::external;
 use crate::index::Index;
+use crate::shared::SharedMap;
 use crate::status::{Condition, ConditionType};
 
 /// Names that are no Service's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Names {
     /// ExternalServices by host.
-    hosts: HostMap<Name>,
+    hosts: Arc<HostMap<Name>>,
     /// Hosts that ExternalName Services stand for.
-    aliases: HashMap<ServiceName, Host>,
-    /// Addresses of endpoints by hostname and Service.
-    members: HashMap<(ServiceName, String), Vec<IpAddr>>,
+    aliases: Arc<HashMap<ServiceName, Host>>,
+    /// Addresses of endpoints by Service and hostname.
+    members: SharedMap<ServiceName, Arc<Members>>,
 }
 
+/// Addresses of the endpoints of one Service by hostname.
+type Members = BTreeMap<String, Vec<IpAddr>>;
+
 impl Names {
+    /// Brings the hostnames of a Service's endpoints to what they are now; says whether they are different.
+    pub(super) fn follow(&mut self, index: &Index, services: &Services, service: &ServiceName) -> bool {
+        let members = members(index, services, service);
+        let known = self.members.get(service);
+        if known.map_or(members.is_empty(), |known| **known == members) {
+            return false;
+        }
+        if members.is_empty() {
+            self.members.remove(service);
+        } else {
+            self.members.insert(service.clone(), Arc::new(members));
+        }
+        true
+    }
+
     /// What a host stands for, as a client in `namespace` writes it. `known` says whether there is a Service.
     pub fn meaning(
         &self,
@@ -57,7 +76,7 @@ impl Names {
     fn member(&self, host: &Host, namespace: &str) -> Option<&Vec<IpAddr>> {
         let (hostname, rest) = host.as_str().split_once('.')?;
         let service = service_of(rest, namespace, CLUSTER_DOMAIN);
-        self.members.get(&(service.service()?.clone(), hostname.to_owned()))
+        self.members.get(service.service()?)?.get(hostname)
     }
 }
 
@@ -67,16 +86,19 @@ pub fn compile(
     services: &mut Services,
     reports: &mut Reports,
 ) -> (BTreeMap<Name, Arc<ExternalService>>, Names) {
-    let mut names = Names::default();
-    let externals = externals(index, &mut names, reports);
-    aliases(index, services, &mut names, reports);
-    names.members = members(index, services);
-    (externals, names)
+    let (mut hosts, mut aliases) = (HostMap::default(), HashMap::new());
+    let externals = externals(index, &mut hosts, reports);
+    find_aliases(index, services, &mut aliases, reports);
+    let all: BTreeSet<&ServiceName> = index.slices.services().chain(services.keys()).collect();
+    let members =
+        all.into_iter().map(|service| (service.clone(), Arc::new(members(index, services, service))));
+    let members = members.filter(|(_, members)| !members.is_empty()).collect();
+    (externals, Names { hosts: Arc::new(hosts), aliases: Arc::new(aliases), members })
 }
 
 fn externals(
     index: &Index,
-    names: &mut Names,
+    hosts: &mut HostMap<Name>,
     reports: &mut Reports,
 ) -> BTreeMap<Name, Arc<ExternalService>> {
     let mut sorted: Vec<_> = index.externals.iter().collect();
@@ -88,7 +110,7 @@ fn externals(
         reports.object(key, &entry.origin, Some(external.resource_name()));
         debug_assert!(findings.faults.is_empty(), "what is not good is not in the index: {findings:?}");
         for (at, host) in external.hosts.iter().enumerate() {
-            if let Err(older) = names.hosts.insert(host, name.clone()) {
+            if let Err(older) = hosts.insert(host, name.clone()) {
                 let message = format!(
                     "{host} is a host of ExternalService {older}, which is older, and stays with it; remove it from one of the two"
                 );
@@ -109,7 +131,12 @@ fn externals(
 }
 
 /// ExternalName Services are other names and nothing else: they are taken out of the destinations.
-fn aliases(index: &Index, services: &mut Services, names: &mut Names, reports: &mut Reports) {
+fn find_aliases(
+    index: &Index,
+    services: &mut Services,
+    aliases: &mut HashMap<ServiceName, Host>,
+    reports: &mut Reports,
+) {
     for (key, entry) in index.services.store.iter() {
         let Some(name) = key.model_name().map(ServiceName) else { continue };
         let Some(spec) =
@@ -122,7 +149,7 @@ fn aliases(index: &Index, services: &mut Services, names: &mut Names, reports: &
             Some(host) => {
                 let message = format!("is another name for {host}; routes and policies cannot refer to it");
                 services.remove(&name);
-                names.aliases.insert(name, host);
+                aliases.insert(name, host);
                 Condition::noted(ConditionType::Accepted, "Alias", "spec.type", message)
             }
             None => {
@@ -135,32 +162,28 @@ fn aliases(index: &Index, services: &mut Services, names: &mut Names, reports: &
     }
 }
 
-/// Hostnames of EndpointSlices; and of Workloads behind a headless Service, whose own names are their hostnames.
-fn members(index: &Index, services: &Services) -> HashMap<(ServiceName, String), Vec<IpAddr>> {
-    let mut members: BTreeMap<(ServiceName, String), BTreeSet<IpAddr>> = BTreeMap::new();
-    for (_, entry, service) in index.slices.iter() {
-        let Some(service) = service else { continue };
+/// Hostnames of the EndpointSlices of a Service; and, if it is headless, of Workloads behind it, whose own names are their hostnames.
+fn members(index: &Index, services: &Services, name: &ServiceName) -> Members {
+    let mut members: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
+    for (_, entry) in index.slices.of_service(name) {
         for endpoint in &entry.object.endpoints {
             let Some(hostname) = &endpoint.hostname else { continue };
             let ips = endpoint.addresses.iter().filter_map(|address| address.parse::<IpAddr>().ok());
-            members.entry((service.clone(), hostname.to_ascii_lowercase())).or_default().extend(ips);
+            members.entry(hostname.to_ascii_lowercase()).or_default().extend(ips);
         }
     }
-    for (name, (service, endpoints)) in services {
-        if !service.addresses.is_empty() {
-            continue;
-        }
-        for endpoint in endpoints.ports.iter().flat_map(|port| &port.endpoints) {
-            // A pod's hostname is in its slice, if it has one.
-            if let Some(workload) = &endpoint.workload
-                && index.workloads.find(workload).is_some()
-            {
-                let key = (name.clone(), workload.0.name().to_owned());
-                members.entry(key).or_default().insert(endpoint.address.ip());
-            }
+    let headless = services.get(name).filter(|(service, _)| service.addresses.is_empty());
+    for endpoint in
+        headless.into_iter().flat_map(|(_, endpoints)| &endpoints.ports).flat_map(|port| &port.endpoints)
+    {
+        // A pod's hostname is in its slice, if it has one.
+        if let Some(workload) = &endpoint.workload
+            && index.workloads.find(workload).is_some()
+        {
+            members.entry(workload.0.name().to_owned()).or_default().insert(endpoint.address.ip());
         }
     }
-    members.into_iter().map(|(key, ips)| (key, ips.into_iter().collect())).collect()
+    members.into_iter().map(|(hostname, ips)| (hostname, ips.into_iter().collect())).collect()
 }
 
 #[cfg(test)]

@@ -11,14 +11,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use mesh_model::endpoint::Endpoints;
 use mesh_model::name::{Name, ServiceName};
 use mesh_model::route::{BackendTarget, RouteId, RouteKind};
-use mesh_model::service::Service;
 use mesh_model::traffic::{PolicyTarget, TrafficPolicy, TrafficSettings, effective};
 
 use super::Reports;
-use super::routes::{Refs, created};
+use super::routes::{Refs, Services, created};
 use crate::api::asking::GlobalRateLimit;
 use crate::api::lower::slo::Slo;
 use crate::api::lower::{self, Findings};
@@ -26,8 +24,6 @@ use crate::api::traffic::{TargetKind, TargetRef};
 use crate::api::{Kind, ObjectKey};
 use crate::index::Index;
 use crate::status::{Condition, ConditionType};
-
-type Services = BTreeMap<ServiceName, (Service, Endpoints)>;
 
 /// A policy, and for each of its targets the field that names it.
 struct Attached<'a> {

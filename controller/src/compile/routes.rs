@@ -12,16 +12,14 @@
 //! - A mirror that leads nowhere is told and gets no copies; requests themselves go on (HTTPRequestMirrorFilter.backendRef).
 //! - What the mesh does not do makes its rule (or its backend's share) answer 500, never pass as if it were not there.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use mesh_model::endpoint::Endpoints;
 use mesh_model::name::ServiceName;
 use mesh_model::route::{Backend, BackendTarget, Filter, Mirror, ParentRef, Route, RouteId, RouteKind, Rule};
-use mesh_model::service::Service;
 
 use super::Reports;
+pub(super) use super::services::Services;
 use crate::api::lower::{self, LoweredBackend, LoweredFilter, LoweredRule, Reference};
 use crate::api::{ObjectKey, gateway};
 use crate::index::Index;
@@ -29,8 +27,6 @@ use crate::status::{Condition, ConditionType};
 
 /// The reason of what is said about parents that other controllers serve.
 pub const OTHERS: &str = "OtherController";
-
-pub(super) type Services = BTreeMap<ServiceName, (Service, Endpoints)>;
 
 /// Compiles every route that is attached to a Service.
 pub fn compile(index: &Index, services: &Services, reports: &mut Reports) -> Vec<Arc<Route>> {

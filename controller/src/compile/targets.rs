@@ -31,11 +31,9 @@ fn workloads<'a>(
     index: &'a Index,
     namespace: &'a str,
 ) -> impl Iterator<Item = (WorkloadName, Option<&'a Labels>)> {
-    let first = |kind| ObjectKey::new(kind, namespace, "");
-    let here = move |key: &ObjectKey| &*key.namespace == namespace;
-    let pods = index.pods.store.from(first(Kind::Pod)).take_while(move |(key, _)| here(key));
+    let pods = index.pods.store.of_namespace(Kind::Pod, namespace);
     let pods = pods.map(|(key, entry)| (key, entry.object.metadata.labels.as_ref()));
-    let others = index.workloads.store.from(first(Kind::Workload)).take_while(move |(key, _)| here(key));
+    let others = index.workloads.store.of_namespace(Kind::Workload, namespace);
     let others = others.map(|(key, entry)| (key, entry.object.metadata.labels.as_ref()));
     pods.chain(others).filter_map(|(key, labels)| Some((WorkloadName(key.model_name()?), labels)))
 }

@@ -29,7 +29,7 @@ impl Services {
         self.gone.get(key)
     }
 
-    pub(super) fn apply(&mut self, key: &ObjectKey, object: Arc<Service>, origin: &str) {
+    pub(super) fn apply(&mut self, key: &ObjectKey, object: Arc<Service>, origin: &Arc<str>) {
         self.gone.remove(key);
         self.store.apply(key, object, origin);
     }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use mesh_model::name::ServiceName;
+use mesh_model::name::{ServiceName, WorkloadName};
 
 use super::store::{Entry, Store};
 use crate::api::ObjectKey;
@@ -17,13 +18,22 @@ const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 pub struct Slices {
     store: Store<EndpointSlice>,
     by_service: BTreeMap<ServiceName, BTreeSet<ObjectKey>>,
+    /// Services whose slices name a pod, and how many of them do.
+    by_pod: BTreeMap<WorkloadName, Vec<(ServiceName, u32)>>,
 }
 
 impl Slices {
     /// Adds or replaces.
-    pub fn apply(&mut self, key: &ObjectKey, object: Arc<EndpointSlice>, origin: &str) {
+    pub fn apply(&mut self, key: &ObjectKey, object: Arc<EndpointSlice>, origin: &Arc<str>) {
         self.delete(key);
         if let Some(service) = service_of(key, &object) {
+            for pod in pods_of(key, &object) {
+                let services = self.by_pod.entry(pod).or_default();
+                match services.iter_mut().find(|(known, _)| *known == service) {
+                    Some((_, slices)) => *slices += 1,
+                    None => services.push((service.clone(), 1)),
+                }
+            }
             self.by_service.entry(service).or_default().insert(key.clone());
         }
         self.store.apply(key, object, origin);
@@ -31,16 +41,37 @@ impl Slices {
 
     /// Takes away, if it is there.
     pub fn delete(&mut self, key: &ObjectKey) {
-        let service = self.store.find(key).and_then(|entry| service_of(key, &entry.object));
-        if let Some(service) = service
-            && let Some(keys) = self.by_service.get_mut(&service)
-        {
-            keys.remove(key);
-            if keys.is_empty() {
-                self.by_service.remove(&service);
+        let Some(entry) = self.store.find(key) else { return };
+        if let Some(service) = service_of(key, &entry.object) {
+            for pod in pods_of(key, &entry.object) {
+                let Some(services) = self.by_pod.get_mut(&pod) else { continue };
+                services
+                    .iter_mut()
+                    .filter(|(known, _)| *known == service)
+                    .for_each(|(_, slices)| *slices -= 1);
+                services.retain(|(_, slices)| *slices > 0);
+                if services.is_empty() {
+                    self.by_pod.remove(&pod);
+                }
+            }
+            if let Some(keys) = self.by_service.get_mut(&service) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.by_service.remove(&service);
+                }
             }
         }
         self.store.delete(key);
+    }
+
+    /// The slice of that key, with the service that it names.
+    pub fn find(&self, key: &ObjectKey) -> Option<(&Entry<EndpointSlice>, Option<ServiceName>)> {
+        self.store.find(key).map(|entry| (entry, service_of(key, &entry.object)))
+    }
+
+    /// Services whose slices name a pod, whether it is there or not.
+    pub fn naming(&self, pod: &WorkloadName) -> impl Iterator<Item = &ServiceName> {
+        self.by_pod.get(pod).into_iter().flatten().map(|(service, _)| service)
     }
 
     /// The slices of a service.
@@ -52,10 +83,26 @@ impl Slices {
         keys.filter_map(|key| Some((key, self.store.find(key)?)))
     }
 
+    /// Services that slices name.
+    pub fn services(&self) -> impl Iterator<Item = &ServiceName> {
+        self.by_service.keys()
+    }
+
     /// All of them, with the service that each names.
     pub fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Entry<EndpointSlice>, Option<ServiceName>)> {
         self.store.iter().map(|(key, entry)| (key, entry, service_of(key, &entry.object)))
     }
+}
+
+/// Pods that a slice names, each once.
+fn pods_of(key: &ObjectKey, slice: &EndpointSlice) -> BTreeSet<WorkloadName> {
+    let references = slice.endpoints.iter().filter_map(|endpoint| endpoint.target_ref.as_ref());
+    let pods = references.filter(|reference| reference.kind.as_deref() == Some("Pod"));
+    let name = |reference: &ObjectReference| {
+        let namespace = reference.namespace.as_deref().unwrap_or(&key.namespace);
+        WorkloadName::new(namespace, reference.name.as_deref()?).ok()
+    };
+    pods.filter_map(name).collect()
 }
 
 fn service_of(key: &ObjectKey, slice: &EndpointSlice) -> Option<ServiceName> {

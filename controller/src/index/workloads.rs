@@ -31,7 +31,8 @@ impl Workloads {
             !selector.is_empty()
                 && selector.iter().all(|(name, value)| labels.and_then(|l| l.get(name)) == Some(value))
         };
-        let here = self.store.iter().filter(move |(key, _)| &*key.namespace == namespace);
+        // Most Services have no Workload: they are not asked about those of others.
+        let here = self.store.of_namespace(Kind::Workload, namespace);
         here.filter(move |(_, entry)| fits(&entry.object))
             .filter_map(|(key, entry)| Some((WorkloadName(key.model_name()?), entry)))
     }

@@ -1,7 +1,7 @@
 //! What objects say that traffic is told together with: who is behind a service, which pods are of which Deployment, what ports are
 //! declared to speak, where mutual TLS is off. Taken over from compiling without a copy; what costs is found when it is first asked for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use mesh_model::endpoint::Endpoints;
@@ -9,21 +9,23 @@ use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::service::{Protocol, Service};
 use mesh_model::settings::MtlsMode;
 
-use crate::api::{ObjectKey, Pod};
+use crate::api::{Pod, Workload};
 use crate::compile::authentication::Authentications;
 use crate::compile::canary::is_version;
+use crate::compile::services::Services;
 use crate::index::Index;
+use crate::index::store::Store;
 use crate::observe::members::{Member, Members};
 use crate::observe::stats::group::Behind;
 
 /// What objects say at one revision.
 #[derive(Debug, Default)]
 pub struct Facts {
-    services: BTreeMap<ServiceName, (Service, Endpoints)>,
-    authentication: Option<Authentications>,
-    pods: Vec<(ObjectKey, Arc<Pod>)>,
-    /// Workloads that are no pods, and whether they have a proxy.
-    others: Vec<(ObjectKey, bool)>,
+    services: Services,
+    authentication: Option<Arc<Authentications>>,
+    pods: Store<Pod>,
+    /// Workloads that are no pods.
+    others: Store<Workload>,
     members: OnceLock<Members>,
 }
 
@@ -38,18 +40,12 @@ pub struct Disabled {
 
 impl Facts {
     /// Of what was read and compiled.
-    pub fn new(
-        index: &Index,
-        services: BTreeMap<ServiceName, (Service, Endpoints)>,
-        authentication: Authentications,
-    ) -> Self {
-        let pods = index.pods.store.iter().map(|(key, entry)| (key.clone(), Arc::clone(&entry.object)));
-        let others = index.workloads.store.iter().map(|(key, entry)| (key.clone(), entry.object.spec.mesh));
+    pub fn new(index: &Index, services: Services, authentication: Arc<Authentications>) -> Self {
         Self {
             services,
             authentication: Some(authentication),
-            pods: pods.collect(),
-            others: others.collect(),
+            pods: index.pods.store.clone(),
+            others: index.workloads.store.clone(),
             members: OnceLock::new(),
         }
     }
@@ -58,12 +54,16 @@ impl Facts {
     pub fn members(&self) -> &Members {
         self.members.get_or_init(|| {
             let mut members = Members::default();
-            for (key, pod) in &self.pods {
-                members.add(&key.namespace, &key.name, member(&key.name, pod));
+            for (key, entry) in self.pods.iter() {
+                members.add(&key.namespace, &key.name, member(&key.name, &entry.object));
             }
-            for (key, sidecar) in &self.others {
+            for (key, entry) in self.others.iter() {
                 let (owner, account) = (key.name.to_string(), key.name.to_string());
-                members.add(&key.namespace, &key.name, Member { owner, account, sidecar: *sidecar });
+                members.add(
+                    &key.namespace,
+                    &key.name,
+                    Member { owner, account, sidecar: entry.object.spec.mesh },
+                );
             }
             members
         })

@@ -10,6 +10,7 @@ use mesh_proto::inspect::v1::{Condition as WireCondition, ObjectStatus};
 use super::facts::Facts;
 use crate::api::ObjectKey;
 use crate::compile::canary::Release;
+use crate::shared::SharedMap;
 use crate::sources::state::{Effect, Report};
 use crate::status::programmed::Programmed;
 use crate::status::{Condition, ConditionType, ObjectReport, Verdict};
@@ -20,7 +21,7 @@ pub struct Objects {
     /// By the source.
     pub problems: Vec<Report>,
     /// By compiling.
-    pub compiled: BTreeMap<ObjectKey, ObjectReport>,
+    pub compiled: SharedMap<ObjectKey, ObjectReport>,
     /// Generations of objects of a cluster; a folder has none.
     pub generations: Arc<BTreeMap<ObjectKey, i64>>,
     /// Where replicas of the controller are, with the name of each one's workload.

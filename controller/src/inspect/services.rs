@@ -79,7 +79,6 @@ fn endpoint(endpoint: &Endpoint) -> EndpointView {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use mesh_model::endpoint::PortEndpoints;
     use mesh_model::name::{ServiceName, WorkloadName};
@@ -106,7 +105,7 @@ mod tests {
         let ports = vec![PortEndpoints::new(80, vec![at("10.0.0.1:8080", "cart-1")])];
         let index = Index::default();
         let compiled = compile(&index, &TrustDomain::new("mesh.local").unwrap());
-        let known = BTreeMap::from([(name.clone(), (service, Endpoints { service: name, ports }))]);
+        let known = [(name.clone(), (service, Endpoints { service: name, ports }))].into_iter().collect();
         let facts = Facts::new(&index, known, compiled.authentication);
         let ask = |name: &str| {
             let request = ServicesRequest { namespace: String::new(), name: name.into() };

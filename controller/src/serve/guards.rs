@@ -1,6 +1,6 @@
 //! Authorization policies as they go to the proxies of the workloads that they protect: each form encoded once. It must not know streams.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use mesh_model::name::WorkloadName;
@@ -31,6 +31,15 @@ impl Guards {
         let namespaces =
             namespaces.map(|(name, policies)| (Arc::clone(name), encoder.all(policies))).collect();
         Self { workloads, namespaces }
+    }
+
+    /// Workloads to which something else applies than before; `None`: it does to others too.
+    pub(super) fn unlike(&self, before: &Self) -> Option<BTreeSet<WorkloadName>> {
+        if self.namespaces != before.namespaces {
+            return None;
+        }
+        let all = self.workloads.keys().chain(before.workloads.keys());
+        Some(all.filter(|name| self.workloads.get(*name) != before.workloads.get(*name)).cloned().collect())
     }
 
     /// Who may call that workload; without a name that is known, what holds for everybody in its namespace.

@@ -1,7 +1,7 @@
 //! What proxies are told of their own workloads' authentication: encoded once for each meaning, found by workload, then by namespace, then
 //! for the whole mesh. All of them have one name, so they are not among the other resources. It must not know streams.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use mesh_model::authentication::Authentication;
@@ -53,6 +53,15 @@ impl AllMine {
             namespaces: all.namespaces().map(|(name, said)| (Arc::clone(name), mine(said))).collect(),
             workloads: all.workloads().map(|(name, said)| (name.clone(), mine(said))).collect(),
         }
+    }
+
+    /// Workloads that are told something else than before; `None`: others are too.
+    pub(super) fn unlike(&self, before: &Self) -> Option<BTreeSet<WorkloadName>> {
+        if self.mesh != before.mesh || self.namespaces != before.namespaces {
+            return None;
+        }
+        let all = self.workloads.keys().chain(before.workloads.keys());
+        Some(all.filter(|name| self.workloads.get(*name) != before.workloads.get(*name)).cloned().collect())
     }
 
     /// What a workload of that namespace is told.

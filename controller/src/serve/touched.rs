@@ -16,7 +16,7 @@ pub struct Touched {
     pub others: Others,
     /// Services, by the names of their resources, of which something is different.
     pub services: BTreeSet<Arc<str>>,
-    /// Workloads that serve something else.
+    /// Workloads that serve something else, or to which another policy applies.
     pub workloads: BTreeSet<WorkloadName>,
     /// Addresses that mean something else.
     pub addresses: BTreeSet<IpAddr>,
@@ -38,6 +38,14 @@ impl Touched {
     /// Whether the two snapshots say the same.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// It concerns these workloads too; `None`: everybody.
+    pub(super) fn these(&mut self, workloads: Option<BTreeSet<WorkloadName>>) {
+        match workloads {
+            Some(workloads) => self.workloads.extend(workloads),
+            None => self.also(Others::All),
+        }
     }
 
     /// It concerns these too.

@@ -199,7 +199,7 @@ pub(super) const PACKAGES: &[Package] = &[
             &["status", "admit"],
             &["sources", "access", "keys"],
             &["index"],
-            &["api", "clock", "cluster"],
+            &["api", "clock", "cluster", "shared"],
         ],
         also: &[],
     },

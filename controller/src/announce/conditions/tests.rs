@@ -22,7 +22,8 @@ fn route() -> ObjectKey {
 fn said(conditions: Vec<Condition>, problems: Vec<Report>, part: Part, rules: usize) -> Vec<String> {
     let report =
         ObjectReport { resource: Some("route/http/shop/web".into()), conditions, ..ObjectReport::default() };
-    let objects = Objects { problems, compiled: [(route(), report)].into(), ..Objects::default() };
+    let objects =
+        Objects { problems, compiled: [(route(), report)].into_iter().collect(), ..Objects::default() };
     let mut programmed = Programmed::default();
     programmed.add(&Arc::from("route/http/shop/web"), Holding::InForce);
     programmed.add(&Arc::from("route/http/shop/web"), Holding::Behind);

@@ -24,7 +24,7 @@ fn status(kind: Kind, object: Json, conditions: Vec<Condition>, programmed_on: (
     let (key, facts) = facts(kind, object);
     let resource = Some("r".to_owned());
     let report = ObjectReport { resource, conditions, ..ObjectReport::default() };
-    let objects = Objects { compiled: [(key.clone(), report)].into(), ..Objects::default() };
+    let objects = Objects { compiled: [(key.clone(), report)].into_iter().collect(), ..Objects::default() };
     let mut programmed = Programmed::default();
     for n in 0..programmed_on.1 {
         let holding = if n < programmed_on.0 { Holding::InForce } else { Holding::Behind };

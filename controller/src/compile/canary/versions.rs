@@ -44,7 +44,7 @@ pub(super) fn divide(
     services: &Services,
 ) -> Services {
     let Some((service, endpoints)) = release.target.as_ref().and_then(|name| services.get(name)) else {
-        return Services::new();
+        return Services::default();
     };
     let is_new = |endpoint: &Endpoint| is_of(&target.canary, endpoint, index);
     let is_stable = |endpoint: &Endpoint| match &target.stable {
@@ -53,7 +53,7 @@ pub(super) fn divide(
     };
     let stable = part(service, endpoints, &release.stable, is_stable);
     let canary = part(service, endpoints, &release.canary, is_new);
-    BTreeMap::from([(release.stable.clone(), stable), (release.canary.clone(), canary)])
+    [(release.stable.clone(), stable), (release.canary.clone(), canary)].into_iter().collect()
 }
 
 fn part(

@@ -3,8 +3,9 @@
 use mesh_model::spiffe::TrustDomain;
 
 use super::*;
-use crate::compile::compile;
+use crate::compile::{Compiled, compile};
 use crate::index::Index;
+use crate::serve::Touched;
 use crate::sources::state::{Contents, DirState};
 
 pub(in crate::serve) fn compiled(yaml: &str) -> Compiled {
@@ -161,7 +162,7 @@ fn what_is_the_same_is_the_same_bytes() {
     let (first, news) = snapshot(SHOP, 1, None);
     assert!(!news.is_nothing());
     let (second, _) = snapshot(&SHOP.replace("weight: 90", "weight: 80"), 2, Some(&first));
-    for (name, resource) in &second.resources {
+    for (name, resource) in &*second.resources {
         let shared = Arc::ptr_eq(resource, first.resource(name).unwrap());
         assert_eq!(shared, &**name != "httproute/shop/web", "{name}");
     }
