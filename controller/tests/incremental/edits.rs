@@ -163,9 +163,10 @@ fn body(kind: &str, namespace: &str, dice: &mut Dice) -> (String, String) {
 }
 
 fn slice(dice: &mut Dice) -> (String, String) {
-    let labels = match dice.percent(95) {
-        true => format!("kubernetes.io/service-name: {}", dice.one(&SERVICES)),
-        false => String::new(),
+    let labels = if dice.percent(95) {
+        format!("kubernetes.io/service-name: {}", dice.one(&SERVICES))
+    } else {
+        String::new()
     };
     let endpoints: Vec<String> = (0..dice.below(5)).map(|_| endpoint(dice)).collect();
     let ports = dice.one(&[

@@ -3,7 +3,8 @@
 //!
 //! `AMIME_EDITS` says how many edits (docs/contributing/testing.md), `AMIME_SEED` from which seed; a failure names its seed.
 
-#![expect(clippy::disallowed_methods, reason = "a test may be told how long it runs")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(clippy::print_stdout, reason = "a run says its seed")]
 
 mod edits;
 
@@ -87,7 +88,7 @@ impl World {
         match &followed {
             Followed::Whole => self.accounts = Accounts::of(&self.index, Others::Unknown),
             Followed::Part(changes) => {
-                changes.pods.iter().for_each(|pod| self.accounts.follow(&self.index, pod))
+                changes.pods.iter().for_each(|pod| self.accounts.follow(&self.index, pod));
             }
         }
         match followed {
