@@ -42,21 +42,27 @@ pub struct Webhook {
     pub values: Option<PathBuf>,
     /// Labels of namespaces.
     pub labels: watch::Receiver<Arc<NamespaceLabels>>,
+    /// The Secret with headers for a collector, as the MeshConfig has it.
+    pub otlp_secret: watch::Receiver<Option<String>>,
 }
 
 /// Starts to serve. `gate` opens once API servers trust what is shown.
 pub fn start(webhook: Webhook, gate: Gate, tasks: &Tasks) {
-    let Webhook { listener, cluster, namespace, values, labels } = webhook;
+    let Webhook { listener, cluster, namespace, values, labels, otlp_secret } = webhook;
     let (shown, showing) = watch::channel(None);
     let keeper = Keeper::new(cluster, namespace, shown, gate);
     tasks.keep_until("webhook certificate", keeper, |keeper, _| Box::pin(keeper.run()));
-    let judge = judge(values, labels);
+    let judge = judge(values, labels, otlp_secret);
     let (tls, owner) = (serving::tls(showing), tasks.clone());
     tasks.spawn("webhook", async move { server::serve(listener, tls, judge, owner).await });
 }
 
 /// What answers the questions of API servers.
-fn judge(values: Option<PathBuf>, labels: watch::Receiver<Arc<NamespaceLabels>>) -> Judge {
+fn judge(
+    values: Option<PathBuf>,
+    labels: watch::Receiver<Arc<NamespaceLabels>>,
+    otlp_secret: watch::Receiver<Option<String>>,
+) -> Judge {
     let last_good: Mutex<Option<Settings>> = Mutex::new(None);
     Arc::new(move |question, request| {
         let asked = match question {
@@ -77,6 +83,7 @@ fn judge(values: Option<PathBuf>, labels: watch::Receiver<Arc<NamespaceLabels>>)
                 }
             }
         };
+        let settings = Settings { otlp_secret: otlp_secret.borrow().clone(), ..settings };
         let labels = Arc::clone(&labels.borrow());
         pods::judge(request, asked, labels.get(&request.namespace), &settings)
     })
@@ -124,7 +131,7 @@ mod tests {
     fn settings_are_read_anew_and_a_broken_file_leaves_the_last_good_ones() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("values.yaml");
-        let judge = judge(Some(path.clone()), watch::channel(Arc::default()).1);
+        let judge = judge(Some(path.clone()), watch::channel(Arc::default()).1, watch::channel(None).1);
         let why = answer(&judge, "shop").denied.unwrap();
         assert!(why.contains("values.yaml"), "{why}");
         std::fs::write(&path, "image: hub/one:1\n").unwrap();
@@ -141,8 +148,18 @@ mod tests {
         let labels =
             BTreeMap::from([("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned())]);
         let labels = NamespaceLabels::from([("shop".to_owned(), labels)]);
-        let judge = judge(None, watch::channel(Arc::new(labels)).1);
+        let judge = judge(None, watch::channel(Arc::new(labels)).1, watch::channel(None).1);
         assert!(answer(&judge, "shop").denied.unwrap().contains("Pod Security `restricted`"));
         assert!(answer(&judge, "other").patch.is_some());
+    }
+
+    #[test]
+    fn the_secret_of_the_mesh_config_is_mounted_as_soon_as_it_is_named() {
+        let (name, named) = watch::channel(None);
+        let judge = judge(None, watch::channel(Arc::default()).1, named);
+        assert!(!answer(&judge, "shop").patch.unwrap().to_string().contains("amime-otlp"));
+        name.send_replace(Some("otlp-token".to_owned()));
+        let patch = answer(&judge, "shop").patch.unwrap().to_string();
+        assert!(patch.contains(r#""secretName":"otlp-token""#), "{patch}");
     }
 }

@@ -320,7 +320,8 @@ fn webhook(
     let socket = |source| StartError::Socket { what: "--webhook", source };
     let listener = tokio::net::TcpListener::from_std(listener).map_err(socket)?;
     let WebhookConfig { namespace, values, .. } = config;
-    Ok(Webhook { listener, cluster, namespace, values, labels: control.namespaces() })
+    let (labels, otlp_secret) = (control.namespaces(), control.otlp_secret());
+    Ok(Webhook { listener, cluster, namespace, values, labels, otlp_secret })
 }
 
 fn no_dashboard(source: std::io::Error) -> StartError {

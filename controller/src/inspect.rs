@@ -16,6 +16,7 @@ pub mod spans;
 pub mod tap;
 pub mod together;
 pub mod trace;
+pub mod trial;
 
 use std::sync::Arc;
 
@@ -26,10 +27,10 @@ use mesh_proto::inspect::v1::{
     CanariesRequest, CanariesResponse, CertsRequest, CertsResponse, ComparisonsRequest, ComparisonsResponse,
     CostRequest, CostResponse, DaemonCost, DashboardRequest, DashboardResponse, EdgesRequest, EdgesResponse,
     FailuresRequest, FailuresResponse, ObjectivesRequest, ObjectivesResponse, ProtocolsRequest,
-    ProtocolsResponse, ProxySync, ProxyVersion, RejectedResource, ServicesRequest, ServicesResponse,
-    SpansRequest, SpansResponse, StatRequest, StatResponse, SteerCanaryRequest, SteerCanaryResponse,
-    SyncRequest, SyncResponse, TapRequest, TapResponse, TraceRequest, TraceResponse, VersionRequest,
-    VersionResponse,
+    ProtocolsResponse, ProxySync, ProxyVersion, RejectedResource, SendTrialRequest, SendTrialResponse,
+    ServicesRequest, ServicesResponse, SpansRequest, SpansResponse, StatRequest, StatResponse,
+    SteerCanaryRequest, SteerCanaryResponse, SyncRequest, SyncResponse, TapRequest, TapResponse,
+    TraceRequest, TraceResponse, VersionRequest, VersionResponse,
 };
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
@@ -357,6 +358,15 @@ impl InspectService for Inspector {
     ) -> Result<Response<ComparisonsResponse>, Status> {
         self.admit(request)?;
         Err(Status::unimplemented("answers to copies are not kept by this controller"))
+    }
+
+    /// It is sent in a workload's name: it is for who may inspect by itself, not for a session of the dashboard.
+    async fn send_trial(
+        &self,
+        request: Request<SendTrialRequest>,
+    ) -> Result<Response<SendTrialResponse>, Status> {
+        let request = self.admit_peer(request)?;
+        self.try_out(request).await.map(Response::new)
     }
 
     async fn version(&self, request: Request<VersionRequest>) -> Result<Response<VersionResponse>, Status> {

@@ -1,5 +1,6 @@
 //! What proxies report, kept in bounded memory for the last hour: counters and latencies per edge ([`stats`]), examples of what failed
-//! ([`failures`]), traces put together from spans ([`traces`]), who does not pass them on ([`propagation`]), tapped requests ([`taps`]), the
+//! ([`failures`]), traces put together from spans ([`traces`]), who does not pass them on ([`propagation`]), tapped requests ([`taps`]), those that
+//! operators have sent ([`trials`]), the
 //! state of each proxy ([`proxies`]). Reports enter in [`receive`]; `inspect` reads. What it costs at most is in decision 0017.
 //!
 //! The parts are synchronous and take time as an argument; [`Observatory`] is the handle that tasks share. It must not know
@@ -18,6 +19,7 @@ pub mod stats;
 pub mod taps;
 pub mod traces;
 pub mod tracing_demand;
+pub mod trials;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +39,7 @@ use stats::{Reporter, Stats};
 use taps::Taps;
 use traces::{Assembled, Traces};
 use tracing_demand::Demand;
+use trials::Trials;
 
 /// Traces that wait for a reader of `Trace`; a slower one loses the oldest, and it is counted.
 const TRACE_QUEUE: usize = 256;
@@ -65,6 +68,7 @@ struct Shared {
     /// What readers want of other replicas.
     elsewhere: Demand,
     taps: Taps,
+    trials: Trials,
     lagged: AtomicU64,
     refused: AtomicU64,
 }
@@ -114,6 +118,8 @@ pub struct Counts {
     pub costs_overflow: u64,
     /// Tap sessions.
     pub taps: u64,
+    /// Requests that operators had proxies send, and those for which there was no room.
+    pub trials: (u64, u64),
     /// Traces that wait for more of their spans.
     pub open_traces: u64,
     /// Spans that found no room.
@@ -135,6 +141,7 @@ impl Default for Observatory {
             demand: Demand::default(),
             elsewhere: Demand::default(),
             taps: Taps::default(),
+            trials: Trials::default(),
             lagged: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         };
@@ -156,6 +163,11 @@ impl Observatory {
     /// Who taps requests.
     pub fn taps(&self) -> &Taps {
         &self.shared.taps
+    }
+
+    /// Requests that operators have proxies send.
+    pub fn trials(&self) -> &Trials {
+        &self.shared.trials
     }
 
     /// Spans as proxies of this replica report them, from now on.
@@ -278,6 +290,7 @@ impl Observatory {
             objectives_overflow: inner.promises.overflow(),
             costs_overflow: inner.costs.overflow(),
             taps: self.shared.taps.len() as u64,
+            trials: self.shared.trials.counts(),
             open_traces: inner.traces.open() as u64,
             spans_dropped: inner.traces.dropped(),
             traces_lagged: self.shared.lagged.load(Ordering::Relaxed),

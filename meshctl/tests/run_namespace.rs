@@ -77,6 +77,51 @@ async fn a_program_calls_another_by_name_and_both_know_of_no_mesh() {
     }
 }
 
+/// Where everything that a program opens is captured nobody can call as it does, but its own sidecar.
+#[tokio::test]
+async fn its_sidecar_sends_a_request_as_the_program_would() {
+    let user = User::all()[0];
+    let home = Home::of("live", user);
+    let mut up = home.start("up", &["up"]);
+    home.ready(&mut up).await;
+    let binary = user.binary(home.path()).display().to_string();
+    let run = ["run", "--mode", "namespace", "--name", "api", "--port", "80", "--", binary.as_str()];
+    let mut api = home.start("api", &[&run[..], &SERVICE].concat());
+    let mut me = home.start("me", &["run", "--mode", "namespace", "--name", "me", "--", "sleep", "1000"]);
+    let explain = |args: &[&str]| {
+        let output = home.output(&[&["explain"], args, &["--from", "me", "--live", "-o", "json"]].concat());
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).ok(), said(&output))
+    };
+    let live = wait_for("a request that both sidecars tell of", async || {
+        assert!(api.child.try_wait().unwrap().is_none(), "{}\n{}", api.stderr(), home.logs());
+        assert!(me.child.try_wait().unwrap().is_none(), "{}\n{}", me.stderr(), home.logs());
+        let live = explain(&["http://api/products/1"]).1?["live"].clone();
+        (live["as_explained"] == true).then_some(live)
+    })
+    .await;
+    assert_eq!((&live["way"], &live["status"]), (&"capture".into(), &200.into()), "{live}");
+    assert!(live["address"].as_str().unwrap().ends_with(":80"), "{live}");
+    assert_eq!(
+        (&live["caller"]["workload"], &live["callee"]["workload"]),
+        (&"me".into(), &"api".into()),
+        "{live}"
+    );
+    for side in ["caller", "callee"] {
+        assert!(live[side]["stages"]["total_us"].as_u64().unwrap() > 0, "{live}");
+    }
+    // What nobody sends: something outside, and what may change something.
+    let (code, _, text) = explain(&["http://192.0.2.1/"]);
+    assert!(code == Some(2) && text.contains("only what it knows is asked"), "{text}");
+    let (code, _, text) = explain(&["DELETE", "http://api/products/1"]);
+    assert!(code == Some(2) && text.contains("may change something"), "{text}");
+    for one in [&mut me, &mut api, &mut up] {
+        one.signal(Signal::TERM);
+    }
+    me.ended().await;
+    api.ended().await;
+    assert_eq!(up.ended().await, Some(0));
+}
+
 #[tokio::test]
 async fn codes_and_signals_are_those_of_the_command_and_it_has_no_privilege() {
     for user in User::all() {

@@ -271,11 +271,15 @@ impl Root {
         let (hub, config) = (self.telemetry.hub.clone(), Arc::clone(&self.config));
         let (mut snapshots, stop) = (discovery.subscribe(), self.tasks.token());
         self.tasks.spawn("access log", async move {
+            let workload = config.workload.as_str();
+            let names = [workload, if config.is_pod { app_of_pod(workload) } else { workload }];
             let mut known = None;
             loop {
                 // Without settings those that were there stay.
-                let wanted =
-                    snapshots.borrow_and_update().settings().map(|settings| settings.access_log.clone());
+                let wanted = snapshots
+                    .borrow_and_update()
+                    .settings()
+                    .map(|settings| settings.access_log_of(&config.namespace, &names).cloned());
                 if let Some(wanted) = wanted.filter(|wanted| *wanted != known) {
                     hub.set_access_log(wanted.as_ref(), (&config.namespace, &config.workload));
                     known = wanted;
@@ -442,6 +446,7 @@ impl Root {
                 sockets: bound.take(),
                 network: self.network.clone(),
                 own: self.addrs.own(),
+                trials: self.telemetry.hub.trials(),
                 stop: self.drain.clone(),
                 ended,
             };

@@ -26,6 +26,7 @@ mod interim;
 mod io;
 mod response;
 mod server;
+pub mod trial;
 mod upgrade;
 mod upstream;
 mod websocket;

@@ -162,6 +162,14 @@ pub fn is_routable(address: IpAddr) -> bool {
     std::net::UdpSocket::bind((any, 0)).and_then(|socket| socket.connect((address, 53))).is_ok()
 }
 
+/// Where a connection to that address comes from, as the kernel chooses. Nothing is sent.
+pub fn source_toward(to: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(to).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
 /// Whether the address is this machine's own.
 pub fn is_own(address: IpAddr) -> bool {
     std::net::UdpSocket::bind((address, 0)).is_ok()

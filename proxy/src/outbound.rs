@@ -23,6 +23,7 @@ mod outside;
 mod plan;
 mod streams;
 mod supply;
+mod trial;
 
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
@@ -32,12 +33,13 @@ use mesh_identity::Identity;
 
 use self::backends::Backends;
 use self::call::Call;
+use self::destination::Found;
 pub use self::destination::Host;
 use crate::ask::Asker;
 use crate::config::{LEARNT, LEARNT_LIFE};
 use crate::detect::{Learnt, Sniff};
 use crate::dns::Dns;
-use crate::http::{self, Connector, Wire};
+use crate::http::{self, Connector, Fault, Wire};
 use crate::net::{self, Accepted, Dial, Namespace, OrLoopback, Stream, Toward};
 use crate::tcp::{self, Opening};
 use crate::telemetry::{Direction, Event};
@@ -51,7 +53,15 @@ type Permit = Rc<Caller>;
 #[derive(Debug)]
 struct Caller {
     address: IpAddr,
+    /// It is not the application: an operator had this proxy send a request as if it were.
+    trial: bool,
     _permit: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Caller {
+    fn of(peer: SocketAddr, permit: tokio::sync::OwnedSemaphorePermit) -> Self {
+        Self { address: peer.ip(), trial: false, _permit: permit }
+    }
 }
 
 /// The way out of one worker.
@@ -68,6 +78,8 @@ pub struct Outbound {
     learnt: RefCell<Learnt<Host>>,
     /// Our own listeners: a request for one of them would come back to us for ever.
     own: Vec<SocketAddr>,
+    /// Where the application is, when it has a network namespace of its own.
+    network: Option<Namespace>,
     /// How to connect to the application itself, when it has a network namespace of its own.
     inside: Option<Dial>,
 }
@@ -98,7 +110,8 @@ impl Outbound {
         let mirrors = mirror::UnderWay::default();
         Rc::new_cyclic(|this: &Weak<Self>| {
             let asker = Rc::new(Asker::new(worker, asking, Weak::<Self>::clone(this)));
-            Self { worker: Rc::clone(worker), backends, dns, mirrors, asker, learnt, own, inside }
+            let network = network.cloned();
+            Self { worker: Rc::clone(worker), backends, dns, mirrors, asker, learnt, own, network, inside }
         })
     }
 
@@ -114,7 +127,7 @@ impl Outbound {
             "outbound",
             Box::pin(async move {
                 let _open = this.worker.open(Direction::Outbound);
-                let caller = Caller { address: accepted.peer.ip(), _permit: accepted.permit };
+                let caller = Caller::of(accepted.peer, accepted.permit);
                 this.carry(accepted.stream, host, Rc::new(caller)).await;
             }),
         );
@@ -148,7 +161,7 @@ impl Outbound {
             Box::pin(async move {
                 let _open = this.worker.open(Direction::Outbound);
                 let Accepted { mut stream, peer, permit } = accepted;
-                let permit = Caller { address: peer.ip(), _permit: permit };
+                let permit = Caller::of(peer, permit);
                 let timeouts = &this.worker.config.timeouts;
                 // Clients may connect ahead of need, so the first byte has as long as an idle connection.
                 match Box::pin(tcp::opening(&mut stream, timeouts.idle, timeouts.head)).await {
@@ -172,8 +185,18 @@ impl Outbound {
 
     /// Carries a stream whose destination is known: HTTP by request, anything else as bytes. Its stages are boxed, so that a
     /// connection that waits for its next request keeps none of them in memory.
-    async fn carry(self: &Rc<Self>, mut stream: Stream, host: Rc<Host>, permit: Permit) {
+    async fn carry(self: &Rc<Self>, stream: Stream, host: Rc<Host>, permit: Permit) {
         let found = Box::pin(self.discover(&host)).await;
+        self.carry_found(stream, host, found, permit).await;
+    }
+
+    async fn carry_found(
+        self: &Rc<Self>,
+        mut stream: Stream,
+        host: Rc<Host>,
+        found: Result<Found, Fault>,
+        permit: Permit,
+    ) {
         match Box::pin(self.protocol(&mut stream, &host, &found)).await {
             opaque::Carry::Http(wire) => self.http(stream, wire, Some(host), permit).await,
             opaque::Carry::Opaque(server) => Box::pin(self.opaque(stream, &host, &found, server)).await,

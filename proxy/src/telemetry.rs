@@ -26,6 +26,7 @@ mod span;
 mod table;
 mod tap;
 mod totals;
+mod trials;
 mod wire;
 mod worker;
 
@@ -41,4 +42,5 @@ pub use span::{AttemptRecord, MAX_ATTEMPTS, Recorded, SpanRecord, Spent};
 pub(crate) use span::{MAX_PATH, failed};
 pub(crate) use tap::{Head, Tapped};
 pub use totals::AlsoAs;
+pub use trials::{Begun, Trial, TrialWay, Tried};
 pub use worker::{SeriesHandle, WorkerSeed, WorkerTelemetry};

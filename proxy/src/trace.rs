@@ -62,6 +62,12 @@ impl TraceContext {
         Self::after(of(true).or_else(|| of(false)), rng)
     }
 
+    /// Of a request that somebody else began: that trace, to be told, and the span above whatever reads it. `None`: ids of zeros are none.
+    pub fn begun(trace_id: [u8; 16], span_id: [u8; 8]) -> Option<Self> {
+        let is_one = trace_id != [0; 16] && span_id != [0; 8];
+        is_one.then_some(Self { trace_id, parent_id: None, span_id, sampling: Sampling::Yes, random: true })
+    }
+
     fn after(parent: Option<Parent>, rng: &mut fastrand::Rng) -> Self {
         let span_id = nonzero(|| rng.u64(..)).to_be_bytes();
         let sampling = parent.map_or(Sampling::Undecided, |parent| parent.sampling);

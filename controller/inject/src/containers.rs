@@ -6,8 +6,8 @@ use std::fmt::Display;
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
     EnvVarSource, HTTPGetAction, KeyToPath, ObjectFieldSelector, PodSpec, Probe, ProjectedVolumeSource,
-    ResourceRequirements, SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume,
-    VolumeMount, VolumeProjection,
+    ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection,
+    Volume, VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Amount;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -24,6 +24,8 @@ pub(crate) const WORKLOAD_API_VOLUME: &str = "amime-workload-api";
 pub(crate) const WORKLOAD_API_VARIABLE: &str = "SPIFFE_ENDPOINT_SOCKET";
 /// The volume with the roots of the mesh.
 pub(crate) const ROOTS_VOLUME: &str = "amime-roots";
+/// The volume with headers for a collector.
+pub(crate) const OTLP_VOLUME: &str = "amime-otlp";
 /// The volume where the sidecar keeps its configuration for a restart.
 pub(crate) const STATE_VOLUME: &str = "amime-state";
 /// The largest state twice, as it is replaced whole, and room to spare.
@@ -38,6 +40,8 @@ const ROOTS_CONFIG_MAP: &str = "amime-ca-roots";
 const VALIDATE_UID: i64 = 65532;
 const TOKEN_FOLDER: &str = "/var/run/secrets/amime";
 const ROOTS_FOLDER: &str = "/var/run/amime/roots";
+/// Where the sidecar looks unless it is told (`--otlp-secrets`).
+const OTLP_FOLDER: &str = "/etc/amime/otlp";
 const STATE_FOLDER: &str = "/var/run/amime/state";
 const WORKLOAD_API_FOLDER: &str = "/var/run/amime/workload-api";
 
@@ -94,6 +98,9 @@ fn mounts(sidecar: &Sidecar) -> Vec<VolumeMount> {
         mount(ROOTS_VOLUME, ROOTS_FOLDER),
         VolumeMount { read_only: None, ..mount(STATE_VOLUME, STATE_FOLDER) },
     ];
+    if sidecar.otlp_secret.is_some() {
+        mounts.push(mount(OTLP_VOLUME, OTLP_FOLDER));
+    }
     if sidecar.workload_api {
         let writable = mount(WORKLOAD_API_VOLUME, WORKLOAD_API_FOLDER);
         mounts.push(VolumeMount { read_only: None, ..writable });
@@ -259,6 +266,20 @@ pub(crate) fn volumes(sidecar: &Sidecar) -> Vec<Volume> {
             ..Volume::default()
         },
     ];
+    if let Some(name) = &sidecar.otlp_secret {
+        volumes.push(Volume {
+            name: OTLP_VOLUME.to_owned(),
+            // A namespace without it has pods all the same; the sidecar says which file is missing. It runs as a user of its own, and no
+            // other container has the volume.
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(name.clone()),
+                default_mode: Some(0o444),
+                optional: Some(true),
+                ..SecretVolumeSource::default()
+            }),
+            ..Volume::default()
+        });
+    }
     if sidecar.workload_api {
         volumes.push(Volume {
             name: WORKLOAD_API_VOLUME.to_owned(),

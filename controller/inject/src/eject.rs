@@ -56,6 +56,7 @@ pub fn eject(pod: &Value) -> Result<Injected, Reason> {
         containers::ROOTS_VOLUME,
         containers::STATE_VOLUME,
         containers::WORKLOAD_API_VOLUME,
+        containers::OTLP_VOLUME,
     ];
     elements(&mut editor, "volumes", |index| {
         spec.volumes.iter().flatten().nth(index).is_some_and(|volume| names.contains(&volume.name.as_str()))

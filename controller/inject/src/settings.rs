@@ -56,6 +56,9 @@ pub struct Settings {
     pub exclude_outbound_cidrs: String,
     /// What happens to a pod that is opted in and cannot get a sidecar.
     pub on_refusal: OnRefusal,
+    /// The Secret with headers for a collector. The MeshConfig says it, and no file of settings.
+    #[serde(skip)]
+    pub otlp_secret: Option<String>,
 }
 
 /// `imagePullPolicy`.
@@ -154,6 +157,7 @@ impl Default for Settings {
             exclude_outbound_ports: String::new(),
             exclude_outbound_cidrs: String::new(),
             on_refusal: OnRefusal::default(),
+            otlp_secret: None,
         }
     }
 }
@@ -191,6 +195,7 @@ pub struct Sidecar {
     pub(crate) workers: u16,
     pub(crate) probes: Probes,
     pub(crate) application_metrics: ApplicationMetrics,
+    pub(crate) otlp_secret: Option<String>,
 }
 
 impl Settings {
@@ -224,6 +229,7 @@ impl Settings {
             workers: read::in_range(self.workers, 1, 64).map_err(at("workers"))?,
             probes: self.probes,
             application_metrics: self.application_metrics,
+            otlp_secret: self.otlp_secret.clone(),
         };
         sidecar.amounts().map_err(|(field, message)| SettingsError { field, message })?;
         Ok(sidecar)

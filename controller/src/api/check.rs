@@ -226,6 +226,7 @@ fn check_mesh_config(key: &ObjectKey, config: &MeshConfig, findings: &mut Findin
         findings.fault("spec.trustDomain", error.to_string());
     }
     lower::access_log::access_log(&config.spec, findings);
+    lower::access_log::overrides(&config.spec, findings);
     lower::telemetry::tracing(&config.spec, findings);
     lower::telemetry::open_telemetry(&config.spec, findings);
 }

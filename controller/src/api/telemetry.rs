@@ -68,6 +68,11 @@ pub struct OpenTelemetrySettings {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub headers: Vec<OtlpHeaderSetting>,
+    /// A Secret whose keys are the files that `headers` name, in the namespace of each Pod. Injection mounts it into the sidecar and into no other
+    /// container; a Pod that was made before has it after its next start. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), pattern(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub secret_name: Option<String>,
     /// Between two batches of metrics, 1s to 1h. Absent: 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<DurationText>,

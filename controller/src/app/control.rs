@@ -51,6 +51,7 @@ pub struct Control {
     objects: watch::Sender<Arc<Objects>>,
     accounts: watch::Sender<Arc<Accounts>>,
     namespaces: watch::Sender<Arc<NamespaceLabels>>,
+    otlp_secret: watch::Sender<Option<String>>,
     /// What was said in the log, so that it is said once.
     said: BTreeSet<String>,
     generations: Arc<BTreeMap<ObjectKey, i64>>,
@@ -134,6 +135,7 @@ impl Control {
             objects: watch::Sender::default(),
             accounts: watch::Sender::default(),
             namespaces: watch::Sender::default(),
+            otlp_secret: watch::Sender::default(),
             said: BTreeSet::new(),
             generations: Arc::default(),
             metrics,
@@ -167,6 +169,11 @@ impl Control {
     /// For readers of the labels of namespaces.
     pub fn namespaces(&self) -> watch::Receiver<Arc<NamespaceLabels>> {
         self.namespaces.subscribe()
+    }
+
+    /// For readers of the Secret with headers for a collector.
+    pub fn otlp_secret(&self) -> watch::Receiver<Option<String>> {
+        self.otlp_secret.subscribe()
     }
 
     /// Reads everything for the first time.
@@ -319,6 +326,9 @@ impl Control {
             (key.name.to_string(), entry.object.metadata.labels.clone().unwrap_or_default())
         });
         self.namespaces.send_replace(Arc::new(labels.collect()));
+        let settings = self.index.settings.find().map(|(_, entry)| &entry.object.spec);
+        let collector = settings.and_then(|spec| spec.open_telemetry.as_ref());
+        self.otlp_secret.send_replace(collector.and_then(|collector| collector.secret_name.clone()));
     }
 
     fn say_problems(&mut self, batch: &Batch) {

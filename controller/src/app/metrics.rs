@@ -202,6 +202,9 @@ impl Collector for AtScrape {
         )?;
         overflows(&mut counter, &counts)?;
         counter("mesh_controller_report_streams_refused", "Report streams refused", counts.refused)?;
+        let (trials, refused) = counts.trials;
+        counter("mesh_controller_trials", "Requests that operators had proxies send", trials)?;
+        counter("mesh_controller_trials_refused", "Those for which there was no room", refused)?;
         for (name, help, value) in [
             ("mesh_controller_connections_accepted", "TLS handshakes that succeeded", incoming.accepted()),
             ("mesh_controller_connections_failed", "TLS handshakes that failed", incoming.failed()),

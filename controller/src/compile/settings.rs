@@ -44,6 +44,7 @@ pub fn compile(index: &Index, trust_domain: &TrustDomain, reports: &mut Reports)
         },
         trace_sample_ppm: spec.tracing.sample_ppm,
         access_log: access_log::access_log(spec, &mut findings),
+        access_log_overrides: access_log::overrides(spec, &mut findings),
         metrics: MetricSettings {
             istio: spec.metrics.also_as.contains(&MetricNames::Istio),
             linkerd: spec.metrics.also_as.contains(&MetricNames::Linkerd),

@@ -98,6 +98,9 @@ async fn find(inspector: &Inspector, ask: Ask, proof: &SignedIn) -> Result<Value
             let proxies: Vec<Value> = proxies.collect();
             named(json!({ "controller": all.version, "proxies": proxies }), unanswered)
         }
+        Ask::Objectives(request) => {
+            told::objectives(&inspector.objectives(asked(request, proof)).await?.into_inner())
+        }
         Ask::Canaries(request) => {
             let answer = inspector.canaries(asked(request, proof)).await?.into_inner();
             json!({ "canaries": answer.canaries.iter().map(told::canary).collect::<Vec<_>>() })

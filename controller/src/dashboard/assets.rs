@@ -49,6 +49,7 @@ pub const ASSETS: &[Asset] = assets! {
     "/pages/tap.js", JS, "pages/tap.js";
     "/pages/traces.js", JS, "pages/traces.js";
     "/pages/canaries.js", JS, "pages/canaries.js";
+    "/pages/objectives.js", JS, "pages/objectives.js";
     "/pages/certs.js", JS, "pages/certs.js";
     "/pages/config.js", JS, "pages/config.js";
 };

@@ -1,8 +1,8 @@
 //! What a path asks: one of the answers of `inspect`, a stream of them, or the session. Pure. It must not know how anything is answered.
 
 use mesh_proto::inspect::v1::{
-    CanariesRequest, EdgesRequest, FailuresRequest, Group, ProtocolsRequest, StatRequest, TapRequest,
-    TraceRequest,
+    CanariesRequest, EdgesRequest, FailuresRequest, Group, ObjectivesRequest, ProtocolsRequest, StatRequest,
+    TapRequest, TraceRequest,
 };
 use mesh_proto::report::v1::{Side, TapFilter};
 
@@ -34,6 +34,8 @@ pub enum Ask {
     Certs,
     /// Versions.
     Version,
+    /// What is promised, and how it is kept.
+    Objectives(ObjectivesRequest),
     /// Releases of new versions.
     Canaries(CanariesRequest),
     /// One trace that was seen.
@@ -57,6 +59,10 @@ pub fn ask(name: &str, query: &str) -> Option<Result<Ask, BadQuery>> {
         "sync" => |_| Ok(Ask::Sync),
         "certs" => |_| Ok(Ask::Certs),
         "version" => |_| Ok(Ask::Version),
+        "objectives" => |query| {
+            let namespace = query.text("namespace");
+            Ok(Ask::Objectives(ObjectivesRequest { namespace, local_only: false }))
+        },
         "canaries" => |query| Ok(Ask::Canaries(CanariesRequest { namespace: query.text("namespace") })),
         "trace" => one_trace,
         "tap" => tap,
@@ -199,7 +205,9 @@ mod tests {
         assert!(tap.iter().all(|tap| tap.filter.as_ref().unwrap().failed_only && tap.max_rps == TAP_RPS));
         let Ask::Trace(trace) = read("trace", "id=000102030405060708090a0b0c0d0e0f") else { panic!() };
         assert_eq!(trace.trace_id, (0..16).collect::<Vec<u8>>());
-        for name in ["sync", "certs", "version", "canaries", "protocols", "edges", "failures", "traces"] {
+        for name in
+            ["sync", "certs", "version", "canaries", "objectives", "protocols", "edges", "failures", "traces"]
+        {
             assert!(ask(name, "").unwrap().is_ok(), "{name}");
         }
     }

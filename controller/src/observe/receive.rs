@@ -105,6 +105,7 @@ impl Receiver {
         if !taps.borrow().taps.is_empty() {
             taps.mark_changed();
         }
+        let mut trials = self.observatory.trials().attend(&key);
         loop {
             // Every arm may be dropped at its await: what was not taken is there the next time.
             tokio::select! {
@@ -119,6 +120,7 @@ impl Receiver {
                     let wanted = SetTaps::clone(&taps.borrow_and_update());
                     command(out, report_command::Command::Taps(wanted)).await?;
                 }
+                trial = trials.asked() => command(out, report_command::Command::Trial(trial)).await?,
                 message = inbound.message() => match message {
                     Ok(Some(report)) => {
                         if let Some(sequence) = self.take(&key, report) {
@@ -166,6 +168,10 @@ impl Receiver {
             }
             proxy_report::Message::Usage(usage) => {
                 self.observatory.costs(|costs| costs.record(key, &usage, now));
+                None
+            }
+            proxy_report::Message::Tried(tried) => {
+                self.observatory.trials().record(key, tried);
                 None
             }
             // A second Hello says nothing new; what a later proxy compares is not kept.

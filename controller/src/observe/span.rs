@@ -23,6 +23,8 @@ pub fn claim(reporter: Reporter<'_>, instance: &str, span: &mut Span) -> bool {
     }
     instance.clone_into(&mut span.instance);
     span.attempts.truncate(MAX_ATTEMPTS);
+    span.ejected.truncate(MAX_ATTEMPTS);
+    span.ejected.iter_mut().for_each(|endpoint| cut(endpoint, MAX_TEXT));
     cut(&mut span.path, MAX_PATH);
     for text in [
         &mut span.source_namespace,
@@ -70,11 +72,13 @@ mod tests {
             destination_workload: "bank".into(),
             path: "ä".repeat(2_000),
             attempts: vec![Attempt::default(); 50],
+            ejected: vec!["x".repeat(9_999); 50],
             ..Span::default()
         };
         assert!(claim(reporter, "i-1", &mut span));
         assert_eq!((span.destination_workload.as_str(), span.instance.as_str()), ("web", "i-1"));
         assert_eq!((span.path.len(), span.attempts.len()), (MAX_PATH, MAX_ATTEMPTS));
+        assert!(span.ejected.len() == MAX_ATTEMPTS && span.ejected[0].len() == MAX_TEXT);
         assert!(!claim(reporter, "i-1", &mut Span::default()), "of no side");
     }
 }

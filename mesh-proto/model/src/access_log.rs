@@ -12,7 +12,7 @@ pub use template::{HeaderOf, InvalidTemplate, MAX_PARTS, MAX_TEMPLATE, Part, Tem
 /// Headers of each side that are written at most.
 pub const MAX_HEADERS: usize = 16;
 
-/// The access log of the whole mesh.
+/// The access log of a proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessLog {
     /// How a line looks.
@@ -39,6 +39,31 @@ impl Default for AccessLog {
             response_headers: Vec::new(),
             success_ppm: 1_000_000,
         }
+    }
+}
+
+/// Overrides of a mesh at most, and names in each.
+pub const MAX_OVERRIDES: usize = 64;
+/// See there.
+pub const MAX_NAMES: usize = 64;
+
+/// The access log of some proxies, in place of the mesh's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogOverride {
+    /// Of which namespaces; none: of all.
+    pub namespaces: Vec<String>,
+    /// Of which workloads; none: of all.
+    pub workloads: Vec<String>,
+    /// What they write; `None`: nothing.
+    pub log: Option<AccessLog>,
+}
+
+impl LogOverride {
+    /// Whether a proxy is meant. `names`: of its workload, and of what made that.
+    pub fn fits(&self, namespace: &str, names: &[&str]) -> bool {
+        let is_named = |name: &String| names.contains(&name.as_str());
+        (self.namespaces.is_empty() || self.namespaces.iter().any(|one| one == namespace))
+            && (self.workloads.is_empty() || self.workloads.iter().any(is_named))
     }
 }
 
@@ -122,6 +147,27 @@ mod tests {
         };
         assert_eq!(log.kept_request_headers(), ["x-a", "x-b", "x-d"]);
         assert_eq!(log.kept_response_headers(), ["x-c"]);
+    }
+
+    #[test]
+    fn an_override_is_for_whom_it_names() {
+        let of = |namespaces: &[&str], workloads: &[&str]| LogOverride {
+            namespaces: namespaces.iter().map(ToString::to_string).collect(),
+            workloads: workloads.iter().map(ToString::to_string).collect(),
+            log: None,
+        };
+        let pod = ["web-7d9f-x2", "web"];
+        for (namespaces, workloads, want) in [
+            (&[][..], &[][..], true),
+            (&["shop"], &[], true),
+            (&["bank"], &[], false),
+            (&["bank", "shop"], &["web"], true),
+            (&[], &["web-7d9f-x2"], true),
+            (&["shop"], &["cart"], false),
+            (&["bank"], &["web"], false),
+        ] {
+            assert_eq!(of(namespaces, workloads).fits("shop", &pod), want, "{namespaces:?} {workloads:?}");
+        }
     }
 
     #[test]

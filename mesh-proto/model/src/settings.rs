@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access_log::AccessLog;
+use crate::access_log::{AccessLog, LogOverride};
 use crate::spiffe::TrustDomain;
 
 /// Whether plaintext is taken where mTLS could be.
@@ -60,12 +60,22 @@ pub struct MeshSettings {
     pub trace_sample_ppm: u32,
     /// What proxies write of each request and connection; `None`: nothing.
     pub access_log: Option<AccessLog>,
+    /// For some proxies in place of that; the first that fits a proxy counts.
+    pub access_log_overrides: Vec<LogOverride>,
     /// What metrics are also called.
     pub metrics: MetricSettings,
     /// What traces beyond their share.
     pub tracing: TracingSettings,
     /// Where traces, metrics and logs are sent.
     pub open_telemetry: Option<Arc<OpenTelemetry>>,
+}
+
+impl MeshSettings {
+    /// What a proxy writes. `names`: of its workload, and of what made that.
+    pub fn access_log_of(&self, namespace: &str, names: &[&str]) -> Option<&AccessLog> {
+        let own = self.access_log_overrides.iter().find(|one| one.fits(namespace, names));
+        own.map_or(self.access_log.as_ref(), |own| own.log.as_ref())
+    }
 }
 
 /// What traces beyond their share.

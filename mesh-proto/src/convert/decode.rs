@@ -87,6 +87,10 @@ fn mesh(settings: wire::MeshSettings) -> Result<MeshSettings, Wrong> {
             .access_log
             .then(|| access_log::access_log(&root.at("access_log_settings"), settings.access_log_settings))
             .transpose()?,
+        access_log_overrides: access_log::overrides(
+            root.at("access_log_overrides"),
+            settings.access_log_overrides,
+        )?,
         metrics: settings
             .metrics
             .map(|metrics| MetricSettings { istio: metrics.istio, linkerd: metrics.linkerd })

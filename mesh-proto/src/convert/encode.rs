@@ -68,6 +68,7 @@ pub fn mesh(settings: &MeshSettings) -> wire::MeshSettings {
         tracing: telemetry::tracing(settings.tracing),
         open_telemetry: settings.open_telemetry.as_deref().map(telemetry::open_telemetry),
         access_log_settings: settings.access_log.as_ref().map(access_log::access_log),
+        access_log_overrides: settings.access_log_overrides.iter().map(access_log::over).collect(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_cel::{Program, Scope};
-use mesh_model::access_log::{AccessLog, LogFormat, LogSink, Template};
+use mesh_model::access_log::{AccessLog, LogFormat, LogOverride, LogSink, Template};
 use mesh_model::address::{Meaning, Member, Served, ServedPort};
 use mesh_model::authentication::jwt::{ClaimHeader, Handling, JwtIssuer, JwtRules, TokenPlace};
 use mesh_model::authentication::{Authentication, MtlsRule};
@@ -74,13 +74,22 @@ fn access_log() -> impl Strategy<Value = AccessLog> {
         })
 }
 
+fn log_override() -> impl Strategy<Value = LogOverride> {
+    let names = || vec("[a-z-]{1,10}", 0..3);
+    (names(), names(), option::of(access_log())).prop_map(|(namespaces, workloads, log)| LogOverride {
+        namespaces,
+        workloads,
+        log,
+    })
+}
+
 fn mesh() -> impl Strategy<Value = MeshSettings> {
     (
         "[a-z0-9._-]{1,30}",
         select(vec![MtlsMode::Strict, MtlsMode::Permissive, MtlsMode::Disabled]),
         select(vec![OutboundMode::AllowAny, OutboundMode::RegistryOnly]),
         0..=bounds::PPM,
-        option::of(access_log()),
+        (option::of(access_log()), vec(log_override(), 0..3)),
         (any::<bool>(), any::<bool>()),
         (tracing(), option::of(open_telemetry())),
     )
@@ -91,7 +100,8 @@ fn mesh() -> impl Strategy<Value = MeshSettings> {
                     mtls_mode,
                     outbound_mode,
                     trace_sample_ppm,
-                    access_log,
+                    access_log: access_log.0,
+                    access_log_overrides: access_log.1,
                     metrics: MetricSettings { istio: names.0, linkerd: names.1 },
                     tracing: told.0,
                     open_telemetry: told.1,

@@ -366,6 +366,31 @@ fn an_access_log_that_is_not_understood_is_refused_with_its_field() {
 }
 
 #[test]
+fn an_override_of_the_access_log_that_is_not_understood_is_refused_with_its_field() {
+    let over = || wire::AccessLogOverride { enabled: true, ..wire::AccessLogOverride::default() };
+    let unknown = Some(wire::AccessLog { sink: 9, ..wire::AccessLog::default() });
+    for (over, field) in [
+        (wire::AccessLogOverride { settings: unknown, ..over() }, "access_log_overrides[1].settings.sink"),
+        (
+            wire::AccessLogOverride { namespaces: vec![String::new()], ..over() },
+            "access_log_overrides[1].namespaces[0]",
+        ),
+        (
+            wire::AccessLogOverride { workloads: vec!["a".into(); 65], ..over() },
+            "access_log_overrides[1].workloads",
+        ),
+    ] {
+        let settings = wire::MeshSettings {
+            trust_domain: "td".to_owned(),
+            access_log_overrides: vec![wire::AccessLogOverride::default(), over],
+            ..wire::MeshSettings::default()
+        };
+        let refused = decode(resource("mesh", wire::resource::Body::Mesh(settings))).unwrap_err();
+        assert_eq!(refused.field, field);
+    }
+}
+
+#[test]
 fn an_unknown_mode_is_refused_and_an_unspecified_one_is_the_default() {
     let settings = decode_mesh(0, 0).unwrap();
     assert_eq!((settings.mtls_mode, settings.outbound_mode), (MtlsMode::Strict, OutboundMode::AllowAny));

@@ -250,6 +250,9 @@ pub struct MeshSettings {
     /// Absent: a JSON object a line, on stdout, for everything.
     #[prost(message, optional, tag = "10")]
     pub access_log_settings: ::core::option::Option<AccessLog>,
+    /// For some proxies in place of the two above; the first that fits a proxy counts.
+    #[prost(message, repeated, tag = "11")]
+    pub access_log_overrides: ::prost::alloc::vec::Vec<AccessLogOverride>,
 }
 /// What traces beyond their share.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -334,6 +337,22 @@ pub struct AccessLog {
     /// Share of what went well that is written, parts per million.
     #[prost(uint32, tag = "8")]
     pub success_ppm: u32,
+}
+/// The access log of some proxies.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AccessLogOverride {
+    /// Their namespaces; none: all.
+    #[prost(string, repeated, tag = "1")]
+    pub namespaces: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Their workloads: of Pods what made them, as a Deployment. None: all.
+    #[prost(string, repeated, tag = "2")]
+    pub workloads: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether they write one.
+    #[prost(bool, tag = "3")]
+    pub enabled: bool,
+    /// Absent: as for MeshSettings.
+    #[prost(message, optional, tag = "4")]
+    pub settings: ::core::option::Option<AccessLog>,
 }
 /// Names of other meshes that metrics have beside our own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -917,6 +917,24 @@ pub struct ComparisonsResponse {
     #[prost(string, repeated, tag = "3")]
     pub unanswered: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SendTrialRequest {
+    /// Whose proxy; of several the one that reported first.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub workload: ::prost::alloc::string::String,
+    /// Its id is the controller's to choose.
+    #[prost(message, optional, tag = "3")]
+    pub trial: ::core::option::Option<super::super::report::v1::Trial>,
+    #[prost(bool, tag = "4")]
+    pub local_only: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SendTrialResponse {
+    #[prost(message, optional, tag = "1")]
+    pub tried: ::core::option::Option<super::super::report::v1::Tried>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Group {
@@ -1634,6 +1652,31 @@ pub mod inspect_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Has a workload's own proxy send one request as its application would, and says what came of it.
+        pub async fn send_trial(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SendTrialRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SendTrialResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mesh.inspect.v1.InspectService/SendTrial",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mesh.inspect.v1.InspectService", "SendTrial"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1772,6 +1815,14 @@ pub mod inspect_service_server {
             request: tonic::Request<super::ComparisonsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ComparisonsResponse>,
+            tonic::Status,
+        >;
+        /// Has a workload's own proxy send one request as its application would, and says what came of it.
+        async fn send_trial(
+            &self,
+            request: tonic::Request<super::SendTrialRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SendTrialResponse>,
             tonic::Status,
         >;
     }
@@ -2599,6 +2650,51 @@ pub mod inspect_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ComparisonsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mesh.inspect.v1.InspectService/SendTrial" => {
+                    #[allow(non_camel_case_types)]
+                    struct SendTrialSvc<T: InspectService>(pub Arc<T>);
+                    impl<
+                        T: InspectService,
+                    > tonic::server::UnaryService<super::SendTrialRequest>
+                    for SendTrialSvc<T> {
+                        type Response = super::SendTrialResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SendTrialRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as InspectService>::send_trial(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SendTrialSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

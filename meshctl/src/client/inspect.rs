@@ -16,10 +16,11 @@ use mesh_proto::inspect::v1::inspect_service_client::InspectServiceClient;
 use mesh_proto::inspect::v1::{
     CanariesRequest, CanaryRelease, CertsRequest, CertsResponse, CostRequest, CostResponse, DashboardRequest,
     DashboardResponse, EdgesRequest, EdgesResponse, FailuresRequest, FailuresResponse, ObjectivesRequest,
-    ObjectivesResponse, ProtocolsRequest, ProtocolsResponse, ServicesRequest, ServicesResponse, StatRequest,
-    StatResponse, StatRow, SteerCanaryRequest, SyncRequest, SyncResponse, TapRequest, TapResponse,
-    TraceRequest, TraceResponse, VersionRequest, VersionResponse,
+    ObjectivesResponse, ProtocolsRequest, ProtocolsResponse, SendTrialRequest, ServicesRequest,
+    ServicesResponse, StatRequest, StatResponse, StatRow, SteerCanaryRequest, SyncRequest, SyncResponse,
+    TapRequest, TapResponse, TraceRequest, TraceResponse, VersionRequest, VersionResponse,
 };
+use mesh_proto::report::v1::Tried;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status, Streaming};
 
@@ -30,6 +31,8 @@ use crate::local::state::MeshState;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// For an order to be obeyed: a replica waits for another one, which waits for what it does.
 const ORDER: Duration = Duration::from_secs(25);
+/// For a sidecar to have sent a request, at another replica perhaps.
+const TRIAL: Duration = Duration::from_secs(45);
 /// Of our own certificate.
 const LIFETIME: Duration = Duration::from_mins(2);
 const SERVICE_ACCOUNT: &str = "meshctl";
@@ -62,6 +65,8 @@ pub(crate) enum InspectError {
     NoIdentity { ca: String },
     #[error("the order was not obeyed: {0}")]
     Order(String),
+    #[error("it was not sent: {0}")]
+    Trial(String),
     #[error("the controller ({controller}) does not answer `{call}`: {reason}; {see}")]
     Call { controller: String, call: &'static str, reason: String, see: &'static str },
 }
@@ -194,6 +199,27 @@ impl Inspect {
         Err(InspectError::Order(
             "no replica of the controller is reached that leads; try again in a few seconds".into(),
         ))
+    }
+
+    /// Has a workload's sidecar send a request, and waits for what came of it.
+    pub(crate) async fn send_trial(&self, request: SendTrialRequest) -> Result<Tried, InspectError> {
+        let mut last = no_replica("explain --live");
+        for replica in &self.replicas {
+            let failed = |reason| InspectError::Call {
+                controller: replica.name.clone(),
+                call: "explain --live",
+                reason,
+                see: replica.see,
+            };
+            match tokio::time::timeout(TRIAL, replica.client.clone().send_trial(request.clone())).await {
+                Ok(Ok(answer)) => return Ok(answer.into_inner().tried.unwrap_or_default()),
+                // Only where this one was not reached at all: what was sent must not be sent twice.
+                Ok(Err(status)) if status.code() == Code::Unavailable => last = failed(reason(&status)),
+                Ok(Err(status)) => return Err(InspectError::Trial(status.message().to_owned())),
+                Err(_) => return Err(failed(format!("nothing came in {} s", TRIAL.as_secs()))),
+            }
+        }
+        Err(last)
     }
 
     /// What failed.

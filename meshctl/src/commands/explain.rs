@@ -65,7 +65,8 @@ pub(crate) struct Args {
     /// this machine, or of the cluster
     #[arg(short = 'f', long = "filename", value_name = "FOLDER|FILE|-")]
     files: Vec<PathBuf>,
-    /// Send the request once for real, as the workload of --from and through its sidecar, and show what both sidecars measured
+    /// Have the sidecar of --from (in a cluster: a Pod) send the request once for real, as its application would, and show what both
+    /// sidecars measured. Only GET, HEAD, OPTIONS, and gRPC calls without a message; only to what the mesh knows
     #[arg(long, requires = "from", conflicts_with_all = ["files", "source_ip"])]
     live: bool,
     /// In which form
@@ -146,9 +147,9 @@ pub(crate) async fn run(args: &Args, mesh: &str, tasks: &Tasks) -> anyhow::Resul
 
 /// Sends the request for real.
 async fn lively(args: &Args, mesh: &str, tasks: &Tasks, answer: &Answer<'_>) -> anyhow::Result<Live> {
-    let through = live::proxy_of(answer.objects, answer.caller)?;
+    live::workload_of(answer.caller)?;
     let inspect = inspect(mesh, &args.cluster, tasks).await?;
-    let mut live = Box::pin(live::send(through, answer.question, &inspect)).await?;
+    let mut live = Box::pin(live::send(answer.caller, answer.question, &inspect)).await?;
     live.differs = live::differences(&live, &json::json(answer));
     Ok(live)
 }

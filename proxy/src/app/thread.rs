@@ -19,7 +19,7 @@ use crate::inbound::{Captured, Inbound};
 use crate::net::{self, Accepted, Namespace};
 use crate::outbound::{Host, Outbound};
 use crate::state::Page;
-use crate::telemetry::{Event, WorkerSeed};
+use crate::telemetry::{Begun, Event, WorkerSeed};
 use crate::worker::Worker;
 use crate::xds::Discovery;
 
@@ -35,6 +35,8 @@ pub(super) struct Seed {
     /// Where the application is, when that is not here.
     pub(super) network: Option<Namespace>,
     pub(super) own: Vec<SocketAddr>,
+    /// Requests that operators ask for; one worker has them.
+    pub(super) trials: Option<tokio::sync::mpsc::Receiver<Begun>>,
     pub(super) stop: CancellationToken,
     pub(super) ended: tokio::sync::oneshot::Sender<()>,
 }
@@ -83,13 +85,35 @@ async fn serve(seed: Seed) {
 }
 
 async fn work(seed: Seed) {
-    let Seed { config, identity, discovery, dns, telemetry, standings, sockets, network, own, stop, ended } =
-        seed;
+    let Seed {
+        config,
+        identity,
+        discovery,
+        dns,
+        telemetry,
+        standings,
+        sockets,
+        network,
+        own,
+        trials,
+        stop,
+        ended,
+    } = seed;
     let worker = Worker::new(config, discovery, telemetry.build(), standings);
     let listeners = Tasks::new();
     let outbound = Outbound::new(&worker, identity.clone(), network.as_ref(), own.clone(), dns);
     let ways = Ways { outbound: &outbound, identity: &identity, network: network.as_ref(), own };
     let inbound = Rc::new(listen(&worker, &ways, sockets, &listeners));
+    if let Some(trials) = trials {
+        let (outbound, stop) = (Rc::clone(&outbound), listeners.token());
+        // What waits when this proxy ends is told so, by the end of its queue.
+        listeners.spawn_local("trials", async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = outbound.trials(trials) => {}
+            }
+        });
+    }
     let house = (Rc::clone(&worker), Rc::clone(&outbound), Rc::clone(&inbound), listeners.token());
     listeners.keep_local("housekeeping", house, |(worker, outbound, inbound, stop), _| {
         Box::pin(async move {

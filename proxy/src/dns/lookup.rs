@@ -8,6 +8,7 @@ use mesh_dns::virtual_addresses::VirtualAddresses;
 use mesh_dns::wire::{Name, Query, Reply, kind, rcode};
 use tokio::time::timeout;
 
+use super::mesh::{Known, Look};
 use super::{Dns, lock};
 use crate::net;
 
@@ -55,6 +56,37 @@ impl Dns {
         // Stable: else the resolver's order counts. Usually IPv6 comes first where it leads anywhere (RFC 6724).
         found.sort_by_key(|address| (!net::is_routable(*address), address.is_ipv4()));
         Ok(found)
+    }
+
+    /// What the application gets for a name: from here, where its queries come here; else as [`Self::addresses`].
+    pub async fn for_application(&self, host: &str, deadline: Duration) -> Result<Vec<IpAddr>, Unresolved> {
+        if self.shared.listen.is_empty() {
+            return self.addresses(host, deadline).await;
+        }
+        let known = match self.look(host) {
+            Look::Known(known) => Some(known),
+            Look::Foreign => None,
+            Look::Ask(question) => self.inquire(&question).await,
+        };
+        let names: Vec<String> = match known {
+            Some(Known::Addresses(found)) => return Ok(found),
+            Some(Known::NoAddress) => return Err(Unresolved::NoAddress),
+            // Names of names are left to the machine's resolvers.
+            Some(Known::Alias { alias, .. }) => match self.look(alias.as_str()) {
+                Look::Known(Known::Addresses(found)) => return Ok(found),
+                _ => vec![alias.to_string()],
+            },
+            Some(Known::Elsewhere(names)) => names.iter().map(ToString::to_string).collect(),
+            None => vec![host.to_owned()],
+        };
+        let mut last = Unresolved::Unknown;
+        for name in &names {
+            match self.addresses(name, deadline).await {
+                Ok(found) => return Ok(found),
+                Err(why) => last = why,
+            }
+        }
+        Err(last)
     }
 
     /// The first of the names that has addresses.

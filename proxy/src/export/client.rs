@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, TE, USER_AGENT};
@@ -99,8 +99,8 @@ impl Client {
             Err(_) => Err(format!("no answer within {} s", self.deadline.as_secs())),
         };
         match (answer, self.collector.protocol) {
-            (Ok(answer), OtlpProtocol::Grpc) => verdict::of_grpc(&answer),
-            (Ok(answer), OtlpProtocol::Http) => verdict::of_http(&answer),
+            (Ok(answer), OtlpProtocol::Grpc) => verdict::of_grpc(&answer, SystemTime::now()),
+            (Ok(answer), OtlpProtocol::Http) => verdict::of_http(&answer, SystemTime::now()),
             (Err(why), _) => {
                 self.live = None;
                 Verdict::Again { why, after: None }

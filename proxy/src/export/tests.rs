@@ -8,8 +8,12 @@ use http::{HeaderMap, HeaderValue, Response};
 use mesh_model::settings::{OtlpHeader, OtlpHeaderValue, OtlpProtocol, Signals};
 use mesh_proto::otlp::v1::{ExportAnswer, ExportLogs, PartialSuccess};
 use prost::Message as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls_pki_types::PrivateKeyDer;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::telemetry::otlp::{LogRecord, Severity, Value};
@@ -90,7 +94,7 @@ impl Bench {
 }
 
 /// Reads one request of HTTP/1.1 and answers it; what came.
-async fn answer_http(stream: &mut TcpStream, answer: &[u8]) -> (String, Vec<u8>) {
+async fn answer_http(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), answer: &[u8]) -> (String, Vec<u8>) {
     let mut bytes = Vec::new();
     let (head, length) = loop {
         let mut more = [0; 4096];
@@ -119,6 +123,14 @@ async fn answer_grpc(
     answer: &ExportAnswer,
 ) -> (String, HeaderMap, Vec<u8>) {
     let (stream, _) = listener.accept().await.unwrap();
+    answer_grpc_on(stream, status, answer).await
+}
+
+async fn answer_grpc_on(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    status: &str,
+    answer: &ExportAnswer,
+) -> (String, HeaderMap, Vec<u8>) {
     let mut connection = h2::server::handshake(stream).await.unwrap();
     let (request, mut respond) = connection.accept().await.unwrap().unwrap();
     let serve = async {
@@ -273,4 +285,121 @@ async fn at_the_end_what_waits_is_sent() {
     let sent = async { tokio::join!(bench.lane.farewell(&mut bench.client), served) };
     tokio::time::timeout(LONG, sent).await.unwrap();
     assert_eq!(bench.counts(), [300, 0, 0]);
+}
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority() -> Authority {
+    let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// What a collector of that name shows.
+fn shown(by: &Authority, name: &str, alpn: &[u8]) -> TlsAcceptor {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, by).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    config.alpn_protocols = vec![alpn.to_vec()];
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// A lane whose collector is at `localhost`, with TLS, and must lead to this authority.
+async fn bench_with_tls(protocol: OtlpProtocol, roots: &Authority, secrets: PathBuf) -> Bench {
+    let headers = vec![OtlpHeader {
+        name: "authorization".to_owned(),
+        value: OtlpHeaderValue::File("token".to_owned()),
+    }];
+    let mut bench = bench(protocol, headers.clone(), secrets).await;
+    let at = bench.listener.local_addr().unwrap();
+    let plain = OpenTelemetry::clone(&collector(at, protocol, headers));
+    let authority = format!("localhost:{}", at.port());
+    let ca = Some(Arc::from(roots.pem()));
+    let collector = Arc::new(OpenTelemetry { authority, tls: true, ca, ..plain });
+    bench.client = Client::new(&bench.lane.parts, collector);
+    bench
+}
+
+#[tokio::test]
+async fn with_tls_a_batch_and_its_secret_go_to_who_proves_to_be_the_collector() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("token"), "Bearer 1\n").unwrap();
+    let world = authority();
+    let mut bench = bench_with_tls(OtlpProtocol::Http, &world, place.path().to_owned()).await;
+    let tls = shown(&world, "localhost", b"http/1.1");
+    bench.log(2);
+    let (_, (head, body)) = bench
+        .step(async |listener| {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = tls.accept(stream).await.unwrap();
+            assert_eq!(stream.get_ref().1.server_name(), Some("localhost"));
+            answer_http(&mut stream, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await
+        })
+        .await;
+    assert!(head.lines().any(|line| line == "authorization: Bearer 1"), "{head}");
+    assert_eq!(ExportLogs::decode(&*body).unwrap().resource_logs[0].scope_logs[0].log_records.len(), 2);
+    assert_eq!(bench.counts(), [2, 0, 0]);
+
+    let mut bench = bench_with_tls(OtlpProtocol::Grpc, &world, place.path().to_owned()).await;
+    let tls = shown(&world, "localhost", b"h2");
+    bench.log(1);
+    let (_, (path, headers, _)) = bench
+        .step(async |listener| {
+            let (stream, _) = listener.accept().await.unwrap();
+            let stream = tls.accept(stream).await.unwrap();
+            answer_grpc_on(stream, "0", &ExportAnswer::default()).await
+        })
+        .await;
+    assert_eq!(path, "/opentelemetry.proto.collector.logs.v1.LogsService/Export");
+    assert_eq!(
+        (&headers["authorization"], bench.counts()),
+        (&HeaderValue::from_static("Bearer 1"), [1, 0, 0])
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_who_does_not_prove_to_be_the_collector() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("token"), "Bearer 1\n").unwrap();
+    let (world, other) = (authority(), authority());
+    for (tls, what) in [
+        (shown(&other, "localhost", b"http/1.1"), "of another authority"),
+        (shown(&world, "elsewhere.example", b"http/1.1"), "of another name"),
+    ] {
+        let mut bench = bench_with_tls(OtlpProtocol::Http, &world, place.path().to_owned()).await;
+        bench.log(1);
+        let (_, accepted) = bench
+            .step(async |listener| {
+                let (stream, _) = listener.accept().await.unwrap();
+                tls.accept(stream).await.map(|_| ())
+            })
+            .await;
+        assert!(accepted.is_err(), "a certificate {what} was taken");
+        assert_eq!((bench.counts(), bench.lane.pending.is_some()), ([0, 0, 0], true), "{what}");
+        assert_eq!(bench.lane.parts.outlet.lanes().failures(Signal::Logs), 1, "{what}");
+    }
+    // Nor to one that speaks no TLS at all.
+    let mut bench = bench_with_tls(OtlpProtocol::Http, &world, place.path().to_owned()).await;
+    bench.log(1);
+    let (_, heard) = bench
+        .step(async |listener| {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut heard = vec![0; 64];
+            let count = stream.read(&mut heard).await.unwrap();
+            heard.truncate(count);
+            stream.write_all(b"HTTP/1.1 400 Bad\r\n\r\n").await.unwrap();
+            heard
+        })
+        .await;
+    assert_eq!(heard.first(), Some(&22), "a TLS handshake, and nothing readable");
+    assert_eq!((bench.counts(), bench.lane.pending.is_some()), ([0, 0, 0], true));
 }

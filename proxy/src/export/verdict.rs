@@ -2,13 +2,14 @@
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otlp/>, "OTLP/gRPC Response", "OTLP/HTTP Response", "Failures".
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use mesh_proto::otlp::v1::{ExportAnswer, RetryInfo, StatusDetails};
+use mesh_traffic::retry::wish::{self, Wish};
 use prost::Message as _;
 
 /// Characters of a collector's words that are logged.
@@ -58,10 +59,10 @@ pub(super) enum Verdict {
     },
 }
 
-/// Of gRPC.
-pub(super) fn of_grpc(answer: &Answer) -> Verdict {
+/// Of gRPC, at that time.
+pub(super) fn of_grpc(answer: &Answer, now: SystemTime) -> Verdict {
     let Some(grpc) = &answer.grpc else {
-        return by_status(answer, "an answer without a status of gRPC");
+        return by_status(answer, "an answer without a status of gRPC", now);
     };
     let code: u8 = grpc.status.parse().unwrap_or(2);
     let why = || format!("gRPC status {code}: {}", words(&grpc.message));
@@ -78,18 +79,22 @@ pub(super) fn of_grpc(answer: &Answer) -> Verdict {
     }
 }
 
-/// Of HTTP.
-pub(super) fn of_http(answer: &Answer) -> Verdict {
-    if (200..300).contains(&answer.status) { taken(&answer.body) } else { by_status(answer, "") }
+/// Of HTTP, at that time.
+pub(super) fn of_http(answer: &Answer, now: SystemTime) -> Verdict {
+    if (200..300).contains(&answer.status) { taken(&answer.body) } else { by_status(answer, "", now) }
 }
 
-fn by_status(answer: &Answer, what: &str) -> Verdict {
+fn by_status(answer: &Answer, what: &str, now: SystemTime) -> Verdict {
     let why = format!("HTTP status {} {what}", answer.status).trim_end().to_owned();
     match answer.status {
-        // A date in place of seconds is passed over: the usual wait will do.
         429 | 502 | 503 | 504 => {
-            let seconds = answer.retry_after.as_deref().and_then(|text| text.trim().parse().ok());
-            Verdict::Again { why, after: seconds.map(Duration::from_secs) }
+            let after = match answer.retry_after.as_deref().and_then(|text| wish::retry_after(text, now)) {
+                Some(Wish::After(after)) => Some(after),
+                // More than anybody waits: as long as a batch is kept.
+                Some(Wish::Never) => Some(Duration::MAX),
+                None => None,
+            };
+            Verdict::Again { why, after }
         }
         _ => Verdict::Refused(why),
     }
@@ -133,6 +138,8 @@ mod tests {
 
     use super::*;
 
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
     fn grpc(status: u8, details: &str) -> Answer {
         let message = "no\nroom".to_owned();
         let grpc = Grpc { status: status.to_string(), message, details: details.to_owned() };
@@ -149,12 +156,12 @@ mod tests {
     #[test]
     fn statuses_of_grpc_are_final_or_not_as_otlp_lays_down() {
         for code in 1..=16u8 {
-            let verdict = of_grpc(&grpc(code, ""));
+            let verdict = of_grpc(&grpc(code, ""), NOW);
             let again = [1, 4, 10, 11, 14, 15].contains(&code);
             assert_eq!(matches!(verdict, Verdict::Again { after: None, .. }), again, "{code}: {verdict:?}");
             assert_eq!(matches!(verdict, Verdict::Refused(_)), !again, "{code}: {verdict:?}");
         }
-        assert_eq!(of_grpc(&grpc(3, "")), Verdict::Refused("gRPC status 3: no\\nroom".to_owned()));
+        assert_eq!(of_grpc(&grpc(3, ""), NOW), Verdict::Refused("gRPC status 3: no\\nroom".to_owned()));
     }
 
     #[test]
@@ -164,12 +171,14 @@ mod tests {
         {
             let details = retry_info(seconds, nanos);
             for details in [details.as_str(), details.trim_end_matches('=')] {
-                let Verdict::Again { after, .. } = of_grpc(&grpc(code, details)) else { panic!("again") };
+                let Verdict::Again { after, .. } = of_grpc(&grpc(code, details), NOW) else {
+                    panic!("again")
+                };
                 assert_eq!(after, Some(wanted));
             }
         }
         for details in ["nonsense", "AAAA", &retry_info(-1, 0)] {
-            assert!(matches!(of_grpc(&grpc(8, details)), Verdict::Refused(_)), "{details}");
+            assert!(matches!(of_grpc(&grpc(8, details), NOW), Verdict::Refused(_)), "{details}");
         }
     }
 
@@ -183,14 +192,15 @@ mod tests {
         for (status, retry_after, again, after) in [
             (429, Some("7"), true, Some(7)),
             (502, None, true, None),
-            (503, Some("Wed, 21 Oct 2026 07:28:00 GMT"), true, None),
+            (503, Some("Thu, 01 Jan 1970 00:00:09 GMT"), true, Some(9)),
+            (503, Some("soon"), true, None),
             (504, Some(" 1 "), true, Some(1)),
             (400, None, false, None),
             (404, Some("7"), false, None),
             (500, None, false, None),
             (302, None, false, None),
         ] {
-            match of_http(&answer(status, retry_after)) {
+            match of_http(&answer(status, retry_after), NOW) {
                 Verdict::Again { after: found, .. } => {
                     assert!(again, "{status}");
                     assert_eq!(found, after.map(Duration::from_secs), "{status}");
@@ -199,8 +209,8 @@ mod tests {
             }
         }
         // No status of gRPC: a gateway answered.
-        assert!(matches!(of_grpc(&answer(503, Some("2"))), Verdict::Again { after: Some(_), .. }));
-        assert!(matches!(of_grpc(&answer(404, None)), Verdict::Refused(_)));
+        assert!(matches!(of_grpc(&answer(503, Some("2")), NOW), Verdict::Again { after: Some(_), .. }));
+        assert!(matches!(of_grpc(&answer(404, None), NOW), Verdict::Refused(_)));
     }
 
     #[test]
@@ -209,13 +219,16 @@ mod tests {
         let partial = ExportAnswer { partial_success: Some(PartialSuccess { rejected: 4, error_message }) };
         let body = partial.encode_to_vec();
         let wanted = Verdict::Taken { rejected: 4, said: "too \\u{1b}[31mold".to_owned() };
-        assert_eq!(of_http(&Answer { status: 200, body: body.clone().into(), ..Answer::default() }), wanted);
+        assert_eq!(
+            of_http(&Answer { status: 200, body: body.clone().into(), ..Answer::default() }, NOW),
+            wanted
+        );
         let mut framed = vec![0];
         framed.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
         framed.extend(&body);
-        assert_eq!(of_grpc(&Answer { body: framed.into(), ..grpc(0, "") }), wanted);
+        assert_eq!(of_grpc(&Answer { body: framed.into(), ..grpc(0, "") }, NOW), wanted);
         let nothing = Verdict::Taken { rejected: 0, said: String::new() };
-        assert_eq!(of_http(&Answer { status: 200, ..Answer::default() }), nothing);
+        assert_eq!(of_http(&Answer { status: 200, ..Answer::default() }, NOW), nothing);
     }
 
     proptest! {
@@ -223,7 +236,7 @@ mod tests {
         fn no_answer_makes_it_fail(status: u16, body: Vec<u8>, text in "\\PC*", code in "\\PC{0,3}") {
             let grpc = Grpc { status: code, message: text.clone(), details: text.clone() };
             let answer = Answer { status, retry_after: Some(text), grpc: Some(grpc), body: body.into() };
-            for verdict in [of_grpc(&answer), of_http(&answer)] {
+            for verdict in [of_grpc(&answer, NOW), of_http(&answer, NOW)] {
                 if let Verdict::Refused(why) | Verdict::Again { why, .. } = verdict {
                     prop_assert!(!why.contains(['\r', '\n', '\x1b']));
                 }

@@ -64,7 +64,8 @@ pub(super) async fn send(
                 tracing::debug!(%service, error = %why, "an endpoint takes no request of ours");
                 outbound.unreached(&why);
                 if !matches!(why, Unreached::Bound | Unreached::Crowded(_) | Unreached::Exceeded(_)) {
-                    picked.load.connect_failed(std::time::Instant::now());
+                    let ejected = picked.load.connect_failed(std::time::Instant::now());
+                    record.ejected(ejected.then(picked.endpoint.address));
                 }
                 tried.push(picked.endpoint.address);
                 if tried.len() >= CONNECT_ATTEMPTS || matches!(why, Unreached::Exceeded(_)) {

@@ -299,6 +299,9 @@ impl Handler for Call {
         let mut record = Record::new(&self.outbound.worker, Side::Outbound, protocol);
         record.source(self.outbound.worker.own.clone());
         record.peer(self.permit.address);
+        if self.permit.trial {
+            record.is_trial();
+        }
         let head = match head {
             Ok(head) => head,
             Err(bad) => {

@@ -99,7 +99,7 @@ async fn send(
 fn told(result: &Result<UpstreamResponse, ExchangeFailure>) -> Tried {
     match result {
         Ok(answer) => {
-            Tried { status: answer.response.status.as_u16(), failure: None, connected: answer.connected }
+            Tried { status: answer.response.status.as_u16(), connected: answer.connected, ..Tried::default() }
         }
         Err(ExchangeFailure::Unreached(why, _)) => Tried { failure: Some(why.failure()), ..Tried::default() },
         Err(ExchangeFailure::Failed { failure, .. }) => Tried { failure: Some(*failure), ..Tried::default() },

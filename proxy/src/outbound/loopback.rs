@@ -18,7 +18,7 @@ impl Outbound {
             Box::pin(async move {
                 let _open = this.worker.open(Direction::Outbound);
                 let Accepted { stream: mut client, peer, permit } = accepted;
-                let caller = Caller { address: peer.ip(), _permit: permit };
+                let caller = Caller::of(peer, permit);
                 let timeouts = &this.worker.config.timeouts;
                 match net::connect(original, &inside, timeouts.connect).await {
                     Ok(mut server) => {

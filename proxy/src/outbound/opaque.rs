@@ -325,7 +325,8 @@ impl Outbound {
                         Err(why) => {
                             self.unreached(&why);
                             if why.is_about_the_upstream() {
-                                slot.load.connect_failed(Instant::now());
+                                let ejected = slot.load.connect_failed(Instant::now());
+                                record.ejected(ejected.then(slot.endpoint.address));
                             }
                             record.unreached(&why);
                             last = why.failure();

@@ -78,6 +78,13 @@ impl Outbound {
         known.external.as_ref()?.port(host.port)?.protocol
     }
 
+    /// Whether an object of the mesh says something of a host outside.
+    pub(super) fn is_described(&self, host: &Host) -> bool {
+        let snapshot = self.worker.snapshot();
+        let known = Name::parse(&host.name).map(|name| snapshot.host(&name));
+        matches!(known, Some(LookupHost::Known(known)) if known.external.is_some())
+    }
+
     /// How a host outside is talked to: with TLS where an ExternalService says so, never less than that.
     pub(super) fn hop(&self, host: &Host) -> Result<Hop, Fault> {
         let snapshot = self.worker.snapshot();

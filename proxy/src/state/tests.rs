@@ -38,6 +38,7 @@ pub(crate) fn mesh(access_log: bool) -> ModelResource {
         outbound_mode: OutboundMode::AllowAny,
         trace_sample_ppm: 10_000,
         access_log: access_log.then(AccessLog::default),
+        access_log_overrides: Vec::new(),
         metrics: MetricSettings::default(),
         tracing: TracingSettings::default(),
         open_telemetry: None,

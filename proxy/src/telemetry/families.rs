@@ -98,6 +98,11 @@ impl Collector for Families {
         single(&mut encoder, "mesh_failure_examples_dropped", help, sums.examples_dropped)?;
         let help = "Times that a series had to be folded into an overflow series";
         single(&mut encoder, "mesh_series_overflow", help, sums.overflows)?;
+        let help =
+            "Requests that operators had this proxy send as its application would, by what became of them";
+        let trials =
+            self.shared.trials.counts().into_iter().map(|(outcome, count)| ([("outcome", outcome)], count));
+        counters(&mut encoder, "mesh_trials", help, trials)?;
         outside(&mut encoder, &sums.outside)?;
         decisions(&mut encoder, &sums.decisions)?;
         drop(sums);

@@ -21,6 +21,7 @@ use super::otlp::{Lanes, LogQueue, LogRecord, Loss, MAX_LOGS, Outlet, Signal};
 use super::reports;
 use super::tap::{Board, TapRecord};
 use super::totals::AlsoAs;
+use super::trials::{Begun, Trial, Trials, Tried};
 use super::worker::{WorkerDelta, WorkerSeed};
 use crate::config::Counts;
 
@@ -60,6 +61,8 @@ pub(super) struct Shared {
     pub(super) board: Arc<Board>,
     /// Taken once, by what reports.
     pub(super) tapped: Mutex<Option<mpsc::Receiver<TapRecord>>>,
+    /// Requests that operators ask for.
+    pub(super) trials: Trials,
     /// Cancelled when the last delta has been taken in.
     pub(super) collected: CancellationToken,
 }
@@ -148,6 +151,7 @@ impl Telemetry {
             writers: Arc::clone(&writers),
             board: Arc::clone(&board),
             tapped: Mutex::new(Some(tapped)),
+            trials: Trials::new(Instant::now()),
             collected: CancellationToken::new(),
         };
         Self {
@@ -220,6 +224,16 @@ impl Hub {
     /// Lets the lines that wait be written, within that time; nothing is written from now on.
     pub async fn finish_access_log(&self, patience: Duration) {
         self.shared.writers.finish(patience).await;
+    }
+
+    /// Requests that operators have this proxy send, for the one worker that carries them out. `None`: somebody has them.
+    pub fn trials(&self) -> Option<mpsc::Receiver<Begun>> {
+        self.shared.trials.take()
+    }
+
+    /// Has a request sent as the application would, if there is room; what came of it is told to `done` with its id.
+    pub fn begin_trial(&self, trial: Trial, done: &mpsc::Sender<(u64, Tried)>) {
+        self.shared.trials.begin(trial, Instant::now(), done);
     }
 
     /// Under whose names traffic is counted from now on, beside our own.

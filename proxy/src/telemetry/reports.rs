@@ -23,6 +23,7 @@ use tonic::transport::Channel;
 use super::hub::{ReportConfig, Shared};
 use super::outbox::Outbox;
 use super::tap::TapRecord;
+use super::trials::{self, Outcomes};
 use super::wire;
 
 /// Messages that wait to be written. Small: what does not fit stays in the sums.
@@ -65,6 +66,8 @@ pub(super) struct Reporter {
     /// When the controller was told what this proxy takes.
     used: Option<Instant>,
     tapped: mpsc::Receiver<TapRecord>,
+    /// What came of requests that operators asked for.
+    tried: Outcomes,
     /// When the second began for which tap sessions may tell requests.
     second: Instant,
 }
@@ -75,7 +78,7 @@ impl Reporter {
         // A second one, which there is not, would tell of no tap.
         let tapped = taken.unwrap_or_else(|| mpsc::channel(1).1);
         let (outbox, told, used, second) = (Outbox::default(), None, None, Instant::now());
-        Self { shared, config, token, outbox, told, used, tapped, second }
+        Self { shared, config, token, outbox, told, used, tapped, tried: trials::outcomes(), second }
     }
 
     /// Reports until the token is cancelled.
@@ -139,6 +142,9 @@ impl Reporter {
                 1.. = self.tapped.recv_many(&mut events, TAPPED_A_MESSAGE), if outbound.capacity() > 0 => {
                     let events = events.drain(..).map(wire::tapped).collect();
                     send(&outbound, proxy_report::Message::Tapped(Tapped { events, dropped: Vec::new() }));
+                }
+                Some((id, tried)) = self.tried.1.recv(), if outbound.capacity() > 0 => {
+                    send(&outbound, proxy_report::Message::Tried(wire::tried(id, tried)));
                 }
                 _ = tick.tick() => {
                     if self.outbox.is_overdue(Instant::now().into_std(), DEADLINE) {
@@ -206,6 +212,9 @@ impl Reporter {
             Some(report_command::Command::Taps(taps)) => {
                 tracing::debug!(sessions = taps.taps.len(), "the controller set who taps requests");
                 self.shared.board.set(wire::wishes(taps), std::time::Instant::now());
+            }
+            Some(report_command::Command::Trial(trial)) => {
+                self.shared.trials.begin(wire::trial(trial), std::time::Instant::now(), &self.tried.0);
             }
             // From a later version of the protocol.
             None => {}

@@ -94,6 +94,8 @@ pub struct SpanRecord {
     pub attempts: Vec<AttemptRecord>,
     /// How many there were.
     pub attempts_made: u32,
+    /// Endpoints that are left alone from then on because of how it ended there.
+    pub ejected: Vec<SocketAddr>,
     /// Why it is told.
     pub recorded: Recorded,
 }

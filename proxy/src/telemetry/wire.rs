@@ -10,7 +10,7 @@ use super::histogram::Histogram;
 use super::span::{AttemptRecord, Spent};
 use super::tap::{Filter, TapRecord, Wish};
 use super::worker::SeriesDelta;
-use super::{ExampleRecord, Failure, Security, SeriesKey, Side, SpanRecord, Way};
+use super::{ExampleRecord, Failure, Security, SeriesKey, Side, SpanRecord, Trial, TrialWay, Tried, Way};
 
 pub(super) fn series(key: &SeriesKey, delta: &SeriesDelta) -> wire::Series {
     wire::Series {
@@ -95,6 +95,7 @@ pub(super) fn span(span: SpanRecord) -> wire::Span {
         detail: span.detail,
         // The controller knows whose stream it is.
         instance: String::new(),
+        ejected: span.ejected.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -188,6 +189,31 @@ pub(super) fn wishes(set: wire::SetTaps) -> Vec<Wish> {
         }
     };
     set.taps.into_iter().map(wish).collect()
+}
+
+pub(super) fn trial(trial: wire::Trial) -> Trial {
+    let headers = trial.headers.into_iter().map(|header| (header.name, header.value));
+    Trial {
+        id: trial.id,
+        method: trial.method,
+        authority: trial.authority,
+        target: trial.target,
+        headers: headers.collect(),
+        trace_id: trial.trace_id,
+        parent_id: trial.parent_span_id,
+    }
+}
+
+pub(super) fn tried(id: u64, tried: Tried) -> wire::Tried {
+    let (way, status, failure) = match tried {
+        Tried::Refused(refused) => return wire::Tried { id, refused, ..wire::Tried::default() },
+        Tried::Sent { way, status, failure } => (way, status, failure),
+    };
+    let (way, address) = match way {
+        TrialWay::Capture(address) => (wire::TrialWay::Capture, address.to_string()),
+        TrialWay::HttpProxy => (wire::TrialWay::HttpProxy, String::new()),
+    };
+    wire::Tried { id, refused: String::new(), way: way.into(), address, status: status.into(), failure }
 }
 
 /// Requests a second, and milliseconds, of a session that does not say; and at most.

@@ -30,7 +30,8 @@ use super::Worker;
 use crate::http::{BodyEnd, Cut, Fault, Headers, Kind, Observer, Response, Unreached};
 use crate::telemetry::failed;
 use crate::telemetry::{
-    AppProtocol, Failure, KnownMethod, PolicyVerdict, Reason, Recorded, Security, SeriesKey, Side,
+    AppProtocol, Failure, KnownMethod, MAX_ATTEMPTS, PolicyVerdict, Reason, Recorded, Security, SeriesKey,
+    Side,
 };
 use crate::trace::TraceContext;
 
@@ -92,6 +93,10 @@ pub struct Entry {
     judged: Option<Judged>,
     /// Ends it when it is allowed no longer.
     cut: Option<Rc<Cut>>,
+    /// An operator had this proxy send it.
+    trial: bool,
+    /// Endpoints that are left alone because of how it ended there.
+    ejected: Vec<SocketAddr>,
     done: bool,
 }
 
@@ -150,6 +155,8 @@ impl Record {
             attempts: 0,
             judged: None,
             cut: None,
+            trial: false,
+            ejected: Vec::new(),
             done: false,
         }))
     }
@@ -198,6 +205,18 @@ impl Entry {
         self.endpoint(endpoint.address);
         self.server(&endpoint.transport);
         self.destination(endpoint.workload.clone(), security);
+    }
+
+    /// That endpoint, if one, is left alone from now on because of how this ended there.
+    pub fn ejected(&mut self, endpoint: Option<SocketAddr>) {
+        if let Some(endpoint) = endpoint.filter(|_| self.ejected.len() < MAX_ATTEMPTS) {
+            self.ejected.push(endpoint);
+        }
+    }
+
+    /// It is none of the application's: an operator had this proxy send it.
+    pub fn is_trial(&mut self) {
+        self.trial = true;
     }
 
     /// What was called.
@@ -369,7 +388,8 @@ impl Entry {
         };
         let outcome = if failed { outlier::Outcome::Error } else { outlier::Outcome::Success };
         let latency = self.first_byte.unwrap_or_default();
-        in_flight.load().record(outcome, latency, Instant::now());
+        let ejected = in_flight.load().record(outcome, latency, Instant::now());
+        self.ejected(self.endpoint.and_then(|endpoint| ejected.then(endpoint)));
     }
 
     fn write(&mut self) {

@@ -69,6 +69,7 @@ impl Mesh {
             outbound_mode: OutboundMode::RegistryOnly,
             trace_sample_ppm: 0,
             access_log: None,
+            access_log_overrides: Vec::new(),
             metrics: MetricSettings::default(),
             tracing: TracingSettings::default(),
             open_telemetry: None,

@@ -55,4 +55,5 @@ mod streams;
 mod tcp;
 mod timeouts;
 mod tokens;
+mod trials;
 mod workload_api;

@@ -17,7 +17,7 @@ mod plan;
 mod tests;
 
 pub use counts::Counts;
-pub use load::{InFlight, Load};
+pub use load::{Ejected, InFlight, Load};
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { parser } from "../../../controller/src/dashboard/assets/events.js";
-import { count, failed, millis, percent, rate, span, success, tone } from "../../../controller/src/dashboard/assets/format.js";
-import { certificate, failureKinds, graph, MOST_NODES, wrong } from "../../../controller/src/dashboard/assets/model.js";
+import { burn, count, failed, millis, percent, rate, span, success, tone } from "../../../controller/src/dashboard/assets/format.js";
+import { burns, certificate, failureKinds, graph, MOST_NODES, promise, promisedOf, promisedTo, steepest, wrong } from "../../../controller/src/dashboard/assets/model.js";
 import { href, parse, seconds } from "../../../controller/src/dashboard/assets/route.js";
 import { lines, reach, slots } from "../../../controller/src/dashboard/assets/spark.js";
 import { compare } from "../../../controller/src/dashboard/assets/table.js";
@@ -44,6 +44,19 @@ test("a certificate is late below a quarter of its life", () => {
   const row = { not_before: 0, not_after: 1000 };
   assert.deepEqual([100, 760, 1000].map((now) => certificate(row, now).tone), ["good", "warn", "bad"]);
   assert.equal(certificate({ not_after: 0 }, 5).word, "not reported yet");
+});
+
+test("an objective is said in words, found by what it is about, and ordered by how fast it burns", () => {
+  const one = (more) => ({ policy: { namespace: "shop", name: "p" }, kind: "availability", ratio: 0.999, under_ms: null, window_seconds: 30 * 86_400, service: { namespace: "shop", name: "cart", port: 0 }, route: "", alert: "none", burns: [{ window_seconds: 300, requests: 10, bad: 1, rate: 100 }, { window_seconds: 3600, requests: 100, bad: 0, rate: 0.5 }], ...more });
+  assert.equal(promise(one()), "99.9% good in 30d");
+  assert.equal(promise(one({ kind: "latency", ratio: 0.99, under_ms: 250 })), "99% under 250ms in 30d");
+  assert.deepEqual([one(), one({ service: { namespace: "shop", name: "cart", port: 80 } }), one({ route: "httproute/shop/a#0" })].map(promisedTo), ["cart.shop", "cart.shop:80", "httproute/shop/a#0"]);
+  assert.equal(burns(one(), 3600).rate, 0.5);
+  assert.equal(burns(one(), 60), undefined);
+  assert.deepEqual(["none", "fast", "slow"].map((alert) => steepest(one({ alert }))), [0.5, 2e9 + 0.5, 1e9 + 0.5]);
+  const all = [one(), one({ service: { namespace: "shop", name: "web", port: 0 } }), one({ route: "httproute/shop/a" }), one({ route: "httproute/shop/b#1" })];
+  assert.deepEqual(promisedOf(all, "shop", "cart", [{ route: "httproute/shop/a#0" }, { route: "" }]), [all[0], all[2]]);
+  assert.deepEqual([0, 0.016, 1.94, 14.6].map(burn), ["0.00x", "0.02x", "1.9x", "15x"]);
 });
 
 test("numbers are rounded so that they do not lie", () => {

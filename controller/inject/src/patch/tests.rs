@@ -367,6 +367,33 @@ fn the_workload_api_reaches_every_container_of_the_application_and_can_be_taken_
 }
 
 #[test]
+fn headers_for_a_collector_are_mounted_into_the_sidecar_and_nowhere_else() {
+    let settings = Settings { otlp_secret: Some("otlp".into()), ..Settings::default() };
+    let Decision::Inject(injected) = decide(&pod(), "shop", &[], &settings) else { panic!("it asks for it") };
+    let volumes = injected.pod["spec"]["volumes"].as_array().unwrap();
+    let of_secret: Vec<_> = volumes.iter().filter(|volume| volume["name"] == "amime-otlp").collect();
+    let [volume] = of_secret[..] else { panic!("{volumes:?}") };
+    assert_eq!(volume["secret"], json!({ "secretName": "otlp", "defaultMode": 0o444, "optional": true }));
+    let with_it = |list: &str| {
+        let containers = injected.pod["spec"][list].as_array().cloned().unwrap_or_default();
+        let has = |one: &Value| one["volumeMounts"].to_string().contains("amime-otlp");
+        containers.iter().filter(|one| has(one)).map(|one| one["name"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(with_it("initContainers"), ["mesh-proxy"]);
+    assert_eq!(with_it("containers"), Vec::<Value>::new());
+    let mounts = injected.pod["spec"]["initContainers"].to_string();
+    assert!(
+        mounts.contains(r#""mountPath":"/etc/amime/otlp","name":"amime-otlp","readOnly":true"#),
+        "{mounts}"
+    );
+    assert_eq!(crate::eject(&injected.pod).unwrap().pod, pod(), "and it can be taken away again");
+    let Decision::Inject(without) = decide(&pod(), "shop", &[], &Settings::default()) else {
+        panic!("the same")
+    };
+    assert!(!without.pod.to_string().contains("amime-otlp"));
+}
+
+#[test]
 fn probes_that_do_not_come_over_the_captured_network_stay() {
     let container = json!({
         "name": "app",

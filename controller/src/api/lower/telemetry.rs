@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_model::name::Name;
 use mesh_model::settings::{
     OpenTelemetry, OtlpHeader, OtlpHeaderValue, OtlpProtocol, Signals, TailSampling, TraceHeaders,
     TracingSettings,
@@ -80,6 +81,9 @@ pub fn open_telemetry(spec: &MeshConfigSpec, findings: &mut Findings) -> Option<
         .enumerate()
         .filter_map(|(at, header)| self::header(at, header, findings))
         .collect();
+    if let Some(Err(error)) = given.secret_name.as_deref().map(|name| Name::new("default", name)) {
+        findings.fault("spec.openTelemetry.secretName", error.to_string());
+    }
     let field = "spec.openTelemetry.interval";
     let interval = given.interval.as_ref().map(|text| duration(text, field, SECOND..=HOUR, findings));
     certificates(given, findings);

@@ -8,6 +8,7 @@ import * as canaries from "./pages/canaries.js";
 import * as certs from "./pages/certs.js";
 import * as config from "./pages/config.js";
 import * as edge from "./pages/edge.js";
+import * as objectives from "./pages/objectives.js";
 import * as graph from "./pages/graph.js";
 import * as service from "./pages/service.js";
 import * as services from "./pages/services.js";
@@ -16,9 +17,11 @@ import * as tap from "./pages/tap.js";
 import * as traces from "./pages/traces.js";
 
 /** First parts of the address, and their pages. */
-const PAGES = { graph, services, svc: service, deploy: service, edge, tap, traces, trace: traces, canaries, certs, config, signin };
+const PAGES = { graph, services, svc: service, deploy: service, edge, tap, traces, trace: traces, objectives, canaries, certs, config, signin };
 /** What the navigation shows: address, text, key after `g`. */
-const NAVIGATION = [["graph", "Topology", "t"], ["services", "Services", "s"], ["tap", "Tap", "p"], ["traces", "Traces", "r"], ["canaries", "Releases", "n"], ["certs", "Certificates", "c"], ["config", "Configuration", "o"]];
+const NAVIGATION = [["graph", "Topology", "t"], ["services", "Services", "s"], ["tap", "Tap", "p"], ["traces", "Traces", "r"], ["objectives", "Objectives", "b"], ["canaries", "Releases", "n"], ["certs", "Certificates", "c"], ["config", "Configuration", "o"]];
+/** Shown in the navigation where there are some. */
+const OPTIONAL = ["objectives", "canaries"];
 const WINDOWS = [[60, "1 min"], [300, "5 min"], [900, "15 min"], [3600, "1 h"]];
 /** Seconds that are looked back usually. */
 const USUAL = 60;
@@ -28,7 +31,7 @@ const bar = document.getElementById("bar");
 const nav = document.getElementById("nav");
 const help = document.getElementById("help");
 
-const frame = { route: parse(location.hash), stop: () => {}, viewer: null, fresh: { kind: "quiet" }, namespaces: [], views: 0, releases: false };
+const frame = { route: parse(location.hash), stop: () => {}, viewer: null, fresh: { kind: "quiet" }, namespaces: [], views: 0, canaries: false, objectives: false };
 
 function go() {
   const route = parse(location.hash);
@@ -119,8 +122,8 @@ function around() {
     el("span", { class: "space" }), pill(),
     el("button", { type: "button", id: "theme", "aria-label": `Theme: ${theme()}. Change`, title: `Theme: ${theme()}`, on: { click: turn } }, el("span", { "aria-hidden": "true" }, { auto: "◐", light: "☀", dark: "☾" }[theme()])),
     inside ? el("button", { type: "button", id: "keys", "aria-label": "Keyboard shortcuts and session", title: "Shortcuts and session", on: { click: showHelp } }, el("span", { "aria-hidden": "true" }, "?")) : null);
-  // Releases are shown where there are some.
-  const pages = NAVIGATION.filter(([page]) => page !== "canaries" || frame.releases || page === at);
+  // Releases and objectives are shown where there are some.
+  const pages = NAVIGATION.filter(([page]) => !OPTIONAL.includes(page) || frame[page] || page === at);
   render(nav, inside ? el("ul", {}, pages.map(([page, text]) =>
     el("li", {}, el("a", { href: href([page], shared), "aria-current": page === at ? "page" : null }, text)))) : null);
   document.body.classList.toggle("bare", !inside);
@@ -157,14 +160,16 @@ function out(error) {
   location.hash = href(["signin"], { why: error?.message ?? "" });
 }
 
-/** Whether there are releases to show; asked once, and again where they are shown. */
-function lookForReleases() {
-  ask("canaries").then(({ canaries: all }) => { frame.releases = all.length > 0; around(); }).catch(() => {});
+/** Whether there are releases and objectives to show; asked once, and again where they are shown. */
+function lookForMore() {
+  for (const page of OPTIONAL) {
+    ask(page).then((answer) => { frame[page] = answer[page].length > 0; around(); }).catch(() => {});
+  }
 }
 
 async function entered() {
   frame.viewer = await session();
-  lookForReleases();
+  lookForMore();
   const wanted = sessionStorage.getItem("amime.wanted");
   sessionStorage.removeItem("amime.wanted");
   location.hash = wanted || href(["graph"]);
@@ -220,7 +225,7 @@ async function begin() {
   if (frame.route.path[0] !== "signin") {
     try {
       frame.viewer = await session();
-      lookForReleases();
+      lookForMore();
     } catch (error) {
       if (error instanceof SignedOut) {
         window.addEventListener("hashchange", go);

@@ -61,6 +61,11 @@ export function span(seconds) {
   return left ? `${whole} ${left}${next[0]}` : whole;
 }
 
+/** How fast a budget is used up: 1x lasts exactly as long as it should. */
+export function burn(rate) {
+  return `${rate < 1 ? rate.toFixed(2) : rate < 10 ? rate.toFixed(1) : Math.round(rate)}x`;
+}
+
 /** The time of day here. */
 export function clock(ms, parts = 0) {
   const date = new Date(ms);

@@ -134,3 +134,33 @@ export function certificate(row, now) {
   const tone = left === 0 ? "bad" : share < 0.25 ? "warn" : "good";
   return { left, share, tone, word: { bad: "expired", warn: "renewal is late", good: "good" }[tone] };
 }
+
+/** What an objective promises: `99.9% good in 30d`, `99% under 250ms in 30d`. */
+export function promise(one) {
+  const share = `${Number((one.ratio * 100).toFixed(4))}%`;
+  const days = Math.floor(one.window_seconds / 86_400);
+  return one.kind === "latency" ? `${share} under ${Number(one.under_ms.toFixed(3))}ms in ${days}d` : `${share} good in ${days}d`;
+}
+
+/** Whom it is about. */
+export function promisedTo(one) {
+  const { namespace, name, port } = one.service;
+  return one.route || `${name}.${namespace}${port ? `:${port}` : ""}`;
+}
+
+/** How a window of so many seconds went. */
+export function burns(one, seconds) {
+  return one.burns.find((window) => window.window_seconds === seconds);
+}
+
+/** A number for what somebody on call looks at first. */
+export function steepest(one) {
+  const alert = { fast: 2e9, slow: 1e9 }[one.alert] ?? 0;
+  return alert + (one.burns.at(-1)?.rate ?? 0);
+}
+
+/** Objectives about a service, or about a route that is attached to it by these rows of routes. */
+export function promisedOf(objectives, namespace, name, routes) {
+  const taken = new Set(routes.flatMap((row) => (row.route ? [row.route, row.route.split("#")[0]] : [])));
+  return objectives.filter((one) => (one.route ? taken.has(one.route) : one.service.namespace === namespace && one.service.name === name));
+}

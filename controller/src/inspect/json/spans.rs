@@ -58,6 +58,7 @@ pub fn span(span: &Span) -> Value {
         "attempts": span.attempts.iter().map(attempt_json).collect::<Vec<_>>(),
         "attempts_made": span.attempts_made,
         "hedged": span.hedged,
+        "ejected": span.ejected,
     })
 }
 

@@ -83,6 +83,8 @@ pub enum LogField {
     SpanId,
     /// What the client asks for in TLS.
     Sni,
+    /// Whether an operator had the sidecar send it.
+    Trial,
 }
 
 /// Name, meaning, attribute of OpenTelemetry, command operator of Envoy.
@@ -90,7 +92,7 @@ type Facts = (&'static str, &'static str, &'static str, &'static str);
 
 impl LogField {
     /// All of them, in the order of a JSON line.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::Time,
         Self::Side,
         Self::Protocol,
@@ -131,6 +133,7 @@ impl LogField {
         Self::BytesOut,
         Self::TraceId,
         Self::SpanId,
+        Self::Trial,
     ];
 
     /// In JSON and in templates.
@@ -201,6 +204,7 @@ impl LogField {
             Self::TraceId => ("trace_id", "the trace, whether or not it is sampled", "", "TRACE_ID"),
             Self::SpanId => ("span_id", "this hop in it", "", ""),
             Self::Sni => ("sni", "the name that a client asks for in TLS of its own", "tls.client.server_name", "REQUESTED_SERVER_NAME"),
+            Self::Trial => ("trial", "`yes`: an operator had the sidecar send it (`meshctl explain --live`)", "mesh.trial", ""),
         }
     }
 }

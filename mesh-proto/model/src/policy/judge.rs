@@ -139,6 +139,12 @@ impl Applied {
         decide.chain(&self.audit_deny).chain(&self.audit_allow)
     }
 
+    /// The policy that is named where none of those that allow fits: the one that would have to change for the call to go through. One that has
+    /// no rules closes, and opens nothing: it is named where there is no other.
+    pub fn to_change(&self) -> Option<&Arc<AuthorizationPolicy>> {
+        opener(&self.allow)
+    }
+
     /// The verdict over a request, or over a connection that carries no requests.
     pub fn judge<H: HeadView + ?Sized>(&self, call: &Attributes<'_, H>) -> Verdict {
         let mut verdict = self.decide(call);
@@ -176,7 +182,7 @@ impl Applied {
             Some((by, _)) => (None, Some(by)),
             None => (None, None),
         };
-        match (self.allow.first(), allowed) {
+        match (self.to_change(), allowed) {
             (Some(first), None) => {
                 let decision = if unsure.is_some() { Decision::Undecided } else { Decision::Deny };
                 let by = unsure.unwrap_or_else(|| By { policy: Arc::clone(first), rule: None });
@@ -219,10 +225,15 @@ impl Applied {
         if let Some((by, _)) = fitting(&self.audit_deny, call, Reading::Any) {
             return Some(by);
         }
-        let first = self.audit_allow.first().filter(|_| !allowed)?;
+        let first = opener(&self.audit_allow).filter(|_| !allowed)?;
         let fits = matches!(fitting(&self.audit_allow, call, Reading::Every), Some((_, Fit::Yes)));
         (!fits).then(|| By { policy: Arc::clone(first), rule: None })
     }
+}
+
+/// The first that has rules, else the first.
+fn opener(policies: &[Arc<AuthorizationPolicy>]) -> Option<&Arc<AuthorizationPolicy>> {
+    policies.iter().find(|policy| !policy.rules.is_empty()).or_else(|| policies.first())
 }
 
 /// The first rule that fits, else the first of which only a request can tell.

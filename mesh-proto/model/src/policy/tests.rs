@@ -110,8 +110,12 @@ fn what_denies_decides_first_then_something_must_allow() {
     let (all, none) =
         (policy("all", Action::Allow, vec![Rule::default()]), policy("none", Action::Allow, vec![]));
     let deny = policy("deny", Action::Deny, vec![paths(&["/admin/*"])]);
-    let rows: [Row<'_>; 7] = [
+    let opens = policy("opens", Action::Allow, vec![paths(&["/only"])]);
+    let rows: [Row<'_>; 9] = [
         (&[], "/", Decision::Allow, None),
+        // The one that would have to change, whichever comes first.
+        (&[&none, &opens], "/", Decision::Deny, Some(("opens", None))),
+        (&[&opens, &none], "/", Decision::Deny, Some(("opens", None))),
         (&[&deny], "/", Decision::Allow, None),
         (&[&deny], "/admin", Decision::Deny, Some(("deny", Some(0)))),
         (&[&all, &deny], "/admin/x", Decision::Deny, Some(("deny", Some(0)))),

@@ -1,7 +1,9 @@
 //! The access log's settings from the wire. What is not known is refused: a log that is written elsewhere, or not at all, would be missed late.
 
 use mesh_cel::{Program, Scope};
-use mesh_model::access_log::{AccessLog, LogFormat, LogSink, MAX_HEADERS, Template, check_path};
+use mesh_model::access_log::{
+    AccessLog, LogFormat, LogOverride, LogSink, MAX_HEADERS, MAX_NAMES, MAX_OVERRIDES, Template, check_path,
+};
 
 use super::field::{Field, Wrong, all};
 use super::route::header_name;
@@ -39,5 +41,22 @@ pub(super) fn access_log(field: &Field<'_>, log: Option<wire::AccessLog>) -> Res
         request_headers: all(field.at("request_headers"), MAX_HEADERS, log.request_headers, name)?,
         response_headers: all(field.at("response_headers"), MAX_HEADERS, log.response_headers, name)?,
         success_ppm: field.at("success_ppm").at_most(log.success_ppm, bounds::PPM)?,
+    })
+}
+
+/// Overrides, in their order.
+pub(super) fn overrides(
+    field: Field<'_>,
+    overrides: Vec<wire::AccessLogOverride>,
+) -> Result<Vec<LogOverride>, Wrong> {
+    all(field, MAX_OVERRIDES, overrides, |field, one| {
+        let name = |field: &Field<'_>, name: String| {
+            if name.is_empty() { Err(field.wrong("is empty")) } else { Ok(name) }
+        };
+        Ok(LogOverride {
+            namespaces: all(field.at("namespaces"), MAX_NAMES, one.namespaces, name)?,
+            workloads: all(field.at("workloads"), MAX_NAMES, one.workloads, name)?,
+            log: one.enabled.then(|| access_log(&field.at("settings"), one.settings)).transpose()?,
+        })
     })
 }

@@ -1,6 +1,6 @@
 //! The access log's settings to the wire.
 
-use mesh_model::access_log::{AccessLog, LogFormat, LogSink};
+use mesh_model::access_log::{AccessLog, LogFormat, LogOverride, LogSink};
 
 use crate::config::v1 as wire;
 
@@ -24,5 +24,14 @@ pub(super) fn access_log(log: &AccessLog) -> wire::AccessLog {
         request_headers: log.request_headers.clone(),
         response_headers: log.response_headers.clone(),
         success_ppm: log.success_ppm,
+    }
+}
+
+pub(super) fn over(one: &LogOverride) -> wire::AccessLogOverride {
+    wire::AccessLogOverride {
+        namespaces: one.namespaces.clone(),
+        workloads: one.workloads.clone(),
+        enabled: one.log.is_some(),
+        settings: one.log.as_ref().map(access_log),
     }
 }

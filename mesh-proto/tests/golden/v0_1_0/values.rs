@@ -22,6 +22,8 @@ mod observing;
 mod policy;
 #[path = "report.rs"]
 mod report;
+#[path = "trial.rs"]
+mod trial;
 #[path = "why.rs"]
 mod why;
 
@@ -47,6 +49,7 @@ pub(super) fn cases() -> Vec<Case> {
         measuring::cases(),
         why::cases(),
         canary::cases(),
+        trial::cases(),
     ]
     .into_iter()
     .flatten()

@@ -77,7 +77,7 @@ impl Outlook {
         let mut said = Said::Policies(verdict);
         if said.is_undecided() {
             // Nothing that a request could be would let it through.
-            let first = applied.all().find(|policy| policy.action == Action::Allow);
+            let first = applied.to_change();
             said = Said::Policies(mesh_model::policy::Verdict {
                 decision: Decision::Deny,
                 by: first.map(|policy| mesh_model::policy::By { policy: policy.clone(), rule: None }),

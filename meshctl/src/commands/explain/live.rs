@@ -1,42 +1,38 @@
-//! `meshctl explain --live`: the same request, sent once for real through the caller's own sidecar with a trace of its own, and what both
-//! sidecars measured of it beside what was explained. Only a caller whose sidecar has an HTTP proxy port can be spoken for: where traffic is
-//! captured, nobody but the application calls as the application.
+//! `meshctl explain --live`: the same request, sent once for real by the caller's own sidecar as its application would send it, with a trace of
+//! its own, and what both sidecars measured of it beside what was explained. The controller asks the sidecar: nobody else can.
 
 mod view;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use mesh_model::head::HeadView as _;
-use mesh_proto::inspect::v1::TraceRequest;
-use mesh_proto::report::v1::{Side, Span};
+use mesh_proto::inspect::v1::{SendTrialRequest, TraceRequest};
+use mesh_proto::report::v1::{Header, Side, Span, Trial, TrialWay};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use super::caller::Caller;
-use super::objects::Objects;
 use super::question::Question;
 use crate::client::inspect::Inspect;
-use crate::commands::callee::standing;
-use crate::local::member::PROXY_PORT;
 
 pub(super) use view::{json, text};
 
-/// A request and its answer have this long; a slower answer is one that did not come.
-const DEADLINE: Duration = Duration::from_secs(30);
 /// Sidecars report every few seconds, and the controller waits a while for the other side.
 const REPORTED: Duration = Duration::from_secs(25);
-/// Its head is what counts.
-const MAX_ANSWER: u64 = 64 * 1024;
+/// What can be sent without a body and asks for something only; a gRPC call without a message is a POST.
+const METHODS: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
+/// Nothing of a URL; what is framed, and which trace it is, is the sidecar's to say.
+const NOT_OURS: [&str; 4] = ["traceparent", "tracestate", "b3", "content-length"];
 
 /// What came of it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Live {
     pub(super) trace_id: [u8; 16],
-    /// The caller's sidecar.
-    pub(super) through: String,
+    /// Who sent it: the caller's workload.
+    pub(super) workload: String,
+    pub(super) way: TrialWay,
+    /// Where the connection of the application goes, if it is captured.
+    pub(super) address: String,
     /// Of the answer; 0: there was none.
     pub(super) status: u32,
     /// The code of the mesh, if it was not the application that answered.
@@ -47,31 +43,55 @@ pub(super) struct Live {
     pub(super) differs: Vec<String>,
 }
 
-/// Where the caller's sidecar takes requests for its application.
-pub(super) fn proxy_of(objects: &Objects, caller: &Caller) -> anyhow::Result<SocketAddr> {
-    let Some(workload) = &caller.workload else {
-        bail!("--live sends the request as a workload: name one with --from NAME");
-    };
-    let known = standing::known(objects);
-    let name = |one: &mesh_model::name::WorkloadName| {
-        one.0.name() == workload && one.0.namespace() == caller.namespace
-    };
-    let (_, peer) =
-        known.iter().find(|(one, _)| name(one)).with_context(|| format!("no workload `{workload}` runs"))?;
-    if peer.identity.is_none() {
-        bail!("{workload} has no sidecar through which it could be sent");
+/// Who is to send it.
+pub(super) fn workload_of(caller: &Caller) -> anyhow::Result<&str> {
+    match &caller.workload {
+        Some(workload) => Ok(workload),
+        None => {
+            bail!("--live sends the request as a workload: name one with --from NAME, in a cluster a Pod")
+        }
     }
-    let address = peer.address.with_context(|| format!("where {workload} is, is not known"))?;
-    Ok(SocketAddr::new(address, PROXY_PORT))
 }
 
-/// Sends it, and waits for what the sidecars report.
-pub(super) async fn send(
-    through: SocketAddr,
-    question: &Question,
-    inspect: &Inspect,
-) -> anyhow::Result<Live> {
+/// The request for the sidecar; refused what must not be sent, or cannot be.
+pub(super) fn trial(question: &Question, trace_id: [u8; 16], parent: [u8; 8]) -> anyhow::Result<Trial> {
+    let is_grpc =
+        |(name, value): &(String, String)| name == "content-type" && value.starts_with("application/grpc");
+    let method = question.method();
+    let is_call = method == "POST" && question.headers.iter().any(is_grpc);
+    if !METHODS.contains(&method) && !is_call {
+        bail!(
+            "--live sends nothing that may change something: GET, HEAD, OPTIONS, or a grpc:// call without a message; \
+             without --live {method} is explained"
+        );
+    }
+    let given = |name: &str| question.headers.iter().any(|(known, _)| known == name);
+    if let Some(name) = NOT_OURS.into_iter().find(|name| given(name)) {
+        bail!("--live: header `{name}` is the sidecar's to write; leave it out");
+    }
+    let header = |(name, value): &(String, String)| Header {
+        name: name.clone(),
+        value: value.clone(),
+        redacted: false,
+    };
+    let query = question.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Ok(Trial {
+        // The controller's to choose.
+        id: 0,
+        method: method.to_owned(),
+        authority: question.authority().to_owned(),
+        target: format!("{}{query}", question.path()),
+        headers: question.headers.iter().map(header).collect(),
+        trace_id: trace_id.to_vec(),
+        parent_span_id: parent.to_vec(),
+    })
+}
+
+/// Has it sent, and waits for what the sidecars report.
+pub(super) async fn send(caller: &Caller, question: &Question, inspect: &Inspect) -> anyhow::Result<Live> {
+    let workload = workload_of(caller)?;
     let (trace_id, parent) = (fastrand::u128(1..).to_be_bytes(), fastrand::u64(1..).to_be_bytes());
+    let trial = Some(trial(question, trace_id, parent)?);
     // From before it is sent, so that nothing is missed.
     let mut traces = inspect
         .trace(TraceRequest {
@@ -81,18 +101,12 @@ pub(super) async fn send(
             ..TraceRequest::default()
         })
         .await?;
-    let text = request(question, &trace_id, parent);
-    let answer = tokio::time::timeout(DEADLINE, exchange(through, &text)).await;
-    let answer = match answer {
-        Ok(answer) => answer.with_context(|| {
-            format!(
-                "nobody takes a request for its application at {through}: where a member's traffic is captured (a network \
-                 namespace, a Pod), nobody but it can call as itself; send the request from there and look at `meshctl trace`"
-            )
-        })?,
-        Err(_) => Vec::new(),
-    };
-    let (status, failure) = read(&answer);
+    let namespace = caller.namespace.clone();
+    let request = SendTrialRequest { namespace, workload: workload.to_owned(), trial, local_only: false };
+    let tried = inspect.send_trial(request).await?;
+    if !tried.refused.is_empty() {
+        bail!("{workload}.{} did not send it: {}", caller.namespace, tried.refused);
+    }
     let spans = match tokio::time::timeout(REPORTED, traces.next()).await {
         Ok(trace) => trace?.map(|trace| trace.spans).unwrap_or_default(),
         Err(_) => Vec::new(),
@@ -100,46 +114,15 @@ pub(super) async fn send(
     let (outbound, inbound) = hop(spans, &parent);
     Ok(Live {
         trace_id,
-        through: through.to_string(),
-        status,
-        failure,
+        workload: format!("{workload}.{}", caller.namespace),
+        way: tried.way(),
+        address: tried.address,
+        status: tried.status,
+        failure: tried.failure,
         outbound,
         inbound,
         differs: Vec::new(),
     })
-}
-
-fn request(question: &Question, trace_id: &[u8; 16], parent: [u8; 8]) -> String {
-    let hex = |bytes: &[u8]| mesh_controller::inspect::json::hex(bytes);
-    let query = question.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let (method, authority, path) = (question.method(), question.authority(), question.path());
-    let headers = question.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
-    let headers = headers.collect::<Vec<_>>().concat();
-    // The last byte says that it is to be told.
-    let trace = format!("traceparent: 00-{}-{}-01\r\n", hex(trace_id), hex(&parent));
-    let end = "content-length: 0\r\nconnection: close\r\n\r\n";
-    format!("{method} http://{authority}{path}{query} HTTP/1.1\r\nhost: {authority}\r\n{trace}{headers}{end}")
-}
-
-async fn exchange(to: SocketAddr, text: &str) -> std::io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(to).await?;
-    stream.write_all(text.as_bytes()).await?;
-    let mut answer = Vec::new();
-    // A connection that is reset has said what it had to say.
-    stream.take(MAX_ANSWER).read_to_end(&mut answer).await.ok();
-    Ok(answer)
-}
-
-/// Status and failure code.
-fn read(answer: &[u8]) -> (u32, String) {
-    let text = String::from_utf8_lossy(answer);
-    let mut lines = text.split("\r\n\r\n").next().unwrap_or_default().lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or_default();
-    let failure = lines.find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("x-mesh-failure").then(|| value.trim().to_owned())
-    });
-    (status, failure.unwrap_or_default())
 }
 
 /// What the two sidecars of our own request saw; what the application asked of others meanwhile has the same trace.
@@ -176,7 +159,10 @@ pub(super) fn differences(live: &Live, explained: &Value) -> Vec<String> {
         differs.push("policies were explained to refuse it, and it was let in".to_owned());
     }
     let Some(span) = &live.outbound else {
-        differs.push("the caller's sidecar did not report it in time".to_owned());
+        differs.push(
+            "the caller's sidecar reported no request of it in time: `meshctl protocols` shows whether the port carries bytes"
+                .to_owned(),
+        );
         return differs;
     };
     let route = explained.pointer("/route/taken/rule").and_then(Value::as_str).unwrap_or_default();

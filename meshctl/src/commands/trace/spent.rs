@@ -16,6 +16,7 @@ pub(crate) fn of_span(span: &Span) -> String {
         part(&mut parts, "upstream", timings.upstream_us);
     }
     parts.extend(attempts(span));
+    parts.extend(ejected(span));
     parts.join(", ")
 }
 
@@ -40,6 +41,7 @@ pub(crate) fn of_hop(outbound: Option<&Span>, inbound: Option<&Span>) -> String 
         part(&mut parts, "body", body);
     }
     parts.extend(attempts(outside));
+    parts.extend(ejected(outside));
     parts.join(", ")
 }
 
@@ -77,6 +79,11 @@ fn attempts(span: &Span) -> Option<String> {
         span.attempts.iter().map(|attempt| format!("{} {}", attempt.endpoint, how(attempt))).collect();
     let word = if span.hedged { "hedged attempts" } else { "attempts" };
     Some(format!("{} {word}: {}", span.attempts_made, each.join("; ")))
+}
+
+/// Endpoints that are left alone because of how it ended there.
+fn ejected(span: &Span) -> Option<String> {
+    (!span.ejected.is_empty()).then(|| format!("ejected for it: {}", span.ejected.join(", ")))
 }
 
 /// Who asked whom.
@@ -123,7 +130,7 @@ mod tests {
         assert_eq!(
             of_hop(Some(&outside), Some(&inside)),
             "earlier attempts 7.00ms, connect 4.00ms (TLS 2.50ms), way 0.90ms, queue 2.00ms, application 6.00ms, \
-             body 1.00ms, 2 attempts: 10.0.0.1:80 connect_failed; 10.0.0.2:80 200"
+             body 1.00ms, 2 attempts: 10.0.0.1:80 connect_failed; 10.0.0.2:80 200, ejected for it: 10.0.0.1:80"
         );
         assert_eq!(of_hop(None, None), "");
         assert_eq!(of_span(&Span::default()), "");

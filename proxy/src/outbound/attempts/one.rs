@@ -28,6 +28,8 @@ pub(super) struct Failed {
     pub(super) fault: Fault,
     /// The request, if nothing of it was read.
     pub(super) back: Option<Returned>,
+    /// The endpoint, if it is left alone from now on because of this.
+    pub(super) ejected: Option<SocketAddr>,
 }
 
 impl Tried {
@@ -38,9 +40,11 @@ impl Tried {
                 status: answered.response.response.status.as_u16(),
                 failure: None,
                 connected: answered.response.connected,
+                ejected: None,
             },
             Self::Failed(failed) => {
-                record::Tried { failure: Some(failed.fault.failure), ..record::Tried::default() }
+                let (failure, ejected) = (Some(failed.fault.failure), failed.ejected);
+                record::Tried { failure, ejected, ..record::Tried::default() }
             }
         }
     }
@@ -48,7 +52,7 @@ impl Tried {
 
 impl Failed {
     fn new(outcome: impl Into<Option<Outcome>>, fault: Fault) -> Self {
-        Self { outcome: outcome.into(), fault, back: None }
+        Self { outcome: outcome.into(), fault, back: None, ejected: None }
     }
 }
 
@@ -85,13 +89,14 @@ pub(super) async fn send(
             let failed = match failure {
                 ExchangeFailure::Unreached(why, back) => unreached(errand, &picked, why, back),
                 ExchangeFailure::Failed { failure, seen, back } => {
-                    let failed = broke_off(failure, seen, late, repeatable, picked.endpoint.address);
+                    let mut failed = broke_off(failure, seen, late, repeatable, picked.endpoint.address);
                     let now = Instant::now();
                     if failed.outcome.is_some_and(|outcome| !outcome.is_unseen())
                         || failure == Failure::RequestTimeout
                     {
                         let latency = now.saturating_duration_since(began);
-                        picked.load.record(outlier::Outcome::Error, latency, now.into_std());
+                        let ejected = picked.load.record(outlier::Outcome::Error, latency, now.into_std());
+                        failed.ejected = ejected.then(picked.endpoint.address);
                     }
                     Failed { back, ..failed }
                 }
@@ -105,12 +110,13 @@ pub(super) async fn send(
 fn unreached(errand: &Errand<'_>, picked: &Picked, why: Unreached, back: Returned) -> Failed {
     errand.outbound.unreached(&why);
     let now = std::time::Instant::now();
+    let mut ejected = None;
     let outcome = match &why {
         Unreached::Bound | Unreached::Crowded(_) => Some(Outcome::RefusedUnseen),
         // It is reached for every endpoint.
         Unreached::Exceeded(_) => None,
         Unreached::Refused(..) | Unreached::Timeout(_) | Unreached::Tls(..) | Unreached::Protocol(_) => {
-            picked.load.connect_failed(now);
+            ejected = picked.load.connect_failed(now).then(picked.endpoint.address);
             Some(Outcome::ConnectFailed)
         }
     };
@@ -119,7 +125,8 @@ fn unreached(errand: &Errand<'_>, picked: &Picked, why: Unreached, back: Returne
         Unreached::Exceeded(_) | Unreached::Crowded(_) => format!("service {service} port {port}: {why}"),
         _ => format!("no endpoint of service {service} port {port} can be reached; last: {why}"),
     };
-    Failed { back: Some(back), ..Failed::new(outcome, Fault::new(why.failure(), text).because(why.reason())) }
+    let fault = Fault::new(why.failure(), text).because(why.reason());
+    Failed { back: Some(back), ejected, ..Failed::new(outcome, fault) }
 }
 
 fn broke_off(

@@ -50,6 +50,8 @@ pub struct AccessRecord<'a> {
     pub trace: Option<(&'a [u8; 16], &'a [u8; 8])>,
     /// Whether it is traced.
     pub sampled: bool,
+    /// Whether an operator had this proxy send it.
+    pub trial: bool,
     /// By what its share is decided: the trace, or for a connection at random.
     pub chance: [u8; 16],
 }
@@ -138,6 +140,13 @@ impl AccessRecord<'_> {
             LogField::BytesIn => Value::Number(self.bytes_in),
             LogField::BytesOut => Value::Number(self.bytes_out),
             LogField::TraceId => self.trace.map_or(Value::Absent, |(trace, _)| Value::Hex(trace)),
+            LogField::Trial => {
+                if self.trial {
+                    word("yes")
+                } else {
+                    Value::Absent
+                }
+            }
             LogField::SpanId => self.trace.map_or(Value::Absent, |(_, span)| Value::Hex(span)),
         }
     }

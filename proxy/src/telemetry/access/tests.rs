@@ -148,6 +148,7 @@ impl Case {
             }),
             trace: Some((&[0xab; 16], &[0xcd; 8])),
             sampled: true,
+            trial: true,
             chance: self.chance,
         }
     }

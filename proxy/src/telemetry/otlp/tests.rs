@@ -159,6 +159,15 @@ fn attempts_are_events_with_the_cause_of_each_retry() {
     assert_eq!(redirect.events.first().unwrap().name, "mesh.redirect");
 }
 
+#[test]
+fn an_endpoint_that_is_left_alone_for_it_is_an_event() {
+    let ejected = vec![SocketAddr::from(([10, 0, 0, 9], 80))];
+    let span = exported(SpanRecord { ejected, status: 503, ..outbound() });
+    let [event] = &span.events[..] else { panic!("{:?}", span.events) };
+    assert_eq!((event.name.as_str(), event.time_unix_nano), ("mesh.ejection", span.end_time_unix_nano));
+    assert_eq!(shown(&event.attributes), ["network.peer.address=10.0.0.9", "network.peer.port=80"]);
+}
+
 #[tokio::test]
 async fn metrics_are_what_a_scrape_shows() {
     let telemetry = Telemetry::new();

@@ -159,7 +159,7 @@ fn mesh(span: &SpanRecord, attributes: &mut Attributes) {
     }
 }
 
-/// Attempts, where there was more than one, and a redirect that the mesh itself answered with.
+/// Attempts, where there was more than one, endpoints that are left alone for it, and a redirect that the mesh itself answered with.
 fn events(span: &SpanRecord, start: u64) -> Vec<Event> {
     let at = |after: Duration| start.saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
     let mut events = Vec::new();
@@ -174,6 +174,14 @@ fn events(span: &SpanRecord, start: u64) -> Vec<Event> {
             let attributes = of_attempt(number, attempt, cause).0;
             events.push(Event { time_unix_nano: at(attempt.start), name: name.to_owned(), attributes });
         }
+    }
+    for endpoint in &span.ejected {
+        let mut attributes = Attributes::default();
+        attributes.text("network.peer.address", &endpoint.ip().to_string());
+        attributes.int("network.peer.port", endpoint.port());
+        // When exactly is not kept; the end is when it is known for certain.
+        let name = "mesh.ejection".to_owned();
+        events.push(Event { time_unix_nano: at(span.duration), name, attributes: attributes.0 });
     }
     let answered_here = span.attempts_made == 0 && span.failure.is_none();
     if span.side == Side::Outbound && answered_here && (300..400).contains(&span.status) {

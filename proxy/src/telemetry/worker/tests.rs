@@ -50,6 +50,7 @@ pub(crate) fn span(path: &str) -> SpanRecord {
         spent: Spent::default(),
         attempts: Vec::new(),
         attempts_made: 0,
+        ejected: Vec::new(),
         recorded: Recorded::Sampled,
     }
 }

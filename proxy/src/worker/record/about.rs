@@ -191,6 +191,7 @@ impl Entry {
             chance: trace.map_or_else(chance, |(trace, _)| *trace),
             trace,
             sampled: matches!(self.recorded, Some(Recorded::Sampled)),
+            trial: self.trial,
         });
     }
 
@@ -248,6 +249,7 @@ impl Entry {
             spent: of_attempts(about.spent, &about.attempts, self.first_byte),
             attempts: about.attempts.clone(),
             attempts_made: self.attempts,
+            ejected: self.ejected.clone(),
             recorded,
         }
     }

@@ -30,6 +30,8 @@ pub struct Tried {
     pub failure: Option<Failure>,
     /// A connection was made for it.
     pub connected: Option<Connected>,
+    /// The endpoint, if it is left alone from now on because of this.
+    pub ejected: Option<SocketAddr>,
 }
 
 /// Measures what happens where the record is not at hand.
@@ -127,6 +129,7 @@ impl Entry {
 
     /// The attempt with that number has ended.
     pub fn tried(&mut self, number: usize, how: Tried) {
+        self.ejected(how.ejected);
         self.begin_late(number, how);
         let now = match &self.about {
             Some(_) => self.started.elapsed(),

@@ -44,6 +44,22 @@ impl Shared {
     }
 }
 
+/// Whether an endpoint is left alone from now on because of what was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ejected {
+    /// It was not before.
+    Yes,
+    /// It goes on as it was.
+    No,
+}
+
+impl Ejected {
+    /// That, if it is.
+    pub fn then<T>(self, what: T) -> Option<T> {
+        (self == Self::Yes).then_some(what)
+    }
+}
+
 /// Load and health of one endpoint.
 #[derive(Debug)]
 pub struct Load {
@@ -157,14 +173,14 @@ impl Load {
         self.stamp.set(now);
     }
 
-    /// No connection came about: leave it alone for a moment. Counts as an error of the endpoint too.
-    pub fn connect_failed(&self, now: Instant) {
+    /// No connection came about: leave it alone for a moment. Counts as an error of the endpoint too. Says whether it is ejected for it.
+    pub fn connect_failed(&self, now: Instant) -> Ejected {
         let failures = self.failures.get();
         let wait = AVOID_FIRST.saturating_mul(1 << failures.min(8)).min(AVOID_MOST);
         self.failures.set(failures.saturating_add(1));
         self.avoided_until.set(Some(now + wait));
         self.shared.changed.set(true);
-        self.record(Outcome::Error, Duration::ZERO, now);
+        self.record(Outcome::Error, Duration::ZERO, now)
     }
 
     /// A connection came about.
@@ -180,10 +196,12 @@ impl Load {
         self.avoided_until.get().is_some_and(|until| now < until)
     }
 
-    /// How a request to it ended; `latency` is the time to the head of the answer. Too many errors in a row eject it at once.
-    pub fn record(&self, outcome: Outcome, latency: Duration, now: Instant) {
+    /// How a request to it ended; `latency` is the time to the head of the answer. Too many errors in a row eject it at once:
+    /// it says whether this one did.
+    pub fn record(&self, outcome: Outcome, latency: Duration, now: Instant) -> Ejected {
+        let mut ejected = Ejected::No;
         if self.gone.get() {
-            return;
+            return ejected;
         }
         let mut sample = self.sample.get();
         sample.requests = sample.requests.saturating_add(1);
@@ -197,24 +215,25 @@ impl Load {
                 let errors = self.errors_in_a_row.get().saturating_add(1);
                 self.errors_in_a_row.set(errors);
                 if self.shared.rules.get().consecutive_errors.is_some_and(|most| errors >= most.max(1)) {
-                    self.eject(Reason::Errors, now);
+                    ejected = self.eject(Reason::Errors, now);
                 }
             }
         }
         self.sample.set(sample);
+        ejected
     }
 
     /// Leaves it alone for a time, unless as many are left alone already as may be.
-    pub(super) fn eject(&self, reason: Reason, now: Instant) {
+    pub(super) fn eject(&self, reason: Reason, now: Instant) -> Ejected {
         if self.ejected_until.get().is_some() {
-            return;
+            return Ejected::No;
         }
         let (shared, rules) = (&self.shared, self.shared.rules.get());
         if shared.ejected.get() >= outlier::ejectable(shared.ready.get(), rules.max_ejected) {
             // It is looked at again after as many further errors.
             self.errors_in_a_row.set(0);
             shared.count(|counts| counts.spared += 1);
-            return;
+            return Ejected::No;
         }
         let times = outlier::next_times(&rules, self.ejections.get(), self.returned.get(), now);
         self.ejections.set(times);
@@ -226,6 +245,7 @@ impl Load {
             Reason::SuccessRate => counts.ejected_success_rate += 1,
             Reason::Latency => counts.ejected_latency += 1,
         });
+        Ejected::Yes
     }
 
     /// Lets it come back if its time is over. It is on probation: the first error ejects it again, a success clears it.

@@ -2,9 +2,10 @@
 
 import { el, render } from "../dom.js";
 import { clock, count, millis, percent, rate, success } from "../format.js";
-import { behind, comesFrom, failureKinds, leadsTo, source, target } from "../model.js";
+import { behind, comesFrom, failureKinds, leadsTo, promisedOf, source, target } from "../model.js";
 import { href } from "../route.js";
 import { chart, reach } from "../spark.js";
+import { promises } from "./objectives.js";
 import { table } from "../table.js";
 import { empty, figure, figures, security, state as word, success as successCell, thing } from "../views.js";
 
@@ -30,14 +31,16 @@ export function start(root, route, tools) {
       tools.about(state),
       state.data ? view(state.data) : null);
   };
-  const view = ({ stat, edges, routes, failures }) => {
+  const view = ({ stat, edges, routes, failures, objectives }) => {
     const row = stat.rows[0];
     if (!row) return empty(`There is no ${kind === "svc" ? "Service" : "workload"} ${qualified}`, "It may be gone, or called otherwise. Look for it under Services.");
     const to = edges.edges.filter((edge) => leadsTo(edge, kind, namespace, name));
+    const promised = kind === "svc" ? promisedOf(objectives.objectives, namespace, name, routes.rows) : [];
     const from = kind === "svc" ? [] : edges.edges.filter((edge) => comesFrom(edge, namespace, name));
     return [
       figures(figure("Requests/s", rate(row.rps)), figure("Success", successCell(row)), figure("p50", millis(row.p50_ms)), figure("p95", millis(row.p95_ms)), figure("p99", millis(row.p99_ms)), figure("Sidecars", `${row.meshed}/${row.meshed_of}`)),
       el("div", { class: "charts" }, ["rps", "success", "p99"].map((of) => chart(row, of, reach([row], CHART)))),
+      promised.length ? section("Promised", promises("promised", "What is promised of the service", promised, tools, draw), "") : null,
       section("What fails", failed(failures.rows, tools, draw), `Nothing failed in the last ${tools.seconds} s.`),
       section("Called by", calls("by", to, source, tools, draw, kind), "Nobody called it."),
       kind === "svc" ? section("Behind it", members(to, tools, draw), "No workload answered.") : section("Calls", calls("to", from, target, tools, draw), "It called nobody."),
@@ -49,6 +52,7 @@ export function start(root, route, tools) {
     edges: ["edges", { window: tools.seconds, namespace }],
     routes: ["stat", { kind: "route", name: qualified, window: tools.seconds }],
     failures: ["failures", { about: qualified, window: tools.seconds }],
+    objectives: ["objectives", {}],
   }, (next) => { state = next; draw(); });
 }
 

@@ -43,7 +43,9 @@ fn live() -> Live {
     );
     Live {
         trace_id: [9; 16],
-        through: "127.7.0.2:15001".into(),
+        workload: "web.shop".into(),
+        way: TrialWay::Capture,
+        address: "10.96.0.7:9000".into(),
         status: 200,
         outbound,
         inbound,
@@ -65,16 +67,33 @@ fn the_hop_of_our_own_request_is_found_among_what_the_application_asked() {
     assert_eq!(hop(vec![span(Side::Outbound, 2, 7)], &[1; 8]), (None, None));
 }
 
+fn asked(method: &str, url: &str, headers: &[&str]) -> anyhow::Result<Trial> {
+    let headers: Vec<String> = headers.iter().map(ToString::to_string).collect();
+    let question = Question::parse(Some(method), url, &headers).unwrap();
+    trial(&question, [1; 16], [2; 8])
+}
+
 #[test]
-fn the_request_carries_a_trace_that_is_to_be_told() {
-    let question =
-        Question::parse(Some("PUT"), "http://cart.shop/a?b=1", &["X-User: ann".to_owned()]).unwrap();
-    insta::assert_snapshot!(request(&question, &[1; 16], [2; 8]).replace('\r', ""));
+fn the_request_is_the_one_that_was_explained_with_a_trace() {
+    let trial = asked("GET", "http://Cart.shop:9000/a/../b?c=1", &["X-User: ann"]).unwrap();
     assert_eq!(
-        read(b"HTTP/1.1 503 X\r\nX-Mesh-Failure: no_route\r\n\r\nx-mesh-failure: no"),
-        (503, "no_route".to_owned())
+        (trial.method.as_str(), trial.authority.as_str(), trial.target.as_str()),
+        ("GET", "cart.shop:9000", "/b?c=1")
     );
-    assert_eq!(read(b""), (0, String::new()));
+    let headers: Vec<_> = trial.headers.iter().map(|one| (one.name.as_str(), one.value.as_str())).collect();
+    assert_eq!(headers, [("x-user", "ann")]);
+    assert_eq!((&trial.trace_id[..], &trial.parent_span_id[..]), (&[1; 16][..], &[2; 8][..]));
+}
+
+#[test]
+fn what_may_change_something_is_not_sent() {
+    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+        let error = asked(method, "http://cart.shop/", &[]).unwrap_err().to_string();
+        assert!(error.contains(&format!("without --live {method} is explained")), "{error}");
+    }
+    assert!(asked("POST", "grpc://cart.shop:9000/shop.Cart/Get", &[]).is_ok());
+    let error = asked("GET", "http://cart.shop/", &["traceparent: x"]).unwrap_err().to_string();
+    assert!(error.contains("`traceparent`"), "{error}");
 }
 
 #[test]
@@ -103,7 +122,7 @@ fn what_is_not_as_explained_is_said() {
             .contains("and none was taken")
     );
     assert!(differs(&|live, _| live.inbound = None).contains("callee's sidecar did not report"));
-    assert!(differs(&|live, _| live.outbound = None).contains("caller's sidecar did not report"));
+    assert!(differs(&|live, _| live.outbound = None).contains("caller's sidecar reported no request"));
     let refused = json!([{ "verdict": "refused", "mirror": false }]);
     assert!(differs(&|_, told| told["authorization"] = refused.clone()).contains("it was let in"));
     assert_eq!(

@@ -1,7 +1,7 @@
 //! What was measured, as text and as JSON. Pure.
 
 use mesh_controller::inspect::json::hex;
-use mesh_proto::report::v1::Span;
+use mesh_proto::report::v1::{Span, TrialWay};
 use serde_json::{Value, json};
 
 use super::Live;
@@ -36,13 +36,22 @@ fn stages(span: &Span) -> Vec<(&'static str, u64)> {
     ]
 }
 
+/// As what it came to the sidecar.
+fn way(live: &Live) -> String {
+    match live.way {
+        TrialWay::Capture => format!("as a captured connection to {}", live.address),
+        TrialWay::HttpProxy => "as by its HTTP proxy port".to_owned(),
+        TrialWay::Unspecified => "in a way that this version does not know".to_owned(),
+    }
+}
+
 /// Below the explanation.
 pub(in crate::commands::explain) fn text(live: &Live, paint: Paint) -> String {
     let mut page = Page::new(paint);
     page.section("Live");
     page.line(
         "sent",
-        &format!("through the sidecar at {}, trace {}", live.through, hex(&live.trace_id)),
+        &format!("by the sidecar of {}, {}, trace {}", live.workload, way(live), hex(&live.trace_id)),
         Tone::Plain,
     );
     let answer = match (live.status, live.failure.as_str()) {
@@ -95,7 +104,13 @@ pub(in crate::commands::explain) fn json(live: &Live) -> Value {
     };
     json!({
         "trace_id": hex(&live.trace_id),
-        "through": live.through,
+        "workload": live.workload,
+        "way": match live.way {
+            TrialWay::Capture => "capture",
+            TrialWay::HttpProxy => "http_proxy",
+            TrialWay::Unspecified => "unknown",
+        },
+        "address": live.address,
         "status": live.status,
         "failure": live.failure,
         "as_explained": live.differs.is_empty(),

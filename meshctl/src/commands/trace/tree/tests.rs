@@ -78,6 +78,7 @@ pub(crate) fn retried() -> Span {
             attempt("10.0.0.2:80", 7_000, 200, ""),
         ],
         attempts_made: 2,
+        ejected: vec!["10.0.0.1:80".into()],
         ..span(9, 0, Side::Outbound, "web", ("cart", "cart"), (0, 21_000))
     }
 }

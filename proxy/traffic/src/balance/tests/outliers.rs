@@ -1,7 +1,7 @@
 //! Who is left alone, for how long, and how it comes back.
 
 use super::*;
-use crate::balance::Standing;
+use crate::balance::{Ejected, Standing};
 use crate::outlier::Outcome;
 use mesh_model::traffic::{LatencyOutlier, OutlierDetection, Ppm, SuccessRate};
 
@@ -54,7 +54,9 @@ fn five_errors_in_a_row_are_enough_and_a_success_between_starts_again() {
 fn failed_connects_count_as_errors() {
     let mut bench = started(4, &policy(|_| {}));
     let load = bench.load(1);
-    (0..5).for_each(|_| load.connect_failed(bench.now));
+    // Only the one that it is ejected for says so.
+    let said = (0..6).map(|_| load.connect_failed(bench.now) == Ejected::Yes);
+    assert_eq!(said.collect::<Vec<_>>(), [false, false, false, false, true, false]);
     assert_eq!(bench.ejected(), [1]);
 }
 
@@ -148,7 +150,8 @@ fn what_left_the_set_ejects_nobody() {
     let mut bench = started(4, &policy(|_| {}));
     let gone = bench.load(4);
     bench.update(&ready(1..=3));
-    (0..10).for_each(|_| gone.record(Outcome::Error, Duration::ZERO, bench.now));
+    let said = (0..10).map(|_| gone.record(Outcome::Error, Duration::ZERO, bench.now));
+    assert!(said.into_iter().all(|said| said == Ejected::No));
     assert_eq!(bench.balancer.counts().ejected(), 0);
     bench.fails(1, 5);
     assert_eq!(bench.ejected(), [1]);

@@ -89,8 +89,14 @@ proptest! {
             let load = bench.load(port);
             match one.trouble {
                 Trouble::None => {}
-                Trouble::Connect => load.connect_failed(bench.now),
-                Trouble::Errors => (0..5).for_each(|_| load.record(Outcome::Error, Duration::ZERO, bench.now)),
+                Trouble::Connect => {
+                    load.connect_failed(bench.now);
+                }
+                Trouble::Errors => {
+                    for _ in 0..5 {
+                        load.record(Outcome::Error, Duration::ZERO, bench.now);
+                    }
+                }
                 Trouble::Probes => load.set_verdict(Verdict::Unhealthy),
             }
             held.extend((0..one.busy).map(|_| load.begin(bench.now)));
