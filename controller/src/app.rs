@@ -49,6 +49,8 @@ const ALPN: &[&[u8]] = &[b"h2"];
 const CONNECTIONS_A_PROXY: usize = 2;
 /// Streams of one connection.
 const STREAMS_A_CONNECTION: u32 = 32;
+/// Bytes of a stream that wait to be read; a connection has four times as many. Proxies say little but their Hello.
+const WINDOW: u32 = 64 << 10;
 /// Between looks for finished traces.
 const OBSERVE_TICK: Duration = Duration::from_millis(250);
 
@@ -264,10 +266,9 @@ pub async fn start_on(
         let (objects, snapshots) = (control.objects(), control.snapshots());
         let (identity, registry) = (identity.clone(), registry.clone());
         let counters = metrics.announce();
-        announce::spawn(
-            announce::Parts { cluster, place, identity, objects, snapshots, registry, ledger, counters },
-            &tasks,
-        );
+        let parts =
+            announce::Parts { cluster, place, identity, objects, snapshots, registry, ledger, counters };
+        announce::spawn(parts, &tasks);
     }
     let receiver = Receiver::new(observatory.clone(), access, tasks.clone());
     let tls = identity.server_config(ClientAuth::Required, ALPN);
@@ -372,11 +373,18 @@ struct Services {
     inspector: Inspector,
 }
 
-async fn serve(services: Services, accepted: Accepted, token: CancellationToken) {
-    let served = Server::builder()
+/// What is asked of every connection: signs of life, and few streams.
+pub fn server() -> Server {
+    Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .max_concurrent_streams(STREAMS_A_CONNECTION)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW * 4)
+}
+
+async fn serve(services: Services, accepted: Accepted, token: CancellationToken) {
+    let served = server()
         .add_service(services.config)
         .add_service(ReportServiceServer::new(services.receiver))
         .add_service(InspectServiceServer::new(services.inspector))

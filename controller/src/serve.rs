@@ -2,6 +2,7 @@
 //! subscribed to leaves on its stream, and streams that it does not concern do not hear of it. [`session`] decides (pure) what a proxy is to be told; [`stream`] is the shell around it; [`codec`] writes
 //! resources that are encoded once for all; [`registry`] knows all streams. It must not know objects.
 
+pub mod admission;
 pub mod codec;
 mod guards;
 mod interests;

@@ -209,6 +209,11 @@ impl Collector for AtScrape {
             ("mesh_controller_connections_accepted", "TLS handshakes that succeeded", incoming.accepted()),
             ("mesh_controller_connections_failed", "TLS handshakes that failed", incoming.failed()),
             (
+                "mesh_controller_connections_crowded_out",
+                "TLS handshakes that took long and had to make room for others",
+                incoming.crowded_out(),
+            ),
+            (
                 "mesh_controller_connections_full",
                 "Times that accepting had to wait for the bound",
                 incoming.full(),

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use super::admission::{Full, Key, Openings, Streams};
 use super::interests::{Concerned, Interests};
 use super::session::{Proxy, Rejected, Session};
 use super::snapshot::Snapshot;
@@ -21,11 +23,13 @@ const MAX_GONE: usize = 1_000;
 #[derive(Debug, Clone)]
 pub struct Registry {
     shared: Arc<Mutex<Shared>>,
-    limit: usize,
+    openings: Openings,
+    began: Instant,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    streams: Streams,
     open: HashMap<u64, Open>,
     interests: Interests,
     /// The newest revision that streams were woken for.
@@ -104,15 +108,29 @@ pub struct Place {
 impl Registry {
     /// For at most so many streams.
     pub fn new(limit: usize) -> Self {
-        Self { shared: Arc::default(), limit }
+        let shared = Shared {
+            streams: Streams::new(limit),
+            open: HashMap::new(),
+            interests: Interests::default(),
+            revision: 0,
+            gone: VecDeque::new(),
+            next: 0,
+            full: 0,
+        };
+        Self { shared: Arc::new(Mutex::new(shared)), openings: Openings::default(), began: Instant::now() }
+    }
+
+    /// Whose turn it is to say Hello.
+    pub fn openings(&self) -> &Openings {
+        &self.openings
     }
 
     /// Takes a place, if there is one.
-    pub fn enter(&self, session: Session, now_ms: u64) -> Option<Place> {
+    pub fn enter(&self, session: Session, now_ms: u64) -> Result<Place, Full> {
         let mut shared = self.lock();
-        if shared.open.len() >= self.limit {
-            shared.full += 1;
-            return None;
+        if let Err(full) = shared.streams.enter(&key(session.proxy()), self.began.elapsed()) {
+            shared.full += u64::from(full == Full::All);
+            return Err(full);
         }
         let id = shared.next;
         shared.next += 1;
@@ -126,7 +144,7 @@ impl Registry {
         let open = Open { session: Arc::clone(&session), news: Arc::clone(&news), since_ms: now_ms };
         shared.open.insert(id, open);
         drop(shared);
-        Some(Place { registry: self.clone(), id, session, news })
+        Ok(Place { registry: self.clone(), id, session, news })
     }
 
     /// Wakes the streams that the change to this revision concerns.
@@ -243,6 +261,7 @@ impl Drop for Place {
         shared.open.remove(&self.id);
         shared.interests.leave(self.id);
         let session = lock(&self.session);
+        shared.streams.leave(&key(session.proxy()), self.registry.began.elapsed());
         // A proxy that has connected anew already is not gone.
         let back = shared.open.values().any(|open| lock(&open.session).proxy() == session.proxy());
         if !back {
@@ -252,6 +271,10 @@ impl Drop for Place {
             shared.gone.push_back(Gone { line: line(&session, Connected::No, now_ms), at_ms: now_ms });
         }
     }
+}
+
+fn key(proxy: &Proxy) -> Key {
+    (proxy.namespace.as_str().into(), proxy.workload.as_str().into())
 }
 
 fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {

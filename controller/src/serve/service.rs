@@ -18,7 +18,7 @@ use super::stream::{self, Answer, Context};
 /// Messages that wait to be written: one, so that a slow proxy gets the newest state and not an old one.
 const QUEUE: usize = 1;
 /// Longest message of a proxy.
-const MAX_MESSAGE: usize = 8 << 20;
+const MAX_MESSAGE: usize = 4 << 20;
 
 /// The service. Clones share everything.
 #[derive(Debug, Clone)]

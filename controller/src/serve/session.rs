@@ -11,6 +11,7 @@ use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::spiffe::SpiffeId;
 use mesh_proto::config::v1::{Ack, Destination, Hello, Subscribe, Watermark};
 
+use super::admission::IDLE_ACKS;
 use super::codec::{At, Gone, Outgoing};
 use super::snapshot::{Resource, Snapshot};
 use super::touched::{Hosts, Interest};
@@ -42,6 +43,9 @@ pub enum Refused {
     /// Too many resources held.
     #[error("{0} resources held, at most {MAX_HELD} are compared")]
     Held(usize),
+    /// Acks that confirm nothing, one after the other.
+    #[error("{IDLE_ACKS} acks in a row confirmed nothing")]
+    IdleAcks,
     /// Not the first message, or not once.
     #[error("a second Hello on a stream")]
     SecondHello,
@@ -420,6 +424,11 @@ impl Session {
     /// Whether an update was sent that the proxy has not confirmed.
     pub fn waits_for_ack(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    /// Updates that it has not confirmed.
+    pub fn waiting(&self) -> usize {
+        self.pending.len()
     }
 
     /// How many resources the proxy was told.

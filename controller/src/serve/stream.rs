@@ -9,8 +9,9 @@ use mesh_lifecycle::{CancellationToken, Clock};
 use mesh_proto::config::v1::{ClientMessage, Hello, client_message};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
+use super::admission::{Full, Hearing};
 use super::codec::Outgoing;
 use super::registry::{Place, Registry};
 use super::session::{Proxy, Refused, Session};
@@ -25,6 +26,8 @@ const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 const STALLED: Duration = Duration::from_secs(30);
 /// Watermarks between two comparisons of a stream that nothing was said to concern.
 const CHECK: u32 = 30;
+/// Rejects of one ack that are logged; `meshctl sync` shows all.
+const LOGGED: usize = 10;
 /// Between watermarks.
 pub const WATERMARK: Duration = Duration::from_secs(2);
 
@@ -71,6 +74,9 @@ pub async fn run(
                 out: out.clone(),
                 behind: true,
                 unchecked: 0,
+                hearing: Hearing::default(),
+                began: Instant::now(),
+                deaf_until: None,
                 last_sent: Instant::now(),
             };
             stream.serve().await
@@ -92,6 +98,15 @@ async fn open(
     peer: Option<PeerInfo>,
     inbound: &mut Streaming<ClientMessage>,
 ) -> Result<Place, Status> {
+    // Before anything is read of it: what a Hello makes us hold is bounded by identity.
+    let identity = peer.as_ref().and_then(|peer| peer.spiffe_id.as_ref());
+    let identity = identity.ok_or_else(|| Status::permission_denied(Denied::Anonymous.to_string()))?;
+    let turn = tokio::time::timeout(HELLO_DEADLINE, context.registry.openings().turn(identity)).await;
+    let _turn = turn.map_err(|_| {
+        context.counters.refused.inc();
+        context.counters.openings.inc();
+        Status::resource_exhausted("too many streams of this identity are being opened; connect again")
+    })?;
     let first = tokio::time::timeout(HELLO_DEADLINE, inbound.message()).await;
     let first = first.map_err(|_| Status::deadline_exceeded("no Hello within 10 s"))??;
     let Some(client_message::Message::Hello(hello)) = first.and_then(|message| message.message) else {
@@ -100,9 +115,19 @@ async fn open(
     let proxy = admit(context, peer, &hello)?;
     tracing::debug!(namespace = %proxy.namespace, workload = %proxy.workload, instance = %proxy.instance, "proxy connected");
     let session = Session::new(proxy, hello).map_err(|refused| refuse(context, &refused))?;
-    context.registry.enter(session, context.clock.now_ms()).ok_or_else(|| {
-        context.counters.refused.inc();
-        Status::resource_exhausted("this controller serves as many proxies as it may; try another one")
+    context.registry.enter(session, context.clock.now_ms()).map_err(|full| {
+        let counters = &context.counters;
+        counters.refused.inc();
+        match full {
+            Full::All => {}
+            Full::Workload => {
+                counters.share.inc();
+            }
+            Full::Often(_) => {
+                counters.often.inc();
+            }
+        }
+        Status::resource_exhausted(full.to_string())
     })
 }
 
@@ -126,10 +151,17 @@ fn admit(context: &Context, peer: Option<PeerInfo>, hello: &Hello) -> Result<Pro
 fn refuse(context: &Context, refused: &Refused) -> Status {
     context.counters.refused.inc();
     match refused {
-        Refused::Destinations(_) | Refused::Sought(_) | Refused::Held(_) => {
+        Refused::Destinations(_) | Refused::Sought(_) | Refused::Held(_) | Refused::IdleAcks => {
             Status::resource_exhausted(refused.to_string())
         }
         Refused::SecondHello => Status::invalid_argument(refused.to_string()),
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -143,6 +175,10 @@ struct Stream {
     /// Watermarks since it was last compared.
     unchecked: u32,
     last_sent: Instant,
+    hearing: Hearing,
+    began: Instant,
+    /// It has said much: the next message waits where it comes from.
+    deaf_until: Option<Instant>,
 }
 
 impl Stream {
@@ -160,13 +196,15 @@ impl Stream {
             tokio::select! {
                 biased;
                 () = token.cancelled() => return Some(stopping()),
-                message = self.inbound.message() => match message {
+                () = until(self.deaf_until), if self.deaf_until.is_some() => self.deaf_until = None,
+                message = self.inbound.message(), if self.deaf_until.is_none() => match message {
                     Ok(Some(message)) => {
                         if let Err(refused) = self.hear(message) {
                             return Some(refuse(&self.context, &refused));
                         }
                     }
-                    Ok(None) | Err(_) => return None,
+                    Ok(None) => return None,
+                    Err(status) => return self.unread(&status),
                 },
                 () = self.place.woken() => self.behind = true,
                 permit = out.reserve(), if has_to_say => match permit {
@@ -189,7 +227,22 @@ impl Stream {
         }
     }
 
+    /// What came cannot be read. Of a connection that is gone nobody is told.
+    fn unread(&self, status: &Status) -> Option<Status> {
+        if status.code() != Code::OutOfRange {
+            return None;
+        }
+        self.context.counters.refused.inc();
+        self.context.counters.large.inc();
+        Some(Status::resource_exhausted("a message is larger than 4 MiB, more is not read"))
+    }
+
     fn hear(&mut self, message: ClientMessage) -> Result<(), Refused> {
+        let now = self.began.elapsed();
+        if let Err(wait) = self.hearing.heard(now) {
+            self.deaf_until = Some(Instant::now() + wait);
+            self.context.counters.throttled.inc();
+        }
         match message.message {
             Some(client_message::Message::Hello(_)) => return Err(Refused::SecondHello),
             Some(client_message::Message::Subscribe(subscribe)) => {
@@ -197,7 +250,14 @@ impl Stream {
                 self.behind = true;
             }
             Some(client_message::Message::Ack(ack)) => {
-                let rejected = self.place.session(|session| session.ack(ack));
+                let (rejected, confirmed) = self.place.session(|session| {
+                    let waiting = session.waiting();
+                    (session.ack(ack), session.waiting() != waiting)
+                });
+                if !confirmed && !self.hearing.idle_ack(now) {
+                    self.context.counters.idle_acks.inc();
+                    return Err(Refused::IdleAcks);
+                }
                 if rejected > 0 {
                     self.context.counters.rejects.inc_by(rejected as u64);
                     self.log_rejects();
@@ -211,7 +271,11 @@ impl Stream {
 
     fn log_rejects(&self) {
         let (proxy, rejects) = self.place.session(|session| (session.proxy().clone(), session.rejects()));
-        for reject in rejects {
+        let told = rejects.len().min(LOGGED);
+        if rejects.len() > told {
+            tracing::warn!(proxy = %proxy.workload, rejects = rejects.len(), told, "a proxy cannot use many resources");
+        }
+        for reject in rejects.into_iter().take(told) {
             tracing::warn!(
                 proxy = %format!("{}/{}", proxy.namespace, proxy.workload),
                 resource = %reject.resource, field = %reject.field, reason = %reject.reason,

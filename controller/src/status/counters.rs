@@ -15,6 +15,18 @@ pub struct ServeCounters {
     pub rejects: Counter,
     /// Streams refused: someone else's identity, no room, too much asked for.
     pub refused: Counter,
+    /// Streams refused because an identity opened too many at a time.
+    pub openings: Counter,
+    /// Streams refused because a workload had its share.
+    pub share: Counter,
+    /// Streams refused because a workload opened one after the other.
+    pub often: Counter,
+    /// Times that a proxy said so much that the next message had to wait.
+    pub throttled: Counter,
+    /// Streams ended for a message that is too large.
+    pub large: Counter,
+    /// Streams ended for acks that confirm nothing.
+    pub idle_acks: Counter,
     /// Streams given up because the proxy read nothing.
     pub stalled: Counter,
     /// Updates that a comparison found, and no change was said to concern: always 0.
@@ -33,6 +45,25 @@ impl ServeCounters {
         );
         family.register("rejects", "Resources that proxies could not use", self.rejects.clone());
         family.register("streams_refused", "Configuration streams refused", self.refused.clone());
+        let bounds = [
+            ("openings_refused", "Streams refused: its identity opened too many at a time", &self.openings),
+            ("workload_streams_full", "Streams refused: the workload had its share", &self.share),
+            (
+                "workload_streams_too_often",
+                "Streams refused: the workload opened one after the other",
+                &self.often,
+            ),
+            (
+                "streams_throttled",
+                "Times that a proxy said so much that its next message had to wait",
+                &self.throttled,
+            ),
+            ("messages_too_large", "Streams ended for a message that is too large", &self.large),
+            ("streams_idle_acks", "Streams ended for acks that confirm nothing", &self.idle_acks),
+        ];
+        for (name, help, counter) in bounds {
+            family.register(name, help, counter.clone());
+        }
         family.register(
             "streams_stalled",
             "Configuration streams given up because nothing was read",

@@ -365,7 +365,7 @@ async fn when_the_controller_stops_proxies_are_told() {
     assert_eq!(status.code(), Code::Unavailable);
 }
 
-async fn scrape(world: &World, path: &str) -> String {
+pub async fn scrape(world: &World, path: &str) -> String {
     let work = async {
         let mut stream = tokio::net::TcpStream::connect(world.running.metrics_addr).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");

@@ -4,10 +4,12 @@
 #![allow(unreachable_pub, reason = "modules of one test binary")]
 
 mod api;
+mod bad_among_good;
 mod canaries;
 mod cluster;
 mod config;
 mod dashboard;
+mod floods;
 mod keys;
 mod panics;
 mod reports;

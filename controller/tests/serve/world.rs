@@ -218,6 +218,11 @@ impl Proxy {
         }
     }
 
+    /// Whether the stream is served: its first message, or why it is refused.
+    pub async fn first(&mut self) -> Result<(), Status> {
+        self.message().await.map(drop)
+    }
+
     /// Why the stream ends.
     pub async fn end(&mut self) -> Status {
         loop {

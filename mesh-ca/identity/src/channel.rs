@@ -20,9 +20,9 @@ use crate::identity::{ExpectedServer, Identity};
 use crate::way::{Bytes, Way};
 
 /// Connecting, with the lookup and the handshake, takes no longer.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// A peer that is gone is noticed after interval and timeout.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// The protocol of gRPC in ALPN.
 pub(crate) const H2: &[&[u8]] = &[b"h2"];

@@ -1,11 +1,12 @@
 //! Accepts mTLS connections for the gRPC servers of the mesh. It must not know what they serve: connections leave as
 //! a stream for tonic's `serve_with_incoming`, with [`PeerInfo`] in the extensions of each request.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use mesh_model::spiffe::SpiffeId;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
@@ -24,6 +26,10 @@ use crate::peer::{self, peer_spiffe_id};
 
 /// A client has this long for the handshake.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// Handshakes at a time; beyond that the oldest makes room, unless it has only begun.
+pub const HANDSHAKES: usize = 1024;
+/// An honest handshake takes less, on a machine that is not overloaded.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Finished handshakes that the server has not taken yet.
 const QUEUE: usize = 16;
 /// Wait after an accept that failed, for example for want of file descriptors.
@@ -46,6 +52,7 @@ pub struct IncomingCounters {
     accepted: AtomicU64,
     failed: AtomicU64,
     full: AtomicU64,
+    crowded_out: AtomicU64,
 }
 
 impl IncomingCounters {
@@ -57,6 +64,11 @@ impl IncomingCounters {
     /// Handshakes that failed or took too long.
     pub fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Handshakes that took long and had to make room for others.
+    pub fn crowded_out(&self) -> u64 {
+        self.crowded_out.load(Ordering::Relaxed)
     }
 
     /// Times that accepting had to wait because the bound was reached.
@@ -97,6 +109,7 @@ pub fn mtls(listener: TcpListener, config: Arc<ServerConfig>, tasks: &Tasks, lim
         places: Arc::new(Semaphore::new(limit.max(1))),
         counters: Arc::clone(&counters),
         finished,
+        shaking: Arc::new(Shaking::new(HANDSHAKES.min(limit.max(1)))),
         tasks: tasks.clone(),
         stop: tasks.token(),
     };
@@ -109,6 +122,7 @@ struct Acceptor {
     places: Arc<Semaphore>,
     counters: Arc<IncomingCounters>,
     finished: mpsc::Sender<PeerStream>,
+    shaking: Arc<Shaking>,
     tasks: Tasks,
     stop: CancellationToken,
 }
@@ -124,6 +138,7 @@ impl Acceptor {
                 () = self.stop.cancelled() => return,
                 () = self.finished.closed() => return,
                 accepted = async {
+                    self.room().await;
                     let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
                     listener.accept().await.map(|(stream, addr)| (stream, addr, place))
                 } => accepted,
@@ -138,14 +153,28 @@ impl Acceptor {
         }
     }
 
+    /// Until there is room for one more handshake. While there is none, what has not got on is given up, oldest first: connections that say
+    /// nothing keep nobody out.
+    async fn room(&self) {
+        while let Some(wait) = self.shaking.crowded(Instant::now()) {
+            if wait.is_zero() {
+                self.counters.crowded_out.fetch_add(1, Ordering::Relaxed);
+            }
+            // Either one has ended, or the oldest has had its time.
+            let _ = tokio::time::timeout(wait, self.shaking.ended.notified()).await;
+        }
+    }
+
     fn shake(&self, stream: TcpStream, addr: SocketAddr, place: OwnedSemaphorePermit) {
         let (tls, counters, finished) = (self.tls.clone(), Arc::clone(&self.counters), self.finished.clone());
-        let stop = self.stop.clone();
+        let (stop, turn) = (self.stop.clone(), Shaking::enter(&self.shaking, Instant::now()));
         self.tasks.spawn("mtls handshake", async move {
             let shaken = tokio::select! {
                 () = stop.cancelled() => return,
+                () = turn.given_up.cancelled() => Ok(Err(io::Error::other("others needed the room"))),
                 shaken = tokio::time::timeout(HANDSHAKE_DEADLINE, handshake(tls, stream, addr, place)) => shaken,
             };
+            drop(turn);
             let reason = match shaken {
                 Ok(Ok(stream)) => {
                     counters.accepted.fetch_add(1, Ordering::Relaxed);
@@ -159,6 +188,63 @@ impl Acceptor {
             counters.failed.fetch_add(1, Ordering::Relaxed);
             tracing::info!(peer = %addr, reason, "TLS handshake refused");
         });
+    }
+}
+
+/// Handshakes that have not ended, oldest first.
+struct Shaking {
+    limit: usize,
+    all: Mutex<Begun>,
+    ended: Notify,
+}
+
+#[derive(Default)]
+struct Begun {
+    last: u64,
+    handshakes: BTreeMap<u64, (Instant, CancellationToken)>,
+}
+
+/// A handshake's place among them.
+struct Turn {
+    shaking: Arc<Shaking>,
+    number: u64,
+    given_up: CancellationToken,
+}
+
+impl Shaking {
+    fn new(limit: usize) -> Self {
+        Self { limit, all: Mutex::default(), ended: Notify::new() }
+    }
+
+    fn enter(shaking: &Arc<Self>, now: Instant) -> Turn {
+        let given_up = CancellationToken::new();
+        let mut all = shaking.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.last += 1;
+        let number = all.last;
+        all.handshakes.insert(number, (now, given_up.clone()));
+        Turn { shaking: Arc::clone(shaking), number, given_up }
+    }
+
+    /// Without room: how long to wait; nothing when the oldest was just told to go.
+    fn crowded(&self, now: Instant) -> Option<Duration> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.handshakes.len() < self.limit {
+            return None;
+        }
+        let oldest = all.handshakes.first_entry()?;
+        let wait = PATIENCE.saturating_sub(now.saturating_duration_since(oldest.get().0));
+        if wait.is_zero() {
+            oldest.remove().1.cancel();
+        }
+        Some(wait)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut all = self.shaking.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.handshakes.remove(&self.number);
+        self.shaking.ended.notify_one();
     }
 }
 

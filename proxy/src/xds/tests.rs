@@ -4,6 +4,7 @@ mod addresses;
 pub(crate) mod controller;
 mod hosts;
 mod panics;
+mod rejects;
 mod saved;
 
 use std::net::SocketAddr;

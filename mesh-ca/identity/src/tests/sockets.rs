@@ -64,6 +64,23 @@ async fn an_accepted_connection_says_who_is_there() {
     assert!(next(&mut accepted).await.is_none(), "the stream ends with the tasks");
 }
 
+/// T34: connections that say nothing fill every place, and whoever is honest still gets in.
+#[tokio::test]
+async fn a_crowd_that_does_not_shake_hands_makes_room() {
+    let ca = TestCa::new("mesh.test");
+    let tasks = Tasks::new();
+    let (addr, mut accepted) = listen(&ca.identity("shop", "orders"), &tasks, 4).await;
+    let mut silent = Vec::new();
+    for _ in 0..6 {
+        silent.push(TcpStream::connect(addr).await.unwrap());
+    }
+    let _client = dial(&ca, &ca.identity("shop", "cart"), addr).await;
+    next(&mut accepted).await.unwrap();
+    let counters = accepted.counters();
+    assert!(counters.crowded_out() >= 1, "{counters:?}");
+    assert_eq!(counters.accepted(), 1);
+}
+
 #[tokio::test]
 async fn one_that_does_not_shake_hands_holds_nobody_up() {
     let ca = TestCa::new("mesh.test");
