@@ -1,5 +1,6 @@
 //! The tests, as a table. Each runs in a lab of its own; its name is what `--only` takes.
 
+mod control;
 mod databases;
 mod faults;
 mod http;
@@ -89,5 +90,15 @@ pub(crate) const CASES: &[Case] = &[
     case("half-open", "half-closed connections go on in the other direction", faults::half_close),
     case("reset", "a reset arrives as a reset", faults::reset),
     case("conntrack-flushed", "connections live on when conntrack forgets them", faults::conntrack_flushed),
+    long(
+        "control-faults",
+        "T46: the controller is killed, stopped, cut off, slow, resets: no request of a known route fails",
+        control::faults,
+    ),
+    when_named(
+        "control-faults-long",
+        "the same for ten minutes, with 500 requests a second",
+        control::faults_for_long,
+    ),
     long("many-connections", "10,000 connections with 256 file descriptors", faults::many_connections),
 ];

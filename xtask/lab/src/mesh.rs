@@ -33,9 +33,12 @@ pub(crate) struct Mesh {
     node: Pod,
     ca: SocketAddr,
     controller: SocketAddr,
+    /// Where members are told that the controller is.
+    controller_for_members: SocketAddr,
     services: u8,
     hosts: String,
-    control: Vec<Running>,
+    authority: Option<Running>,
+    control: Option<Running>,
 }
 
 impl Mesh {
@@ -54,18 +57,21 @@ impl Mesh {
             node,
             ca: (ip, CA_PORT).into(),
             controller: (ip, CONTROLLER_PORT).into(),
+            controller_for_members: (ip, CONTROLLER_PORT).into(),
             services: 0,
             hosts: "127.0.0.1 localhost\n::1 localhost\n".to_owned(),
-            control: Vec::new(),
+            authority: None,
+            control: None,
         };
         fs::create_dir(mesh.folder().join("objects")).context("make the folder of objects")?;
         mesh.write("base.yaml", &objects::settings())?;
         mesh.use_hosts()?;
-        mesh.start_control()?;
+        mesh.start_authority()?;
+        mesh.start_controller()?;
         Ok(mesh)
     }
 
-    fn start_control(&mut self) -> Result<()> {
+    fn start_authority(&mut self) -> Result<()> {
         let authority = self
             .part("__ca serve --trust-domain")
             .args([TRUST_DOMAIN, "--listen", &self.ca.to_string(), "--metrics", "127.0.0.1:15021"])
@@ -74,7 +80,12 @@ impl Mesh {
             .arg("--state-dir")
             .arg(self.folder().join("ca"));
         let at = self.ca;
-        self.control.push(self.listening(authority.start()?, at)?);
+        self.authority = Some(self.listening(authority.start()?, at)?);
+        Ok(())
+    }
+
+    /// Starts the controller, again if it was killed.
+    pub(crate) fn start_controller(&mut self) -> Result<()> {
         let token = self.token(SYSTEM, "mesh-controller")?;
         let controller = self
             .part("__controller serve --metrics 127.0.0.1:15020 --listen")
@@ -90,8 +101,41 @@ impl Mesh {
             .arg("--join-token-file")
             .arg(token);
         let at = self.controller;
-        self.control.push(self.listening(controller.start()?, at)?);
+        self.control = Some(self.listening(controller.start()?, at)?);
         Ok(())
+    }
+
+    /// Ends the controller as a crash would.
+    pub(crate) fn kill_controller(&mut self) -> Result<()> {
+        self.control.take().map_or(Ok(()), Running::crash)
+    }
+
+    /// The controller's process, while it runs.
+    pub(crate) fn controller_pid(&self) -> Option<u32> {
+        self.control.as_ref().map(Running::pid)
+    }
+
+    /// Where the controller listens.
+    pub(crate) fn controller(&self) -> SocketAddr {
+        self.controller
+    }
+
+    /// The pod in which authority and controller run.
+    pub(crate) fn node(&self) -> &Pod {
+        &self.node
+    }
+
+    /// Members that are made from here on reach the controller there.
+    pub(crate) fn controller_is_at(&mut self, at: SocketAddr) {
+        self.controller_for_members = at;
+    }
+
+    /// One more service before the workload of `member`.
+    pub(crate) fn service_of(&mut self, name: &str, member: &str, ports: &[Port]) -> Result<()> {
+        let text = self.add_service(name, ports)?;
+        let text =
+            text.replace(&format!("selector: {{ app: {name} }}"), &format!("selector: {{ app: {member} }}"));
+        self.write(&format!("{name}.yaml"), &text)
     }
 
     fn listening(&self, mut part: Running, at: SocketAddr) -> Result<Running> {

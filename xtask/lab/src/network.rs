@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 use crate::link::{self, Cidr, End};
 use crate::program::lab_has_all_users;
-use crate::{Namespace, Program, Shape, User, folder, netlink};
+use crate::{Namespace, Program, Shape, User, folder, netlink, shape};
 
 const BRIDGE: u32 = 2;
 const FIRST_PORT: u32 = 100;
@@ -204,6 +204,16 @@ impl Pod {
         body: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> thread::JoinHandle<Result<T>> {
         self.namespace.beside(body)
+    }
+
+    /// Drops every packet between it and that TCP port of others, until [`Self::mend`].
+    pub fn cut(&self, port: u16) -> Result<()> {
+        shape::cut(&self.namespace, port)
+    }
+
+    /// What was cut is whole again.
+    pub fn mend(&self) -> Result<()> {
+        shape::mend(&self.namespace)
     }
 
     /// Makes its kernel forget every connection that it tracks: what is not a new one loses its translation.

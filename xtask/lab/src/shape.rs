@@ -46,6 +46,21 @@ impl Shape {
     }
 }
 
+/// From here on nothing passes between a namespace and a TCP port of others: packets are dropped, nobody is told.
+pub(crate) fn cut(namespace: &Namespace, port: u16) -> Result<()> {
+    let script = format!(
+        "add table inet lab_cut\nadd chain inet lab_cut out {{ type filter hook output priority -500; }}\n\
+        add chain inet lab_cut in {{ type filter hook input priority -500; }}\n\
+        add rule inet lab_cut out tcp dport {port} drop\nadd rule inet lab_cut in tcp sport {port} drop"
+    );
+    run(namespace, ["nft", &script])
+}
+
+/// What was cut is whole again.
+pub(crate) fn mend(namespace: &Namespace) -> Result<()> {
+    run(namespace, ["nft", "delete table inet lab_cut"])
+}
+
 fn run<'a>(namespace: &Namespace, words: impl IntoIterator<Item = &'a str>) -> Result<()> {
     let [enter, file] = namespace.words();
     let words: Vec<&str> = words.into_iter().collect();

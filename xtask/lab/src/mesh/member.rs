@@ -157,7 +157,13 @@ fn sidecar(mesh: &Mesh, pod: &Pod, capture: &Capture) -> Result<Program> {
         .args(marks)
         .args(["--capture-outbound", OUTBOUND_PORT, "--capture-inbound", INBOUND_PORT])
         .args(["--metrics", &format!("[::]:{METRICS_PORT}")])
-        .args(["--controller", &mesh.controller.to_string(), "--ca", &mesh.ca.to_string(), "--ca-roots"])
+        .args([
+            "--controller",
+            &mesh.controller_for_members.to_string(),
+            "--ca",
+            &mesh.ca.to_string(),
+            "--ca-roots",
+        ])
         .arg(mesh.roots())
         .arg("--join-token-file")
         .arg(token)
