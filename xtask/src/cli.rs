@@ -62,6 +62,28 @@ pub(crate) enum Command {
     Soak(SoakArgs),
     /// Take the authority away, kill it, and rotate its root, under load.
     Rotation(RotationArgs),
+    /// Flood the controller in every way that is bounded: offenders are ended, others are told in time, memory stays in its bound.
+    ControlFlood(ControlFloodArgs),
+    /// Very many proxies and a few controllers in virtual time: `simulate control --proxies 100000`.
+    #[command(disable_help_flag = true)]
+    Simulate(SimulateArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// What `mesh-simulate` takes: `control --help` says it.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct ControlFloodArgs {
+    /// `text`, or `json` for one JSON object as the last line but one.
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) output: Option<String>,
+    /// This `meshctl` instead of the release build.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) meshctl: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -135,6 +157,9 @@ pub(crate) struct ControlBenchArgs {
     /// Shorter phases.
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Fail when a goal for storms (reconnects, a restart) is not met.
+    #[arg(long)]
+    pub(crate) check: bool,
     /// `table`, or `json` for one JSON object after the table.
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<String>,

@@ -18,6 +18,7 @@ mod lab;
 mod links;
 mod mutants;
 mod screen;
+mod simulate;
 mod suites;
 mod tidy;
 
@@ -62,6 +63,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Conformance(args) => kubernetes::conformance(&workspace, &args)?,
         Command::Soak(args) => suites::soak(&workspace, &args)?,
         Command::Rotation(args) => suites::rotation(&workspace, &args)?,
+        Command::ControlFlood(args) => suites::control_flood(&workspace, &args)?,
+        Command::Simulate(args) => simulate::run(&workspace, &args)?,
         Command::Demo => e2e::demo(&workspace, &e2e::Binaries::build(&workspace)?)?,
     };
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::cli::{HostileArgs, RotationArgs, SoakArgs, SuitesArgs};
+use crate::cli::{ControlFloodArgs, HostileArgs, RotationArgs, SoakArgs, SuitesArgs};
 use crate::config::{Workspace, cargo, find_program};
 use crate::e2e::Binaries;
 use crate::exec::Program;
@@ -118,6 +118,13 @@ pub(crate) fn soak(workspace: &Workspace, args: &SoakArgs) -> Result<bool> {
 pub(crate) fn rotation(workspace: &Workspace, args: &RotationArgs) -> Result<bool> {
     let program = program(workspace, "rotation", ROTATION)?.args(&args.parts);
     let program = with(program, "--svid-ttl-seconds", Some(&args.svid_ttl_seconds.to_string()));
+    let program = with(program, "--output", args.output.as_ref());
+    fine(program.arg("--meshctl").arg(meshctl(workspace, args.meshctl.as_ref())?))
+}
+
+/// False when an offender was not ended, others had to wait, or memory grew.
+pub(crate) fn control_flood(workspace: &Workspace, args: &ControlFloodArgs) -> Result<bool> {
+    let program = program(workspace, "control-flood", SUITES)?;
     let program = with(program, "--output", args.output.as_ref());
     fine(program.arg("--meshctl").arg(meshctl(workspace, args.meshctl.as_ref())?))
 }

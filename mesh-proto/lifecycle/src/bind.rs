@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 pub use owner::{Owner, is_listened_on};
 
 /// Connections that the kernel holds for us before it turns new ones away.
-const BACKLOG: i32 = 1024;
+pub const BACKLOG: i32 = 1024;
 
 /// Whether several sockets of this user may share the port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -75,10 +75,10 @@ impl Default for Tuning {
             queue: 256,
             max_destinations: 4_096,
             max_sought: 2_048,
-            silence: Duration::from_secs(30),
+            silence: SILENCE,
             sweep: Duration::from_mins(1),
             unused: Duration::from_mins(15),
-            max_backoff: Duration::from_secs(5),
+            max_backoff: MOST_WAIT,
             patience: Duration::from_secs(2),
             settle: Duration::from_secs(1),
             spacing: Duration::from_secs(5),
@@ -86,7 +86,12 @@ impl Default for Tuning {
     }
 }
 
-const MIN_BACKOFF: Duration = Duration::from_millis(50);
+/// Least wait before a proxy comes again.
+pub const LEAST_WAIT: Duration = Duration::from_millis(50);
+/// Longest wait before a proxy comes again.
+pub const MOST_WAIT: Duration = Duration::from_secs(5);
+/// A stream on which nothing comes for so long is dead.
+pub const SILENCE: Duration = Duration::from_secs(30);
 
 /// Begins to follow the configuration, for as long as `tasks` run. The gate opens with the first update that is applied.
 pub fn spawn(config: ClientConfig, gate: Gate, tasks: &Tasks) -> Discovery {
@@ -155,7 +160,7 @@ impl Client {
         let trust_domain = self.config.identity.svid().spiffe_id.trust_domain().clone();
         let server = ExpectedServer::Exactly(well_known::controller(&trust_domain));
         let channel = channel::connect(&self.config.identity, self.config.controller.clone(), server);
-        let mut backoff = Backoff::new(MIN_BACKOFF, self.tuning.max_backoff);
+        let mut backoff = Backoff::new(LEAST_WAIT, self.tuning.max_backoff);
         match beginning {
             Beginning::First => self.restore().await,
             // An update may be half taken in: what is held stays in force, and all of it is asked for again.

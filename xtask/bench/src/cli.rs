@@ -76,6 +76,9 @@ pub(crate) struct ControlArgs {
     /// Shorter phases
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Fail when a goal for storms (reconnects, a restart) is not met
+    #[arg(long)]
+    pub(crate) check: bool,
     /// Of a cluster: kubectl, which applies the CRDs
     #[arg(long, value_name = "FILE")]
     pub(crate) kubectl: Option<PathBuf>,

@@ -14,7 +14,7 @@ mod proxy;
 mod report;
 mod source;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use crate::cli::{ControlArgs, Output};
@@ -43,5 +43,7 @@ pub(crate) async fn run(args: &ControlArgs, cores: Cores) -> Result<()> {
         let facts = json!({ "source": source.name(), "objects": size.json(), "quick": args.quick });
         screen::line(&report::json(&judged, &facts).to_string());
     }
+    let unmet = report::storms_unmet(&judged);
+    ensure!(!args.check || unmet.is_empty(), "goals for storms are not met: {}", unmet.join("; "));
     Ok(())
 }

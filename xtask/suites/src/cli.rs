@@ -23,6 +23,19 @@ pub(crate) enum Command {
     Soak(Soak),
     /// The authority is away, is killed, and rotates its root, under load
     Rotation(Rotation),
+    /// The controller is flooded: offenders are ended, others are told in time, memory stays in its bound
+    ControlFlood(Flood),
+}
+
+/// How results are printed, of what.
+#[derive(Debug, Args)]
+pub(crate) struct Flood {
+    /// How results are printed
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    /// `meshctl`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) meshctl: PathBuf,
 }
 
 /// Which proxy, which rows.

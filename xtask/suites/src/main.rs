@@ -3,6 +3,7 @@
 
 mod bystander;
 mod cli;
+mod flood;
 mod h2raw;
 mod hostile;
 mod mesh;
@@ -51,5 +52,6 @@ async fn suite(cli: &Cli) -> Result<ExitCode> {
         Command::Suites(args) => suites::run(args).await,
         Command::Soak(args) => soak::run(args).await,
         Command::Rotation(args) => rotation::run(args).await,
+        Command::ControlFlood(args) => Box::pin(flood::run(args)).await,
     }
 }

@@ -123,8 +123,10 @@ async fn restart(plane: &mut Plane<'_>, size: Size, crowd: Crowd, figures: &mut 
     figures.add("restart", "bytes of a stream", bytes / size.streams as f64, "B");
     figures.add("restart", "attempts", (counts.attempts - before.attempts) as f64, "");
     idle(plane).await?;
-    figures.add("restart", "memory", mib(plane.memory()?.resident_kib), "MiB");
-    figures.add("restart", "most memory", mib(plane.peak_kib()?), "MiB");
+    let (rest, most) = (mib(plane.memory()?.resident_kib), mib(plane.peak_kib()?));
+    figures.add("restart", "memory", rest, "MiB");
+    figures.add("restart", "most memory", most, "MiB");
+    figures.add("restart", "most memory, of that at rest", most / rest.max(1.0), "times");
     Ok(())
 }
 

@@ -33,6 +33,15 @@ const TEN_THOUSAND: &[(&str, &str, f64)] = &[
 /// A goal for 10,000 streams.
 const CROWD: &[(&str, &str, f64)] = &[("one change, all concerned", "last stream, p99", 150.0)];
 
+/// Goals for storms, for any number of services: of at most so many streams.
+const STORM: &[(&str, &str, f64)] = &[
+    ("reconnect storm", "settled after", 10.0),
+    ("restart", "settled after it was ready", 10.0),
+    ("restart", "resources sent", 0.0),
+    ("restart", "most memory, of that at rest", 1.5),
+];
+const STORM_STREAMS: usize = 1000;
+
 /// A figure and what it should be at most.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Judged {
@@ -58,11 +67,25 @@ pub(super) fn judge(figures: &Figures, size: Size) -> Vec<Judged> {
         (10_000, _) => TEN_THOUSAND,
         _ => &[],
     };
+    let storm: &[(&str, &str, f64)] = if size.streams <= STORM_STREAMS { STORM } else { &[] };
     let goal = |figure: &Figure| {
-        let found = goals.iter().find(|(phase, name, _)| *phase == figure.phase && *name == figure.name);
+        let found =
+            goals.iter().chain(storm).find(|(phase, name, _)| *phase == figure.phase && *name == figure.name);
         found.map(|(_, _, goal)| *goal)
     };
     figures.all().iter().map(|figure| Judged { figure: *figure, goal: goal(figure) }).collect()
+}
+
+/// The goals for storms that were not met, as they are printed.
+pub(super) fn storms_unmet(judged: &[Judged]) -> Vec<String> {
+    let of_storms = |one: &&Judged| {
+        STORM.iter().any(|(phase, name, _)| *phase == one.figure.phase && *name == one.figure.name)
+    };
+    let unmet =
+        judged.iter().filter(of_storms).filter(|one| one.goal.is_some_and(|goal| one.figure.value > goal));
+    unmet
+        .map(|one| format!("{}, {}: {}", one.figure.phase, one.figure.name, number(one.figure.value)))
+        .collect()
 }
 
 pub(super) fn table(judged: &[Judged]) -> String {
@@ -118,9 +141,21 @@ mod tests {
     }
 
     #[test]
+    fn storms_are_judged_by_themselves() {
+        let mut figures = Figures::default();
+        figures.add("start", "ready", 70.0, "s");
+        figures.add("reconnect storm", "settled after", 12.0, "s");
+        figures.add("restart", "resources sent", 0.0, "");
+        let size = Size { services: 300, endpoints: 10, streams: 1000, pods: true };
+        assert_eq!(storms_unmet(&judge(&figures, size)), ["reconnect storm, settled after: 12"]);
+        let crowd = Size { streams: 5000, ..size };
+        assert!(storms_unmet(&judge(&figures, crowd)).is_empty());
+    }
+
+    #[test]
     fn every_goal_is_of_a_figure_that_is_measured() {
         let source = include_str!("phases.rs");
-        for (phase, name, _) in THOUSAND.iter().chain(TEN_THOUSAND).chain(CROWD) {
+        for (phase, name, _) in THOUSAND.iter().chain(TEN_THOUSAND).chain(CROWD).chain(STORM) {
             assert!(source.contains(&format!("\"{name}\"")), "{name}");
             assert!(source.contains(&format!("\"{phase}\"")), "{phase}");
         }
