@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// Proxies
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     proxies: u32,
-    /// Replicas of the controller; by default one for 10,000 proxies, and two more
+    /// Replicas of the controller; by default so many that two thirds of their places are taken
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=1_000))]
     replicas: Option<u32>,
     /// Cores of a replica
@@ -70,7 +70,7 @@ pub(crate) struct Size {
 
 /// `false`: something that must hold did not.
 pub(crate) fn run(args: &Args) -> Result<bool> {
-    let replicas = args.replicas.unwrap_or(args.proxies.div_ceil(10_000) + 2);
+    let replicas = args.replicas.unwrap_or_else(|| (args.proxies * 3).div_ceil(20_000).max(2));
     ensure!(args.uses <= args.services, "a proxy cannot use {} of {} services", args.uses, args.services);
     let size = Size {
         proxies: args.proxies as usize,
