@@ -41,7 +41,7 @@ use crate::access::sessions::{Desk, SignedIn, TICKET_SECONDS};
 use crate::clock::now_ms;
 use crate::observe::failures::window as failures_window;
 use crate::observe::stats::group::{self, World};
-use crate::observe::{Observatory, costs, promises};
+use crate::observe::{Observatory, comparisons, costs, promises};
 use crate::serve::registry::{Connected, ProxyLine};
 use crate::serve::{Registry, Snapshot};
 use objects::Objects;
@@ -356,8 +356,28 @@ impl InspectService for Inspector {
         &self,
         request: Request<ComparisonsRequest>,
     ) -> Result<Response<ComparisonsResponse>, Status> {
-        self.admit(request)?;
-        Err(Status::unimplemented("answers to copies are not kept by this controller"))
+        let request = self.admit(request)?;
+        within_an_hour(request.window_seconds)?;
+        let (here, dropped) =
+            self.observatory.comparisons(|all| (all.rows(&request, now_ms()), all.overflow()));
+        let mut all = ComparisonsResponse { comparisons: here, dropped, unanswered: Vec::new() };
+        if request.local_only {
+            return Ok(Response::new(all));
+        }
+        let asked = ComparisonsRequest { local_only: true, ..request };
+        let (others, unanswered) = self
+            .others
+            .ask(|mut client| {
+                let asked = asked.clone();
+                async move { client.comparisons(asked).await }
+            })
+            .await;
+        for other in others {
+            all.comparisons.extend(other.comparisons);
+            all.dropped = all.dropped.saturating_add(other.dropped);
+        }
+        let comparisons = comparisons::together(all.comparisons);
+        Ok(Response::new(ComparisonsResponse { comparisons, unanswered, ..all }))
     }
 
     /// It is sent in a workload's name: it is for who may inspect by itself, not for a session of the dashboard.

@@ -1,11 +1,12 @@
 //! What proxies report, kept in bounded memory for the last hour: counters and latencies per edge ([`stats`]), examples of what failed
-//! ([`failures`]), traces put together from spans ([`traces`]), who does not pass them on ([`propagation`]), tapped requests ([`taps`]), those that
-//! operators have sent ([`trials`]), the
+//! ([`failures`]), answers to copies beside those of the backend ([`comparisons`]), traces put together from spans ([`traces`]), who does not
+//! pass them on ([`propagation`]), tapped requests ([`taps`]), those that operators have sent ([`trials`]), the
 //! state of each proxy ([`proxies`]). Reports enter in [`receive`]; `inspect` reads. What it costs at most is in decision 0017.
 //!
 //! The parts are synchronous and take time as an argument; [`Observatory`] is the handle that tasks share. It must not know
 //! configuration.
 
+pub mod comparisons;
 pub mod costs;
 pub mod failures;
 pub mod histogram;
@@ -29,6 +30,7 @@ use mesh_proto::inspect::v1::{Dropping, StatRequest, StatResponse};
 use mesh_proto::report::v1::{Span, Spans};
 use tokio::sync::broadcast;
 
+use comparisons::Comparisons;
 use costs::Costs;
 use failures::Failures;
 use members::Members;
@@ -81,6 +83,7 @@ struct Inner {
     traces: Traces,
     propagation: Propagation,
     failures: Failures,
+    comparisons: Comparisons,
     proxies: Proxies,
     /// Traces that were handed on last, for who asks for one by its id.
     finished: VecDeque<Arc<Assembled>>,
@@ -110,6 +113,8 @@ pub struct Counts {
     pub failures: u64,
     /// Kinds of failures that had to make room.
     pub failures_overflow: u64,
+    /// Comparisons of answers that found no room.
+    pub comparisons_overflow: u64,
     /// Objectives, and those that found no room.
     pub objectives: u64,
     /// See there.
@@ -227,6 +232,7 @@ impl Observatory {
             inner.stats.expire(now_ms / 1000);
             inner.proxies.expire(now_ms);
             inner.failures.expire(now_ms);
+            inner.comparisons.expire(now_ms);
             inner.costs.expire(now_ms);
             inner.propagation.settle(now_ms);
             inner.traces.settle(now_ms, self.shared.demand.changed_ms())
@@ -267,6 +273,11 @@ impl Observatory {
         work(&mut self.inner().failures)
     }
 
+    /// Reads or changes how answers compare.
+    pub fn comparisons<R>(&self, work: impl FnOnce(&mut Comparisons) -> R) -> R {
+        work(&mut self.inner().comparisons)
+    }
+
     /// Reads or changes the traces.
     pub fn traces<R>(&self, work: impl FnOnce(&mut Traces) -> R) -> R {
         work(&mut self.inner().traces)
@@ -286,6 +297,7 @@ impl Observatory {
             without_history: inner.stats.without_history(),
             failures: inner.failures.len() as u64,
             failures_overflow: inner.failures.overflow(),
+            comparisons_overflow: inner.comparisons.overflow(),
             objectives: inner.promises.len() as u64,
             objectives_overflow: inner.promises.overflow(),
             costs_overflow: inner.costs.overflow(),

@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 
 use app::{Answer, App, ask};
 use mesh_lifecycle::tasks::Tasks;
+use serde_json::Value;
 use support::{Home, Running, free_port, wait_for};
 
 const OBJECTS: &str = include_str!("traffic_features/objects.yaml");
@@ -124,6 +125,7 @@ async fn what_a_folder_says_is_what_requests_meet() {
     health(&mut mesh).await;
     bounds(&mut mesh).await;
     called_side(&mut mesh).await;
+    copies(&mut mesh).await;
     for code in &mesh.failures {
         let explained = mesh.home.output(&["error", code]);
         assert_eq!(explained.status.code(), Some(0), "{code}");
@@ -310,4 +312,62 @@ async fn called_side(mesh: &mut Mesh) {
     mesh.fails("http://bound/", &[], (503, "shed")).await;
     mesh.a.release();
     wait_for("its turn", async || (mesh.get("http://bound/", &[]).await.status == 200).then_some(())).await;
+}
+
+/// Answers to copies are compared with those that callers get; what differs by itself is noise.
+async fn copies(mesh: &mut Mesh) {
+    let verdicts = |name: &str| {
+        let output = mesh.home.output(&["canary", "diff", name, "-o", "json"]);
+        let told: Value = serde_json::from_slice(&output.stdout).ok()?;
+        let all =
+            told["comparisons"].as_array()?.iter().find(|it| it["stable"]["name"] != "candidate")?.clone();
+        let differences = all["differences"].as_array()?.iter();
+        let one = |it: &Value| {
+            (it["place"].as_str().unwrap().to_owned(), it["verdict"].as_str().unwrap().to_owned())
+        };
+        Some((differences.map(one).collect::<BTreeMap<_, _>>(), all, output.status.code()))
+    };
+    let json = &[("x-do", "json")];
+    // The release begins when both versions have endpoints.
+    wait_for("copies of the release", async || {
+        mesh.get("http://compared/released", json).await;
+        verdicts("released")
+    })
+    .await;
+    for name in ["only-b", "released"] {
+        let path = if name == "released" { "/released" } else { "/" };
+        let (places, all, code) = wait_for(&format!("enough comparisons of {name}"), async || {
+            for _ in 0..5 {
+                let answer = mesh.get(&format!("http://compared{path}"), json).await;
+                assert_eq!(answer.head("x-app"), "a", "{answer:?}");
+            }
+            verdicts(name)
+                .filter(|(places, ..)| places.get("$.items[*].price").is_some_and(|it| it == "differs"))
+        })
+        .await;
+        assert_eq!(code, Some(1), "a difference is a finding: {all}");
+        assert_eq!(places["$.at"], "noise", "{all}");
+        assert_eq!(places["$.items[*].id"], "noise", "{all}");
+        let price = all["differences"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|it| it["place"] == "$.items[*].price")
+            .unwrap();
+        let (host, header, stable) = match name {
+            "released" => (Some("differs"), None, "7.5"),
+            _ => (None, Some("differs"), "number"),
+        };
+        assert_eq!(places.get("$.host").map(String::as_str), host, "ignored where that is said: {all}");
+        assert_eq!(places.get("header x-version").map(String::as_str), header, "{all}");
+        assert_eq!((price["kind"].as_str(), price["stable"].as_str()), (Some("type"), Some(stable)), "{all}");
+        assert!(!places.contains_key("header content-type") && !places.contains_key("status"), "{all}");
+    }
+    let output = mesh.home.output(&["canary", "diff", "released"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("default/candidate:80 beside default/stable:80"), "{text}");
+    assert!(!text.contains("$.at"), "noise is not shown: {text}");
+    let output = mesh.home.output(&["canary", "diff", "nobody"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("docs/tasks/shadow.md"), "{output:?}");
 }

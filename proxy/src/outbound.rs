@@ -10,6 +10,7 @@ mod asked;
 mod attempts;
 mod backends;
 mod call;
+mod compare;
 mod destination;
 mod dialling;
 mod foreign;
@@ -72,6 +73,7 @@ pub struct Outbound {
     /// Resolves hosts outside the mesh.
     dns: Dns,
     mirrors: mirror::UnderWay,
+    comparing: compare::Bounds,
     /// Asks others about requests.
     asker: Rc<Asker>,
     /// Who speaks first at which destination.
@@ -107,11 +109,22 @@ impl Outbound {
         });
         let backends = Backends::new(connector, &worker.config);
         let learnt = RefCell::new(Learnt::new(LEARNT, LEARNT_LIFE));
-        let mirrors = mirror::UnderWay::default();
+        let (mirrors, comparing) = (mirror::UnderWay::default(), compare::Bounds::default());
         Rc::new_cyclic(|this: &Weak<Self>| {
             let asker = Rc::new(Asker::new(worker, asking, Weak::<Self>::clone(this)));
             let network = network.cloned();
-            Self { worker: Rc::clone(worker), backends, dns, mirrors, asker, learnt, own, network, inside }
+            Self {
+                worker: Rc::clone(worker),
+                backends,
+                dns,
+                mirrors,
+                comparing,
+                asker,
+                learnt,
+                own,
+                network,
+                inside,
+            }
         })
     }
 

@@ -8,6 +8,7 @@
 
 mod access;
 mod aggregate;
+mod compared;
 mod conventions;
 mod decisions;
 mod event;
@@ -31,6 +32,7 @@ mod wire;
 mod worker;
 
 pub use access::{AccessLogger, AccessRecord, Judgement, Kept};
+pub use compared::{Compared, Pair, Twin};
 pub use decisions::PolicyVerdict;
 pub use event::{Direction, Event, Group, HandshakeFailure};
 pub use example::{ExampleRecord, Way};

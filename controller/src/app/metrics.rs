@@ -246,6 +246,11 @@ fn overflows(
         counts.failures_overflow,
     )?;
     counter(
+        "mesh_controller_report_comparisons_overflow",
+        "Comparisons of answers that found no room",
+        counts.comparisons_overflow,
+    )?;
+    counter(
         "mesh_controller_objectives_overflow",
         "Objectives that found no room",
         counts.objectives_overflow,

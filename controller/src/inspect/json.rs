@@ -2,6 +2,7 @@
 //! It must not know who asked.
 
 mod canary;
+mod comparisons;
 mod failures;
 mod measuring;
 mod spans;
@@ -9,6 +10,7 @@ mod state;
 mod traffic;
 
 pub use canary::{canary, canary_past};
+pub use comparisons::{comparisons, difference_kind, worth};
 pub use failures::failures;
 pub use measuring::{cost, objectives};
 pub use spans::{span, tap, trace};

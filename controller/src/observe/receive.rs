@@ -28,6 +28,8 @@ const QUEUE: usize = 4;
 const MAX_SERIES_A_MESSAGE: usize = 5_000;
 /// Examples of failures of one message that are looked at.
 const MAX_EXAMPLES_A_MESSAGE: usize = 1_000;
+/// Comparisons of answers of one message that are looked at.
+const MAX_COMPARISONS_A_MESSAGE: usize = 64;
 
 type Answer = Result<ReportCommand, Status>;
 
@@ -174,8 +176,16 @@ impl Receiver {
                 self.observatory.trials().record(key, tried);
                 None
             }
-            // A second Hello says nothing new; what a later proxy compares is not kept.
-            proxy_report::Message::Hello(_) | proxy_report::Message::Compared(_) => None,
+            proxy_report::Message::Compared(mut compared) => {
+                compared.comparisons.truncate(MAX_COMPARISONS_A_MESSAGE);
+                self.observatory.comparisons(|all| {
+                    all.lost(compared.dropped);
+                    all.record(compared.comparisons, now);
+                });
+                None
+            }
+            // A second Hello says nothing new.
+            proxy_report::Message::Hello(_) => None,
         }
     }
 }

@@ -14,11 +14,12 @@ use mesh_lifecycle::tasks::Tasks;
 use mesh_model::spiffe::TrustDomain;
 use mesh_proto::inspect::v1::inspect_service_client::InspectServiceClient;
 use mesh_proto::inspect::v1::{
-    CanariesRequest, CanaryRelease, CertsRequest, CertsResponse, CostRequest, CostResponse, DashboardRequest,
-    DashboardResponse, EdgesRequest, EdgesResponse, FailuresRequest, FailuresResponse, ObjectivesRequest,
-    ObjectivesResponse, ProtocolsRequest, ProtocolsResponse, SendTrialRequest, ServicesRequest,
-    ServicesResponse, StatRequest, StatResponse, StatRow, SteerCanaryRequest, SyncRequest, SyncResponse,
-    TapRequest, TapResponse, TraceRequest, TraceResponse, VersionRequest, VersionResponse,
+    CanariesRequest, CanaryRelease, CertsRequest, CertsResponse, ComparisonsRequest, ComparisonsResponse,
+    CostRequest, CostResponse, DashboardRequest, DashboardResponse, EdgesRequest, EdgesResponse,
+    FailuresRequest, FailuresResponse, ObjectivesRequest, ObjectivesResponse, ProtocolsRequest,
+    ProtocolsResponse, SendTrialRequest, ServicesRequest, ServicesResponse, StatRequest, StatResponse,
+    StatRow, SteerCanaryRequest, SyncRequest, SyncResponse, TapRequest, TapResponse, TraceRequest,
+    TraceResponse, VersionRequest, VersionResponse,
 };
 use mesh_proto::report::v1::Tried;
 use tonic::transport::Channel;
@@ -165,6 +166,18 @@ impl Inspect {
         self.any("protocols", |mut client| {
             let request = request.clone();
             async move { client.protocols(request).await }
+        })
+        .await
+    }
+
+    /// How answers to copies compare with those of the backend.
+    pub(crate) async fn comparisons(
+        &self,
+        request: ComparisonsRequest,
+    ) -> Result<ComparisonsResponse, InspectError> {
+        self.any("comparisons", |mut client| {
+            let request = request.clone();
+            async move { client.comparisons(request).await }
         })
         .await
     }

@@ -1,5 +1,6 @@
 //! `meshctl canary`: releases of new versions. `list`, `status`, `watch` and `history` look, the others steer; `simulate` asks nobody.
 
+mod diff;
 mod simulate;
 mod steer;
 mod view;
@@ -40,6 +41,8 @@ enum Command {
     Abort(steer::Args),
     /// Show the releases that are over
     History(OneArgs),
+    /// Show where answers of the new version differ from those that callers got; exit code 1 if they do
+    Diff(diff::Args),
     /// Run the analysis over made-up histories of good and bad versions, and count what becomes of them
     Simulate(simulate::Args),
 }
@@ -102,6 +105,7 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
         Command::Resume(args) => steer::run(&args, &asked(&args.cluster).await?, CanaryOrder::Resume).await,
         Command::Abort(args) => steer::run(&args, &asked(&args.cluster).await?, CanaryOrder::Abort).await,
         Command::History(args) => history(&args, &asked(&args.cluster).await?).await,
+        Command::Diff(args) => diff::run(&args, &asked(&args.cluster).await?).await,
         Command::Simulate(args) => simulate::run(&args),
     }
 }

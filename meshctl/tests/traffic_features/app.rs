@@ -35,6 +35,9 @@ struct State {
     seen: Mutex<BTreeMap<String, usize>>,
 }
 
+/// A number of its own for each answer.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
 /// What failed once already, in any application.
 static TRIED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -110,6 +113,17 @@ impl App {
             "gzip" => {
                 response = response.header("content-encoding", "gzip");
                 PACKED.clone_into(&mut body);
+            }
+            "json" => {
+                let (version, price) = if name == "b" { ("2", "\"7.50\"") } else { ("1", "7.50") };
+                let kind = "application/json; charset=utf-8";
+                response = response.header("content-type", kind).header("x-version", version);
+                let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+                let id = NEXT.fetch_add(1, Ordering::SeqCst);
+                body = format!(
+                    r#"{{"at": {}, "host": "{name}", "items": [{{"id": {id}, "price": {price}}}]}}"#,
+                    at.as_nanos()
+                );
             }
             "big" => body = "x".repeat(2_000),
             "fail-b" if name == "b" => response = response.status(500),

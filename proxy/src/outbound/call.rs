@@ -15,8 +15,10 @@ use super::affinity::{self, Affinity};
 use super::asked::{self, Stop};
 use super::attempts::{self, Errand};
 use super::backends::Backend;
+use super::compare::{self, Seeing};
 use super::destination::Found;
 use super::limits::Limits;
+use super::mirror::Original;
 use super::plan::{self, Outcome, Plan};
 use super::{Host, Outbound, Permit, answer, foreign, mirror};
 use crate::ask::Edits;
@@ -163,8 +165,8 @@ impl Call {
         if let Some(direct) = &policy.direct_response {
             return answer::own(record, answer::direct(&plan, &direct.value, kind), kind);
         }
-        let body = match self.bounded(&plan, body) {
-            Ok(body) => self.mirrored(&plan, &head, body),
+        let (body, seeing) = match self.bounded(&plan, body) {
+            Ok(body) => self.mirrored(&plan, (service, port), &head, body),
             Err(fault) => return self.fail(record, &fault, kind),
         };
         let snapshot = self.outbound.worker.snapshot();
@@ -184,7 +186,10 @@ impl Call {
             wire: wire::upstream(&head, wire::declared(&backend.policy(), &snapshot, service, port)),
         };
         match attempts::send(&errand, &mut record, head, body).await {
-            Ok(answered) => {
+            Ok(mut answered) => {
+                if answered.response.upgrade.is_none() {
+                    compare::see(seeing, &mut answered.response.response);
+                }
                 let client = answer::Client { upgrade, permit: Rc::clone(&self.permit), kind };
                 answer::upstream(record, &errand, answered, client, |response| {
                     edits.write(&mut response.headers);
@@ -231,14 +236,22 @@ impl Call {
     }
 
     /// Starts copies for the mirrors that get one of this request.
-    fn mirrored(&self, plan: &Plan<'_>, head: &RequestHead, body: Body) -> Body {
+    fn mirrored(
+        &self,
+        plan: &Plan<'_>,
+        to: (&ServiceName, u16),
+        head: &RequestHead,
+        body: Body,
+    ) -> (Body, Vec<Seeing>) {
         if plan.mirrors.is_empty() {
-            return body;
+            return (body, Vec::new());
         }
         let mirrors = plan.mirrors.iter().copied();
         let chosen: SmallVec<[_; 2]> =
             self.outbound.worker.with_random(|rng| fault::copied(mirrors, rng).collect());
-        mirror::send(&self.outbound, chosen.into_iter(), plan.label, head, body)
+        let compare = plan.policy.compare.as_ref().map(|compare| &compare.value);
+        let original = Original { label: plan.label, to, compare, head };
+        mirror::send(&self.outbound, chosen.into_iter(), &original, body)
     }
 
     fn limits(&self, record: &Record, plan: &Plan<'_>, head: &RequestHead) -> Limits {

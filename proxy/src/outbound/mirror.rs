@@ -1,21 +1,24 @@
 //! Copies of requests for mirrors. A copy never delays or fails the request: it is sent by a task of its own once the request's body has
-//! passed, which is kept up to a bound for that; what comes back is read and thrown away. It must not know routes.
+//! passed, which is kept up to a bound for that; what comes back is read and thrown away, or compared (`compare`). It must not know routes.
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use mesh_model::compare::Compare;
 use mesh_model::name::ServiceName;
 use mesh_model::route::{BackendTarget, Mirror};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::compare::{self, Seeing};
 use super::{Outbound, aside};
 use crate::http::{Body, BodyError, Frame, Interim, RequestHead, Source};
-use crate::telemetry::Event;
+use crate::telemetry::{Compared, Event};
 
 /// Copies of one worker that are under way.
 const UNDER_WAY: usize = 256;
@@ -48,14 +51,26 @@ impl Drop for Place {
     }
 }
 
-/// Starts the copies and gives the body back, teed if any of them needs it.
+/// What is copied.
+pub(super) struct Original<'a> {
+    /// The rule.
+    pub(super) label: Option<&'a Arc<str>>,
+    /// Where it goes itself.
+    pub(super) to: (&'a ServiceName, u16),
+    /// How answers are compared where the mirror does not say it.
+    pub(super) compare: Option<&'a Arc<Compare>>,
+    pub(super) head: &'a RequestHead,
+}
+
+/// Starts the copies and gives the body back, teed if any of them needs it, and who wants to see the answer.
 pub(super) fn send<'a>(
     outbound: &Rc<Outbound>,
     mirrors: impl Iterator<Item = &'a Mirror>,
-    label: Option<&std::sync::Arc<str>>,
-    head: &RequestHead,
+    original: &Original<'_>,
     body: Body,
-) -> Body {
+) -> (Body, Vec<Seeing>) {
+    let &Original { label, to, head, .. } = original;
+    let mut seeing = Vec::new();
     let mut copies = SmallVec::<[oneshot::Sender<Bytes>; 1]>::new();
     let empty = body.is_end_stream();
     let telemetry = &outbound.worker.telemetry;
@@ -69,6 +84,15 @@ pub(super) fn send<'a>(
             telemetry.count(Event::MirrorSkipped);
             continue;
         };
+        let compared = mirror.compare.as_ref().or(original.compare).and_then(|how| {
+            compare::begin(outbound, how, head, || Compared {
+                route: label.cloned(),
+                stable: (to.0.clone(), to.1),
+                candidate: (service.clone(), *port),
+            })
+        });
+        let (asked, seen) = compared.unzip();
+        seeing.extend(seen);
         let (copy, whole) = oneshot::channel();
         if !empty {
             copies.push(copy);
@@ -90,21 +114,24 @@ pub(super) fn send<'a>(
             // Without a whole body there was no whole request either.
             let Some(body) = body else { return };
             outbound.worker.telemetry.count(Event::Mirrored);
-            copy_to(&outbound, &service, port, label, (head, body), end).await;
+            match asked {
+                Some(asked) => Box::pin(compare::carry_out(&outbound, asked, (head, body), end)).await,
+                None => copy_to(&outbound, &service, port, label, (head, body), end).await,
+            }
         });
     }
     if copies.is_empty() {
-        body
-    } else {
-        Body::source(Box::new(Tee { body, kept: Vec::new(), copies, outbound: Rc::clone(outbound) }))
+        return (body, seeing);
     }
+    let tee = Tee { body, kept: Vec::new(), copies, outbound: Rc::clone(outbound) };
+    (Body::source(Box::new(tee)), seeing)
 }
 
 async fn copy_to(
     outbound: &Rc<Outbound>,
     service: &ServiceName,
     port: u16,
-    label: Option<std::sync::Arc<str>>,
+    label: Option<Arc<str>>,
     (head, body): (Box<RequestHead>, Bytes),
     end: Instant,
 ) {

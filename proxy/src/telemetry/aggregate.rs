@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::compared::{Compared, Comparisons};
 use super::decisions::Decisions;
 use super::example::Examples;
 use super::histogram::Histogram;
@@ -14,6 +15,7 @@ use super::span::Recorded;
 use super::totals::Totals;
 use super::worker::{SeriesDelta, WorkerDelta};
 use super::{Event, SeriesKey, Side, SpanRecord};
+use mesh_compare::Found;
 
 #[cfg(test)]
 mod tests;
@@ -42,6 +44,7 @@ pub(crate) struct Aggregate {
     pub(crate) decisions: Decisions,
     examples: Examples,
     pub(crate) examples_dropped: u64,
+    comparisons: Comparisons,
     pub(crate) events: [u64; Event::ALL.len()],
     pub(crate) opened: [u64; 2],
     pub(crate) closed: [u64; 2],
@@ -74,6 +77,7 @@ impl Aggregate {
             decisions: Decisions::default(),
             examples: Examples::default(),
             examples_dropped: 0,
+            comparisons: Comparisons::default(),
             events: [0; Event::ALL.len()],
             opened: [0; 2],
             closed: [0; 2],
@@ -171,6 +175,21 @@ impl Aggregate {
     /// Takes all deltas that the controller has not been told yet.
     pub(crate) fn take_batch(&mut self) -> Vec<(SeriesKey, SeriesDelta)> {
         self.pending.drain().collect()
+    }
+
+    /// Takes in what was found between answers.
+    pub(crate) fn compared(&mut self, of: &Compared, found: Found, own: Option<Found>, is_cut: bool) {
+        let dropped = self.comparisons.add(of, found, own);
+        for (event, times) in [(Event::CompareDropped, dropped), (Event::CompareCut, u64::from(is_cut))] {
+            if let Some(count) = self.events.get_mut(event.index()) {
+                *count += times;
+            }
+        }
+    }
+
+    /// Takes what was found since the last call.
+    pub(crate) fn take_comparisons(&mut self) -> Comparisons {
+        std::mem::take(&mut self.comparisons)
     }
 
     /// Takes the examples of failures since the last call.

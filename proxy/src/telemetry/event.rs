@@ -162,11 +162,23 @@ pub enum Event {
     RateLimitUnavailable,
     /// A question about a request was not asked, because many are under way.
     QuestionsFull,
+    /// The answer to a copy was compared with the one that the caller got.
+    Compared,
+    /// The stable version got a request a second time, to learn what differs by itself.
+    CompareTwin,
+    /// The answer to a copy was not compared, because many comparisons are under way.
+    CompareBusy,
+    /// The answer to a copy was not compared, because many were in this second.
+    CompareRate,
+    /// An answer was compared by length and hash, because its body is too large to be looked into.
+    CompareCut,
+    /// What was compared, or found, had no room.
+    CompareDropped,
 }
 
 impl Event {
     /// Every event, in the order of its index.
-    pub const ALL: [Self; 69] = [
+    pub const ALL: [Self; 75] = [
         Self::PlaintextRefused,
         Self::PlaintextAccepted,
         Self::HandshakeFailed(HandshakeFailure::NoCertificate),
@@ -236,6 +248,12 @@ impl Event {
         Self::AuthzUnavailable,
         Self::RateLimitUnavailable,
         Self::QuestionsFull,
+        Self::Compared,
+        Self::CompareTwin,
+        Self::CompareBusy,
+        Self::CompareRate,
+        Self::CompareCut,
+        Self::CompareDropped,
     ];
 
     /// The label's value.
@@ -319,6 +337,12 @@ impl Event {
             Self::AuthzUnavailable => (66, "authz_unavailable"),
             Self::RateLimitUnavailable => (67, "rate_limit_unavailable"),
             Self::QuestionsFull => (68, "questions_full"),
+            Self::Compared => (69, "compared"),
+            Self::CompareTwin => (70, "compare_twin"),
+            Self::CompareBusy => (71, "compare_busy"),
+            Self::CompareRate => (72, "compare_rate"),
+            Self::CompareCut => (73, "compare_cut"),
+            Self::CompareDropped => (74, "compare_dropped"),
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::access::Writers;
 use super::aggregate::Aggregate;
+use super::compared::{MAX_PAIRS, Pair};
 use super::families::Families;
 use super::otlp::{Lanes, LogQueue, LogRecord, Loss, MAX_LOGS, Outlet, Signal};
 use super::reports;
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     sums: Mutex<Aggregate>,
     /// Taken once, by [`Hub::spawn`].
     deltas: Mutex<Option<mpsc::Receiver<WorkerDelta>>>,
+    /// The same.
+    pairs: Mutex<Option<mpsc::Receiver<Pair>>>,
     tracing_ppm: Arc<AtomicU32>,
     started: Instant,
     /// The same, by the wall clock.
@@ -82,6 +85,12 @@ impl Shared {
         let dropped = sums.take_exported_dropped();
         drop(sums);
         self.lanes.count(Signal::Traces, Loss::Dropped, dropped);
+    }
+
+    /// Compares outside of the lock: bodies are read for it.
+    fn compare(&self, pair: &Pair) {
+        let (found, own) = pair.found();
+        self.sums().compared(&pair.of, found, own, pair.is_cut());
     }
 
     /// Sets the share of traces that workers report besides those sampled by callers.
@@ -134,6 +143,7 @@ impl Telemetry {
     /// Of a proxy that counts these.
     pub fn of(counts: Counts) -> Self {
         let (sender, receiver) = mpsc::channel(DELTA_QUEUE);
+        let (pairs, seen) = mpsc::channel(MAX_PAIRS);
         let tracing_ppm = Arc::new(AtomicU32::new(0));
         let (board, tapped) = Board::new();
         let writers = Arc::new(Writers::new());
@@ -143,6 +153,7 @@ impl Telemetry {
         let shared = Shared {
             sums: Mutex::new(Aggregate::default()),
             deltas: Mutex::new(Some(receiver)),
+            pairs: Mutex::new(Some(seen)),
             tracing_ppm: Arc::clone(&tracing_ppm),
             started: Instant::now(),
             born: SystemTime::now(),
@@ -156,7 +167,7 @@ impl Telemetry {
         };
         Self {
             hub: Hub { shared: Arc::new(shared) },
-            worker: WorkerSeed { deltas: sender, tracing_ppm, board, logs, access, counts },
+            worker: WorkerSeed { deltas: sender, pairs, tracing_ppm, board, logs, access, counts },
         }
     }
 }
@@ -167,16 +178,23 @@ impl Default for Telemetry {
     }
 }
 
-async fn collect(shared: &Shared, deltas: &mut mpsc::Receiver<WorkerDelta>, token: &CancellationToken) {
+/// What workers hand over.
+type Queues = (mpsc::Receiver<WorkerDelta>, mpsc::Receiver<Pair>);
+
+async fn collect(shared: &Shared, (deltas, pairs): &mut Queues, token: &CancellationToken) {
     loop {
         // `recv` loses nothing when dropped.
         tokio::select! {
+            Some(pair) = pairs.recv() => shared.compare(&pair),
             delta = deltas.recv() => match delta {
                 Some(delta) => shared.merge(delta),
                 None => break,
             },
             () = token.cancelled() => break,
         }
+    }
+    while let Ok(pair) = pairs.try_recv() {
+        shared.compare(&pair);
     }
     deltas.close();
     while let Some(delta) = deltas.recv().await {
@@ -190,11 +208,12 @@ impl Hub {
     /// workers first, each with [`super::WorkerTelemetry::flush_last`].
     pub fn spawn(&self, tasks: &Tasks) {
         let taken = self.shared.deltas.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(deltas) = taken else { return };
+        let pairs = self.shared.pairs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(queues) = taken.zip(pairs) else { return };
         let (shared, token) = (Arc::clone(&self.shared), tasks.token());
-        tasks.keep("telemetry", deltas, move |deltas, _| {
+        tasks.keep("telemetry", queues, move |queues, _| {
             let (shared, token) = (Arc::clone(&shared), token.clone());
-            Box::pin(async move { collect(&shared, deltas, &token).await })
+            Box::pin(async move { collect(&shared, queues, &token).await })
         });
     }
 

@@ -153,6 +153,7 @@ impl Reporter {
                     self.metrics(&outbound);
                     self.spans(&outbound);
                     self.examples(&outbound);
+                    self.compared(&outbound);
                     self.taps(&outbound);
                     self.state(&outbound);
                     self.usage(&outbound);
@@ -183,6 +184,7 @@ impl Reporter {
             }
             self.spans(&outbound);
             self.examples(&outbound);
+            self.compared(&outbound);
             drop(outbound);
             // The stream ends when the controller has read all of it.
             while let Ok(Some(_)) = inbound.message().await {}
@@ -255,6 +257,15 @@ impl Reporter {
         let examples = self.shared.sums().take_examples();
         if !examples.is_empty() {
             let message = proxy_report::Message::Examples(wire::examples(examples));
+            permit.send(ProxyReport { message: Some(message) });
+        }
+    }
+
+    fn compared(&self, outbound: &mpsc::Sender<ProxyReport>) {
+        let Ok(permit) = outbound.try_reserve() else { return };
+        let comparisons = self.shared.sums().take_comparisons();
+        if !comparisons.is_empty() {
+            let message = proxy_report::Message::Compared(wire::compared(comparisons));
             permit.send(ProxyReport { message: Some(message) });
         }
     }

@@ -5,12 +5,14 @@ use std::time::{Duration, SystemTime};
 use mesh_model::name::Name;
 use mesh_proto::report::v1 as wire;
 
+use super::compared::{Compared, Comparisons};
 use super::example::Examples;
 use super::histogram::Histogram;
 use super::span::{AttemptRecord, Spent};
 use super::tap::{Filter, TapRecord, Wish};
 use super::worker::SeriesDelta;
 use super::{ExampleRecord, Failure, Security, SeriesKey, Side, SpanRecord, Trial, TrialWay, Tried, Way};
+use mesh_compare::{Kind, Tally};
 
 pub(super) fn series(key: &SeriesKey, delta: &SeriesDelta) -> wire::Series {
     wire::Series {
@@ -134,6 +136,43 @@ pub(super) fn tapped(record: TapRecord) -> wire::TapEvent {
         value: header.value.unwrap_or_default(),
     });
     wire::TapEvent { taps: record.ids, headers: headers.collect(), span: Some(span(record.span)) }
+}
+
+pub(super) fn compared(comparisons: Comparisons) -> wire::Compared {
+    let kind = |kind: Kind| match kind {
+        Kind::Value => wire::DifferenceKind::Value,
+        Kind::Type => wire::DifferenceKind::Type,
+        Kind::Missing => wire::DifferenceKind::Missing,
+        Kind::Added => wire::DifferenceKind::Added,
+        Kind::Length => wire::DifferenceKind::Length,
+    };
+    let one = |(of, tally): (Compared, Tally)| wire::Comparison {
+        route: of.route.map(|route| route.to_string()).unwrap_or_default(),
+        stable_namespace: of.stable.0.0.namespace().to_owned(),
+        stable: of.stable.0.0.name().to_owned(),
+        stable_port: of.stable.1.into(),
+        candidate_namespace: of.candidate.0.0.namespace().to_owned(),
+        candidate: of.candidate.0.0.name().to_owned(),
+        candidate_port: of.candidate.1.into(),
+        compared: tally.compared,
+        equal: tally.equal,
+        twins: tally.twins,
+        differences: tally
+            .places
+            .into_iter()
+            .map(|((place, of), counts)| wire::Difference {
+                place,
+                kind: kind(of).into(),
+                raw: counts.raw,
+                noise: counts.noise,
+                stable: counts.stable,
+                candidate: counts.candidate,
+            })
+            .collect(),
+        dropped: tally.dropped,
+    };
+    let dropped = comparisons.dropped;
+    wire::Compared { comparisons: comparisons.into_iter().map(one).collect(), dropped }
 }
 
 pub(super) fn examples(examples: Examples) -> wire::Examples {

@@ -20,7 +20,7 @@ use super::outside::{Outside, Passed, SeenIn};
 use super::tap::{Board, Head, Tapped, Watch};
 use crate::config::Counts;
 
-use super::{Direction, Event, ExampleRecord, PolicyVerdict, SeriesKey, Side, SpanRecord, Way};
+use super::{Direction, Event, ExampleRecord, Pair, PolicyVerdict, SeriesKey, Side, SpanRecord, Way};
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -105,6 +105,7 @@ impl SeriesDelta {
 #[derive(Debug, Clone)]
 pub struct WorkerSeed {
     pub(crate) deltas: mpsc::Sender<WorkerDelta>,
+    pub(crate) pairs: mpsc::Sender<Pair>,
     pub(crate) tracing_ppm: Arc<AtomicU32>,
     pub(crate) board: Arc<Board>,
     pub(crate) logs: LogQueue,
@@ -352,6 +353,15 @@ impl WorkerTelemetry {
     /// Counts a failure; the first of its kind since the last flush becomes the example.
     pub fn failed(&self, key: &SeriesKey, why: Way, example: impl FnOnce() -> ExampleRecord) {
         self.cells.examples.borrow_mut().note(key, why, example);
+    }
+
+    /// Has answers compared on the control thread. It never waits: without room they are thrown away, and that is counted.
+    pub fn compare(&self, pair: Pair) {
+        self.count(if self.seed.pairs.try_send(pair).is_ok() {
+            Event::Compared
+        } else {
+            Event::CompareDropped
+        });
     }
 
     /// Whether requests leave no trace here.

@@ -158,6 +158,11 @@ pub(super) const PACKAGES: &[Package] = &[
         also: &[],
     },
     Package {
+        path: "proxy/compare",
+        layers: &[&["tally", "verdict"], &["difference"], &["answer"]],
+        also: &[],
+    },
+    Package {
         path: "mesh-proto/cel",
         layers: &[
             &["readings"],
@@ -294,6 +299,7 @@ pub(super) const DOORS: &[Door] = &[
     Door { package: "controller/release", guarded: &["mesh_model"], open: &[], why: PURE_WHY },
     Door { package: "meshctl/migrate", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/dns", guarded: IMPURE, open: &[], why: PURE_WHY },
+    Door { package: "proxy/compare", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/traffic", guarded: IMPURE, open: &[], why: PURE_WHY },
     Door { package: "proxy/traffic", guarded: &["mesh_http1", "http"], open: &[], why: PURE_WHY },
     Door { package: "mesh-proto/cel", guarded: IMPURE, open: &[], why: PURE_WHY },

@@ -61,6 +61,7 @@ fn worker(queue: usize, limit: usize) -> (WorkerTelemetry, mpsc::Receiver<Worker
     let access = watch::Sender::new(None).subscribe();
     let seed = WorkerSeed {
         deltas,
+        pairs: mpsc::channel(1).0,
         tracing_ppm: Arc::default(),
         board: Board::new().0,
         logs,
