@@ -105,6 +105,9 @@ async fn find(inspector: &Inspector, ask: Ask, proof: &SignedIn) -> Result<Value
             let answer = inspector.canaries(asked(request, proof)).await?.into_inner();
             json!({ "canaries": answer.canaries.iter().map(told::canary).collect::<Vec<_>>() })
         }
+        Ask::Comparisons(request) => {
+            told::comparisons(&inspector.comparisons(asked(request, proof)).await?.into_inner())
+        }
         Ask::Trace(request) => trace(inspector, request, proof).await?,
         Ask::Tap(_) | Ask::Traces(_) => return Err(NoAnswer::Wrong("that is a stream".to_owned())),
     })

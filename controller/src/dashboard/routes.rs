@@ -1,8 +1,8 @@
 //! What a path asks: one of the answers of `inspect`, a stream of them, or the session. Pure. It must not know how anything is answered.
 
 use mesh_proto::inspect::v1::{
-    CanariesRequest, EdgesRequest, FailuresRequest, Group, ObjectivesRequest, ProtocolsRequest, StatRequest,
-    TapRequest, TraceRequest,
+    CanariesRequest, ComparisonsRequest, EdgesRequest, FailuresRequest, Group, ObjectivesRequest,
+    ProtocolsRequest, StatRequest, TapRequest, TraceRequest,
 };
 use mesh_proto::report::v1::{Side, TapFilter};
 
@@ -38,6 +38,8 @@ pub enum Ask {
     Objectives(ObjectivesRequest),
     /// Releases of new versions.
     Canaries(CanariesRequest),
+    /// How answers to copies compare.
+    Comparisons(ComparisonsRequest),
     /// One trace that was seen.
     Trace(TraceRequest),
     /// Requests as they end.
@@ -64,6 +66,10 @@ pub fn ask(name: &str, query: &str) -> Option<Result<Ask, BadQuery>> {
             Ok(Ask::Objectives(ObjectivesRequest { namespace, local_only: false }))
         },
         "canaries" => |query| Ok(Ask::Canaries(CanariesRequest { namespace: query.text("namespace") })),
+        "comparisons" => |query| {
+            let namespace = query.text("namespace");
+            Ok(Ask::Comparisons(ComparisonsRequest { namespace, ..ComparisonsRequest::default() }))
+        },
         "trace" => one_trace,
         "tap" => tap,
         "traces" => traces,
@@ -205,9 +211,18 @@ mod tests {
         assert!(tap.iter().all(|tap| tap.filter.as_ref().unwrap().failed_only && tap.max_rps == TAP_RPS));
         let Ask::Trace(trace) = read("trace", "id=000102030405060708090a0b0c0d0e0f") else { panic!() };
         assert_eq!(trace.trace_id, (0..16).collect::<Vec<u8>>());
-        for name in
-            ["sync", "certs", "version", "canaries", "objectives", "protocols", "edges", "failures", "traces"]
-        {
+        for name in [
+            "canaries",
+            "certs",
+            "comparisons",
+            "edges",
+            "failures",
+            "objectives",
+            "protocols",
+            "sync",
+            "traces",
+            "version",
+        ] {
             assert!(ask(name, "").unwrap().is_ok(), "{name}");
         }
     }

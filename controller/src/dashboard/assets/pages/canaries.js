@@ -14,16 +14,16 @@ export function start(root, route, tools) {
   let state;
   const draw = () => {
     if (!state) return;
-    render(root, tools.heading("Releases", "New versions that get more of the traffic as their figures allow. They are steered by meshctl canary."), tools.about(state), state.data ? view(state.data.canaries.canaries) : null);
+    render(root, tools.heading("Releases", "New versions that get more of the traffic as their figures allow. They are steered by meshctl canary."), tools.about(state), state.data ? view(state.data.canaries.canaries, state.data.comparisons.comparisons) : null);
   };
-  const view = (all) => {
+  const view = (all, comparisons) => {
     if (!all.length) return empty("There is no Canary", "A Canary object has a new version take over step by step, as long as its figures are good.");
-    return all.map((one) => release(one, tools, draw));
+    return all.map((one) => release(one, comparisons, tools, draw));
   };
-  return tools.live({ canaries: ["canaries", { namespace: tools.namespace }] }, (next) => { state = next; draw(); });
+  return tools.live({ canaries: ["canaries", { namespace: tools.namespace }], comparisons: ["comparisons", { namespace: tools.namespace }] }, (next) => { state = next; draw(); });
 }
 
-function release(one, tools, draw) {
+function release(one, comparisons, tools, draw) {
   const now = Date.now() / 1000;
   const key = `${one.namespace}/${one.name}`;
   const phase = one.phase || "nothing yet";
@@ -38,7 +38,8 @@ function release(one, tools, draw) {
       figure("New version gets", percent(one.weight_ppm / 1e6), one.routing),
       figure("Requests", count(one.requests), one.min_requests ? `of ${count(one.min_requests)} that it takes` : ""),
       figure("Failed checks", `${one.failed_checks} of ${one.failed_checks_allowed}`),
-      figure("Next check", one.next_check > now ? `in ${span(one.next_check - now)}` : "–", one.frozen ? "figures are missing" : "")),
+      figure("Next check", one.next_check > now ? `in ${span(one.next_check - now)}` : "–", one.frozen ? "figures are missing" : ""),
+      ...answers(one, comparisons)),
     one.message ? el("p", { class: "notice" }, one.message) : null,
     one.findings.length ? table(`findings-${key}`, `What the figures of ${key} say`, [
       { name: "Rule", sort: (row) => row.rule, cell: (row) => row.rule },
@@ -58,4 +59,14 @@ function release(one, tools, draw) {
 function progress(share) {
   return el("svg", { class: "life good", viewBox: "0 0 60 8", width: 60, height: 8, "aria-hidden": "true" },
     el("rect", { class: "whole", width: 60, height: 8, rx: 4 }), el("rect", { width: (60 * share).toFixed(1), height: 8, rx: 4 }));
+}
+
+// Where answers to copies differ from those that callers got; nothing if none was compared.
+function answers(one, comparisons) {
+  const own = comparisons.filter((it) => it.candidate.namespace === one.namespace && it.candidate.name === one.canary);
+  if (!own.length) return [];
+  const compared = own.reduce((sum, it) => sum + it.compared, 0);
+  const places = own.flatMap((it) => it.differences).filter((it) => it.verdict === "differs");
+  const state = places.length ? word("warn", `${places.length} ${places.length === 1 ? "place differs" : "places differ"}`) : word("good", "alike");
+  return [figure("Answers", state, `${count(compared)} compared; meshctl canary diff ${one.namespace}/${one.name}`)];
 }
