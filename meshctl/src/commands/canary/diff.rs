@@ -123,8 +123,10 @@ fn one(out: &mut String, comparison: &Comparison, with_noise: bool, paint: Paint
         out.push('\n');
         out.push_str(&table(it, &rows).render(paint));
     }
-    if hidden > 0 {
-        let _ = writeln!(out, "{hidden} places differ by themselves; --noise shows them");
+    match hidden {
+        0 => {}
+        1 => drop(writeln!(out, "one place differs by itself; --noise shows it")),
+        _ => drop(writeln!(out, "{hidden} places differ by themselves; --noise shows them")),
     }
 }
 
