@@ -259,7 +259,6 @@ fn type_of(value: &Value) -> &'static str {
 }
 
 /// 1 and 1.0 are the same number.
-#[expect(clippy::float_cmp, reason = "the same text is the same number, and nothing else is")]
 fn is_same(one: &Value, two: &Value) -> bool {
     match (one, two) {
         (Value::Number(one), Value::Number(two)) => {

@@ -117,8 +117,12 @@ impl Comparisons {
 
 #[cfg(test)]
 mod tests {
-    use mesh_compare::Content;
+    use std::time::Duration;
 
+    use mesh_compare::Content;
+    use mesh_lifecycle::Tasks;
+
+    use super::super::{Event, Telemetry};
     use super::*;
 
     fn of(name: &str) -> Compared {
@@ -152,6 +156,32 @@ mod tests {
         assert!(!pair(Some(answer(200, b"1")), Twin::NotAsked).is_cut());
         assert!(pair(Some(large()), Twin::Unanswered).is_cut());
         assert!(pair(None, Twin::Answered(large())).is_cut());
+    }
+
+    #[tokio::test]
+    async fn pairs_are_compared_on_the_control_thread_and_too_many_are_counted() {
+        let telemetry = Telemetry::new();
+        let worker = telemetry.worker.build();
+        for _ in 0..MAX_PAIRS {
+            let large = answer(200, &vec![b' '; mesh_compare::answer::MAX_BODY + 1]);
+            worker.compare(pair(Some(large), Twin::NotAsked));
+        }
+        worker.compare(pair(None, Twin::NotAsked));
+        let tasks = Tasks::new();
+        telemetry.hub.spawn(&tasks);
+        worker.flush_last(Duration::from_secs(5)).await;
+        let wanted = [(Event::Compared, 64), (Event::CompareCut, 64), (Event::CompareDropped, 1)];
+        let counted = async {
+            while wanted
+                .iter()
+                .any(|(event, times)| telemetry.hub.shared.sums().events[event.index()] != *times)
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), counted).await.unwrap();
+        let (_, sum) = telemetry.hub.shared.sums().take_comparisons().into_iter().next().unwrap();
+        assert_eq!((sum.compared, sum.places.len()), (64, 1));
     }
 
     #[test]
