@@ -141,6 +141,7 @@ async fn without_a_session_there_is_the_page_and_nothing_else() {
         "sync",
         "certs",
         "version",
+        "objectives",
         "tap",
         "traces",
     ] {

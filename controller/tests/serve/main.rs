@@ -13,4 +13,5 @@ mod floods;
 mod keys;
 mod panics;
 mod reports;
+mod trials;
 mod world;

@@ -18,13 +18,13 @@ use tonic::{Code, Streaming};
 
 use crate::world::{DEADLINE, SHOP, World};
 
-struct Reporter {
+pub(crate) struct Reporter {
     out: mpsc::Sender<ProxyReport>,
     commands: Streaming<ReportCommand>,
 }
 
 impl Reporter {
-    async fn open(world: &World, account: &str, workload: &str) -> Self {
+    pub(crate) async fn open(world: &World, account: &str, workload: &str) -> Self {
         let (out, messages) = mpsc::channel(16);
         let hello = Hello {
             namespace: "shop".into(),
@@ -38,7 +38,7 @@ impl Reporter {
         Self { out, commands }
     }
 
-    async fn send(&self, message: proxy_report::Message) {
+    pub(crate) async fn send(&self, message: proxy_report::Message) {
         self.out.send(ProxyReport { message: Some(message) }).await.unwrap();
     }
 
@@ -50,7 +50,7 @@ impl Reporter {
         self.send(proxy_report::Message::Spans(Spans { spans, dropped: 0 })).await;
     }
 
-    async fn command(&mut self) -> report_command::Command {
+    pub(crate) async fn command(&mut self) -> report_command::Command {
         let command =
             tokio::time::timeout(DEADLINE, self.commands.message()).await.expect("a command in time");
         command.unwrap().expect("the stream goes on").command.expect("a command")
@@ -60,7 +60,7 @@ impl Reporter {
         while !wanted(&self.command().await) {}
     }
 
-    async fn until_received(&mut self, sequence: u64) {
+    pub(crate) async fn until_received(&mut self, sequence: u64) {
         self.until(|command| matches!(command, report_command::Command::Received(received) if received.sequence == sequence)).await;
     }
 

@@ -9,11 +9,14 @@ use mesh_identity::testing::TestCa;
 use mesh_lifecycle::{Ready, Shutdown, Tasks};
 use mesh_proto::config::v1::ProxyId;
 use mesh_proto::report::v1::{
-    Metrics, ProxyReport, Received, ReportCommand, SetTaps, SetTracing, Tap, proxy_report, report_command,
+    Metrics, ProxyReport, Received, ReportCommand, SetTaps, SetTracing, Tap, Trial, proxy_report,
+    report_command,
 };
 
 use super::super::worker::tests::{key, span};
-use super::super::{Direction, ExampleRecord, ReportConfig, Side, Telemetry, WorkerTelemetry};
+use super::super::{
+    Direction, ExampleRecord, ReportConfig, Side, Telemetry, TrialWay, Tried, WorkerTelemetry,
+};
 use crate::xds::tests::controller::{Controller, DEADLINE, ReportTalk};
 
 const TICK: Duration = Duration::from_millis(10);
@@ -189,6 +192,40 @@ async fn an_order_to_trace_reaches_the_workers_and_ends_with_its_stream() {
     tokio::time::timeout(DEADLINE, reached(250_000)).await.unwrap();
     drop((talk, controller));
     tokio::time::timeout(DEADLINE, reached(0)).await.unwrap();
+}
+
+async fn told(talk: &mut ReportTalk) -> mesh_proto::report::v1::Tried {
+    loop {
+        if let proxy_report::Message::Tried(tried) = talk.message().await {
+            return tried;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_an_operator_asks_for_is_handed_over_and_what_came_of_it_is_told() {
+    let ca = TestCa::new("amime.test");
+    let mut controller = Controller::start(&ca);
+    let proxy = proxy(&ca, controller.address);
+    let mut waiting = proxy.telemetry.hub.trials().unwrap();
+    let mut talk = controller.report().await;
+    talk.begin().await;
+    let ask = |id| {
+        let trial = Trial { id, method: "GET".into(), authority: "cart".into(), ..Trial::default() };
+        ReportCommand { command: Some(report_command::Command::Trial(trial)) }
+    };
+    talk.say(ask(7)).await;
+    let begun = tokio::time::timeout(DEADLINE, waiting.recv()).await.unwrap().unwrap();
+    assert_eq!((begun.trial.id, begun.trial.authority.as_str()), (7, "cart"));
+    let way = TrialWay::Capture(SocketAddr::from(([10, 96, 0, 7], 80)));
+    begun.done(Tried::Sent { way, status: 503, failure: "no_route".to_owned() });
+    let tried = told(&mut talk).await;
+    assert_eq!((tried.id, tried.status, tried.failure.as_str()), (7, 503, "no_route"));
+    assert_eq!((tried.address.as_str(), tried.refused.as_str()), ("10.96.0.7:80", ""));
+    drop(waiting);
+    talk.say(ask(8)).await;
+    let refused = told(&mut talk).await;
+    assert_eq!((refused.id, refused.refused.as_str()), (8, "the sidecar ends"));
 }
 
 #[tokio::test]
