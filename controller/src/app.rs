@@ -248,6 +248,8 @@ pub async fn start_on(
         observatory: observatory.clone(),
         registry: registry.clone(),
         snapshots: control.snapshots(),
+        freshness: freshness.clone(),
+        barrier: control.barrier(),
         objects: control.objects(),
         others: others.clone(),
         tasks: tasks.clone(),
@@ -262,19 +264,20 @@ pub async fn start_on(
     }
     let canaries = Canaries::new(inspector.clone(), keeper, obey);
     tasks.keep_until("canaries", canaries, |canaries, _| Box::pin(canaries.run()));
-    if let Some(InCluster { cluster, place, ledger }) = cluster {
-        let (objects, snapshots) = (control.objects(), control.snapshots());
-        let (identity, registry) = (identity.clone(), registry.clone());
-        let counters = metrics.announce();
-        let parts =
-            announce::Parts { cluster, place, identity, objects, snapshots, registry, ledger, counters };
-        announce::spawn(parts, &tasks);
+    if let Some(of) = cluster {
+        announce(of, &control, identity.clone(), registry.clone(), &tasks);
     }
     let receiver = Receiver::new(observatory.clone(), access, tasks.clone());
     let tls = identity.server_config(ClientAuth::Required, ALPN);
     let accepted =
         incoming::mtls(listener, tls, &tasks, config.max_proxies.saturating_mul(CONNECTIONS_A_PROXY));
-    metrics.observe(&registry, &observatory, &accepted.counters(), freshness);
+    metrics.observe(metrics::Parts {
+        registry: registry.clone(),
+        observatory: observatory.clone(),
+        incoming: accepted.counters(),
+        freshness: freshness.clone(),
+        snapshots: control.snapshots(),
+    });
     let services = Services { config: ConfigServer::new(context, tasks.clone()), receiver, inspector };
     tasks.spawn("grpc server", Box::pin(serve(services, accepted, tasks.token())));
     tasks.keep_until("control loop", control, |control, beginning| Box::pin(control.run(beginning)));
@@ -294,6 +297,17 @@ fn others(cluster: Option<&InCluster>, identity: &Identity, control: &Control) -
             Others::of(identity.clone(), control.objects(), own)
         }
     }
+}
+
+/// Writes to the cluster what is to be known there.
+fn announce(of: InCluster, control: &Control, identity: Identity, registry: Registry, tasks: &Tasks) {
+    let InCluster { cluster, place, ledger } = of;
+    let (objects, snapshots, counters) =
+        (control.objects(), control.snapshots(), control.metrics().announce());
+    announce::spawn(
+        announce::Parts { cluster, place, identity, objects, snapshots, registry, ledger, counters },
+        tasks,
+    );
 }
 
 /// Where states of releases are kept.

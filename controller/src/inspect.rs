@@ -13,6 +13,7 @@ pub mod peers;
 pub mod protocols;
 pub mod services;
 pub mod spans;
+mod sync;
 pub mod tap;
 pub mod together;
 pub mod trace;
@@ -27,10 +28,10 @@ use mesh_proto::inspect::v1::{
     CanariesRequest, CanariesResponse, CertsRequest, CertsResponse, ComparisonsRequest, ComparisonsResponse,
     CostRequest, CostResponse, DaemonCost, DashboardRequest, DashboardResponse, EdgesRequest, EdgesResponse,
     FailuresRequest, FailuresResponse, ObjectivesRequest, ObjectivesResponse, ProtocolsRequest,
-    ProtocolsResponse, ProxySync, ProxyVersion, RejectedResource, SendTrialRequest, SendTrialResponse,
-    ServicesRequest, ServicesResponse, SpansRequest, SpansResponse, StatRequest, StatResponse,
-    SteerCanaryRequest, SteerCanaryResponse, SyncRequest, SyncResponse, TapRequest, TapResponse,
-    TraceRequest, TraceResponse, VersionRequest, VersionResponse,
+    ProtocolsResponse, ProxyVersion, SendTrialRequest, SendTrialResponse, ServicesRequest, ServicesResponse,
+    SpansRequest, SpansResponse, StatRequest, StatResponse, SteerCanaryRequest, SteerCanaryResponse,
+    SyncRequest, SyncResponse, TapRequest, TapResponse, TraceRequest, TraceResponse, VersionRequest,
+    VersionResponse,
 };
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
@@ -42,8 +43,9 @@ use crate::clock::now_ms;
 use crate::observe::failures::window as failures_window;
 use crate::observe::stats::group::{self, World};
 use crate::observe::{Observatory, comparisons, costs, promises};
-use crate::serve::registry::{Connected, ProxyLine};
 use crate::serve::{Registry, Snapshot};
+use crate::sources::barrier::Barrier;
+use crate::sources::freshness::Freshness;
 use objects::Objects;
 use others::Others;
 
@@ -58,6 +60,10 @@ pub struct Inspector {
     pub registry: Registry,
     /// The newest snapshot.
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// Whether the source is followed.
+    pub freshness: Freshness,
+    /// For who wants to know what the source has by now.
+    pub barrier: Barrier,
     /// What is to be said about objects.
     pub objects: watch::Receiver<Arc<Objects>>,
     /// The other replicas.
@@ -301,16 +307,33 @@ impl InspectService for Inspector {
     }
 
     async fn sync(&self, request: Request<SyncRequest>) -> Result<Response<SyncResponse>, Status> {
-        self.admit(request)?;
+        let request = self.admit(request)?;
+        if request.barrier {
+            let looked = tokio::time::timeout(sync::BARRIER, self.barrier.wait()).await;
+            looked.map_err(|_| Status::unavailable("the objects could not be looked at anew in time"))?;
+        }
         let snapshot = Arc::clone(&self.snapshots.borrow());
-        let objects = self.objects();
+        let (objects, now) = (self.objects(), now_ms());
         let programmed = self.registry.programmed(&snapshot);
+        let mut lines = self.registry.lines(&snapshot, now);
+        let mut statuses = objects.statuses(&programmed);
+        if !request.object.is_empty() {
+            let carried = objects.resource(&request.object);
+            statuses = sync::object(statuses, &request.object);
+            // One that is not told by itself has its effect in others, so whoever lacks anything may lack it.
+            if carried.is_some() {
+                sync::only(&mut lines, &sync::resources(carried));
+            }
+        }
+        if request.only_lacking {
+            lines.retain(|line| !sync::has_all(line));
+        }
         Ok(Response::new(SyncResponse {
             revision: snapshot.revision,
             source_time_ms: snapshot.time_ms,
-            proxies: self.registry.lines(now_ms()).into_iter().map(proxy_sync).collect(),
-            objects: objects.statuses(&programmed),
-            ..SyncResponse::default()
+            proxies: lines.into_iter().map(|line| sync::proxy(line, now)).collect(),
+            objects: statuses,
+            source_lost_ms: now.saturating_sub(self.freshness.as_of(now)),
         }))
     }
 
@@ -394,27 +417,5 @@ impl InspectService for Inspector {
         let versions = self.registry.versions().into_iter();
         let proxies = versions.map(|(version, count)| ProxyVersion { version, count }).collect();
         Ok(Response::new(VersionResponse { version: env!("CARGO_PKG_VERSION").to_owned(), proxies }))
-    }
-}
-
-fn proxy_sync(line: ProxyLine) -> ProxySync {
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let rejects = line.rejects.into_iter();
-    let rejects =
-        rejects.map(|r| RejectedResource { resource: r.resource, field: r.field, reason: r.reason });
-    ProxySync {
-        namespace: line.proxy.namespace,
-        workload: line.proxy.workload,
-        instance: line.proxy.instance,
-        spiffe_id: line.proxy.spiffe_id.to_string(),
-        proxy_version: line.proxy.version,
-        connected: line.connected == Connected::Yes,
-        sent_revision: line.sent_revision,
-        acked_revision: line.acked_revision,
-        resources: count(line.resources),
-        destinations: count(line.destinations),
-        rejects: rejects.collect(),
-        since_ms: line.since_ms,
-        ..ProxySync::default()
     }
 }

@@ -4,6 +4,7 @@
 //! There are two: a folder of YAML ([`dir`] watches it, [`scan`] reads files, [`state`] decides which form of each object is in force) and
 //! a cluster ([`kube`]). [`documents`] reads the objects of both.
 
+pub mod barrier;
 pub mod dir;
 pub mod documents;
 pub mod freshness;
@@ -17,6 +18,7 @@ use std::collections::BTreeSet;
 
 use crate::api::{Fault, ObjectKey};
 use crate::index::Change;
+use barrier::Barrier;
 use dir::DirSource;
 use kube::KubeSource;
 use state::Report;
@@ -32,6 +34,8 @@ pub struct Batch {
     pub time_ms: u64,
     /// Generations of objects that are new; none for objects that are gone. A folder has none.
     pub generations: Vec<(ObjectKey, Option<i64>)>,
+    /// With this batch everything is there that somebody wanted who asked for looks up to this number.
+    pub looked: u64,
 }
 
 /// Where objects come from.
@@ -51,6 +55,14 @@ impl Source {
         match self {
             Self::Dir(source) => source.next().await,
             Self::Kube(source) => source.next().await,
+        }
+    }
+
+    /// For who wants to know what it has by now.
+    pub fn barrier(&self) -> Barrier {
+        match self {
+            Self::Dir(source) => source.barrier(),
+            Self::Kube(source) => source.barrier(),
         }
     }
 

@@ -12,7 +12,7 @@ use mesh_controller::index::Index;
 use mesh_controller::observe::stats::{Reporter, Stats};
 use mesh_controller::serve::Snapshot;
 use mesh_controller::serve::codec::Outgoing;
-use mesh_controller::serve::session::{Proxy, Session};
+use mesh_controller::serve::session::{Now, Proxy, Session};
 use mesh_controller::sources::state::{Contents, DirState};
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
 use mesh_proto::config::v1::{Ack, Destination, Hello};
@@ -138,7 +138,8 @@ impl World {
             Followed::Whole => Snapshot::build(compiled, now, now, Some(&self.snapshot)),
             Followed::Part(changes) => self.snapshot.follow(compiled, &changes, now, now),
         };
-        if let Some(Outgoing::Update { rest, .. }) = self.session.next_update(&self.snapshot, now) {
+        if let Some(Outgoing::Update { rest, .. }) = self.session.next_update(&self.snapshot, Now::default())
+        {
             self.told += 1;
             self.session.ack(Ack { nonce: rest.nonce, ..Ack::default() });
         }

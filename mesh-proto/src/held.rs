@@ -1,8 +1,10 @@
-//! What both ends of a configuration stream compute of what a proxy holds: one number that says whether they believe the same, and which
-//! kind a resource is of. It must not know resources, but for their names.
+//! What both ends of a configuration stream compute of what a proxy holds: one number that says whether they believe the same, and how
+//! the wire names what they are about. It must not know resources, but for their names.
+
+use mesh_model::matter::Matter;
 
 use crate::config::v1::ResourceKind;
-use crate::convert::{self, fnv1a};
+use crate::convert::fnv1a;
 
 /// The number, and of how many resources it is. The order of resources does not count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,37 +32,20 @@ impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Checksum {
     }
 }
 
-/// Every kind that is told of, in the order in which they are shown.
-pub const KINDS: [ResourceKind; 5] = [
-    ResourceKind::Settings,
-    ResourceKind::Services,
-    ResourceKind::Endpoints,
-    ResourceKind::Routes,
-    ResourceKind::Policies,
-];
-
-/// As metrics name it.
-pub fn word(kind: ResourceKind) -> &'static str {
-    match kind {
-        ResourceKind::Unspecified => "unknown",
-        ResourceKind::Settings => "settings",
-        ResourceKind::Services => "services",
-        ResourceKind::Endpoints => "endpoints",
-        ResourceKind::Routes => "routes",
-        ResourceKind::Policies => "policies",
+/// As the wire says it.
+pub fn to_wire(matter: Matter) -> ResourceKind {
+    match matter {
+        Matter::Settings => ResourceKind::Settings,
+        Matter::Services => ResourceKind::Services,
+        Matter::Endpoints => ResourceKind::Endpoints,
+        Matter::Routes => ResourceKind::Routes,
+        Matter::Policies => ResourceKind::Policies,
     }
 }
 
-/// Of which kind the resource of that name is. What a later version tells of and this one does not know is `Unspecified`.
-pub fn kind(name: &str) -> ResourceKind {
-    match name.split_once('/').map_or(name, |(kind, _)| kind) {
-        convert::MESH => ResourceKind::Settings,
-        convert::OWN | "service" | "address" | "host" | "externalservice" => ResourceKind::Services,
-        "endpoints" => ResourceKind::Endpoints,
-        "httproute" | "grpcroute" | "tcproute" | "tlsroute" => ResourceKind::Routes,
-        convert::AUTHENTICATION | "trafficpolicy" | "authorizationpolicy" => ResourceKind::Policies,
-        _ => ResourceKind::Unspecified,
-    }
+/// As the wire said it; `None` for a kind of a later version.
+pub fn from_wire(kind: ResourceKind) -> Option<Matter> {
+    Matter::ALL.into_iter().find(|matter| to_wire(*matter) == kind)
 }
 
 #[cfg(test)]
@@ -83,20 +68,10 @@ mod tests {
     }
 
     #[test]
-    fn every_name_is_of_a_kind() {
-        let kinds = [
-            ("mesh", "settings"),
-            ("own", "services"),
-            ("service/shop/a", "services"),
-            ("endpoints/shop/a", "endpoints"),
-            ("httproute/shop/a", "routes"),
-            ("authentication", "policies"),
-            ("trafficpolicy/shop/a", "policies"),
-            ("address/10.0.0.1", "services"),
-            ("tomorrow/shop/a", "unknown"),
-        ];
-        for (name, expected) in kinds {
-            assert_eq!(word(kind(name)), expected, "{name}");
+    fn every_matter_has_its_word_on_the_wire() {
+        for matter in Matter::ALL {
+            assert_eq!(from_wire(to_wire(matter)), Some(matter));
         }
+        assert_eq!(from_wire(ResourceKind::Unspecified), None);
     }
 }

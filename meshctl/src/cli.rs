@@ -11,7 +11,7 @@ use mesh_lifecycle::tasks::Tasks;
 use crate::commands::{
     Outcome, analyze, authz, bug_report, canary, certs, cluster_check, cost, dashboard, demo, diff, edges,
     error, explain, inject, install, local, migrate, mtls, policy, protocols, proxy, routes, run, stat, sync,
-    tap, test, top, trace, uninstall, up, upgrade, version, why,
+    tap, test, top, trace, uninstall, up, upgrade, version, wait, why,
 };
 use crate::{output, parts};
 
@@ -89,6 +89,8 @@ enum Command {
     Mtls(mtls::Args),
     /// Show whether every sidecar and every object is up to date; exit code 1 if not
     Sync(sync::Args),
+    /// Wait until every connected sidecar has what the objects say by now; exit code 1 if it does not come to that in time
+    Wait(Box<wait::Args>),
     /// Show what the mesh would do with a request, and which object and field says so
     Explain(Box<explain::Args>),
     /// Show who may call what, by which policy and rule, who may not and why; with --from exit code 1 if that caller may not
@@ -194,6 +196,7 @@ async fn command(command: Command, mesh: &str, tasks: &Tasks, began: Instant) ->
         Command::Certs(args) => certs::run(args, mesh, tasks).await,
         Command::Mtls(args) => mtls::run(args, mesh, tasks).await,
         Command::Sync(args) => sync::run(args, mesh, tasks).await,
+        Command::Wait(args) => Box::pin(wait::run(*args, mesh, tasks)).await,
         Command::Explain(args) => Box::pin(explain::run(&args, mesh, tasks)).await,
         Command::Authz(args) => Box::pin(authz::run(&args, mesh, tasks)).await,
         Command::Test(args) => Box::pin(test::run(&args, mesh)).await,

@@ -38,6 +38,7 @@ pub(crate) mod uninstall;
 pub(crate) mod up;
 pub(crate) mod upgrade;
 pub(crate) mod version;
+pub(crate) mod wait;
 pub(crate) mod why;
 
 use anyhow::Context;

@@ -10,9 +10,11 @@
 #[path = "support/mesh.rs"]
 mod support;
 
+use std::path::Path;
+
 use rustix::process::Signal;
 use serde_json::Value;
-use support::{Home, wait_for};
+use support::{Home, kill, pid_of, wait_for};
 
 /// The output of a command that has to succeed, as JSON.
 fn json(home: &Home, args: &[&str]) -> Value {
@@ -55,6 +57,37 @@ fn traffic_from_every_side(home: &Home) {
     for request in &tapped {
         assert!(request["side"] == "inbound" && request["destination"]["workload"] == "web", "{request}");
     }
+}
+
+/// Right after an edit `wait` returns when it is in force everywhere, and says who lacks it while it is not.
+fn a_script_waits_until_an_edit_counts(home: &Home, route: &Path, good: &str) {
+    for weight in [20, 30, 40] {
+        std::fs::write(route, good.replace("weight: 10\n", &format!("weight: {weight}\n"))).unwrap();
+        let waited = json(home, &["wait", "httproute/shop/reviews", "-o", "json"]);
+        assert!(waited["done"] == true && waited["object"] == "HTTPRoute shop/reviews", "{waited}");
+        let sync = json(home, &["sync", "-o", "json"]);
+        let object = sync["objects"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|object| object["object"] == "HTTPRoute shop/reviews");
+        let object = object.unwrap();
+        assert!(object["programmed"] == object["programmed_of"] && object["programmed"] != 0, "{object}");
+    }
+    // The only one that calls reviews stands still.
+    let state = home.state().unwrap();
+    let web = pid_of(&state, "web.shop-sidecar").unwrap();
+    kill(web, Signal::STOP);
+    std::fs::write(route, good).unwrap();
+    let late = home.output(&["wait", "--timeout", "2"]);
+    let said = String::from_utf8_lossy(&late.stdout);
+    assert_eq!(late.status.code(), Some(1), "{said}");
+    assert!(said.contains("web.shop lacks httproute/shop/reviews: not confirmed"), "{said}");
+    kill(web, Signal::CONT);
+    assert_eq!(home.output(&["wait", "--for", "synced"]).status.code(), Some(0), "{}", text(home, &["sync"]));
+    let nobody = home.output(&["wait", "httproute/shop/nobody"]);
+    assert_eq!(nobody.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("there is no HTTPRoute shop/nobody"));
 }
 
 #[tokio::test]
@@ -117,6 +150,7 @@ async fn every_command_shows_the_shop_and_a_broken_object_is_a_finding() {
         (home.output(&["sync"]).status.code() == Some(0)).then_some(())
     })
     .await;
+    a_script_waits_until_an_edit_counts(&home, &route, &good);
     demo.signal(Signal::INT);
     assert_eq!(demo.ended().await, Some(0));
 }

@@ -7,6 +7,7 @@
 
 mod addresses;
 mod force;
+mod holding;
 mod saved;
 mod snapshot;
 mod standings;

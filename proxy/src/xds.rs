@@ -4,8 +4,10 @@
 //! and the [`crate::state::Store`]; a new destination enters at [`Discovery::destination`], a snapshot leaves through a
 //! watch channel. Without a controller the last good state stays (INV: traffic never depends on the control plane).
 
+mod age;
 mod client;
 mod discovery;
+mod doubts;
 mod fixed;
 mod keep;
 mod keeper;

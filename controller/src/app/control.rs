@@ -28,6 +28,7 @@ use crate::inspect::objects::Objects;
 use crate::keys::{Keys, Wanted};
 use crate::observe::Observatory;
 use crate::serve::{Publisher, Registry, Snapshot};
+use crate::sources::barrier::Barrier;
 use crate::sources::state::Report;
 use crate::sources::{Batch, Source, refused};
 use crate::status::{Condition, ObjectReport};
@@ -61,6 +62,7 @@ pub struct Control {
     releases: Option<watch::Receiver<Arc<States>>>,
     observatory: Observatory,
     reports: Vec<Report>,
+    barrier: Barrier,
 }
 
 /// What kind of source it is.
@@ -125,6 +127,7 @@ impl Control {
             Source::Kube(_) => Origin::Cluster,
         };
         Self {
+            barrier: source.barrier(),
             source: Some(source),
             next: None,
             found: None,
@@ -154,6 +157,16 @@ impl Control {
     /// For readers of snapshots.
     pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.publisher.subscribe()
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// For who wants to know what the source has by now.
+    pub fn barrier(&self) -> Barrier {
+        self.barrier.clone()
     }
 
     /// For readers of what is said about objects.
@@ -247,6 +260,7 @@ impl Control {
             changed
         });
         self.compile(began);
+        self.barrier.reached(batch.looked);
     }
 
     fn compile(&mut self, began: Instant) {

@@ -1,6 +1,7 @@
 //! `/metrics`. Counters are counted where things happen; sizes are asked for when they are scraped.
 
 mod objectives;
+mod staleness;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -13,6 +14,7 @@ use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry as MetricsRegistry;
+use tokio::sync::watch;
 
 use crate::clock::now_ms;
 use crate::compile::incremental::Followed;
@@ -42,8 +44,28 @@ pub struct Metrics {
 /// Filled in once the parts are there.
 #[derive(Default)]
 struct Sizes {
-    parts: OnceLock<(Registry, Observatory, Arc<IncomingCounters>, Freshness)>,
+    parts: OnceLock<Parts>,
     source_time_ms: std::sync::atomic::AtomicU64,
+}
+
+/// What is asked for sizes.
+pub struct Parts {
+    /// All configuration streams.
+    pub registry: Registry,
+    /// What proxies reported.
+    pub observatory: Observatory,
+    /// Connections.
+    pub incoming: Arc<IncomingCounters>,
+    /// How new what the source says is.
+    pub freshness: Freshness,
+    /// The newest snapshot.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Sizes {
@@ -125,16 +147,9 @@ impl Metrics {
     }
 
     /// Where sizes are asked for.
-    pub fn observe(
-        &self,
-        registry: &Registry,
-        observatory: &Observatory,
-        incoming: &Arc<IncomingCounters>,
-        freshness: Freshness,
-    ) {
+    pub fn observe(&self, parts: Parts) {
         // A second start in the same process would keep the first; there is none.
-        let _ =
-            self.sizes.parts.set((registry.clone(), observatory.clone(), Arc::clone(incoming), freshness));
+        let _ = self.sizes.parts.set(parts);
     }
 
     /// A snapshot was made.
@@ -163,10 +178,13 @@ struct AtScrape(Arc<Sizes>);
 
 impl Collector for AtScrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Some((registry, observatory, incoming, freshness)) = self.0.parts.get() else { return Ok(()) };
+        let Some(parts) = self.0.parts.get() else { return Ok(()) };
+        let Parts { registry, observatory, incoming, freshness, snapshots } = parts;
         let counts = observatory.counts();
         let source = self.0.source_time_ms.load(std::sync::atomic::Ordering::Relaxed);
         let lag = registry.lag(source, now_ms());
+        let snapshot = Arc::clone(&snapshots.borrow());
+        staleness::write(&mut encoder, &registry.stalest(&snapshot), &freshness.now_lost())?;
         objectives::write(&mut encoder, &observatory.promises(|promises| promises.exported()))?;
         let mut gauge = |name: &str, help: &str, value: u64| {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));

@@ -14,7 +14,7 @@ pub use comparisons::{comparisons, difference_kind, worth};
 pub use failures::failures;
 pub use measuring::{cost, objectives};
 pub use spans::{span, tap, trace};
-pub use state::{ProxyState, certs, proxy_state, sync};
+pub use state::{ProxyState, certs, lack_words, lacks, proxy_state, sync};
 pub use traffic::{edges, golden, place, protocols, stat};
 
 use mesh_proto::report::v1::{Security, Side};

@@ -42,6 +42,12 @@ impl Objects {
         others.map(|(_, address)| *address).collect()
     }
 
+    /// The resource that carries the object of that name (`KIND NS/NAME`) to proxies, if it is told by itself.
+    pub fn resource(&self, object: &str) -> Option<&str> {
+        let (_, report) = self.compiled.iter().find(|(key, _)| key.to_string() == object)?;
+        report.resource.as_deref()
+    }
+
     /// The status of every object, and of every file that could not be read as objects.
     pub fn statuses(&self, programmed: &Programmed) -> Vec<ObjectStatus> {
         let mut statuses: Vec<ObjectStatus> =

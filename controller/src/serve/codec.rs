@@ -50,6 +50,14 @@ impl Outgoing {
         Self::Update { resources, rest }
     }
 
+    /// How far it goes, to say more about that.
+    pub fn watermark_mut(&mut self) -> &mut Watermark {
+        match self {
+            Self::Update { rest, .. } => rest.watermark.get_or_insert_default(),
+            Self::Watermark(watermark) => watermark,
+        }
+    }
+
     fn write(&self, buf: &mut impl BufMut) {
         let (resources, rest) = match self {
             Self::Watermark(watermark) => {

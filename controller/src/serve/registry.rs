@@ -2,15 +2,17 @@
 //! stream is served.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use mesh_model::matter::Matter;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::admission::{Full, Key, Openings, Streams};
 use super::interests::{Concerned, Interests};
-use super::session::{Proxy, Rejected, Session};
+use super::session::{Lack, Proxy, Rejected, Session};
 use super::snapshot::Snapshot;
 use super::touched::{Interest, Touched};
 use crate::status::programmed::Programmed;
@@ -18,6 +20,8 @@ use crate::status::programmed::Programmed;
 /// Proxies that are gone are shown this long, and at most so many.
 const SHOWN_MS: u64 = 60_000;
 const MAX_GONE: usize = 1_000;
+/// Most streams that are looked into when somebody asks how old what proxies have is.
+const MAX_LOOKED_INTO: usize = 1_000;
 
 /// Every stream. Clones are handles of the same state.
 #[derive(Debug, Clone)]
@@ -39,7 +43,7 @@ struct Shared {
     full: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Open {
     session: Arc<Mutex<Session>>,
     news: Arc<News>,
@@ -47,16 +51,37 @@ struct Open {
 }
 
 /// Whether something concerns a stream that it has not looked at.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct News {
-    unseen: AtomicBool,
+    began: Instant,
+    /// Since when there is, in milliseconds since the stream began and one more; 0: there is nothing.
+    unseen: AtomicU64,
     wake: Notify,
 }
 
 impl News {
-    fn tell(&self) {
-        self.unseen.store(true, Ordering::Release);
+    fn new() -> Self {
+        Self { began: Instant::now(), unseen: AtomicU64::new(0), wake: Notify::new() }
+    }
+
+    fn tell(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.began).as_millis();
+        let since = u64::try_from(since).unwrap_or(u64::MAX).saturating_add(1);
+        // What was told before and is not seen yet has been there for longer.
+        let _ = self.unseen.compare_exchange(0, since, Ordering::AcqRel, Ordering::Acquire);
         self.wake.notify_one();
+    }
+
+    fn is_seen(&self) -> bool {
+        self.unseen.load(Ordering::Acquire) == 0
+    }
+
+    /// How long there has been something; nothing if there is nothing.
+    fn unseen_for(&self) -> Duration {
+        match self.unseen.load(Ordering::Acquire) {
+            0 => Duration::ZERO,
+            since => self.began.elapsed().saturating_sub(Duration::from_millis(since - 1)),
+        }
     }
 }
 
@@ -85,6 +110,12 @@ pub struct ProxyLine {
     pub rejects: Vec<Rejected>,
     /// Since the stream opened, or closed, Unix milliseconds.
     pub since_ms: u64,
+    /// What it does not use in the newest form, the oldest first. Of a stream that is gone nothing.
+    pub lacks: Vec<Lack>,
+    /// How long ago what it holds was found to be what it was told, while its stream is open.
+    pub agreed: Option<Duration>,
+    /// Times that it was not.
+    pub resyncs: u32,
 }
 
 /// Whether a stream is open.
@@ -140,7 +171,7 @@ impl Registry {
         };
         shared.gone.retain(|gone| !same(&gone.line));
         shared.interests.enter(id, session.workload().cloned());
-        let (session, news) = (Arc::new(Mutex::new(session)), Arc::<News>::default());
+        let (session, news) = (Arc::new(Mutex::new(session)), Arc::new(News::new()));
         let open = Open { session: Arc::clone(&session), news: Arc::clone(&news), since_ms: now_ms };
         shared.open.insert(id, open);
         drop(shared);
@@ -151,11 +182,12 @@ impl Registry {
     pub fn wake(&self, touched: &Touched, revision: u64) {
         let mut shared = self.lock();
         shared.revision = revision;
+        let now = Instant::now();
         match shared.interests.of(touched) {
-            Concerned::All => shared.open.values().for_each(|open| open.news.tell()),
+            Concerned::All => shared.open.values().for_each(|open| open.news.tell(now)),
             Concerned::These(streams) => {
                 let open = streams.iter().filter_map(|stream| shared.open.get(stream));
-                open.for_each(|open| open.news.tell());
+                open.for_each(|open| open.news.tell(now));
             }
         }
     }
@@ -170,13 +202,17 @@ impl Registry {
         self.lock().full
     }
 
-    /// Every proxy, by name; those that have just gone too.
-    pub fn lines(&self, now_ms: u64) -> Vec<ProxyLine> {
-        let mut shared = self.lock();
-        shared.gone.retain(|gone| gone.at_ms + SHOWN_MS > now_ms);
-        let open = shared.open.values().map(|open| open.line(shared.revision));
-        let mut lines: Vec<ProxyLine> =
-            open.chain(shared.gone.iter().map(|gone| gone.line.clone())).collect();
+    /// Every proxy, by name, with what it lacks of `snapshot`, the newest; those that have just gone too.
+    pub fn lines(&self, snapshot: &Snapshot, now_ms: u64) -> Vec<ProxyLine> {
+        let (open, revision, gone) = {
+            let mut shared = self.lock();
+            shared.gone.retain(|gone| gone.at_ms + SHOWN_MS > now_ms);
+            let gone: Vec<ProxyLine> = shared.gone.iter().map(|gone| gone.line.clone()).collect();
+            (shared.open.values().cloned().collect::<Vec<_>>(), shared.revision, gone)
+        };
+        // Not while the registry is held: streams come and go, and are woken, meanwhile.
+        let open = open.iter().map(|open| open.line(revision, snapshot));
+        let mut lines: Vec<ProxyLine> = open.chain(gone).collect();
         let key = |line: &ProxyLine| {
             (line.proxy.namespace.clone(), line.proxy.workload.clone(), line.proxy.instance.clone())
         };
@@ -202,6 +238,35 @@ impl Registry {
         versions
     }
 
+    /// For how long some proxy has not used the newest form of what it is to use, by what that is about. Of more than a thousand streams
+    /// that lack something so many are looked into.
+    pub fn stalest(&self, snapshot: &Snapshot) -> BTreeMap<Matter, Stale> {
+        let mut all: BTreeMap<Matter, Stale> =
+            Matter::ALL.into_iter().map(|matter| (matter, Stale::default())).collect();
+        let open: Vec<Open> = self.lock().open.values().cloned().collect();
+        let mut looked_into = 0;
+        for Open { session, news, .. } in &open {
+            let session = lock(session);
+            if looked_into == MAX_LOOKED_INTO || (news.is_seen() && !session.is_owed()) {
+                continue;
+            }
+            looked_into += 1;
+            let mut oldest: BTreeMap<Matter, Duration> = BTreeMap::new();
+            for lack in session.lacks(snapshot, news.began.elapsed(), news.unseen_for()) {
+                if let Some(matter) = Matter::of(&lack.resource) {
+                    let age = oldest.entry(matter).or_default();
+                    *age = lack.age.max(*age);
+                }
+            }
+            for (matter, age) in oldest {
+                let stale = all.entry(matter).or_default();
+                stale.proxies += 1;
+                stale.oldest = stale.oldest.max(age);
+            }
+        }
+        all
+    }
+
     /// Age of the newest revision (given at `source_ms`) while some proxy was sent an update and has not confirmed it, else 0.
     pub fn lag(&self, source_ms: u64, now_ms: u64) -> u64 {
         let waits = self.lock().open.values().any(|open| lock(&open.session).waits_for_ack());
@@ -213,12 +278,26 @@ impl Registry {
     }
 }
 
+/// How old what proxies have of one matter is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stale {
+    /// Of the proxy that has lacked something for the longest time.
+    pub oldest: Duration,
+    /// How many lack something.
+    pub proxies: u64,
+}
+
 impl Open {
     /// A stream that no change concerned since its last update is up to the newest revision: there was nothing to tell.
-    fn line(&self, newest: u64) -> ProxyLine {
+    fn line(&self, newest: u64, snapshot: &Snapshot) -> ProxyLine {
         let session = lock(&self.session);
         let mut line = line(&session, Connected::Yes, self.since_ms);
-        if !self.news.unseen.load(Ordering::Acquire) && line.sent_revision > 0 {
+        let now = self.news.began.elapsed();
+        line.agreed = session.agreed().map(|agreed| now.saturating_sub(agreed));
+        if !self.news.is_seen() || session.is_owed() {
+            line.lacks = session.lacks(snapshot, now, self.news.unseen_for());
+        }
+        if self.news.is_seen() && line.sent_revision > 0 {
             line.sent_revision = line.sent_revision.max(newest);
             if !session.waits_for_ack() {
                 line.acked_revision = line.sent_revision;
@@ -231,12 +310,23 @@ impl Open {
 impl Place {
     /// Until something concerns this stream that it has not looked at.
     pub async fn woken(&self) {
-        self.news.wake.notified().await;
+        loop {
+            self.news.wake.notified().await;
+            // What was told before the last look was seen then.
+            if !self.news.is_seen() {
+                return;
+            }
+        }
+    }
+
+    /// Since the stream began, by a clock that does not jump.
+    pub fn age(&self) -> Duration {
+        self.news.began.elapsed()
     }
 
     /// From here on what comes is news: call it before looking at the newest snapshot.
     pub fn looks(&self) {
-        self.news.unseen.store(false, Ordering::Release);
+        self.news.unseen.store(0, Ordering::Release);
     }
 
     /// What concerns this stream, as of a snapshot's revision. If there is a newer one, nobody knew yet whether that concerns it: it is woken.
@@ -244,7 +334,7 @@ impl Place {
         let mut shared = self.registry.lock();
         shared.interests.set(self.id, interest);
         if shared.revision > revision {
-            self.news.tell();
+            self.news.tell(Instant::now());
         }
     }
 
@@ -291,5 +381,8 @@ fn line(session: &Session, connected: Connected, since_ms: u64) -> ProxyLine {
         destinations: session.destinations(),
         rejects: session.rejects(),
         since_ms,
+        lacks: Vec::new(),
+        agreed: None,
+        resyncs: session.resyncs(),
     }
 }

@@ -1,12 +1,14 @@
 //! What one proxy subscribed to, was told, and said about it. Pure: decides what to tell it next. There is no queue: whatever happens
 //! while a proxy is slow, the next update is the difference between what it was told last and what is true now.
 
+mod lacks;
+mod wanted;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh_model::address::Sought;
-use mesh_model::external::HostMeaning;
-use mesh_model::host::Host;
 use mesh_model::name::{ServiceName, WorkloadName};
 use mesh_model::spiffe::SpiffeId;
 use mesh_proto::config::v1::{Ack, Destination, Hello, Subscribe, Watermark};
@@ -15,7 +17,8 @@ use super::admission::IDLE_ACKS;
 use super::codec::{At, Gone, Outgoing};
 use super::snapshot::{Resource, Snapshot};
 use super::touched::{Hosts, Interest};
-use crate::status::programmed::Holding;
+
+pub use lacks::{Cause, Lack};
 
 /// Most destinations of a proxy: twice as many as it asks for by name, since what its workload serves and the services behind the
 /// addresses that it dials are beside those.
@@ -24,10 +27,14 @@ pub const MAX_DESTINATIONS: usize = 8_192;
 pub const MAX_SOUGHT: usize = 4_096;
 /// Most resources that a proxy may say it holds.
 pub const MAX_HELD: usize = 50_000;
+/// Most destinations that are told anew at a time.
+const MAX_AGAIN: usize = 64;
 /// Updates that wait for their ack; older ones are not waited for.
 const MAX_PENDING: usize = 64;
 /// What the names of services' resources begin with.
 const SERVICE: &str = "service/";
+/// And those of their endpoints'.
+const ENDPOINTS: &str = "endpoints/";
 /// Longest text of a reject.
 const MAX_TEXT: usize = 500;
 
@@ -46,6 +53,9 @@ pub enum Refused {
     /// Acks that confirm nothing, one after the other.
     #[error("{IDLE_ACKS} acks in a row confirmed nothing")]
     IdleAcks,
+    /// What is held was said too often.
+    #[error("what a proxy holds is taken in place of what it was told once in 5 s at most")]
+    Resync,
     /// Not the first message, or not once.
     #[error("a second Hello on a stream")]
     SecondHello,
@@ -57,6 +67,15 @@ struct Told {
     version: Arc<str>,
     nonce: u64,
     answer: Answer,
+    /// Unless it is in force: since when the proxy has not used the form that it was to use, since the stream began.
+    since: Duration,
+}
+
+impl Told {
+    /// What a proxy holds it has accepted before; so it is in force there.
+    fn held(version: Arc<str>) -> Self {
+        Self { version, nonce: 0, answer: Answer::InForce, since: Duration::ZERO }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +118,15 @@ pub struct Proxy {
     pub spiffe_id: SpiffeId,
 }
 
+/// The moment of an update.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Now {
+    /// As of when what is told is known to be so, Unix milliseconds.
+    pub as_of_ms: u64,
+    /// Since the stream began, by a clock that does not jump.
+    pub stream: Duration,
+}
+
 /// One proxy's subscription.
 #[derive(Debug)]
 pub struct Session {
@@ -116,11 +144,18 @@ pub struct Session {
     unreadable: Vec<String>,
     told: HashMap<Arc<str>, Told>,
     nonce: u64,
+    /// Of the newest ack.
+    heard: u64,
     pending: VecDeque<(u64, u64)>,
     sent_revision: u64,
     acked_revision: u64,
     subscription: u64,
     answered: u64,
+    /// When what it holds was found to be what it was told.
+    agreed: Option<Duration>,
+    /// When it said last what it holds, and how often it did.
+    resynced: Option<Duration>,
+    resyncs: u32,
     /// What concerns it is no longer what was said last.
     concern: Concern,
 }
@@ -138,10 +173,7 @@ impl Session {
         if hello.held.len() > MAX_HELD {
             return Err(Refused::Held(hello.held.len()));
         }
-        // What a proxy holds it has accepted before; so it is in force there.
-        let held = |held: mesh_proto::config::v1::Held| {
-            (held.name.into(), Told { version: held.version.into(), nonce: 0, answer: Answer::InForce })
-        };
+        let held = |held: mesh_proto::config::v1::Held| (held.name.into(), Told::held(held.version.into()));
         let mut session = Self {
             workload: WorkloadName::new(&proxy.namespace, &proxy.workload).ok(),
             proxy,
@@ -152,11 +184,15 @@ impl Session {
             unreadable: Vec::new(),
             told: hello.held.into_iter().map(held).collect(),
             nonce: 0,
+            heard: 0,
             pending: VecDeque::new(),
             sent_revision: 0,
             acked_revision: 0,
             subscription: 1,
             answered: 0,
+            agreed: None,
+            resynced: None,
+            resyncs: 0,
             concern: Concern::Changed,
         };
         session.add(hello.destinations)?;
@@ -193,9 +229,19 @@ impl Session {
         &self.proxy
     }
 
-    /// The proxy wants more or less.
-    pub fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), Refused> {
+    /// The proxy wants more or less, or the same anew. `at` is the time since the stream began.
+    pub fn subscribe(&mut self, subscribe: Subscribe, at: Duration) -> Result<(), Refused> {
         self.concern = Concern::Changed;
+        if let Some(holding) = subscribe.holding {
+            self.holds(holding.held, at)?;
+        }
+        for again in subscribe.again.iter().take(MAX_AGAIN) {
+            for kind in [SERVICE, ENDPOINTS] {
+                let name = format!("{kind}{}/{}", again.namespace, again.name);
+                // In no version that there is, so that it is sent, or taken back.
+                self.told.get_mut(name.as_str()).into_iter().for_each(|told| told.version = Arc::from(""));
+            }
+        }
         for gone in subscribe.remove {
             if let Ok(service) = ServiceName::new(&gone.namespace, &gone.name) {
                 self.destinations.remove(&service);
@@ -260,6 +306,16 @@ impl Session {
 
     /// The proxy has applied an update, all but the rejects. How many of these were resources that it had been sent.
     pub fn ack(&mut self, ack: Ack) -> usize {
+        if ack.agreed_stream_ms > 0 {
+            let agreed = Duration::from_millis(ack.agreed_stream_ms);
+            self.agreed = self.agreed.max(Some(agreed));
+        }
+        // What was confirmed before is not looked at again: acks cost no more than the updates that were sent.
+        let nonce = ack.nonce.min(self.nonce);
+        if nonce <= self.heard {
+            return 0;
+        }
+        self.heard = nonce;
         let mut rejects: HashMap<String, (String, String)> = HashMap::new();
         for reject in ack.rejects.into_iter().take(self.told.len()) {
             let cut = |text: String| text.chars().take(MAX_TEXT).collect::<String>();
@@ -267,7 +323,7 @@ impl Session {
         }
         let mut rejected = 0;
         for (name, told) in &mut self.told {
-            if told.answer != Answer::None || told.nonce > ack.nonce {
+            if told.answer != Answer::None || told.nonce > nonce {
                 continue;
             }
             told.answer = match rejects.remove(&**name) {
@@ -278,9 +334,7 @@ impl Session {
                 None => Answer::InForce,
             };
         }
-        while let Some((nonce, revision)) =
-            self.pending.front().copied().filter(|(nonce, _)| *nonce <= ack.nonce)
-        {
+        while let Some((nonce, revision)) = self.pending.front().copied().filter(|(sent, _)| *sent <= nonce) {
             tracing::trace!(nonce, revision, "acked");
             self.acked_revision = revision;
             self.pending.pop_front();
@@ -290,54 +344,25 @@ impl Session {
     }
 
     /// What to tell the proxy, if there is anything (or an answer is owed). It counts as told.
-    pub fn next_update(&mut self, snapshot: &Snapshot, now_ms: u64) -> Option<Outgoing> {
+    pub fn next_update(&mut self, snapshot: &Snapshot, now: Now) -> Option<Outgoing> {
         // Made for this proxy alone, so they are kept here while they are compared.
         let hosts = self.hosts(snapshot);
-        let mut wanted: BTreeMap<&Arc<str>, &Arc<Resource>> = BTreeMap::new();
-        let mine = snapshot.authentication(&self.proxy.namespace, self.workload.as_ref());
-        let always = [snapshot.mesh(), snapshot.own(self.workload.as_ref()), &mine.resource];
-        for always in always {
-            wanted.insert(&always.name, always);
-        }
-        snapshot.closure_of_authorization(self.workload.as_ref(), &self.proxy.namespace, |resource| {
-            wanted.insert(&resource.name, resource);
-        });
+        let wanted = self.wanted(snapshot, &hosts);
         let mut unknown = std::mem::take(&mut self.impossible);
-        for service in &self.destinations {
-            let known = snapshot.closure(service, &self.proxy.namespace, |resource| {
-                wanted.insert(&resource.name, resource);
-            });
-            if known {
-                self.unknown.remove(service);
-            } else if self.unknown.insert(service.clone()) {
-                let (namespace, name) = (service.0.namespace().to_owned(), service.0.name().to_owned());
-                unknown.push(Destination { namespace, name });
-            }
+        for service in wanted.unknown.difference(&self.unknown) {
+            let (namespace, name) = (service.0.namespace().to_owned(), service.0.name().to_owned());
+            unknown.push(Destination { namespace, name });
         }
+        self.unknown = wanted.unknown;
         let mut unknown_sought = std::mem::take(&mut self.unreadable);
         for (sought, told) in &mut self.sought {
-            let namespace = &self.proxy.namespace;
-            let mut visit = |resource| {
-                let resource: &Arc<Resource> = resource;
-                wanted.insert(&resource.name, resource);
-            };
-            let known = match sought {
-                Sought::Address(ip) => snapshot.closure_of_address(*ip, namespace, visit),
-                Sought::Host(host) => match hosts.get(host) {
-                    Some((meaning, resource)) => {
-                        visit(resource);
-                        snapshot.closure_of_meaning(meaning, namespace, visit);
-                        true
-                    }
-                    None => false,
-                },
-            };
-            if known {
+            if !wanted.unknown_sought.contains(sought) {
                 *told = Unknown::NotTold;
             } else if std::mem::replace(told, Unknown::Told) == Unknown::NotTold {
                 unknown_sought.push(sought.to_string());
             }
         }
+        let wanted = wanted.resources;
         let mut removed: Vec<Arc<str>> =
             self.told.keys().filter(|name| !wanted.contains_key(name)).cloned().collect();
         removed.sort_unstable();
@@ -364,44 +389,35 @@ impl Session {
             return None;
         }
         let removed = removed.iter().map(ToString::to_string).collect();
-        Some(self.tell(resources, Gone { removed, unknown, unknown_sought }, watermark(snapshot, now_ms)))
+        Some(self.tell(resources, Gone { removed, unknown, unknown_sought }, snapshot, now))
     }
 
     /// Counts it as told, and waits for its ack.
-    fn tell(&mut self, resources: Vec<Arc<Resource>>, gone: Gone, watermark: Watermark) -> Outgoing {
+    fn tell(&mut self, resources: Vec<Arc<Resource>>, gone: Gone, snapshot: &Snapshot, now: Now) -> Outgoing {
         self.nonce += 1;
         for resource in &resources {
-            let told =
-                Told { version: Arc::clone(&resource.version), nonce: self.nonce, answer: Answer::None };
+            // A proxy that has not used the last form either has not used the newest for as long.
+            let before = self.told.get(&resource.name).filter(|told| told.answer != Answer::InForce);
+            let since = before.map_or(now.stream, |told| told.since);
+            let version = Arc::clone(&resource.version);
+            let told = Told { version, nonce: self.nonce, answer: Answer::None, since };
             self.told.insert(Arc::clone(&resource.name), told);
         }
         if self.pending.len() == MAX_PENDING {
             self.pending.pop_front();
         }
-        self.pending.push_back((self.nonce, watermark.revision));
+        self.pending.push_back((self.nonce, snapshot.revision));
         self.answered = self.subscription;
-        let at = At { watermark, subscription: self.subscription };
+        let at = At { watermark: watermark(snapshot, now), subscription: self.subscription };
         Outgoing::update(self.nonce, resources, gone, at)
-    }
-
-    /// What the hosts stand for that the proxy asked about.
-    fn hosts(&self, snapshot: &Snapshot) -> HashMap<Host, (HostMeaning, Arc<Resource>)> {
-        let meaning = |sought: &Sought| match sought {
-            Sought::Address(_) => None,
-            Sought::Host(host) => {
-                let (meaning, resource) = snapshot.host(host, &self.proxy.namespace)?;
-                Some((host.clone(), (meaning, Arc::new(resource))))
-            }
-        };
-        self.sought.keys().filter_map(meaning).collect()
     }
 
     /// Up to where the proxy was told everything. Only after [`Session::next_update`] for the same snapshot, or for one from which it
     /// differs in nothing that concerns this stream.
-    pub fn watermark(&mut self, snapshot: &Snapshot, now_ms: u64) -> Outgoing {
+    pub fn watermark(&mut self, snapshot: &Snapshot, now: Now) -> Outgoing {
         self.sent_revision = snapshot.revision;
         self.settle();
-        Outgoing::Watermark(watermark(snapshot, now_ms))
+        Outgoing::Watermark(watermark(snapshot, now))
     }
 
     /// Revisions that changed nothing for this proxy are sent as nothing, so they wait for no answer.
@@ -458,33 +474,16 @@ impl Session {
         rejects.sort_by(|a, b| a.resource.cmp(&b.resource));
         rejects
     }
-
-    /// Says of each resource that it uses whether the version of `snapshot` is in force.
-    pub fn holdings(&self, snapshot: &Snapshot, mut say: impl FnMut(&Arc<str>, Holding)) {
-        let own = snapshot.own(self.workload.as_ref());
-        let mine = snapshot.authentication(&self.proxy.namespace, self.workload.as_ref());
-        let guards = snapshot.authorization(self.workload.as_ref(), &self.proxy.namespace);
-        let of_this_proxy: HashMap<&Arc<str>, &Arc<Resource>> =
-            guards.iter().chain([own, &mine.resource]).map(|resource| (&resource.name, resource)).collect();
-        for (name, told) in &self.told {
-            let resource = of_this_proxy.get(name).copied().or_else(|| snapshot.resource(name));
-            let current = resource.is_some_and(|resource| resource.version == told.version);
-            let holding =
-                if current && told.answer == Answer::InForce { Holding::InForce } else { Holding::Behind };
-            say(name, holding);
-            if *name == mine.resource.name {
-                // One resource of several objects: what is true of it is true of each of them.
-                mine.sources.iter().for_each(|source| say(source, holding));
-            }
-        }
-    }
 }
 
-fn watermark(snapshot: &Snapshot, now_ms: u64) -> Watermark {
+fn watermark(snapshot: &Snapshot, now: Now) -> Watermark {
+    // Never 0, which says nothing.
+    let stream_ms = u64::try_from(now.stream.as_millis()).unwrap_or(u64::MAX).max(1);
     Watermark {
         revision: snapshot.revision,
         source_time_ms: snapshot.time_ms,
-        sent_ms: now_ms,
+        sent_ms: now.as_of_ms,
+        stream_ms,
         ..Watermark::default()
     }
 }

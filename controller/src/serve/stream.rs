@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use mesh_identity::incoming::PeerInfo;
 use mesh_lifecycle::{CancellationToken, Clock};
-use mesh_proto::config::v1::{ClientMessage, Hello, client_message};
+use mesh_proto::config::v1::{ClientMessage, Hello, Lost, Subscribe, client_message};
+use mesh_proto::held::to_wire;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tonic::{Code, Status, Streaming};
@@ -14,7 +15,7 @@ use tonic::{Code, Status, Streaming};
 use super::admission::{Full, Hearing};
 use super::codec::Outgoing;
 use super::registry::{Place, Registry};
-use super::session::{Proxy, Refused, Session};
+use super::session::{Now, Proxy, Refused, Session};
 use super::snapshot::Snapshot;
 use crate::access::{Access, Denied};
 use crate::sources::freshness::Freshness;
@@ -25,7 +26,11 @@ const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 /// A proxy that reads nothing for so long is given up; it will come back and say what it holds.
 const STALLED: Duration = Duration::from_secs(30);
 /// Watermarks between two comparisons of a stream that nothing was said to concern.
-const CHECK: u32 = 30;
+const CHECK: u32 = 15;
+/// Watermarks between two that say what the proxy should hold.
+const PROOF: u32 = 15;
+/// Messages of a proxy that are heard in a row while it is owed one.
+const IN_A_ROW: u32 = 16;
 /// Rejects of one ack that are logged; `meshctl sync` shows all.
 const LOGGED: usize = 10;
 /// Between watermarks.
@@ -77,6 +82,8 @@ pub async fn run(
                 hearing: Hearing::default(),
                 began: Instant::now(),
                 deaf_until: None,
+                // With the first watermark: what a proxy says that it holds is not believed for long.
+                unproved: PROOF - 1,
                 last_sent: Instant::now(),
             };
             stream.serve().await
@@ -151,9 +158,11 @@ fn admit(context: &Context, peer: Option<PeerInfo>, hello: &Hello) -> Result<Pro
 fn refuse(context: &Context, refused: &Refused) -> Status {
     context.counters.refused.inc();
     match refused {
-        Refused::Destinations(_) | Refused::Sought(_) | Refused::Held(_) | Refused::IdleAcks => {
-            Status::resource_exhausted(refused.to_string())
-        }
+        Refused::Destinations(_)
+        | Refused::Sought(_)
+        | Refused::Held(_)
+        | Refused::Resync
+        | Refused::IdleAcks => Status::resource_exhausted(refused.to_string()),
         Refused::SecondHello => Status::invalid_argument(refused.to_string()),
     }
 }
@@ -174,6 +183,8 @@ struct Stream {
     behind: bool,
     /// Watermarks since it was last compared.
     unchecked: u32,
+    /// Watermarks since it was last said what the proxy should hold.
+    unproved: u32,
     last_sent: Instant,
     hearing: Hearing,
     began: Instant,
@@ -190,15 +201,18 @@ impl Stream {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tick.reset();
         let mut watermark = false;
+        let mut in_a_row = 0;
         loop {
             let has_to_say = self.behind || watermark;
-            // Every arm may be dropped at its await: a message or a change that was not taken is there the next time.
+            // One that asks and asks and does not read waits for its own answers, and is given up like any that does not read. Every arm may be dropped at its await: a message or a change that was not taken is there the next time.
             tokio::select! {
                 biased;
                 () = token.cancelled() => return Some(stopping()),
                 () = until(self.deaf_until), if self.deaf_until.is_some() => self.deaf_until = None,
-                message = self.inbound.message(), if self.deaf_until.is_none() => match message {
+                message = self.inbound.message(),
+                    if self.deaf_until.is_none() && (!has_to_say || in_a_row < IN_A_ROW) => match message {
                     Ok(Some(message)) => {
+                        in_a_row += 1;
                         if let Err(refused) = self.hear(message) {
                             return Some(refuse(&self.context, &refused));
                         }
@@ -206,9 +220,9 @@ impl Stream {
                     Ok(None) => return None,
                     Err(status) => return self.unread(&status),
                 },
-                () = self.place.woken() => self.behind = true,
                 permit = out.reserve(), if has_to_say => match permit {
                     Ok(permit) => {
+                        in_a_row = 0;
                         if let Some(message) = self.say(watermark) {
                             permit.send(Ok(message));
                         }
@@ -216,7 +230,10 @@ impl Stream {
                     }
                     Err(_) => return None,
                 },
+                // After what may be said: news that come without end would put it off for ever.
+                () = self.place.woken() => self.behind = true,
                 _ = tick.tick() => {
+                    in_a_row = 0;
                     watermark = true;
                     if has_to_say && self.last_sent.elapsed() > STALLED {
                         self.context.counters.stalled.inc();
@@ -246,7 +263,9 @@ impl Stream {
         match message.message {
             Some(client_message::Message::Hello(_)) => return Err(Refused::SecondHello),
             Some(client_message::Message::Subscribe(subscribe)) => {
-                self.place.session(|session| session.subscribe(subscribe))?;
+                self.count_doubts(&subscribe);
+                let at = self.place.age();
+                self.place.session(|session| session.subscribe(subscribe, at))?;
                 self.behind = true;
             }
             Some(client_message::Message::Ack(ack)) => {
@@ -267,6 +286,22 @@ impl Stream {
             None => {}
         }
         Ok(())
+    }
+
+    /// A proxy that does not hold what it was told, or reaches nobody where it was told to, is worth knowing of.
+    fn count_doubts(&mut self, subscribe: &Subscribe) {
+        let counters = &self.context.counters;
+        if subscribe.holding.is_some() {
+            counters.resyncs.inc();
+            // Whether that has helped is said with the next watermark.
+            self.unproved = PROOF;
+            let proxy = self.place.session(|session| session.proxy().clone());
+            tracing::warn!(
+                proxy = %format!("{}/{}", proxy.namespace, proxy.workload),
+                "a proxy does not hold what it was told; what is missing or different is sent again"
+            );
+        }
+        counters.asked_again.inc_by(subscribe.again.len() as u64);
     }
 
     fn log_rejects(&self) {
@@ -292,15 +327,29 @@ impl Stream {
         self.place.looks();
         let snapshot = Arc::clone(&self.context.snapshots.borrow_and_update());
         // A proxy measures by it how old its knowledge is, so it must not seem newer than the controller's.
-        let now = self.context.freshness.as_of(self.context.clock.now_ms());
+        let now = Now {
+            as_of_ms: self.context.freshness.as_of(self.context.clock.now_ms()),
+            stream: self.place.age(),
+        };
         self.unchecked = if woken { 0 } else { self.unchecked + 1 };
         let checks = woken || self.unchecked >= CHECK;
         let counters = &self.context.counters;
-        let (update, interest) = self.place.session(|session| {
+        let (mut update, interest) = self.place.session(|session| {
             let update = checks.then(|| session.next_update(&snapshot, now)).flatten();
             let interest = checks.then(|| session.interest()).flatten();
             (update.or_else(|| watermark.then(|| session.watermark(&snapshot, now))), interest)
         });
+        if let Some(message) = &mut update {
+            message.watermark_mut().lost = lost(&self.context.freshness);
+            // Whatever else is said: a stream with news all the time is proved too.
+            self.unproved += u32::from(watermark);
+            if self.unproved >= PROOF {
+                self.unproved = 0;
+                let proof = self.place.session(|session| session.checksum());
+                (message.watermark_mut().checksum, message.watermark_mut().resources) =
+                    (proof.sum, proof.resources);
+            }
+        }
         if let Some(interest) = interest {
             self.place.concerned_by(interest, snapshot.revision);
         }
@@ -320,4 +369,11 @@ impl Stream {
         }
         update
     }
+}
+
+/// What is not followed at the moment.
+fn lost(freshness: &Freshness) -> Vec<Lost> {
+    let for_ms = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    let lost = freshness.now_lost().into_iter();
+    lost.map(|(matter, age)| Lost { kind: to_wire(matter).into(), for_ms: for_ms(age) }).collect()
 }

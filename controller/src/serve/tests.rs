@@ -7,7 +7,7 @@ use mesh_proto::config::v1::{Destination, Hello};
 use proptest::prelude::*;
 
 use super::interests::{Concerned, Interests};
-use super::session::{Proxy, Session};
+use super::session::{Now, Proxy, Session};
 use super::snapshot::Snapshot;
 use crate::compile::compile;
 use crate::index::Index;
@@ -112,7 +112,7 @@ proptest! {
         let mut streams: BTreeMap<u64, Session> = (0..).zip(sessions()).collect();
         for (stream, session) in &mut streams {
             interests.enter(*stream, session.workload().cloned());
-            session.next_update(&snapshot, 0);
+            session.next_update(&snapshot, Now::default());
             interests.set(*stream, session.interest().unwrap());
         }
         for (which, form) in edits {
@@ -128,7 +128,7 @@ proptest! {
                     Concerned::All => true,
                     Concerned::These(these) => these.contains(stream),
                 };
-                let update = session.next_update(&snapshot, 0);
+                let update = session.next_update(&snapshot, Now::default());
                 prop_assert!(woken || update.is_none(), "stream {stream} sleeps through {touched:?}: {update:?}");
                 if let Some(interest) = session.interest() {
                     prop_assert!(woken, "what concerns stream {stream} has changed in its sleep");

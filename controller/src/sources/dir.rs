@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::Batch;
+use super::barrier::Barrier;
 use super::scan::{self, Stamp};
 use super::state::{Contents, DirState, Report};
 use crate::clock::now_ms;
@@ -33,6 +34,8 @@ pub struct DirSource {
     watcher: Option<RecommendedWatcher>,
     /// Which folder the watcher watches: a new one of the same name has another number.
     watched: Option<(u64, u64)>,
+    barrier: Barrier,
+    wishes: watch::Receiver<u64>,
     /// `None` only while a look runs.
     core: Option<Core>,
 }
@@ -50,13 +53,21 @@ struct Core {
 impl DirSource {
     /// Watches `root`. A folder that is not there yet is waited for.
     pub fn new(root: PathBuf) -> Self {
+        let barrier = Barrier::default();
         Self {
             root,
             woken: Arc::new(Notify::new()),
             watcher: None,
             watched: None,
+            wishes: barrier.wishes(),
+            barrier,
             core: Some(Core::default()),
         }
+    }
+
+    /// For who wants to know what it has by now.
+    pub fn barrier(&self) -> Barrier {
+        self.barrier.clone()
     }
 
     /// Waits until something has changed, and says what. The first call returns at once, with all that there is.
@@ -69,11 +80,15 @@ impl DirSource {
             let first = !core.looked;
             if !first {
                 let rescan = if core.racy { RACY } else { RESCAN };
-                // Elapsing is as good as an event.
-                if tokio::time::timeout(rescan, self.woken.notified()).await.is_ok() {
-                    tokio::time::sleep(COALESCE).await;
+                tokio::select! {
+                    () = self.woken.notified() => tokio::time::sleep(COALESCE).await,
+                    // Whoever wants to know waits for nothing else.
+                    Ok(()) = self.wishes.changed() => {}
+                    // As good as an event.
+                    () = tokio::time::sleep(rescan) => {}
                 }
             }
+            let looked_for = self.barrier.begin();
             let root = self.root.clone();
             let looked = tokio::task::spawn_blocking(move || {
                 let found = core.look(&root);
@@ -87,8 +102,16 @@ impl DirSource {
             let reports = core.reports.clone();
             self.core = Some(core);
             if let Some(changes) = found {
-                return Batch { changes, reports, time_ms: now_ms(), generations: Vec::new() };
+                return Batch {
+                    changes,
+                    reports,
+                    time_ms: now_ms(),
+                    generations: Vec::new(),
+                    looked: looked_for,
+                };
             }
+            // Everything that was found before is published: the next look is asked for after that.
+            self.barrier.reached(looked_for);
         }
     }
 

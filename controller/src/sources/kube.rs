@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Batch;
+use super::barrier::Barrier;
 use super::freshness::Freshness;
 use super::state::{Effect, Report};
 use super::{Problem, Reason, Stage};
@@ -32,8 +33,8 @@ use state::KubeState;
 pub use watch::Timing;
 use watch::{Event, What};
 
-/// Changes within this time of the first one are taken together. It is not prolonged by more of them, so that no endpoint waits for
-/// others to calm down.
+/// Two batches are at least so far apart: a change that comes alone is told at once, and under load those of this time are taken together. It
+/// is not prolonged by more of them, so that no endpoint waits for others to calm down; and where one is gone nothing is waited for.
 const COALESCE: Duration = Duration::from_millis(10);
 /// Most changes that are taken together.
 const MAX_TOGETHER: usize = 5_000;
@@ -52,7 +53,12 @@ pub struct KubeSource {
     /// Kinds that the API server does not know.
     absent: BTreeSet<Kind>,
     freshness: Freshness,
+    barrier: Barrier,
+    /// The number of the newest look at each kind.
+    looked: BTreeMap<Kind, u64>,
     first: bool,
+    /// When the last batch was.
+    told: Instant,
     pending: Vec<Change>,
     generations: Vec<(ObjectKey, Option<i64>)>,
     reports: Vec<Report>,
@@ -67,17 +73,21 @@ impl KubeSource {
     /// Begins to follow `cluster`, with other times between attempts.
     pub fn tuned(cluster: &Cluster, tasks: &Tasks, timing: Timing) -> Self {
         let (out, events) = mpsc::channel(QUEUE);
+        let barrier = Barrier::default();
         for kind in kinds::ALL {
             // One that begins anew lists again, so it misses nothing.
-            tasks.keep_until("watcher", (cluster.clone(), out.clone()), move |(cluster, out), _| {
-                Box::pin(watch::follow(cluster.clone(), kind, timing, out.clone()))
+            let state = (cluster.clone(), out.clone(), barrier.clone());
+            tasks.keep_until("watcher", state, move |(cluster, out, barrier), _| {
+                Box::pin(watch::follow(cluster.clone(), kind, timing, barrier.clone(), out.clone()))
             });
         }
-        Self::from_events(events)
+        Self::from_events(events, barrier)
     }
 
-    fn from_events(events: mpsc::Receiver<Event>) -> Self {
+    fn from_events(events: mpsc::Receiver<Event>, barrier: Barrier) -> Self {
         Self {
+            barrier,
+            looked: BTreeMap::new(),
             events,
             state: KubeState::default(),
             awaited: kinds::ALL.into_iter().collect(),
@@ -85,6 +95,7 @@ impl KubeSource {
             absent: BTreeSet::new(),
             freshness: Freshness::default(),
             first: true,
+            told: Instant::now(),
             pending: Vec::new(),
             generations: Vec::new(),
             reports: Vec::new(),
@@ -94,6 +105,11 @@ impl KubeSource {
     /// What a writer of status has to know.
     pub fn ledger(&self) -> Ledger {
         self.state.ledger()
+    }
+
+    /// For who wants to know what it has by now.
+    pub fn barrier(&self) -> Barrier {
+        self.barrier.clone()
     }
 
     /// How new what this says is.
@@ -123,25 +139,36 @@ impl KubeSource {
             let news = self.first || !self.pending.is_empty() || reports != self.reports;
             if news || !self.generations.is_empty() {
                 self.first = false;
+                self.told = Instant::now();
                 self.reports.clone_from(&reports);
                 return Batch {
                     changes: std::mem::take(&mut self.pending),
                     reports,
                     time_ms: now_ms(),
                     generations: std::mem::take(&mut self.generations),
+                    looked: self.looked_for(),
                 };
             }
+            // Everything that was found before is published: the next look is asked for after that.
+            self.barrier.reached(self.looked_for());
         }
     }
 
     async fn together(&mut self) {
-        let until = Instant::now() + COALESCE;
-        while self.pending.len() < MAX_TOGETHER {
+        let until = self.told + COALESCE;
+        while self.pending.len() < MAX_TOGETHER && !self.state.take_fewer() {
+            // What is there already is taken even when the time is over.
             match tokio::time::timeout_at(until, self.events.recv()).await {
                 Ok(Some(event)) => self.take(event),
                 Ok(None) | Err(_) => return,
             }
         }
+    }
+
+    /// The number of the look that every kind is through with.
+    fn looked_for(&self) -> u64 {
+        let of = |kind| self.looked.get(&kind).copied().unwrap_or_default();
+        kinds::ALL.into_iter().map(of).min().unwrap_or_default()
     }
 
     fn take(&mut self, Event { kind, what }: Event) {
@@ -152,6 +179,7 @@ impl KubeSource {
             }
             What::Put(object) => self.pending.extend(self.state.put(*object, &mut self.generations)),
             What::Gone(key) => self.pending.extend(self.state.delete(&key, &mut self.generations)),
+            What::Looked(number) => drop(self.looked.insert(kind, number)),
             What::Followed => self.present(kind),
             What::Absent => {
                 if self.absent.insert(kind) {
@@ -171,7 +199,7 @@ impl KubeSource {
                 }
             }
         }
-        self.freshness.lost_since(self.away.values().map(|(since, _)| *since).min());
+        self.freshness.lost(self.away.iter().map(|(kind, (since, _))| (*kind, *since)), now_ms());
     }
 
     fn present(&mut self, kind: Kind) {

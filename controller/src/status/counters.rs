@@ -31,6 +31,10 @@ pub struct ServeCounters {
     pub stalled: Counter,
     /// Updates that a comparison found, and no change was said to concern: always 0.
     pub missed: Counter,
+    /// Times that a proxy did not hold what it was told.
+    pub resyncs: Counter,
+    /// Services that proxies asked for anew since none of their endpoints could be reached.
+    pub asked_again: Counter,
 }
 
 impl ServeCounters {
@@ -73,6 +77,16 @@ impl ServeCounters {
             "updates_missed",
             "Updates that only the regular comparison of a stream found; any is a fault of the controller",
             self.missed.clone(),
+        );
+        family.register(
+            "resyncs",
+            "Times that a proxy did not hold what it was told, and was sent what is missing or different",
+            self.resyncs.clone(),
+        );
+        family.register(
+            "asked_again",
+            "Services that proxies asked for anew since none of their endpoints could be reached",
+            self.asked_again.clone(),
         );
     }
 }

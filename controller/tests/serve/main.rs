@@ -10,6 +10,7 @@ mod cluster;
 mod config;
 mod dashboard;
 mod floods;
+mod freshness;
 mod keys;
 mod panics;
 mod reports;

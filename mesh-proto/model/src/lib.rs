@@ -18,6 +18,7 @@ pub mod external;
 pub mod failure;
 pub mod head;
 pub mod host;
+pub mod matter;
 pub mod name;
 pub mod policy;
 pub mod route;

@@ -280,10 +280,16 @@ impl Inspect {
 
     /// Which proxies and objects are up to date.
     pub(crate) async fn sync(&self) -> Result<SyncResponse, InspectError> {
-        let all = self.all(|replica| async move {
-            replica.answer("sync", replica.client.clone().sync(SyncRequest::default())).await
-        });
-        Ok(together::sync(all.await?))
+        Ok(together::sync(self.sync_of_each(SyncRequest::default()).await?))
+    }
+
+    /// The same as each replica says it, in the same order every time: revisions are a replica's own.
+    pub(crate) async fn sync_of_each(&self, request: SyncRequest) -> Result<Vec<SyncResponse>, InspectError> {
+        self.all(|replica| {
+            let request = request.clone();
+            async move { replica.answer("sync", replica.client.clone().sync(request)).await }
+        })
+        .await
     }
 
     /// The certificates of all proxies.

@@ -1,14 +1,20 @@
 //! `meshctl sync`: whether every sidecar has what the folder says, and every object is in force.
 
-use mesh_controller::inspect::json::{self, ProxyState, proxy_state};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use mesh_controller::inspect::json::{self, ProxyState, lack_words, proxy_state};
 use mesh_lifecycle::tasks::Tasks;
-use mesh_proto::inspect::v1::{ObjectStatus, SyncResponse};
+use mesh_proto::inspect::v1::{LackCause, ObjectStatus, ProxySync, SyncResponse};
 
 use super::stat::Proxies;
 use super::{Outcome, inspect};
 use crate::cluster::ClusterArgs;
 use crate::output::table::{Align, Cell, Table};
+use crate::output::units::span;
 use crate::output::{self, Format, Paint, Tone};
+
+/// Lacks that are shown of one sidecar.
+const LACKS: usize = 5;
 
 /// Arguments of `meshctl sync`.
 #[derive(Debug, clap::Args)]
@@ -32,7 +38,7 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
     answer.objects.retain(|object| namespace(object).is_none_or(|namespace| args.only.meant(&namespace)));
     match args.output {
         Format::Json => output::json(&json::sync(&answer))?,
-        Format::Table => output::print(&text(&answer, Paint::stdout())),
+        Format::Table => output::print(&text(&answer, now_ms(), Paint::stdout())),
     }
     Ok(if findings(&answer).is_empty() { Outcome::Fine } else { Outcome::Finding })
 }
@@ -59,9 +65,29 @@ fn tone(state: ProxyState) -> Tone {
     }
 }
 
-fn text(answer: &SyncResponse, paint: Paint) -> String {
-    let mut out = format!("revision {}\n\n{}", answer.revision, proxies(answer).render(paint));
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn text(answer: &SyncResponse, now_ms: u64, paint: Paint) -> String {
+    let mut out = format!("revision {}\n", answer.revision);
+    if answer.source_lost_ms > 0 {
+        let since = span(answer.source_lost_ms / 1_000);
+        let line =
+            format!("the controller cannot follow all objects, for {since}; what it saw last is in force\n");
+        out.push_str(&paint.tone(Tone::Warning, &line));
+    }
+    out.push('\n');
+    out.push_str(&proxies(answer, now_ms).render(paint));
     for proxy in &answer.proxies {
+        // A reject is told with its reason below.
+        let lacks = proxy.lacks.iter().filter(|lack| lack.cause() != LackCause::Rejected);
+        for lack in lacks.take(LACKS) {
+            let line = format!("  {} lacks {}: {}", proxy.workload, lack.resource, lack_words(lack));
+            out.push_str(&paint.tone(Tone::Warning, &line));
+            out.push('\n');
+        }
         for reject in &proxy.rejects {
             let line = format!(
                 "  {} rejects {}: {}: {}",
@@ -76,12 +102,31 @@ fn text(answer: &SyncResponse, paint: Paint) -> String {
     out
 }
 
-fn proxies(answer: &SyncResponse) -> Table {
+/// Since when it lacks what it has lacked for the longest time.
+fn age(proxy: &ProxySync) -> String {
+    match proxy.lacks.first() {
+        None => "-".to_owned(),
+        Some(lack) => span(lack.for_ms / 1_000),
+    }
+}
+
+/// How long ago what it holds was found to be what it was told.
+fn checked(proxy: &ProxySync, now_ms: u64) -> String {
+    match proxy.agreed_ms {
+        0 => "-".to_owned(),
+        agreed => span(now_ms.saturating_sub(agreed) / 1_000),
+    }
+}
+
+fn proxies(answer: &SyncResponse, now_ms: u64) -> Table {
     let mut table = Table::new(&[
         ("WORKLOAD", Align::Left),
         ("STATE", Align::Left),
         ("ACKED", Align::Right),
         ("SENT", Align::Right),
+        ("LACKS", Align::Right),
+        ("FOR", Align::Right),
+        ("CHECKED", Align::Right),
         ("RESOURCES", Align::Right),
         ("DESTINATIONS", Align::Right),
         ("VERSION", Align::Left),
@@ -93,6 +138,9 @@ fn proxies(answer: &SyncResponse) -> Table {
             Cell::toned(state.word(), tone(state)),
             proxy.acked_revision.to_string().into(),
             proxy.sent_revision.to_string().into(),
+            proxy.lacking.to_string().into(),
+            age(proxy).into(),
+            checked(proxy, now_ms).into(),
             proxy.resources.to_string().into(),
             proxy.destinations.to_string().into(),
             proxy.proxy_version.clone().into(),
@@ -106,6 +154,7 @@ fn objects(answer: &SyncResponse) -> Table {
         ("OBJECT", Align::Left),
         ("STATE", Align::Left),
         ("IN FORCE ON", Align::Right),
+        ("GENERATION", Align::Right),
         ("FROM", Align::Left),
         ("WHY", Align::Left),
     ]);
@@ -118,6 +167,10 @@ fn objects(answer: &SyncResponse) -> Table {
                 Cell::toned("-", Tone::Faint)
             } else {
                 format!("{}/{}", object.programmed, object.programmed_of).into()
+            },
+            match object.generation {
+                0 => Cell::toned("-", Tone::Faint),
+                generation => generation.to_string().into(),
             },
             object.origin.clone().into(),
             why.into(),
@@ -140,7 +193,7 @@ fn verdict(object: &ObjectStatus) -> (&'static str, Tone, String) {
 
 #[cfg(test)]
 mod tests {
-    use mesh_proto::inspect::v1::{Condition, ProxySync, RejectedResource};
+    use mesh_proto::inspect::v1::{Condition, Lack, RejectedResource};
 
     use super::*;
 
@@ -154,6 +207,7 @@ mod tests {
             acked_revision,
             resources: 12,
             destinations: 4,
+            agreed_ms: 1_700_000_000_000,
             ..ProxySync::default()
         };
         let reject = RejectedResource {
@@ -162,6 +216,19 @@ mod tests {
             reason: "unknown filter".into(),
         };
         let bad = ProxySync { rejects: vec![reject], ..proxy("cart", 7, true) };
+        let lack = |resource: &str, cause: LackCause| Lack {
+            resource: resource.into(),
+            cause: cause.into(),
+            for_ms: 3_200,
+        };
+        let slow = ProxySync {
+            lacks: vec![
+                lack("httproute/shop/reviews", LackCause::Unconfirmed),
+                lack("service/shop/a", LackCause::Unsent),
+            ],
+            lacking: 2,
+            ..proxy("slow", 6, true)
+        };
         let condition = |status, reason: &str, message: &str| Condition {
             r#type: "ResolvedRefs".into(),
             status,
@@ -175,15 +242,15 @@ mod tests {
             conditions: vec![condition],
             programmed: 1,
             programmed_of: 2,
-            generation: 0,
+            generation: 3,
         };
         SyncResponse {
             revision: 7,
             source_time_ms: 1,
-            source_lost_ms: 0,
+            source_lost_ms: 4_000,
             proxies: vec![
                 proxy("web", 7, true),
-                proxy("slow", 6, true),
+                slow,
                 proxy("lost", 7, false),
                 proxy("ended", 7, false),
                 bad,
@@ -203,7 +270,7 @@ mod tests {
 
     #[test]
     fn the_tables_say_who_is_behind_and_what_is_not_in_force() {
-        insta::assert_snapshot!(text(&sample(), Paint::Plain));
+        insta::assert_snapshot!(text(&sample(), 1_700_000_010_000, Paint::Plain));
     }
 
     #[test]

@@ -87,15 +87,26 @@ pub(super) async fn send(
         Supply::once(head, body)
     };
     let hedging = errand.policy.hedging.as_ref().map(|hedging| &hedging.value);
-    let mut answered = match hedging {
+    let result = match hedging {
         Some(hedging) if traits.may_hedge(hedging, retries, &supply) => {
             // Few requests are hedged, and all others would carry the room for it.
             Box::pin(hedged::send(errand, record, traits, hedging, supply)).await
         }
         _ => Repeated { errand, traits, retries, supply }.send(record).await,
-    }?;
+    };
+    if let Err(fault) = &result
+        && is_unreached(fault.failure)
+    {
+        errand.outbound.worker.discovery.unreachable(errand.service);
+    }
+    let mut answered = result?;
     answered.places.request = request;
     Ok(answered)
+}
+
+/// Whether nobody was reached of all endpoints that were tried.
+pub(super) fn is_unreached(failure: Failure) -> bool {
+    matches!(failure, Failure::ConnectFailed | Failure::ConnectTimeout | Failure::TlsFailed)
 }
 
 impl Traits {

@@ -9,7 +9,7 @@ use mesh_traffic::outlier::Outcome;
 use smallvec::SmallVec;
 
 use super::destination::Found;
-use super::{Host, Outbound};
+use super::{Host, Outbound, attempts};
 use crate::config::CONNECT_ATTEMPTS;
 use crate::detect::{self, Opener, Room, Sniff};
 use crate::http::{Fault, OwnBounds, Place, Unreached, Wire};
@@ -333,6 +333,9 @@ impl Outbound {
                             tried.push(slot.endpoint.address);
                         }
                     }
+                }
+                if attempts::is_unreached(last) {
+                    self.worker.discovery.unreachable(&service);
                 }
                 Err(last)
             }

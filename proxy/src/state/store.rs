@@ -10,16 +10,15 @@ use std::sync::Arc;
 use mesh_model::address::Sought;
 use mesh_model::authentication::Authentication;
 use mesh_model::endpoint::Endpoints;
-use mesh_model::external;
 use mesh_model::host::Host;
 use mesh_model::name::{Name, ServiceName};
-use mesh_model::policy::{self, AuthorizationPolicy};
+use mesh_model::policy::AuthorizationPolicy;
 use mesh_model::route::{Route, RouteId};
 use mesh_model::service::{OwnServices, Service};
 use mesh_model::settings::MeshSettings;
 use mesh_model::stream::{StreamId, StreamRoute};
 use mesh_model::traffic::{self, TrafficPolicy};
-use mesh_proto::config::v1::{Destination as WireDestination, Held, Reject, Resource, Update};
+use mesh_proto::config::v1::{Destination as WireDestination, Reject, Resource, Update};
 use mesh_proto::convert::{self, Invalid, ModelResource};
 
 use super::addresses::Addresses;
@@ -51,6 +50,8 @@ pub struct Store {
     pub(super) authentication: Option<Versioned<Authentication>>,
     /// Endpoints that came but could not be used, and of which no good form is held: nothing to wait for.
     pub(super) refused_endpoints: HashSet<ServiceName>,
+    /// What came on this stream and could not be used, by name, with the version that it came in.
+    pub(super) rejected: BTreeMap<String, String>,
     pub(super) wanted: BTreeMap<ServiceName, Want>,
     pub(super) addresses: Addresses,
     pub(super) snapshot: Arc<Snapshot>,
@@ -91,6 +92,7 @@ impl Store {
             own: None,
             authentication: None,
             refused_endpoints: HashSet::new(),
+            rejected: BTreeMap::new(),
             wanted: BTreeMap::new(),
             addresses: Addresses::default(),
             snapshot: Arc::new(Snapshot::default()),
@@ -106,6 +108,7 @@ impl Store {
     pub fn apply(&mut self, update: Update) -> Applied {
         for name in &update.removed {
             self.remove(name);
+            self.rejected.remove(name);
         }
         let mut rejects = Vec::new();
         for resource in update.resources {
@@ -126,8 +129,10 @@ impl Store {
     /// Takes one resource in, or says why not and leaves everything as it was.
     fn put(&mut self, resource: Resource) -> Result<(), Reject> {
         let (name, version) = (resource.name.clone(), resource.version.clone());
+        self.rejected.remove(&name);
         let model = convert::decode(resource).map_err(|invalid| {
             self.refuse(&name, &invalid);
+            self.rejected.insert(name.clone(), version.clone());
             Reject { resource: invalid.resource, field: invalid.field, reason: invalid.reason }
         })?;
         match model {
@@ -274,38 +279,6 @@ impl Store {
                 want.told(subscription);
             }
         }
-    }
-
-    /// What is held, for the Hello of the next stream.
-    pub fn held(&self) -> Vec<Held> {
-        let held = |name: String, version: &String| Held { name, version: version.clone() };
-        let settings = self.settings.iter().map(|s| held(convert::MESH.to_owned(), &s.version));
-        let services = self.services.iter().map(|(name, v)| held(format!("service/{name}"), &v.version));
-        let endpoints = self.endpoints.iter().map(|(name, v)| held(format!("endpoints/{name}"), &v.version));
-        let routes = self.routes.iter().map(|(id, v)| held(id.to_string(), &v.version));
-        let streams = self.streams.iter().map(|(id, v)| held(id.to_string(), &v.version));
-        let policies = self.policies.iter().map(|(name, v)| held(traffic::resource_name(name), &v.version));
-        let authorization =
-            self.authorization.iter().map(|(name, v)| held(policy::resource_name(name), &v.version));
-        let own = self.own.iter().map(|own| held(convert::OWN.to_owned(), &own.version));
-        let authentication = self.authentication.iter();
-        let authentication =
-            authentication.map(|said| held(convert::AUTHENTICATION.to_owned(), &said.version));
-        let addresses =
-            self.addresses.found.iter().map(|(ip, v)| held(convert::address_name(*ip), &v.version));
-        let hosts = self.addresses.hosts.iter().map(|(host, v)| held(convert::host_name(host), &v.version));
-        let externals =
-            self.addresses.externals.iter().map(|(name, v)| held(external::resource_name(name), &v.version));
-        let named =
-            services.chain(endpoints).chain(routes).chain(streams).chain(policies).chain(authorization);
-        settings
-            .chain(own)
-            .chain(authentication)
-            .chain(named)
-            .chain(addresses)
-            .chain(hosts)
-            .chain(externals)
-            .collect()
     }
 
     /// Asks for a destination, unless it is wanted already.

@@ -61,6 +61,10 @@ pub(super) struct Tuning {
     pub(super) unused: Duration,
     /// Longest wait between two attempts to reach the controller.
     pub(super) max_backoff: Duration,
+    /// After a stream has ended the next one begins within this time.
+    pub(super) spread: Duration,
+    /// For the controller to say something when it was asked anew for what cannot be reached.
+    pub(super) answer: Duration,
     /// The controller has so long before the saved state is served from.
     pub(super) patience: Duration,
     /// Changes of so long are saved together.
@@ -79,6 +83,8 @@ impl Default for Tuning {
             sweep: Duration::from_mins(1),
             unused: Duration::from_mins(15),
             max_backoff: MOST_WAIT,
+            spread: Duration::from_secs(1),
+            answer: Duration::from_secs(5),
             patience: Duration::from_secs(2),
             settle: Duration::from_secs(1),
             spacing: Duration::from_secs(5),
@@ -114,6 +120,7 @@ pub(super) fn spawn_tuned(config: ClientConfig, gate: Gate, tasks: &Tasks, tunin
         sought_usage: Usage::default(),
         unsubscribe: Vec::new(),
         unseek: Vec::new(),
+        again: Vec::new(),
         snapshots,
         requests,
         status,
@@ -148,6 +155,8 @@ pub(super) struct Client {
     /// Forgotten here, and the controller is to be told.
     pub(super) unsubscribe: Vec<ServiceName>,
     pub(super) unseek: Vec<Sought>,
+    /// To be told anew: nobody of them can be reached.
+    pub(super) again: Vec<ServiceName>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     pub(super) requests: mpsc::Receiver<Wish>,
     pub(super) status: Arc<Status>,
@@ -171,8 +180,12 @@ impl Client {
                 () = token.cancelled() => return,
                 ended = Box::pin(self.stream(channel.clone(), &mut backoff)) => ended,
             };
+            // Those that were connected to one that ended do not come to another one all at once.
+            let wait = match self.reach {
+                Reach::Here => self.tuning.spread.mul_f64(fastrand::f64()).max(LEAST_WAIT),
+                Reach::NotYet | Reach::Away(_) => backoff.next(),
+            };
             self.away(&ended);
-            let wait = backoff.next();
             tokio::select! {
                 () = token.cancelled() => return,
                 () = self.meanwhile(tokio::time::sleep(wait)) => {}
@@ -201,6 +214,13 @@ impl Client {
         match wish {
             Wish::Service(service) => self.want(service),
             Wish::Sought(sought) => self.seek(sought),
+            Wish::Again(service) if self.store.is_wanted(service) => {
+                tracing::info!(%service, "nobody of it can be reached; the controller is asked for it anew");
+                self.status.asked_again();
+                self.again.push(service.clone());
+            }
+            // Of a service that is not asked for nothing can be told anew.
+            Wish::Again(_) => {}
         }
     }
 
@@ -306,7 +326,7 @@ impl Client {
                 "the controller sent a resource that cannot be used; its last good form stays in force"
             );
         }
-        self.status.rejected(applied.rejects.len());
+        self.status.rejected(applied.rejects.len(), &self.store.unusable());
         // What the workload serves is wanted without being asked for.
         self.status.destinations(self.store.wanted());
         self.accepted();

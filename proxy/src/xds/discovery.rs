@@ -1,8 +1,8 @@
 //! The workers' handle on the configuration. It must not know the stream behind it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use mesh_model::address::{Direct, Meaning, Sought};
 use mesh_model::external::{ExternalService, HostMeaning};
@@ -12,6 +12,7 @@ use mesh_proto::convert::ModelResource;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
 
+use super::doubts::{Doubt, Doubts};
 use super::fixed::FixedControl;
 use super::status::{Collected, Status};
 use crate::state::{Destination, Lookup, LookupAddress, LookupHost, Snapshot};
@@ -22,6 +23,7 @@ pub struct Discovery {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     source: Source,
     status: Arc<Status>,
+    doubts: Arc<Mutex<Doubts>>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ pub(super) enum Wish {
     Service(ServiceName),
     /// What an address or a host is.
     Sought(Sought),
+    /// Whether what is known of this service, of which nobody could be reached, is still so.
+    Again(ServiceName),
 }
 
 /// What a connection to an address and port reaches.
@@ -85,14 +89,15 @@ impl Discovery {
         requests: mpsc::Sender<Wish>,
         status: Arc<Status>,
     ) -> Self {
-        Self { snapshots, source: Source::Controller(requests), status }
+        Self { snapshots, source: Source::Controller(requests), status, doubts: Arc::default() }
     }
 
     /// A configuration without a controller, for tests: every service in `resources` is a known destination, every other
     /// one is unknown.
     pub fn fixed(client_namespace: &str, resources: Vec<ModelResource>) -> (Self, FixedControl) {
         let (control, snapshots) = FixedControl::new(client_namespace, resources);
-        (Self { snapshots, source: Source::Fixed, status: Arc::default() }, control)
+        let source = Source::Fixed;
+        (Self { snapshots, source, status: Arc::default(), doubts: Arc::default() }, control)
     }
 
     /// The present configuration.
@@ -129,6 +134,22 @@ impl Discovery {
     pub async fn host(&self, host: &Host, deadline: Duration) -> Result<Named, Undiscovered> {
         let look = |snapshot: &Snapshot| self.look_for(snapshot, host);
         self.find(look, || Wish::Sought(Sought::Host(host.clone())), deadline).await
+    }
+
+    /// A call to that service failed since no endpoint that was tried could be reached: what is known of it may be old. The controller is
+    /// asked for it anew, though not for every call.
+    pub fn unreachable(&self, service: &ServiceName) {
+        let Source::Controller(requests) = &self.source else { return };
+        let doubt = {
+            let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+            doubts.unreachable(service, Instant::now())
+        };
+        match doubt {
+            Doubt::Asked => {}
+            // Nobody waits for it, so it takes no room from those who wait for something.
+            Doubt::Ask if requests.try_send(Wish::Again(service.clone())).is_ok() => {}
+            Doubt::Ask | Doubt::TooMany => self.status.not_asked_again(),
+        }
     }
 
     async fn find<T>(

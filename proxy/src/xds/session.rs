@@ -5,17 +5,21 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use mesh_lifecycle::Backoff;
+use mesh_model::matter::Matter;
 use mesh_model::name::ServiceName;
 use mesh_proto::config::v1::config_service_client::ConfigServiceClient;
 use mesh_proto::config::v1::{
-    Ack, ClientMessage, Destination, Hello, ServerMessage, Subscribe, client_message, server_message,
+    Ack, ClientMessage, Destination, Hello, Holding, ServerMessage, Subscribe, Watermark, client_message,
+    server_message,
 };
+use mesh_proto::held::{self, Checksum};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
+use super::age::Lateness;
 use super::client::Client;
 use super::keeper::at;
 
@@ -67,6 +71,29 @@ struct Outbound {
     messages: mpsc::Sender<ClientMessage>,
     /// Of the last Subscribe.
     sequence: u64,
+    /// Of the last update.
+    nonce: u64,
+    opened: Instant,
+    lateness: Lateness,
+}
+
+/// What the controller was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    More,
+    /// What it had told before.
+    Again,
+}
+
+/// What came of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// There was none.
+    None,
+    /// With the controller, at that time of its stream.
+    Agrees(u64),
+    Differs,
 }
 
 impl Client {
@@ -84,7 +111,13 @@ impl Client {
         backoff: &mut Backoff,
     ) -> Result<std::convert::Infallible, Ended> {
         let (messages, receiver) = mpsc::channel(OUTBOUND_QUEUE);
-        let mut outbound = Outbound { messages, sequence: HELLO };
+        let mut outbound = Outbound {
+            messages,
+            sequence: HELLO,
+            nonce: 0,
+            opened: Instant::now(),
+            lateness: Lateness::default(),
+        };
         outbound.send(client_message::Message::Hello(self.hello())).await?;
         let mut service = ConfigServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
         let opening = tokio::time::timeout(DEADLINE, service.stream(ReceiverStream::new(receiver)));
@@ -96,7 +129,13 @@ impl Client {
         let mut sweep = tokio::time::interval_at(Instant::now() + self.tuning.sweep, self.tuning.sweep);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.subscribe(&mut outbound).await?;
+            if self.subscribe(&mut outbound).await? == Asked::Again {
+                // A stream on which nothing comes though everything fails is not waited for as long as any other.
+                let answer = Instant::now() + self.tuning.answer;
+                if dead.deadline() > answer {
+                    dead.as_mut().reset(answer);
+                }
+            }
             let save = at(self.next_save());
             // Every arm may be dropped: `message` and `recv` lose nothing, and the timers go on.
             tokio::select! {
@@ -124,11 +163,13 @@ impl Client {
         // A new stream knows nothing of the former one's subscriptions: all of them are in the Hello.
         self.unsubscribe.clear();
         self.unseek.clear();
+        // And it is told what is held, which is compared.
+        self.again.clear();
         self.store.restart();
         self.store.asked(HELLO);
         Hello {
             proxy: Some(self.config.node.clone()),
-            held: self.store.held(),
+            held: self.store.holding(),
             destinations: self.store.destinations().map(wire).collect(),
             proxy_version: env!("CARGO_PKG_VERSION").to_owned(),
             sought: self.store.sought().map(ToString::to_string).collect(),
@@ -136,7 +177,7 @@ impl Client {
     }
 
     /// Tells the controller what is wanted since the last Subscribe, and what no longer is.
-    async fn subscribe(&mut self, outbound: &mut Outbound) -> Result<(), Ended> {
+    async fn subscribe(&mut self, outbound: &mut Outbound) -> Result<Asked, Ended> {
         let add: Vec<_> = self.store.not_asked().map(wire).collect();
         // What was given up and is wanted again stays subscribed.
         let unsubscribe = std::mem::take(&mut self.unsubscribe);
@@ -146,9 +187,11 @@ impl Client {
         let unseek = std::mem::take(&mut self.unseek);
         let gone = unseek.iter().filter(|sought| !self.store.is_sought(sought));
         let remove_sought: Vec<_> = gone.map(ToString::to_string).collect();
-        if [add.len(), remove.len(), add_sought.len(), remove_sought.len()] == [0; 4] {
-            return Ok(());
+        let again: Vec<_> = std::mem::take(&mut self.again).iter().map(wire).collect();
+        if [add.len(), remove.len(), add_sought.len(), remove_sought.len(), again.len()] == [0; 5] {
+            return Ok(Asked::Nothing);
         }
+        let asked = if again.is_empty() { Asked::More } else { Asked::Again };
         outbound.sequence += 1;
         self.store.asked(outbound.sequence);
         let subscribe = Subscribe {
@@ -157,9 +200,11 @@ impl Client {
             sequence: outbound.sequence,
             add_sought,
             remove_sought,
+            again,
             ..Subscribe::default()
         };
-        outbound.send(client_message::Message::Subscribe(subscribe)).await
+        outbound.send(client_message::Message::Subscribe(subscribe)).await?;
+        Ok(asked)
     }
 
     async fn take(&mut self, message: ServerMessage, outbound: &mut Outbound) -> Result<(), Ended> {
@@ -167,17 +212,72 @@ impl Client {
             Some(server_message::Message::Update(update)) => {
                 let (nonce, watermark) = (update.nonce, update.watermark.clone());
                 let rejects = self.update(update).rejects;
-                if let Some(watermark) = watermark {
-                    self.status.fresh(watermark.sent_ms);
-                }
-                outbound.send(client_message::Message::Ack(Ack { nonce, rejects, ..Ack::default() })).await
+                outbound.nonce = nonce;
+                let proof = watermark.map_or(Proof::None, |watermark| self.heed(&watermark, outbound));
+                let agreed_stream_ms = proof.agreed();
+                outbound.send(client_message::Message::Ack(Ack { nonce, rejects, agreed_stream_ms })).await?;
+                self.resync(proof, outbound).await
             }
             Some(server_message::Message::Watermark(watermark)) => {
-                self.status.fresh(watermark.sent_ms);
-                Ok(())
+                let proof = self.heed(&watermark, outbound);
+                if let Proof::Agrees(agreed_stream_ms) = proof {
+                    let ack = Ack { nonce: outbound.nonce, agreed_stream_ms, ..Ack::default() };
+                    outbound.send(client_message::Message::Ack(ack)).await?;
+                }
+                self.resync(proof, outbound).await
             }
             // From a later version of the protocol.
             None => Ok(()),
+        }
+    }
+
+    /// Notes how new everything is, and compares what is held with what the controller believes, if it says so.
+    fn heed(&self, watermark: &Watermark, outbound: &mut Outbound) -> Proof {
+        let late = match watermark.stream_ms {
+            // An older one: only its wall clock tells.
+            0 => self.status.since(watermark.sent_ms),
+            sent => outbound.lateness.of(outbound.opened.elapsed(), Duration::from_millis(sent)),
+        };
+        let lost: Vec<(Matter, Duration)> = watermark
+            .lost
+            .iter()
+            .filter_map(|lost| Some((held::from_wire(lost.kind())?, Duration::from_millis(lost.for_ms))))
+            .collect();
+        self.status.fresh(late, &lost);
+        if watermark.resources == 0 {
+            return Proof::None;
+        }
+        let told = Checksum { sum: watermark.checksum, resources: watermark.resources };
+        let held = self.store.checksum();
+        if held == told {
+            return Proof::Agrees(watermark.stream_ms);
+        }
+        tracing::warn!(
+            held = held.resources,
+            told = told.resources,
+            "what is held is not what the controller has told; it is told what that is, and sends what is missing or different"
+        );
+        self.status.resync();
+        Proof::Differs
+    }
+
+    /// Says all that is held, where that is not what the controller believes. It answers with an update.
+    async fn resync(&mut self, proof: Proof, outbound: &mut Outbound) -> Result<(), Ended> {
+        if proof != Proof::Differs {
+            return Ok(());
+        }
+        outbound.sequence += 1;
+        let holding = Some(Holding { held: self.store.holding() });
+        let subscribe = Subscribe { sequence: outbound.sequence, holding, ..Subscribe::default() };
+        outbound.send(client_message::Message::Subscribe(subscribe)).await
+    }
+}
+
+impl Proof {
+    fn agreed(self) -> u64 {
+        match self {
+            Self::Agrees(stream_ms) => stream_ms,
+            Self::None | Self::Differs => 0,
         }
     }
 }

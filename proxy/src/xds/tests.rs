@@ -2,6 +2,7 @@
 
 mod addresses;
 pub(crate) mod controller;
+mod freshness;
 mod hosts;
 mod panics;
 mod rejects;
@@ -13,9 +14,7 @@ use std::time::Duration;
 
 use mesh_identity::testing::TestCa;
 use mesh_lifecycle::{Clock, Ready, Tasks};
-use mesh_proto::config::v1::{
-    Destination as WireDestination, ProxyId, ServerMessage, Update, Watermark, server_message,
-};
+use mesh_proto::config::v1::{Destination as WireDestination, ProxyId, Update};
 use mesh_proto::convert::ModelResource;
 use prometheus_client::registry::Registry;
 
@@ -387,26 +386,6 @@ async fn a_stream_on_which_nothing_comes_is_given_up() {
     first.hello().await;
     let mut second = controller.config().await;
     second.hello().await;
-}
-
-#[tokio::test]
-async fn staleness_grows_until_a_watermark_comes() {
-    let ca = TestCa::new("amime.test");
-    let mut controller = Controller::start(&ca);
-    let proxy = proxy(&ca, controller.address);
-    let status = status::Status::default();
-    status.fresh(u64::MAX - 2_000);
-    assert!((status.staleness_seconds(u64::MAX) - 2.0).abs() < 1e-9);
-    let mut talk = controller.config().await;
-    talk.hello().await;
-    // From far in the future, so that it can be told from the start of the process.
-    let watermark = Watermark { revision: 1, source_time_ms: 0, sent_ms: u64::MAX, ..Watermark::default() };
-    talk.say(ServerMessage { message: Some(server_message::Message::Watermark(watermark)) }).await;
-    talk.update(answer(1, 1, &[mesh(false)])).await;
-    talk.ack().await;
-    let text = proxy.metrics();
-    assert!(text.contains("mesh_config_staleness_seconds 0.0"), "{text}");
-    assert!(text.contains("mesh_config_connected 1"), "{text}");
 }
 
 #[tokio::test]

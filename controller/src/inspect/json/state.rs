@@ -1,6 +1,6 @@
 //! What proxies and objects are up to, and certificates, as JSON. Pure.
 
-use mesh_proto::inspect::v1::{CertsResponse, ProxySync, SyncResponse};
+use mesh_proto::inspect::v1::{CertsResponse, Lack, LackCause, ProxySync, SyncResponse};
 use serde_json::{Value, json};
 
 /// Whether a proxy has what the source says.
@@ -39,9 +39,38 @@ pub fn proxy_state(proxy: &ProxySync, answer: &SyncResponse) -> ProxyState {
         proxy if !proxy.connected && !expected => ProxyState::Left,
         proxy if !proxy.connected => ProxyState::Away,
         proxy if !proxy.rejects.is_empty() => ProxyState::Rejects,
-        proxy if proxy.acked_revision < proxy.sent_revision => ProxyState::Behind,
+        proxy if proxy.lacking > 0 || proxy.acked_revision < proxy.sent_revision => ProxyState::Behind,
         _ => ProxyState::Synced,
     }
+}
+
+/// Why a proxy does not use a resource in its newest form, as one word.
+fn cause(lack: &Lack) -> &'static str {
+    match lack.cause() {
+        LackCause::Unspecified => "unknown",
+        LackCause::Unsent => "unsent",
+        LackCause::Unconfirmed => "unconfirmed",
+        LackCause::Rejected => "rejected",
+        LackCause::Surplus => "surplus",
+    }
+}
+
+/// The same for people, with how long it has been so.
+pub fn lack_words(lack: &Lack) -> String {
+    let ago = format!("{}.{} s", lack.for_ms / 1_000, lack.for_ms % 1_000 / 100);
+    match lack.cause() {
+        LackCause::Unspecified => format!("since {ago}"),
+        LackCause::Unsent => format!("not sent yet, for {ago}"),
+        LackCause::Unconfirmed => format!("not confirmed, for {ago}"),
+        LackCause::Rejected => format!("rejected, {ago} ago"),
+        LackCause::Surplus => format!("is no more, not told yet for {ago}"),
+    }
+}
+
+/// What a proxy lacks.
+pub fn lacks(proxy: &ProxySync) -> Value {
+    let one = |lack: &Lack| json!({ "resource": lack.resource, "cause": cause(lack), "for_ms": lack.for_ms });
+    proxy.lacks.iter().map(one).collect()
 }
 
 /// Which proxies have what, and which objects are in force.
@@ -65,6 +94,10 @@ pub fn sync(answer: &SyncResponse) -> Value {
             "destinations": proxy.destinations,
             "since_ms": proxy.since_ms,
             "rejects": rejects.collect::<Vec<_>>(),
+            "lacking": proxy.lacking,
+            "lacks": lacks(proxy),
+            "agreed_ms": proxy.agreed_ms,
+            "resyncs": proxy.resyncs,
         })
     });
     let objects = answer.objects.iter().map(|object| {
@@ -74,6 +107,7 @@ pub fn sync(answer: &SyncResponse) -> Value {
         json!({
             "object": object.object,
             "origin": object.origin,
+            "generation": object.generation,
             "programmed": object.programmed,
             "programmed_of": object.programmed_of,
             "conditions": conditions.collect::<Vec<_>>(),
@@ -82,6 +116,7 @@ pub fn sync(answer: &SyncResponse) -> Value {
     json!({
         "revision": answer.revision,
         "source_time_ms": answer.source_time_ms,
+        "source_lost_ms": answer.source_lost_ms,
         "proxies": proxies.collect::<Vec<_>>(),
         "objects": objects.collect::<Vec<_>>(),
     })

@@ -1,9 +1,12 @@
 //! What a proxy is told, over time.
 
+mod freshness;
+
 use mesh_proto::config::v1::{Held, Reject};
 
 use super::*;
 use crate::serve::snapshot::tests::{SHOP, snapshot};
+use crate::status::programmed::Holding;
 
 fn proxy(namespace: &str) -> Proxy {
     Proxy {
@@ -26,7 +29,7 @@ fn session(destinations: &[&str]) -> Session {
 
 /// `NONCE +resource -removed ?unknown`, empty if nothing is to be told.
 fn next(session: &mut Session, snapshot: &Snapshot) -> String {
-    match session.next_update(snapshot, 0) {
+    match session.next_update(snapshot, Now::default()) {
         None | Some(Outgoing::Watermark(_)) => String::new(),
         Some(Outgoing::Update { resources, rest }) => {
             let mut parts = vec![rest.nonce.to_string()];
@@ -145,15 +148,21 @@ fn every_subscription_is_answered() {
     let mut session = session(&["v1"]);
     next(&mut session, &snapshot);
     session
-        .subscribe(Subscribe { add: vec![destination("v1")], sequence: 2, ..Subscribe::default() })
+        .subscribe(
+            Subscribe { add: vec![destination("v1")], sequence: 2, ..Subscribe::default() },
+            Duration::ZERO,
+        )
         .unwrap();
     assert!(session.owes_answer());
-    let Some(Outgoing::Update { resources, rest }) = session.next_update(&snapshot, 0) else {
+    let Some(Outgoing::Update { resources, rest }) = session.next_update(&snapshot, Now::default()) else {
         panic!("no answer")
     };
     assert_eq!((resources.len(), rest.subscription), (0, 2));
     session
-        .subscribe(Subscribe { remove: vec![destination("v1")], sequence: 3, ..Subscribe::default() })
+        .subscribe(
+            Subscribe { remove: vec![destination("v1")], sequence: 3, ..Subscribe::default() },
+            Duration::ZERO,
+        )
         .unwrap();
     assert_eq!(next(&mut session, &snapshot), "3 -endpoints/shop/v1 -service/shop/v1");
 }
@@ -165,7 +174,10 @@ fn an_unknown_destination_is_told_once_and_comes_when_it_exists() {
     assert_eq!(next(&mut session, &nothing), "1 +authentication +mesh +own ?shop/web");
     assert_eq!(next(&mut session, &nothing), "");
     session
-        .subscribe(Subscribe { add: vec![destination("web")], sequence: 2, ..Subscribe::default() })
+        .subscribe(
+            Subscribe { add: vec![destination("web")], sequence: 2, ..Subscribe::default() },
+            Duration::ZERO,
+        )
         .unwrap();
     assert_eq!(next(&mut session, &nothing), "2 ?shop/web", "asked again, told again");
     let (shop, _) = snapshot(SHOP, 2, Some(&nothing));
@@ -246,7 +258,10 @@ fn bounds_end_a_stream() {
     let mut session = hello(many(MAX_DESTINATIONS), vec![]).unwrap();
     assert!(
         session
-            .subscribe(Subscribe { add: vec![destination("more")], sequence: 2, ..Subscribe::default() })
+            .subscribe(
+                Subscribe { add: vec![destination("more")], sequence: 2, ..Subscribe::default() },
+                Duration::ZERO
+            )
             .is_err()
     );
 }
@@ -264,11 +279,10 @@ fn acks_that_never_come_take_no_memory() {
 
 fn seek(session: &mut Session, add: &[&str], remove: &[&str]) -> Result<(), Refused> {
     let list = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
-    session.subscribe(Subscribe {
-        add_sought: list(add),
-        remove_sought: list(remove),
-        ..Subscribe::default()
-    })
+    session.subscribe(
+        Subscribe { add_sought: list(add), remove_sought: list(remove), ..Subscribe::default() },
+        Duration::ZERO,
+    )
 }
 
 /// The shop with a virtual address for `web`, and a workload behind it whose address a policy's service stands at.

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::api::discovery::v1::Endpoint;
+
 use super::kinds::has_status;
 use super::ledger::Ledger;
 use super::origin;
@@ -26,6 +28,8 @@ pub struct KubeState {
     /// What is wrong with objects, of those with which something is.
     problems: BTreeMap<ObjectKey, Vec<Problem>>,
     ledger: Ledger,
+    /// Some endpoint is ready no more.
+    fewer: bool,
 }
 
 #[derive(Debug)]
@@ -51,6 +55,7 @@ impl KubeState {
         }
         let good_before = before.as_ref().is_some_and(|held| !held.stands_in);
         let before = before.and_then(|held| held.form);
+        let former = before.clone();
         let differs = |now: &Object| !before.as_ref().is_some_and(|before| same(before, now));
         let (form, changed, stands_in) = match read_object(&node, 0) {
             Document::Good(read) => {
@@ -68,6 +73,7 @@ impl KubeState {
                 (before, false, false)
             }
         };
+        self.fewer |= ready(form.as_ref()) < ready(former.as_ref());
         let change = form.clone().filter(|_| changed).map(|object| Change::Apply {
             key: key.clone(),
             object,
@@ -85,6 +91,7 @@ impl KubeState {
             generations.push((key.clone(), None));
             self.ledger.delete(key);
         }
+        self.fewer |= ready(held.form.as_ref()) > 0;
         held.form.map(|_| Change::Delete { key: key.clone() })
     }
 
@@ -96,6 +103,11 @@ impl KubeState {
         let mut changes: Vec<Change> = gone.iter().filter_map(|key| self.delete(key, generations)).collect();
         changes.extend(objects.into_iter().filter_map(|object| self.put(object, generations)));
         changes
+    }
+
+    /// Whether some endpoint was ready and is no more, since this was asked last: nobody is to wait to hear of that.
+    pub fn take_fewer(&mut self) -> bool {
+        std::mem::take(&mut self.fewer)
     }
 
     /// What a writer of status has to know.
@@ -119,6 +131,14 @@ impl KubeState {
         }
         reports
     }
+}
+
+/// How many endpoints are ready, of what has any.
+fn ready(object: Option<&Object>) -> usize {
+    let Some(Object::EndpointSlice(slice)) = object else { return 0 };
+    // As of old, one that does not say is ready.
+    let ready = |endpoint: &&Endpoint| endpoint.conditions.as_ref().is_none_or(|c| c.ready != Some(false));
+    slice.endpoints.iter().filter(ready).count()
 }
 
 #[cfg(test)]

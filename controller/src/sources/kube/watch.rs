@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use mesh_lifecycle::Backoff;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::kinds::{has_status, resource};
 use super::trim::{self, Trimmed, trim};
 use crate::api::{Kind, ObjectKey};
 use crate::cluster::{Cluster, Failed, Seen, Selection};
+use crate::sources::barrier::Barrier;
 
 /// Times between attempts.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +53,8 @@ pub enum What {
     Put(Box<Trimmed>),
     /// It is gone.
     Gone(ObjectKey),
+    /// All objects that there were when a look for this number began have been said.
+    Looked(u64),
     /// The watch is open, nothing was missed.
     Followed,
     /// The API server does not know the kind.
@@ -66,15 +69,24 @@ struct Watcher {
     out: mpsc::Sender<Event>,
     absent: Duration,
     backoff: Backoff,
+    barrier: Barrier,
+    wishes: watch::Receiver<u64>,
 }
 
 /// Whether somebody still reads.
 struct Closed;
 
 /// Follows `kind` until nobody reads what it sees.
-pub async fn follow(cluster: Cluster, kind: Kind, timing: Timing, out: mpsc::Sender<Event>) {
+pub async fn follow(
+    cluster: Cluster,
+    kind: Kind,
+    timing: Timing,
+    barrier: Barrier,
+    out: mpsc::Sender<Event>,
+) {
     let backoff = Backoff::new(timing.retry.0, timing.retry.1);
-    let mut watcher = Watcher { cluster, kind, out, absent: timing.absent, backoff };
+    let wishes = barrier.wishes();
+    let mut watcher = Watcher { cluster, kind, out, absent: timing.absent, backoff, barrier, wishes };
     // Ends when nobody reads any more.
     let _: Result<(), Closed> = watcher.run().await;
 }
@@ -82,14 +94,19 @@ pub async fn follow(cluster: Cluster, kind: Kind, timing: Timing, out: mpsc::Sen
 impl Watcher {
     async fn run(&mut self) -> Result<(), Closed> {
         loop {
+            self.wishes.mark_unchanged();
+            let looked_for = self.barrier.begin();
             match self.list().await {
                 Ok((objects, version)) => {
                     self.say(What::All(objects)).await?;
+                    self.say(What::Looked(looked_for)).await?;
                     self.watch(version).await?;
                 }
                 Err(Failed::NotFound) => {
                     self.say(What::Absent).await?;
-                    tokio::time::sleep(self.absent).await;
+                    self.say(What::Looked(looked_for)).await?;
+                    // Sooner if somebody wants to know, or if he is gone who could want to.
+                    let _ = tokio::time::timeout(self.absent, self.wishes.changed()).await;
                 }
                 Err(error) => self.failed(&error).await?,
             }
@@ -154,7 +171,12 @@ impl Watcher {
     ) -> Result<Option<Failed>, Closed> {
         let dead = Instant::now() + WATCH_DEAD;
         loop {
-            let event = match tokio::time::timeout_at(dead, events.next()).await {
+            let next = tokio::select! {
+                next = tokio::time::timeout_at(dead, events.next()) => next,
+                // Listed anew, since what a watch says is never known to be all that there is by now.
+                Ok(()) = self.wishes.changed() => return Ok(Some(Failed::Expired)),
+            };
+            let event = match next {
                 Err(_) => return Ok(Some(Failed::Deadline)),
                 Ok(None) => return Ok(None),
                 Ok(Some(Err(error))) => return Ok(Some(error)),

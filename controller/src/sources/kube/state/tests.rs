@@ -169,3 +169,37 @@ fn a_cluster_and_a_folder_say_the_same() {
         assert_eq!(folder, cluster, "{name}");
     }
 }
+
+#[test]
+fn nobody_waits_to_hear_of_an_endpoint_that_is_gone() {
+    let slice = |ready: &[Option<bool>]| {
+        let endpoint =
+            |ready: &Option<bool>| json!({ "addresses": ["10.0.0.1"], "conditions": { "ready": ready } });
+        let endpoints: Vec<Json> = ready.iter().map(endpoint).collect();
+        let object = json!({
+            "metadata": { "name": "web-1", "namespace": "shop", "labels": { "kubernetes.io/service-name": "web" } },
+            "addressType": "IPv4",
+            "endpoints": endpoints,
+            "ports": [{ "port": 80 }],
+        });
+        trimmed(Kind::EndpointSlice, object)
+    };
+    let mut state = KubeState::default();
+    let mut put = |ready: &[Option<bool>]| {
+        state.put(slice(ready), &mut Vec::new());
+        state.take_fewer()
+    };
+    assert!(!put(&[Some(true)]), "one more");
+    assert!(
+        !put(&[Some(true), None, Some(false)]),
+        "and another, that does not say; and one that is not ready"
+    );
+    assert!(put(&[Some(true), Some(false)]), "one is gone");
+    assert!(!put(&[Some(true)]), "it was not ready any more");
+    assert!(put(&[Some(false)]), "the last one drains");
+    assert!(!put(&[Some(true)]));
+    let key = slice(&[]).key;
+    state.delete(&key, &mut Vec::new());
+    assert!(state.take_fewer(), "with its slice");
+    assert!(!state.take_fewer());
+}
