@@ -1,3 +1,5 @@
+//! What is waited for, when it is so, and what is said when it is not.
+
 use mesh_proto::inspect::v1::{Condition, Lack, LackCause, ObjectStatus, ProxySync, RejectedResource};
 
 use super::*;
