@@ -8,6 +8,7 @@ use mesh_identity::incoming::PeerInfo;
 use mesh_lifecycle::{CancellationToken, Clock};
 use mesh_proto::config::v1::{ClientMessage, Hello, Lost, Subscribe, client_message};
 use mesh_proto::held::to_wire;
+use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tonic::{Code, Status, Streaming};
@@ -65,6 +66,7 @@ pub async fn run(
     mut inbound: Streaming<ClientMessage>,
     out: mpsc::Sender<Answer>,
 ) {
+    let hang_up = peer.as_ref().map(|peer| peer.hang_up.clone());
     let token = context.token.clone();
     let opened = tokio::select! {
         () = token.cancelled() => Err(stopping()),
@@ -91,8 +93,11 @@ pub async fn run(
         Err(status) => Some(status),
     };
     if let Some(status) = ended {
-        // The proxy has this long to read why; without room it sees the stream end.
-        let _ = out.send_timeout(Err(status), Duration::from_secs(1)).await;
+        // The proxy has this long to read why. One that reads nothing would not see the stream end either: its connection does.
+        let told = out.send_timeout(Err(status), Duration::from_secs(1)).await;
+        if let (Err(SendTimeoutError::Timeout(_)), Some(hang_up)) = (told, hang_up) {
+            hang_up.cancel();
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! a stream for tonic's `serve_with_incoming`, with [`PeerInfo`] in the extensions of each request.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -44,6 +45,8 @@ pub struct PeerInfo {
     pub spiffe_id: Option<SpiffeId>,
     /// When the certificate ends, Unix seconds; 0 without one.
     pub not_after: u64,
+    /// Cancelled, the connection ends: for a peer that does not even read why.
+    pub hang_up: CancellationToken,
 }
 
 /// What happened to connections so far.
@@ -257,13 +260,15 @@ async fn handshake(
     // Small messages must not wait for each other; without it the connection works too.
     let _ = stream.set_nodelay(true);
     let stream = tls.accept(stream).await?;
-    let mut peer = PeerInfo { addr, spiffe_id: None, not_after: 0 };
+    let hang_up = CancellationToken::new();
+    let hung_up = HungUp(Box::pin(hang_up.clone().cancelled_owned()));
+    let mut peer = PeerInfo { addr, spiffe_id: None, not_after: 0, hang_up };
     if let Some(certs) = stream.get_ref().1.peer_certificates() {
         peer.spiffe_id = Some(peer_spiffe_id(certs).map_err(io::Error::other)?);
         peer.not_after =
             certs.first().and_then(|leaf| peer::read(leaf).ok()).map_or(0, |leaf| leaf.not_after);
     }
-    Ok(PeerStream { stream: Box::new(stream), peer, _place: place })
+    Ok(PeerStream { stream: Box::new(stream), peer, hung_up, _place: place })
 }
 
 /// An accepted connection; its place is free again when it is dropped.
@@ -271,7 +276,17 @@ async fn handshake(
 pub struct PeerStream {
     stream: Box<TlsStream<TcpStream>>,
     peer: PeerInfo,
+    hung_up: HungUp,
     _place: OwnedSemaphorePermit,
+}
+
+/// Ready when somebody hangs up.
+struct HungUp(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
+
+impl fmt::Debug for HungUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HungUp")
+    }
 }
 
 impl PeerStream {
@@ -295,6 +310,9 @@ impl AsyncRead for PeerStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.hung_up.0.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Pin::new(&mut *self.stream).poll_read(cx, buf)
     }
 }

@@ -33,7 +33,12 @@ fn renewal(csr_der: Vec<u8>, id: SpiffeId, last_octet: u8) -> Request<wire::Issu
     let mut request =
         Request::new(wire::IssueRequest { csr_der, credential, ..wire::IssueRequest::default() });
     let addr = (Ipv4Addr::new(10, 0, 0, last_octet), 1).into();
-    request.extensions_mut().insert(PeerInfo { addr, spiffe_id: Some(id), not_after: unix_now() + 60 });
+    request.extensions_mut().insert(PeerInfo {
+        addr,
+        spiffe_id: Some(id),
+        not_after: unix_now() + 60,
+        hang_up: mesh_lifecycle::CancellationToken::new(),
+    });
     request
 }
 
@@ -259,7 +264,12 @@ async fn a_member_says_what_it_trusts_under_its_own_identity_alone() {
         let mut request =
             Request::new(wire::AckBundleRequest { instance: instance.to_owned(), generation: 1 });
         let addr = (Ipv4Addr::LOCALHOST, 1).into();
-        request.extensions_mut().insert(PeerInfo { addr, spiffe_id: id, not_after: unix_now() + 60 });
+        request.extensions_mut().insert(PeerInfo {
+            addr,
+            spiffe_id: id,
+            not_after: unix_now() + 60,
+            hang_up: mesh_lifecycle::CancellationToken::new(),
+        });
         request
     };
     let status = service.ack_bundle(ack(None, "cart.a")).await.unwrap_err();

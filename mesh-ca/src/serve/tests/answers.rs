@@ -70,6 +70,7 @@ fn from_peer(id: Option<SpiffeId>, not_after: u64) -> Request<wire::IssueRequest
         addr: (Ipv4Addr::LOCALHOST, 1).into(),
         spiffe_id: id,
         not_after,
+        hang_up: mesh_lifecycle::CancellationToken::new(),
     });
     request
 }

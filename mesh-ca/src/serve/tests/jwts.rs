@@ -93,7 +93,12 @@ async fn tokens_of_one_identity_have_a_bound_of_their_own() {
     reason = "a request may have no peer, and `ask` takes what a request has"
 )]
 fn peer(spiffe_id: Option<SpiffeId>, not_after: u64) -> Option<PeerInfo> {
-    Some(PeerInfo { addr: (Ipv4Addr::LOCALHOST, 1).into(), spiffe_id, not_after })
+    Some(PeerInfo {
+        addr: (Ipv4Addr::LOCALHOST, 1).into(),
+        spiffe_id,
+        not_after,
+        hang_up: mesh_lifecycle::CancellationToken::new(),
+    })
 }
 
 async fn ask(

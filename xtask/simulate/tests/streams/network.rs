@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mesh_identity::incoming::PeerInfo;
 use mesh_identity::{Bytes, Opening, Tunnel, peer_spiffe_id};
-use mesh_lifecycle::Tasks;
+use mesh_lifecycle::{CancellationToken, Tasks};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
@@ -99,7 +99,8 @@ pub async fn accepted(
                     return;
                 };
                 let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-                let peer = PeerInfo { addr, spiffe_id: peer_spiffe_id(certificates).ok(), not_after: 0 };
+                let spiffe_id = peer_spiffe_id(certificates).ok();
+                let peer = PeerInfo { addr, spiffe_id, not_after: 0, hang_up: CancellationToken::new() };
                 finished.send(Ok(Peered { stream: Box::new(stream), peer })).await.ok();
             });
         }
