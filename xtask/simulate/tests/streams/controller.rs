@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use mesh_controller::access::{Access, Accounts};
+use mesh_controller::api::Kind;
 use mesh_controller::app;
 use mesh_controller::compile::compile;
 use mesh_controller::index::Index;
@@ -105,7 +106,8 @@ pub async fn run(truth: Truth, levers: Levers, identity: Identity) -> turmoil::R
     });
     loop {
         if levers.cut_off.load(Ordering::Relaxed) {
-            freshness.lost_since(Some(clock.now_ms()));
+            let now = clock.now_ms();
+            freshness.lost(Kind::ALL.map(|(kind, _, _)| (kind, now)), now);
             while levers.cut_off.load(Ordering::Relaxed) {
                 tokio::time::sleep(LOOK).await;
             }
@@ -114,7 +116,7 @@ pub async fn run(truth: Truth, levers: Levers, identity: Identity) -> turmoil::R
             let (snapshot, touched) = source.read(&truth, clock.now_ms(), Some(&publisher.newest()));
             publisher.publish(snapshot, &touched);
         }
-        freshness.lost_since(None);
+        freshness.lost([], clock.now_ms());
         tokio::time::sleep(LOOK).await;
     }
 }

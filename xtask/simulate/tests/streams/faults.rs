@@ -13,8 +13,6 @@ pub const BEGIN: u64 = 5_000;
 pub const OVER: u64 = 110_000;
 pub const END: u64 = 190_000;
 const HOUR: i64 = 3_600_000;
-/// Whether clocks jump too: from when on ages are told by clocks that do not.
-const CLOCKS: bool = false;
 
 /// Something that is wrong for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,13 +61,12 @@ pub fn plan(chance: &mut fastrand::Rng) -> Vec<Spell> {
             Fault::ProxyKilled(victim()),
         ]);
         let off = [HOUR, -HOUR, 400 * 24 * HOUR, -600_000, 45_000][chance.usize(0..5)];
-        // Of the clock that says how old what is told is, of the side that hears it.
         let clock = if round == 0 {
             Fault::ControllersClock(off)
         } else {
             Fault::ProxysClock(chance.usize(0..PROXIES), off)
         };
-        kinds.extend(CLOCKS.then_some(clock));
+        kinds.push(clock);
         kinds.push(if round == 0 { Fault::ControllerKilled } else { Fault::SourceLost });
     }
     let spell = |fault| {
