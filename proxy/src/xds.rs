@@ -18,6 +18,6 @@ mod usage;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use client::{ClientConfig, LEAST_WAIT, MOST_WAIT, SILENCE, spawn};
+pub use client::{ClientConfig, LEAST_WAIT, MOST_WAIT, SILENCE, SPREAD, spawn};
 pub use discovery::{Discovery, Named, Reached, Undiscovered};
 pub use fixed::FixedControl;

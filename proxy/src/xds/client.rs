@@ -83,7 +83,7 @@ impl Default for Tuning {
             sweep: Duration::from_mins(1),
             unused: Duration::from_mins(15),
             max_backoff: MOST_WAIT,
-            spread: Duration::from_secs(1),
+            spread: SPREAD,
             answer: Duration::from_secs(5),
             patience: Duration::from_secs(2),
             settle: Duration::from_secs(1),
@@ -94,6 +94,8 @@ impl Default for Tuning {
 
 /// Least wait before a proxy comes again.
 pub const LEAST_WAIT: Duration = Duration::from_millis(50);
+/// A proxy that has lost its stream comes again within that, so that all who lost theirs together do not come together.
+pub const SPREAD: Duration = Duration::from_secs(1);
 /// Longest wait before a proxy comes again.
 pub const MOST_WAIT: Duration = Duration::from_secs(5);
 /// A stream on which nothing comes for so long is dead.

@@ -12,7 +12,7 @@ use std::collections::BinaryHeap;
 use mesh_controller::serve::admission::Key;
 use mesh_identity::channel::{CONNECT_DEADLINE, KEEP_ALIVE};
 use mesh_lifecycle::Backoff;
-use mesh_proxy::xds::{LEAST_WAIT, MOST_WAIT, SILENCE};
+use mesh_proxy::xds::{LEAST_WAIT, MOST_WAIT, SILENCE, SPREAD};
 
 use super::Size;
 use super::costs::Costs;
@@ -243,7 +243,7 @@ impl World {
             self.replicas[replica].leave(&one.key, now);
         }
         one.stream += 1;
-        let wait = one.backoff.next().as_secs_f64();
+        let wait = SPREAD.mul_f64(fastrand::f64()).max(LEAST_WAIT).as_secs_f64();
         self.unsettle(proxy);
         self.at(now + wait, What::Try(proxy));
     }
