@@ -23,7 +23,7 @@ use crate::access::Access;
 use crate::access::sessions::Desk;
 use crate::admit::{self, Webhook};
 use crate::announce::{self, Place};
-use crate::canary::{Canaries, Keeper, States};
+use crate::canary::{AskConfig, Canaries, Keeper, States};
 use crate::clock::now_ms;
 use crate::cluster::Cluster;
 use crate::dashboard::{self, Dashboard};
@@ -82,6 +82,8 @@ pub struct Config {
     pub dashboard: Option<SocketAddr>,
     /// Where states of releases outlive the controller, of a folder.
     pub releases: Option<PathBuf>,
+    /// Whom a release may ask.
+    pub asks: AskConfig,
 }
 
 /// Where and how admission webhooks are served.
@@ -262,7 +264,7 @@ pub async fn start_on(
         let parts = Dashboard { listener, desk, inspector, cluster, counters };
         dashboard::start(parts, &tasks).map_err(no_dashboard)?;
     }
-    let canaries = Canaries::new(inspector.clone(), keeper, obey);
+    let canaries = Canaries::new(inspector.clone(), keeper, obey, config.asks, metrics.releases());
     tasks.keep_until("canaries", canaries, |canaries, _| Box::pin(canaries.run()));
     if let Some(of) = cluster {
         announce(of, &control, identity.clone(), registry.clone(), &tasks);
@@ -321,7 +323,9 @@ fn keeper(
             let (keeper, states) = Keeper::here(file);
             (keeper, Some(states))
         }
-        Some(InCluster { cluster, .. }) => (Keeper::cluster(cluster.clone(), metrics.announce()), None),
+        Some(InCluster { cluster, .. }) => {
+            (Keeper::cluster(cluster.clone(), metrics.announce(), metrics.releases()), None)
+        }
     }
 }
 

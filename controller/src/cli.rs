@@ -16,6 +16,7 @@ use crate::announce::Place;
 use crate::api::crds::crds;
 use crate::app::metrics::Metrics;
 use crate::app::{self, Config, ObjectsFrom, Parts, Sockets, WebhookConfig};
+use crate::canary::AskConfig;
 use crate::clock::now_ms;
 use crate::cluster::Cluster;
 use crate::keys::KeysConfig;
@@ -92,6 +93,15 @@ pub struct ServeArgs {
     /// Whether keys may be fetched from this machine itself: for meshes on one machine.
     #[arg(long)]
     jwks_loopback: bool,
+    /// Whether hooks and queries of releases (Canary) may be asked on this machine itself: for meshes on one machine.
+    #[arg(long)]
+    canary_loopback: bool,
+    /// A host that hooks and queries of releases may ask over http://, as prometheus.monitoring; may be repeated. Others need https://.
+    #[arg(long, value_name = "HOST")]
+    canary_plaintext: Vec<String>,
+    /// PEM file with the roots that hooks and queries of releases must show; the system's without.
+    #[arg(long, value_name = "FILE")]
+    canary_roots: Option<PathBuf>,
     /// Where the dashboard is served: a loopback address, which a browser reaches on this machine or through a forwarded port.
     #[arg(long, value_name = "ADDR", value_parser = loopback)]
     dashboard: Option<SocketAddr>,
@@ -186,16 +196,22 @@ async fn serve_until_stopped(args: ServeArgs) -> anyhow::Result<()> {
     };
     let values = args.injection_values;
     let webhook = args.webhook.map(|listen| WebhookConfig { listen, namespace: mesh_namespace(), values });
-    let loopback = if args.jwks_loopback { Loopback::Allowed } else { Loopback::Refused };
+    let loopback = |is_allowed| if is_allowed { Loopback::Allowed } else { Loopback::Refused };
+    let asks = AskConfig {
+        loopback: loopback(args.canary_loopback),
+        plaintext: args.canary_plaintext.into_iter().collect(),
+        roots: args.canary_roots,
+    };
     let config = Config {
         objects,
         listen: args.listen,
         metrics: args.metrics,
         max_proxies: args.max_proxies,
         webhook,
-        keys: KeysConfig::new(loopback, args.jwks_roots),
+        keys: KeysConfig::new(loopback(args.jwks_loopback), args.jwks_roots),
         dashboard: args.dashboard,
         releases: args.releases,
+        asks,
     };
     let sockets = Sockets::bind(&config)?;
     let (tasks, ready, metrics) = (Tasks::new(), Ready::new(), Metrics::default());

@@ -14,14 +14,16 @@ mod app;
 mod support;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use app::{App, ask};
 use mesh_lifecycle::tasks::Tasks;
 use rustix::process::Signal;
 use serde_json::Value;
 use support::{Home, Running, free_port, kill, pid_of, restarts_of, wait_for};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 const OBJECTS: &str = "
 apiVersion: v1
@@ -58,7 +60,7 @@ spec:
     interval: 5s
     minRequests: 30
     failedChecks: 1
-    compare: {latency: []}
+    compare: {latency: [COMPARED]}
 ";
 
 /// What the callers do and see.
@@ -66,6 +68,8 @@ spec:
 struct Load {
     /// One of five requests asks the new version to fail.
     with_failures: AtomicBool,
+    /// Requests take a while, and twice as long at the new version.
+    with_delays: AtomicBool,
     sent: AtomicUsize,
     failed: AtomicUsize,
 }
@@ -74,7 +78,11 @@ async fn call_again_and_again(proxy: SocketAddr, load: Arc<Load>) {
     loop {
         let number = load.sent.fetch_add(1, Ordering::SeqCst);
         let wants_failure = number.is_multiple_of(5) && load.with_failures.load(Ordering::SeqCst);
-        let headers: &[(&str, &str)] = if wants_failure { &[("x-do", "fail-b")] } else { &[] };
+        let headers: &[(&str, &str)] = match (wants_failure, load.with_delays.load(Ordering::SeqCst)) {
+            (true, _) => &[("x-do", "fail-b")],
+            (false, true) => &[("x-do", "pace-b")],
+            (false, false) => &[],
+        };
         let answer = ask(proxy, "GET", "http://front/", headers, "").await;
         if answer.status != 200 {
             load.failed.fetch_add(1, Ordering::SeqCst);
@@ -93,8 +101,8 @@ struct Mesh {
 }
 
 impl Mesh {
-    async fn start() -> Self {
-        let (home, tasks) = (Home::new("canary"), Tasks::new());
+    async fn start(name: &'static str) -> Self {
+        let (home, tasks) = (Home::new(name), Tasks::new());
         let mut up = home.start("up", &["up"]);
         home.ready(&mut up).await;
         let mut versions = vec![];
@@ -123,7 +131,8 @@ impl Mesh {
 
     /// Begins a release, in the way in which a user does.
     fn release(&self, version: &str) {
-        let objects = OBJECTS.replace("VERSION", version);
+        let compared = if version == "slow" { "{quantile: 99, margin: 25}" } else { "" };
+        let objects = OBJECTS.replace("VERSION", version).replace("COMPARED", compared);
         std::fs::write(self.home.objects().join("shop.yaml"), objects).unwrap();
     }
 
@@ -134,9 +143,17 @@ impl Mesh {
 
     /// Waits until the release of a version is at a place.
     async fn until(&self, version: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let mut seen = String::new();
         wait_for(&format!("version {version}: {what}"), async || {
             let status = self.status()?;
-            (status["version"] == version && is(&status)).then_some(status)
+            let found = status["version"] == version && is(&status);
+            let now = format!("{} {} {}", status["phase"], status["step"], status["message"]);
+            if seen != now {
+                // Shown if the test fails.
+                println!("{version}: {now}");
+                seen = now;
+            }
+            found.then_some(status)
         })
         .await
     }
@@ -173,7 +190,7 @@ fn is_running(status: &Value, step: u64) -> bool {
 
 #[tokio::test]
 async fn versions_are_promoted_or_taken_back_by_what_callers_see() {
-    let mut mesh = Mesh::start().await;
+    let mut mesh = Mesh::start("canary").await;
     mesh.release("good");
     wait_for("the first answers", async || {
         (ask(mesh.me, "GET", "http://front/", &[], "").await.status == 200).then_some(())
@@ -193,6 +210,9 @@ async fn versions_are_promoted_or_taken_back_by_what_callers_see() {
     assert_eq!(promoted["past"][0]["reason"], "Promoted", "{promoted}");
     wait_for("all requests to go to it", async || (mesh.answered(20).await == (0, 20)).then_some(())).await;
     assert_eq!(mesh.load.failed.load(Ordering::SeqCst), 0, "of {:?}\n{}", mesh.load, mesh.home.logs());
+    mesh.kill_the_controller().await;
+    mesh.until("good", "still promoted", |status| status["phase"] == "Promoted").await;
+    assert_eq!(mesh.answered(20).await, (0, 20));
 
     // One that fails a fifth of its requests, with a controller that is killed on the way.
     mesh.load.with_failures.store(true, Ordering::SeqCst);
@@ -205,6 +225,17 @@ async fn versions_are_promoted_or_taken_back_by_what_callers_see() {
     let output = mesh.home.output(&["canary", "watch", "front"]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
     mesh.load.with_failures.store(false, Ordering::SeqCst);
+    mesh.kill_the_controller().await;
+    mesh.until("failing", "still taken back", |status| status["phase"] == "RolledBack").await;
+
+    // One whose p99 is twice the other's, and that fails nothing; the controller is killed before it has seen the version.
+    mesh.load.with_delays.store(true, Ordering::SeqCst);
+    mesh.release("slow");
+    mesh.kill_the_controller().await;
+    let back = mesh.until("slow", "taken back", |status| status["phase"] == "RolledBack").await;
+    assert_eq!(back["reason"], "EvidenceAgainst", "{back}");
+    assert!(back["message"].as_str().unwrap().starts_with("p99 beside"), "{back}");
+    mesh.load.with_delays.store(false, Ordering::SeqCst);
 
     // Orders, and one that ends.
     mesh.release("ending");
@@ -218,6 +249,9 @@ async fn versions_are_promoted_or_taken_back_by_what_callers_see() {
     let refused = order("pause");
     assert_eq!(refused.0, Some(2), "{refused:?}");
     assert!(refused.1.contains("does not apply to a release that is Paused"), "{refused:?}");
+    mesh.kill_the_controller().await;
+    mesh.until("ending", "still paused", |status| status["phase"] == "Paused" && status["pause"] == "Hand")
+        .await;
     mesh.candidate.signal(Signal::TERM);
     mesh.candidate.ended().await;
     let back = mesh.until("ending", "taken back", |status| status["phase"] == "RolledBack").await;
@@ -226,5 +260,109 @@ async fn versions_are_promoted_or_taken_back_by_what_callers_see() {
     let history = mesh.home.output(&["canary", "history", "front", "-o", "json"]);
     let history: Value = serde_json::from_slice(&history.stdout).unwrap();
     let ends: Vec<&Value> = history.as_array().unwrap().iter().map(|past| &past["version"]).collect();
-    assert_eq!(ends, ["ending", "failing", "good"]);
+    assert_eq!(ends, ["ending", "slow", "failing", "good"]);
+}
+
+/// What somebody answers who is asked, and what he was told.
+#[derive(Debug, Default)]
+struct Gate {
+    answer: Mutex<&'static str>,
+    told: Mutex<Vec<Value>>,
+}
+
+/// Takes what is posted, one connection after the other. Without an answer it says 503.
+async fn answer_hooks(listener: TcpListener, gate: Arc<Gate>) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut came = Vec::new();
+        let letter = loop {
+            let head = came.windows(4).position(|four: &[u8]| four == b"\r\n\r\n");
+            let body = head.map(|at| &came[at + 4..]).unwrap_or_default();
+            if let Ok(letter) = serde_json::from_slice::<Value>(body) {
+                break Some(letter);
+            }
+            if !stream.read_buf(&mut came).await.is_ok_and(|read| read > 0) {
+                break None;
+            }
+        };
+        gate.told.lock().unwrap().extend(letter);
+        let answer = *gate.answer.lock().unwrap();
+        let status = if answer.is_empty() { "503 Not now" } else { "200 OK" };
+        let length = answer.len();
+        let text =
+            format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{answer}");
+        // Who asked may have ended meanwhile.
+        let _ = stream.write_all(text.as_bytes()).await;
+    }
+}
+
+const ONE_SERVICE: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: front}
+spec: {selector: {part: app}, ports: [{port: 80, targetPort: http}]}
+";
+
+/// One Service with both versions and no route; a cohort; a webhook that gives no answer, then says no, then yes.
+#[tokio::test]
+async fn one_service_is_divided_by_labels_as_far_as_a_webhook_says_yes() {
+    let mesh = Mesh::start("canary-one").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hook = format!("http://{}", listener.local_addr().unwrap());
+    let gate = Arc::new(Gate::default());
+    mesh.tasks.spawn("hooks", answer_hooks(listener, Arc::clone(&gate)));
+    std::fs::write(mesh.home.objects().join("shop.yaml"), ONE_SERVICE).unwrap();
+    wait_for("both to answer", async || {
+        let answer = ask(mesh.me, "GET", "http://front/", &[], "").await;
+        (answer.status == 200 && answer.head("x-app") == "b").then_some(())
+    })
+    .await;
+    let (check, told) = (format!("Check={hook}/check"), format!("Promoted={hook}/promoted"));
+    let common = ["canary", "create", "front", "--service", "front", "--canary-label", "app=b"];
+    let flags = ["--version", "one", "--steps", "50", "--interval", "5s", "--min-requests", "30"];
+    let hooks =
+        ["--header", "x-group=beta", "--webhook", &check, "--webhook", &told, "--dry-run", "-o", "json"];
+    let output = mesh.home.output(&[&common[..], &flags, &hooks].concat());
+    let mut object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // Latencies of a busy machine are not what is tried here.
+    object["spec"]["analysis"]["compare"] = serde_json::json!({ "latency": [] });
+    std::fs::write(mesh.home.objects().join("canary.yaml"), object.to_string()).unwrap();
+    mesh.until("one", "begun", |status| is_running(status, 0)).await;
+    for _ in 0..4 {
+        mesh.tasks.spawn("caller", call_again_and_again(mesh.me, Arc::clone(&mesh.load)));
+    }
+
+    let of_cohort = async || ask(mesh.me, "GET", "http://front/", &[("x-group", "beta")], "").await;
+    wait_for("the cohort to get the new version", async || {
+        (of_cohort().await.head("x-app") == "b" && mesh.answered(4).await.0 > 0).then_some(())
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(of_cohort().await.head("x-app"), "b");
+    }
+    let frozen = mesh.until("one", "frozen", |status| status["frozen"] == true).await;
+    assert_eq!(frozen["reason"], "MetricsMissing", "{frozen}");
+    assert!(frozen["message"].as_str().unwrap().contains("503"), "{frozen}");
+    mesh.kill_the_controller().await;
+    *gate.answer.lock().unwrap() = r#"{"pass": false, "reason": "two alerts"}"#;
+    let failed = mesh.until("one", "failed", |status| status["failed_checks"] == 1).await;
+    assert!(failed["message"].as_str().unwrap().contains("webhook-0: two alerts"), "{failed}");
+    *gate.answer.lock().unwrap() = r#"{"pass": true}"#;
+    mesh.until("one", "promoted", |status| status["phase"] == "Promoted").await;
+    wait_for("all requests to go to it", async || (mesh.answered(20).await == (0, 20)).then_some(())).await;
+    wait_for("the promotion to be told", async || {
+        let told = gate.told.lock().unwrap();
+        told.iter().any(|letter| letter["at"] == "Promoted" && letter["version"] == "one").then_some(())
+    })
+    .await;
+    assert_eq!(mesh.load.failed.load(Ordering::SeqCst), 0, "{}", mesh.home.logs());
+
+    // The next one, by the command alone.
+    std::fs::remove_file(mesh.home.objects().join("canary.yaml")).unwrap();
+    wait_for("the first one to be gone", async || mesh.status().is_none().then_some(())).await;
+    let next = ["--version", "two", "--strategy", "blue-green"];
+    let output = mesh.home.output(&[&common[..], &next].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    mesh.until("two", "begun", |status| is_running(status, 0)).await;
+    wait_for("no request to go to it yet", async || (mesh.answered(20).await == (20, 0)).then_some(())).await;
 }

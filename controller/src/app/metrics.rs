@@ -16,6 +16,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry as MetricsRegistry;
 use tokio::sync::watch;
 
+use crate::canary::counters::ReleaseCounters;
 use crate::clock::now_ms;
 use crate::compile::incremental::Followed;
 use crate::dashboard::counters::DashboardCounters;
@@ -39,6 +40,7 @@ pub struct Metrics {
     announce: AnnounceCounters,
     keys: KeyCounters,
     dashboard: DashboardCounters,
+    releases: ReleaseCounters,
 }
 
 /// Filled in once the parts are there.
@@ -89,6 +91,7 @@ impl Default for Metrics {
             announce: AnnounceCounters::default(),
             keys: KeyCounters::default(),
             dashboard: DashboardCounters::default(),
+            releases: ReleaseCounters::default(),
         }
     }
 }
@@ -123,6 +126,7 @@ impl Metrics {
         self.announce.register(registry);
         self.keys.register(registry);
         self.dashboard.register(registry);
+        self.releases.register(registry);
         registry.register_collector(Box::new(AtScrape(Arc::clone(&self.sizes))));
     }
 
@@ -139,6 +143,11 @@ impl Metrics {
     /// What fetching keys counts; the same for all clones.
     pub fn keys(&self) -> KeyCounters {
         self.keys.clone()
+    }
+
+    /// What deciding about releases counts; the same for all clones.
+    pub fn releases(&self) -> ReleaseCounters {
+        self.releases.clone()
     }
 
     /// What the dashboard counts; the same for all clones.

@@ -3,10 +3,13 @@
 use mesh_release::machine::Routing;
 use mesh_release::plan::Plan;
 
+use super::events::Events;
 use super::*;
 use crate::api::Kind;
+use crate::cluster::Cluster;
+use crate::status::counters::AnnounceCounters;
 
-fn release(state: Option<State>) -> Release {
+pub(super) fn release(state: Option<State>) -> Release {
     let service = |name| mesh_model::name::ServiceName::new("shop", name).unwrap();
     Release {
         key: ObjectKey::new(Kind::Canary, "shop", "cart"),
@@ -37,7 +40,7 @@ async fn a_state_outlives_the_process_and_goes_with_its_object() {
     let file = Some(folder.path().join("releases.json"));
     let (mut keeper, seen) = Keeper::here(file.clone());
     assert_eq!(keeper.known(&release(None)), None);
-    keeper.keep(&release(None).key, None, at(1)).await.unwrap();
+    keeper.keep(&release(None).key, None, at(1), &[]).await.unwrap();
     assert_eq!(seen.borrow().values().collect::<Vec<_>>(), [&at(1)], "the control loop compiles with it");
     let (mut next, _seen) = Keeper::here(file.clone());
     assert_eq!(next.known(&release(None)), Some(at(1)));
@@ -52,12 +55,13 @@ async fn what_was_written_counts_until_it_is_seen() {
     let cluster = Cluster::of(config).unwrap();
     let key = release(None).key;
     let written = BTreeMap::from([(key, (Some(at(0)), at(1)))]);
-    let mut keeper = Keeper::Cluster { cluster, leads: AnnounceCounters::default(), written };
+    let events = Events::new(ReleaseCounters::default());
+    let mut keeper = Keeper::Cluster { cluster, leads: AnnounceCounters::default(), written, events };
     assert!(!keeper.leads());
     assert_eq!(keeper.known(&release(Some(at(0)))), Some(at(1)), "the watch is behind");
     assert_eq!(keeper.known(&release(Some(at(1)))), Some(at(1)), "it is seen");
     assert_eq!(keeper.known(&release(Some(at(0)))), Some(at(0)), "somebody set it back");
-    let error = keeper.keep(&release(None).key, None, at(2)).await.unwrap_err();
+    let error = keeper.keep(&release(None).key, None, at(2), &[]).await.unwrap_err();
     assert!(error.starts_with("the state of Canary shop/cart cannot be written"), "{error}");
 }
 

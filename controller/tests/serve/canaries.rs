@@ -110,6 +110,9 @@ async fn the_leader_writes_the_state_and_every_replica_routes_by_it() {
         .filter(|write| write.contains("canaries") || write.contains("httproutes"));
     assert!(specs.clone().all(|write| write.ends_with("/status")), "{:?}", specs.collect::<Vec<_>>());
 
+    let events = world.api.writes().into_iter().filter(|write| write.ends_with("/namespaces/shop/events"));
+    assert!(events.count() > 0, "{:?}", world.api.writes());
+
     // The next leader goes on from the state, and begins the next release.
     one.tasks.shutdown(Duration::from_secs(5)).await;
     let mut newer = canary("3.0", 2);

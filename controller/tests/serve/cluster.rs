@@ -6,6 +6,7 @@ use std::time::Duration;
 use mesh_controller::announce::Place;
 use mesh_controller::api::Kind;
 use mesh_controller::app::{self, Config, ObjectsFrom, Running};
+use mesh_controller::canary::AskConfig;
 use mesh_controller::dashboard::review::AUDIENCE;
 use mesh_controller::index::Change;
 use mesh_controller::sources::kube::{KubeSource, Timing};
@@ -83,6 +84,7 @@ impl World {
             keys: keys(),
             dashboard: Some(any),
             releases: None,
+            asks: AskConfig::default(),
         };
         let identity = self.ca.identity("amime-system", "mesh-controller");
         app::start(config, identity, Tasks::new()).await.unwrap()

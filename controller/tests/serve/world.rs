@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mesh_controller::app::{self, Config, ObjectsFrom, Running};
+use mesh_controller::canary::AskConfig;
 use mesh_controller::keys::KeysConfig;
 use mesh_fetch::Loopback;
 use mesh_identity::testing::TestCa;
@@ -134,6 +135,7 @@ async fn start_with(ca: &TestCa, folder: &Path, max_proxies: usize, keys: KeysCo
         keys,
         dashboard: Some(any),
         releases: None,
+        asks: AskConfig::default(),
     };
     app::start(config, ca.identity("amime-system", "mesh-controller"), Tasks::new()).await.unwrap()
 }

@@ -79,6 +79,7 @@ pub const KINDS: &[Kind] = &[
         false,
     ),
     kind("amime.io/v1alpha1", "MeshConfig", "meshconfigs", false),
+    kind("amime.io/v1alpha1", "Canary", "canaries", true),
     kind("gateway.networking.x-k8s.io/v1alpha1", "XMesh", "xmeshes", false),
     kind("monitoring.coreos.com/v1", "PodMonitor", "podmonitors", true),
     kind("monitoring.coreos.com/v1", "PrometheusRule", "prometheusrules", true),

@@ -1,5 +1,6 @@
 //! `meshctl canary`: releases of new versions. `list`, `status`, `watch` and `history` look, the others steer; `simulate` asks nobody.
 
+mod create;
 mod diff;
 mod simulate;
 mod steer;
@@ -25,6 +26,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Write a Canary from a few flags: into the cluster, or into the objects of the mesh on this machine
+    Create(Box<create::Args>),
     /// Show all releases
     List(ListArgs),
     /// Show where a release stands and what it is judged by; exit code 1 if it was taken back
@@ -91,6 +94,7 @@ struct OneArgs {
 pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result<Outcome> {
     let asked = async |cluster: &ClusterArgs| inspect(mesh, cluster, tasks).await;
     match args.command {
+        Command::Create(args) => Box::pin(create::run(&args, mesh)).await,
         Command::List(args) => list(&args, &asked(&args.cluster).await?).await,
         Command::Status(args) => status(&args, &asked(&args.cluster).await?).await,
         Command::Watch(args) => {

@@ -258,6 +258,8 @@ fn controller(state: &MeshState, paths: &MeshPaths) -> ChildSpec {
             ("--releases", paths.releases().into()),
         ],
     );
+    // What a release may ask is on this machine too.
+    let args = [args, vec!["--canary-loopback".into()]].concat();
     let launch = Launch { args, log: paths.logs().join(format!("{name}.log")) };
     let ready = Some(state.controller.metrics);
     ChildSpec { name: name.into(), kind: Kind::Controller, launch, ready, token: Some(token), grace: GRACE }

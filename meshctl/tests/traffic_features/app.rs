@@ -23,6 +23,9 @@ use crate::support::DEADLINE;
 /// What stands for a body that is packed; whoever unpacked it would find nothing.
 pub(crate) const PACKED: &str = "not really packed";
 
+/// How long an answer to `pace-b` takes, and twice as long from `b`: far above what a busy machine adds.
+const PACE: std::time::Duration = std::time::Duration::from_millis(150);
+
 /// An application.
 #[derive(Clone)]
 pub(crate) struct App(Arc<State>);
@@ -127,6 +130,7 @@ impl App {
             }
             "big" => body = "x".repeat(2_000),
             "fail-b" if name == "b" => response = response.status(500),
+            "pace-b" => tokio::time::sleep(if name == "b" { PACE * 2 } else { PACE }).await,
             ask if ask == "hold" || ask == format!("hold-{name}") => {
                 self.0.held.fetch_add(1, Ordering::SeqCst);
                 self.0.gate.acquire().await.unwrap().forget();

@@ -1,5 +1,7 @@
 //! What the machine does with histories written by hand, and what it never does whatever the history.
 
+mod asked;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -298,31 +300,6 @@ fn windows_hooks_and_the_longest_time_are_kept() {
         release.check(&none);
     }
     assert_eq!(release.check(&none).state.why.unwrap().reason, Reason::TookTooLong);
-}
-
-#[test]
-fn how_it_ended_is_told_until_somebody_heard_it_and_outlives_the_next_release() {
-    let mut told = plan(&[10, 50]);
-    told.hooks = vec![Hook { name: "chat".to_owned(), point: HookPoint::RolledBack }];
-    let mut release = Release::new(told);
-    release.check(&good());
-    release.order(&[Order::Abort], &good());
-    let owed = release.state.owed.clone();
-    assert_eq!((owed[0].point, owed[0].version.as_str()), (HookPoint::RolledBack, "v2"));
-    let input =
-        Input { version: "v3", sides: 1, observed: &good(), orders: &[], answers: &[], own_weights: 1 };
-    release.state = advance(&release.plan, &release.state, &input, release.now).state;
-    assert_eq!((release.state.version.as_str(), &release.state.owed), ("v3", &owed));
-    assert_eq!(needs(&release.plan, &release.state, &good(), release.now), [0]);
-    let missing = vec![(0, Answer::Missing("status 500".to_owned()))];
-    for tries in 1..10 {
-        release.answers = missing.clone();
-        release.check(&good());
-        assert_eq!(release.state.owed[0].tries, tries);
-    }
-    assert_eq!(release.reasons(&good()), [Reason::HookUnheard]);
-    assert_eq!(release.state.owed, []);
-    assert!(release.state.why.as_ref().is_none_or(|why| why.reason != Reason::HookUnheard));
 }
 
 #[test]

@@ -364,3 +364,22 @@ spec: {stable: cart, canary: other, version: v3, steps: [{weight: 10}]}
     let refused = compiled.canaries.iter().map(|release| release.refused.is_some()).collect::<Vec<_>>();
     assert_eq!(refused, [false, true]);
 }
+
+#[test]
+fn more_endpoints_of_a_version_change_no_share() {
+    let more = |address: &str| {
+        format!(
+            "apiVersion: amime.io/v1alpha1
+kind: Workload
+metadata: {{name: b{address}, namespace: shop, labels: {{app: cart, version: v2}}}}
+spec: {{address: 127.0.1.{address}, ports: [{{port: 80}}]}}
+---
+"
+        )
+    };
+    let running = || Some(at(Phase::Progressing, 2));
+    let scaled = with_target(NEW, &[more("1"), more("2"), more("3")].concat(), running());
+    assert_eq!(endpoints(&scaled, "cart.canary").len(), 4);
+    assert_eq!(weights(&scaled), weights(&with_target(NEW, "", running())));
+    assert_eq!(scaled.canaries[0].own_weights, with_target(NEW, "", running()).canaries[0].own_weights);
+}
