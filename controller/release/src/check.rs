@@ -178,6 +178,7 @@ fn compare(
             let slow = |latency: &Latency, above| Counts { bad: latency.above(above), all: latency.total() };
             let longer = boundary.saturating_add(buckets_of_margin(margin));
             tally_beside(test, slow(&stable.latency, boundary), slow(&canary.latency, longer));
+            learn(test, &stable.latency, quantile);
             (rule, 0.0)
         }
     };
@@ -210,13 +211,15 @@ fn tally_beside(test: &mut Test, stable: Counts, canary: Counts) {
     test.evidence = Evidence::beside(test.evidence, stable, canary);
 }
 
-/// Remembers latencies of the stable version until they make a boundary. It judges only what comes later.
+/// Remembers latencies of the stable version until they make a boundary. It judges only what comes later, so any choice is fair; the latest
+/// one is taken, since one of an hour in which everything was slow would let everything pass.
 fn learn(test: &mut Test, latency: &Latency, quantile: Ppm) {
     let mut seen = Latency(std::mem::take(&mut test.seen));
     seen.merge(latency);
     if seen.total() >= LEAST_FOR_A_BOUNDARY {
         test.boundary = seen.bucket_of(quantile);
     } else {
+        // Taken out above: what is not enough yet goes on.
         test.seen = seen.0;
     }
 }

@@ -88,6 +88,27 @@ fn a_longer_tail_is_found_and_a_margin_is_left() {
 }
 
 #[test]
+fn an_interval_in_which_everything_was_slow_makes_nobody_blind() {
+    let with_tail = |requests: u64, slow: u64, bucket: u16| Figures {
+        requests,
+        latency: Latency([(100, requests - slow), (bucket, slow)].into()),
+        ..Figures::default()
+    };
+    let mut tests = fresh(&plan().analysis, &[], Some(&with_tail(500, 50, 170)));
+    assert_eq!(tests[2].boundary, Some(170));
+    let mut looks = 0;
+    loop {
+        let look = looked(&tests, with_tail(900, 8, 110), with_tail(500, 30, 120));
+        (tests, looks) = (look.tests.clone(), looks + 1);
+        if look.verdict() == Verdict::Bad {
+            break;
+        }
+        assert!(looks < 10, "{look:?}");
+    }
+    assert_eq!(tests[2].boundary, Some(100));
+}
+
+#[test]
 fn chances_are_those_of_the_binomial_distribution() {
     assert!((chance_of_at_least(1, 10, 0.1) - (1.0 - 0.9_f64.powi(10))).abs() < 1e-12);
     assert!((chance_of_at_least(10, 10, 0.5) - 0.5_f64.powi(10)).abs() < 1e-9);

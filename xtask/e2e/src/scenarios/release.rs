@@ -260,7 +260,7 @@ spec:
   steps: [{{weight: 10}}, {{weight: 50}}]
   analysis:
     interval: 5s
-    minRequests: 150
+    minRequests: 400
     failedChecks: 1
     successRate: 99
     compare: {{latency: [{{quantile: 99, margin: 40}}]}}
