@@ -216,7 +216,7 @@ impl Release {
             Condition::failed(ConditionType::ResolvedRefs, reason, field, message)
         };
         let named = self.services();
-        for (field, service) in named.iter().filter(|(_, service)| !services.contains_key(*service)) {
+        for (field, service) in named.iter().filter(|(_, service)| !services.contains_key(service)) {
             let message = format!("there is no Service {service}; no request is exposed until it is there");
             reports.say(&self.key, failed("BackendNotFound", field, message));
         }

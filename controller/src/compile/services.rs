@@ -81,7 +81,9 @@ impl Services {
     pub(super) fn as_written(&self) -> Self {
         let mut written = self.clone();
         let parts: Vec<_> = self.keys().filter(|name| is_version(name)).cloned().collect();
-        parts.iter().for_each(|part| written.remove(part));
+        for part in &parts {
+            written.remove(part);
+        }
         written
     }
 

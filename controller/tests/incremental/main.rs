@@ -144,7 +144,11 @@ fn what_is_followed_is_what_compiling_everything_gives() {
     let (mut made, mut last) = (0, Vec::new());
     while made < edits {
         // Now and then many at once, as after a source was away.
-        let together = if dice.below(50) == 0 { 12 } else { 1 + dice.below(3) };
+        let together = match dice.below(50) {
+            0 => 12,
+            1..10 => 2 + dice.below(2),
+            _ => 1,
+        };
         let step: Vec<Edit> = (0..together).map(|_| edit(&mut dice)).collect();
         made += step.len();
         if let Err(wrong) = world.step(&step) {
@@ -157,5 +161,6 @@ fn what_is_followed_is_what_compiling_everything_gives() {
     }
     let World { parts, wholes, .. } = world;
     println!("seed {seed}: {made} edits, {parts} followed, {wholes} compiled whole");
-    assert!(parts * 3 > wholes, "most is followed: {parts} of {}", parts + wholes);
+    // What is not followed cannot be wrong, so that is no proof.
+    assert!(parts * 3 > wholes, "much is followed: {parts} of {}", parts + wholes);
 }
