@@ -247,7 +247,7 @@ impl Registry {
         let mut looked_into = 0;
         for Open { session, news, .. } in &open {
             let session = lock(session);
-            if looked_into == MAX_LOOKED_INTO || (news.is_seen() && !session.is_owed()) {
+            if looked_into == MAX_LOOKED_INTO || !may_lack(&session, news) {
                 continue;
             }
             looked_into += 1;
@@ -294,7 +294,7 @@ impl Open {
         let mut line = line(&session, Connected::Yes, self.since_ms);
         let now = self.news.began.elapsed();
         line.agreed = session.agreed().map(|agreed| now.saturating_sub(agreed));
-        if !self.news.is_seen() || session.is_owed() {
+        if may_lack(&session, &self.news) {
             line.lacks = session.lacks(snapshot, now, self.news.unseen_for());
         }
         if self.news.is_seen() && line.sent_revision > 0 {
@@ -365,6 +365,11 @@ impl Drop for Place {
 
 fn key(proxy: &Proxy) -> Key {
     (proxy.namespace.as_str().into(), proxy.workload.as_str().into())
+}
+
+/// Whether it is worth to look into what it lacks: of one that was not compared yet nothing is known.
+fn may_lack(session: &Session, news: &News) -> bool {
+    !news.is_seen() || session.is_owed() || session.sent_revision() == 0
 }
 
 fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
