@@ -113,24 +113,28 @@ async fn answer_http(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), answer:
         assert!(read > 0, "the body has no end");
     }
     stream.write_all(answer).await.unwrap();
+    stream.flush().await.unwrap();
     (head, bytes)
 }
 
 /// Answers one call of gRPC on a new connection; path and message that came.
-async fn answer_grpc(
-    listener: &TcpListener,
-    status: &str,
-    answer: &ExportAnswer,
-) -> (String, HeaderMap, Vec<u8>) {
+async fn answer_grpc(listener: &TcpListener, status: &str, answer: &ExportAnswer) -> Call {
     let (stream, _) = listener.accept().await.unwrap();
-    answer_grpc_on(stream, status, answer).await
+    let (served, mut connection) = call_on(stream, status, answer).await;
+    connection.graceful_shutdown();
+    while connection.accept().await.is_some() {}
+    served
 }
 
-async fn answer_grpc_on(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+/// Path, headers and message that came.
+type Call = (String, HeaderMap, Vec<u8>);
+
+/// Answers one call; what is written last is flushed by whoever goes on with the connection.
+async fn call_on<T: AsyncRead + AsyncWrite + Unpin>(
+    stream: T,
     status: &str,
     answer: &ExportAnswer,
-) -> (String, HeaderMap, Vec<u8>) {
+) -> (Call, h2::server::Connection<T, Bytes>) {
     let mut connection = h2::server::handshake(stream).await.unwrap();
     let (request, mut respond) = connection.accept().await.unwrap().unwrap();
     let serve = async {
@@ -157,9 +161,7 @@ async fn answer_grpc_on(
         served = &mut serve => served,
         _ = connection.accept() => serve.await,
     };
-    connection.graceful_shutdown();
-    while connection.accept().await.is_some() {}
-    served
+    (served, connection)
 }
 
 #[tokio::test]
@@ -352,13 +354,25 @@ async fn with_tls_a_batch_and_its_secret_go_to_who_proves_to_be_the_collector() 
     let mut bench = bench_with_tls(OtlpProtocol::Grpc, &world, place.path().to_owned()).await;
     let tls = shown(&world, "localhost", b"h2");
     bench.log(1);
-    let (_, (path, headers, _)) = bench
-        .step(async |listener| {
+    let mut heard = None;
+    {
+        let Bench { listener, lane, client, .. } = &mut bench;
+        let collector = async {
             let (stream, _) = listener.accept().await.unwrap();
             let stream = tls.accept(stream).await.unwrap();
-            answer_grpc_on(stream, "0", &ExportAnswer::default()).await
-        })
-        .await;
+            let (served, mut connection) = call_on(stream, "0", &ExportAnswer::default()).await;
+            heard = Some(served);
+            while connection.accept().await.is_some() {}
+        };
+        let both = async {
+            tokio::select! {
+                _ = lane.step(client) => {}
+                () = collector => panic!("the client hangs up"),
+            }
+        };
+        tokio::time::timeout(LONG, both).await.unwrap();
+    }
+    let (path, headers, _) = heard.unwrap();
     assert_eq!(path, "/opentelemetry.proto.collector.logs.v1.LogsService/Export");
     assert_eq!(
         (&headers["authorization"], bench.counts()),
