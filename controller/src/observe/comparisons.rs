@@ -1,6 +1,7 @@
 //! How answers to copies of requests compare with those of the backend, of the last hour, by rule and mirror. Pure: time is an argument.
 //! Counts are kept by five minutes. Bounded: what finds no room is counted; what was not seen for longest makes room.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use mesh_compare::difference::{MAX_EXAMPLE, MAX_PLACE};
@@ -83,7 +84,9 @@ impl Comparisons {
                 self.overflow = self.overflow.saturating_add(1);
                 let last = |sum: &Sum| sum.counts.back().map_or(0, |(slot, _)| *slot);
                 let oldest = self.sums.iter().min_by_key(|(_, sum)| last(sum)).map(|(key, _)| key.clone());
-                oldest.map(|oldest| self.sums.remove(&oldest));
+                if let Some(oldest) = oldest {
+                    self.sums.remove(&oldest);
+                }
             }
             self.sums.entry(key).or_default().add(comparison, slot);
         }
@@ -133,7 +136,7 @@ impl Comparisons {
             is_asked(&request.namespace, namespace) && is_asked(&request.candidate, candidate)
         });
         let mut rows: Vec<_> = asked.filter_map(|(key, sum)| sum.row(key, first)).collect();
-        rows.sort_by(|one, other| key(one).cmp(&key(other)));
+        rows.sort_by_key(key);
         rows
     }
 }
@@ -151,12 +154,12 @@ impl Sum {
             let Difference { place, kind, raw, noise, mut stable, mut candidate } = difference;
             let is_full = self.places.len() >= MAX_PLACES;
             let known = match self.places.entry((place, kind)) {
-                std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-                std::collections::btree_map::Entry::Vacant(_) if is_full => {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(_) if is_full => {
                     dropped = dropped.saturating_add(raw);
                     continue;
                 }
-                std::collections::btree_map::Entry::Vacant(room) => room.insert(Place::default()),
+                Entry::Vacant(room) => room.insert(Place::default()),
             };
             add(&mut known.counts, slot, [raw, noise]);
             if raw > 0 {
@@ -208,7 +211,9 @@ pub fn key(comparison: &Comparison) -> Key {
     let it = comparison;
     let mut names = [&it.route, &it.stable_namespace, &it.stable, &it.candidate_namespace, &it.candidate]
         .map(String::clone);
-    names.iter_mut().for_each(|name| cut(name, MAX_TEXT));
+    for name in &mut names {
+        cut(name, MAX_TEXT);
+    }
     (names, it.stable_port, it.candidate_port)
 }
 

@@ -89,7 +89,9 @@ mod tests {
 
     fn of(content_type: &str, pieces: &[&[u8]]) -> Content {
         let mut content = Content::begin(&Compare::default(), Some(content_type), false);
-        pieces.iter().for_each(|piece| content.take(piece));
+        for piece in pieces {
+            content.take(piece);
+        }
         content
     }
 

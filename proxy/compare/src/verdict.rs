@@ -60,7 +60,7 @@ pub fn verdict((raw, compared): (u64, u64), (noise, twins): (u64, u64)) -> Verdi
 mod tests {
     use proptest::prelude::*;
 
-    use super::Verdict::*;
+    use super::Verdict::{Differs, Noise, Unclear};
     use super::*;
 
     #[test]

@@ -125,8 +125,10 @@ fn one(out: &mut String, comparison: &Comparison, with_noise: bool, paint: Paint
     }
     match hidden {
         0 => {}
-        1 => drop(writeln!(out, "one place differs by itself; --noise shows it")),
-        _ => drop(writeln!(out, "{hidden} places differ by themselves; --noise shows them")),
+        1 => out.push_str("one place differs by itself; --noise shows it\n"),
+        _ => {
+            let _ = writeln!(out, "{hidden} places differ by themselves; --noise shows them");
+        }
     }
 }
 
