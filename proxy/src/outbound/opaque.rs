@@ -260,10 +260,8 @@ impl Outbound {
         asked_for: Option<&str>,
         record: &mut Record,
     ) -> Result<(Stream, Place), Failure> {
-        if let Err(fault) = found {
-            record.fault(fault);
-        }
-        match found.as_ref().map_err(|fault| fault.failure)? {
+        let found = found.as_ref().inspect_err(|fault| record.fault(fault)).map_err(|fault| fault.failure)?;
+        match found {
             Found::Direct(direct) => {
                 let upstream = self
                     .backends
