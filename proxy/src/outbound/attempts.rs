@@ -94,10 +94,8 @@ pub(super) async fn send(
         }
         _ => Repeated { errand, traits, retries, supply }.send(record).await,
     };
-    if let Err(fault) = &result
-        && is_unreached(fault.failure)
-    {
-        errand.outbound.worker.discovery.unreachable(errand.service);
+    if let Err(fault) = &result {
+        errand.outbound.doubt(errand.service, fault.failure);
     }
     let mut answered = result?;
     answered.places.request = request;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use mesh_model::name::ServiceName;
 use mesh_model::service::Protocol;
 use mesh_traffic::balance::Ask;
 use mesh_traffic::outlier::Outcome;
@@ -332,11 +333,16 @@ impl Outbound {
                         }
                     }
                 }
-                if attempts::is_unreached(last) {
-                    self.worker.discovery.unreachable(&service);
-                }
+                self.doubt(&service, last);
                 Err(last)
             }
+        }
+    }
+
+    /// Where nobody was reached, what is known of the service may be old.
+    pub(super) fn doubt(&self, service: &ServiceName, failure: Failure) {
+        if attempts::is_unreached(failure) {
+            self.worker.discovery.unreachable(service);
         }
     }
 
