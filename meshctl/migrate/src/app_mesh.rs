@@ -1,8 +1,11 @@
 //! AWS App Mesh: `appmesh.k8s.aws/v1beta2`. A VirtualService is the name that is called: the Service of that name. Its VirtualRouter's
 //! routes become routes of that Service; a VirtualNode is a Service behind them, with policies.
 //!
+//! AWS's own tools write the same under other references ([`aws`]).
+//!
 //! Source: the types of aws-app-mesh-controller-for-k8s, v1beta2; AWS App Mesh user guide (routes, priorities, default timeouts).
 
+pub(crate) mod aws;
 mod gateway;
 mod node;
 mod router;
@@ -124,7 +127,10 @@ fn virtual_service(context: &mut Context<'_>, at: usize, parts: &mut Parts) {
     let Some(spec) = root.get("spec") else { return };
     let called = spec.text_of("awsName").map_or_else(|| format!("{}.{}", name.1, name.0), str::to_owned);
     spec.inert_field("meshRef", "there is one mesh");
-    let Some(service) = world::host(&called, &name.0) else {
+    let elsewhere = aws::is(document) && !aws::is_of_cluster(&called);
+    let first = || (name.0.clone(), crate::out::clean(called.split('.').next().unwrap_or_default()));
+    let found = if elsewhere { Some(first()) } else { world::host(&called, &name.0) };
+    let Some(service) = found else {
         spec.lost_field(
             "awsName",
             Effect::Behaviour,
@@ -142,9 +148,19 @@ fn virtual_service(context: &mut Context<'_>, at: usize, parts: &mut Parts) {
     parts.services.insert(name.clone(), service.clone());
     let object = format!("Service {}/{}", service.0, service.1);
     if let Some(node) = spec.get("awsName") {
-        node.to(&object, "metadata.name");
+        if elsewhere {
+            let why = format!(
+                "callers use `{0}` or `{0}.{1}`: the mesh answers for names of its Services, not for those of Cloud Map",
+                service.1, service.0
+            );
+            node.changed(&object, "metadata.name", Effect::Behaviour, why);
+        } else {
+            node.to(&object, "metadata.name");
+        }
     }
-    if context.world.service(&service.0, &service.1).is_none() {
+    if elsewhere {
+        called_service(context, &spec, &service, parts, &from);
+    } else if context.world.service(&service.0, &service.1).is_none() {
         context.note(
             &from,
             Effect::Edge,
@@ -181,6 +197,23 @@ fn virtual_service(context: &mut Context<'_>, at: usize, parts: &mut Parts) {
         }
     }
     arns(&provider);
+}
+
+/// The Service that callers of a name at AWS call: nobody is behind it but what its routes lead to.
+fn called_service(context: &mut Context<'_>, spec: &Node<'_>, service: &Name, parts: &Parts, from: &str) {
+    let router = spec.at(&["provider", "virtualRouter", "virtualRouterRef"]);
+    let router = router.map(|router| ("VirtualRouter".to_owned(), reference(&router, &service.0)));
+    let listener = router
+        .and_then(|router| parts.found.get(&router))
+        .and_then(|at| context.documents.get(*at))
+        .and_then(|router| router.value.pointer("/spec/listeners/0/portMapping").cloned());
+    let node = spec.at(&["provider", "virtualNode", "virtualNodeRef"]);
+    let node = node.and_then(|node| parts.nodes.get(&reference(&node, &service.0)));
+    let port = listener.as_ref().and_then(|one| one.get("port")?.as_u64());
+    let Some(port) = port.or_else(|| node?.port.map(u64::from)) else { return };
+    let protocol = listener.as_ref().and_then(|one| one.get("protocol")?.as_str());
+    let ports = json!([{ "name": "main", "port": port, "appProtocol": node::app_protocol(protocol) }]);
+    context.out.put("Service", &service.0, &service.1, json!({ "ports": ports }), from);
 }
 
 /// References by name at AWS lead out of the files.
@@ -248,6 +281,11 @@ fn rest(context: &Context<'_>) {
                 Effect::Weaker,
                 "every workload may call every service: there is no list of what one may call",
                 "say at the called side who may call: AuthorizationPolicy, which `meshctl policy suggest` writes from observed traffic",
+            ),
+            "Route" if context.ledger.first_object(at).is_none() => spec.lost(
+                Effect::None,
+                "no VirtualRouter of the files that a VirtualService leads to has this route",
+                "give what `aws appmesh describe-virtual-router` prints to the command too",
             ),
             "VirtualRouter" if context.ledger.first_object(at).is_none() => spec.lost(
                 Effect::None,

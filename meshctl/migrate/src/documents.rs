@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::app_mesh::aws;
+
 /// Most bytes of one file.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Most documents of one file.
@@ -74,20 +76,9 @@ pub fn read(file: &str, text: &str) -> Result<Vec<Document>, Broken> {
         if part.lines().all(empty) {
             continue;
         }
-        let options = serde_saphyr::options! { strict_booleans: true };
-        let value: Value = serde_saphyr::from_str_with_options(&part, options).map_err(|error| {
-            let text = error.without_snippet().to_string();
-            broken(line, text.lines().next().unwrap_or_default().to_owned())
-        })?;
-        if value.is_null() {
-            continue;
-        }
-        let items = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
-        let items = value.get("items").and_then(Value::as_array).filter(|_| items);
-        let values = items.map_or_else(|| vec![value.clone()], Clone::clone);
-        for value in values {
+        for value in values(&part).map_err(|why| broken(line, why))? {
             if value.get("kind").and_then(Value::as_str).is_none() {
-                return Err(broken(line, "is no object of Kubernetes: it has no `kind`".to_owned()));
+                return Err(broken(line, "is no object of Kubernetes: it has no `kind`; nor is it what `aws appmesh describe-…` prints".to_owned()));
             }
             if documents.len() == MAX_DOCUMENTS {
                 return Err(broken(line, format!("has over {MAX_DOCUMENTS} documents")));
@@ -96,6 +87,38 @@ pub fn read(file: &str, text: &str) -> Result<Vec<Document>, Broken> {
         }
     }
     Ok(documents)
+}
+
+/// The objects of a document: one, those of a `List` or of an array, or JSON texts one after the other, as commands in a loop print them.
+fn values(text: &str) -> Result<Vec<Value>, String> {
+    let is_json = text.trim_start().starts_with(['{', '[']);
+    let json: Option<Vec<Value>> = is_json
+        .then(|| serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().ok())
+        .flatten();
+    let read = if let Some(values) = json {
+        values
+    } else {
+        let options = serde_saphyr::options! { strict_booleans: true };
+        vec![serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+            let text = error.without_snippet().to_string();
+            text.lines().next().unwrap_or_default().to_owned()
+        })?]
+    };
+    let mut found = Vec::new();
+    for value in read {
+        let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+        match value {
+            Value::Object(mut map) if is_list && map.get("items").is_some_and(Value::is_array) => {
+                found.extend(
+                    map.remove("items").and_then(|items| items.as_array().cloned()).unwrap_or_default(),
+                );
+            }
+            Value::Array(items) => found.extend(items),
+            Value::Null => {}
+            value => found.push(value),
+        }
+    }
+    Ok(found.into_iter().map(|value| aws::object(&value).unwrap_or(value)).collect())
 }
 
 /// Each document with the line of its first word.

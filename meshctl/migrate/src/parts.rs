@@ -137,6 +137,14 @@ pub(crate) fn header_edit(node: &Node<'_>, object: &str, field: &str) -> Option<
                 let mut list = Vec::new();
                 for (name, value) in part.fields() {
                     let text = value.text().unwrap_or_default();
+                    if name.to_ascii_lowercase().starts_with("x-envoy-") {
+                        value.lost(
+                            Effect::Behaviour,
+                            "Envoy is told something by this header; here nobody reads it, and it is taken off before the application",
+                            "TrafficPolicy: timeouts, retries",
+                        );
+                        continue;
+                    }
                     if text.contains('%') {
                         value.lost(
                             Effect::Behaviour,

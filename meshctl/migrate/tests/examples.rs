@@ -27,7 +27,7 @@ fn examples() -> Vec<(Source, PathBuf, Vec<Document>)> {
             .map(|entry| entry.unwrap().path())
             .collect();
         files.retain(|file| {
-            file.extension().is_some_and(|end| end == "yaml")
+            file.extension().is_some_and(|end| end == "yaml" || end == "json")
                 && !file.to_string_lossy().ends_with(".test.yaml")
         });
         files.sort();

@@ -1,5 +1,11 @@
-//! The examples of other meshes with their tables of requests. A line is `METHOD URL | HEADERS | EXPECTED`; what is expected is
-//! `NS/SERVICE:PORT [SHARE%] … [path=…] [host=…]`, `redirect STATUS LOCATION`, `direct STATUS`, or a status.
+//! The examples of other meshes with their tables of requests.
+//!
+//! A line is `[!]METHOD URL | HEADERS | EXPECTED`; one that begins with `!` is only sent, all others are judged offline too. `TCP` stands for
+//! a connection. What is expected is `NS/SERVICE:PORT [SHARE%] … [WORD=…]…`, `redirect STATUS LOCATION`, `direct STATUS`, or a status with
+//! which the mesh itself answers. Words: `path`, `host` (what the application is asked), `sees` and `unseen` (a header that it gets or does
+//! not), `gets` (a header of the answer), `status` (the application's), `tries` (how often it is asked), `copied` (the Service that gets
+//! a copy), `timeouts`, `retries` (what `meshctl explain` says). In headers `#` is another number each time.
+//! `says EFFECT WORDS`: what the report says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,11 +20,14 @@ pub(crate) struct Example {
     pub(crate) source: String,
     pub(crate) file: PathBuf,
     pub(crate) rows: Vec<Row>,
+    /// Effects and words.
+    pub(crate) says: Vec<(String, String)>,
     pub(crate) tests: Option<PathBuf>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Row {
+    pub(crate) offline: bool,
     pub(crate) method: String,
     pub(crate) url: String,
     pub(crate) headers: Vec<(String, String)>,
@@ -27,10 +36,50 @@ pub(crate) struct Row {
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Expected {
-    Sent { backends: BTreeMap<String, Option<u32>>, path: Option<String>, host: Option<String> },
+    Sent(Sent),
     Redirect { status: u16, location: String },
     Direct(u16),
     Fails(u16),
+}
+
+/// What goes to a backend.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Sent {
+    pub(crate) backends: BTreeMap<String, Option<u32>>,
+    pub(crate) words: Vec<(String, String)>,
+}
+
+impl Sent {
+    pub(crate) fn word(&self, key: &str) -> Option<&str> {
+        self.words.iter().find(|(of, _)| of == key).map(|(_, value)| value.as_str())
+    }
+
+    fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.words.iter().filter(move |(of, _)| of == key).map(|(_, value)| value.as_str())
+    }
+
+    /// Services without ports.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &str> {
+        self.backends.keys().map(|name| name.rsplit_once(':').unwrap().0)
+    }
+}
+
+/// An answer to a request that was sent.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Got {
+    pub(crate) status: u16,
+    /// Of the application that answered; empty for the mesh itself.
+    pub(crate) by: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+    /// How often the applications were asked for it.
+    pub(crate) tries: usize,
+}
+
+impl Got {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(of, _)| of == name).map_or("", |(_, value)| value)
+    }
 }
 
 pub(crate) fn examples() -> Vec<Example> {
@@ -41,19 +90,23 @@ pub(crate) fn examples() -> Vec<Example> {
             std::fs::read_dir(folder.join(source)).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.retain(|file| {
             let name = file.file_name().unwrap().to_string_lossy();
-            name.ends_with(".yaml") && !name.ends_with(".test.yaml")
+            (name.ends_with(".yaml") && !name.ends_with(".test.yaml")) || name.ends_with(".json")
         });
         files.sort();
         for file in files {
             let name = format!("{source}/{}", file.file_stem().unwrap().to_string_lossy());
             let table = std::fs::read_to_string(file.with_extension("routes")).unwrap_or_default();
-            let lines = table.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-            let tests = Some(file.with_extension("test.yaml")).filter(|tests| tests.exists());
+            let lines = || table.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+            let said = |line: &str| {
+                let (effect, words) = line.strip_prefix("says ")?.split_once(' ')?;
+                Some((effect.to_owned(), words.to_owned()))
+            };
             found.push(Example {
                 name,
                 source: source.to_owned(),
-                rows: lines.map(row).collect(),
-                tests,
+                rows: lines().filter(|line| !line.starts_with("says ")).map(row).collect(),
+                says: lines().filter_map(said).collect(),
+                tests: Some(file.with_extension("test.yaml")).filter(|tests| tests.exists()),
                 file,
             });
         }
@@ -63,10 +116,12 @@ pub(crate) fn examples() -> Vec<Example> {
 
 fn row(line: &str) -> Row {
     let parts: Vec<&str> = line.split(" | ").collect();
+    assert_eq!(parts.len(), 3, "{line}");
     let (method, url) = parts[0].split_once(' ').unwrap();
     let headers = parts[1].split("; ").filter_map(|header| header.split_once(": "));
     Row {
-        method: method.to_owned(),
+        offline: !method.starts_with('!'),
+        method: method.trim_start_matches('!').to_owned(),
         url: url.to_owned(),
         headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         expected: expected(parts[2]),
@@ -82,20 +137,18 @@ fn expected(text: &str) -> Expected {
         ["direct", status] => Expected::Direct(status.parse().unwrap()),
         [status] if status.parse::<u16>().is_ok() => Expected::Fails(status.parse().unwrap()),
         words => {
-            let (mut backends, mut path, mut host, mut last) = (BTreeMap::new(), None, None, String::new());
+            let (mut sent, mut last) = (Sent::default(), String::new());
             for word in words {
                 if let Some(share) = word.strip_suffix('%') {
-                    backends.insert(last.clone(), Some(share.parse().unwrap()));
-                } else if let Some(found) = word.strip_prefix("path=") {
-                    path = Some(found.to_owned());
-                } else if let Some(found) = word.strip_prefix("host=") {
-                    host = Some(found.to_owned());
+                    sent.backends.insert(last.clone(), Some(share.parse().unwrap()));
+                } else if let Some((key, value)) = word.split_once('=') {
+                    sent.words.push((key.to_owned(), value.to_owned()));
                 } else {
                     (*word).clone_into(&mut last);
-                    backends.insert(last.clone(), None);
+                    sent.backends.insert(last.clone(), None);
                 }
             }
-            Expected::Sent { backends, path, host }
+            Expected::Sent(sent)
         }
     }
 }
@@ -104,99 +157,125 @@ impl Expected {
     /// What differs in an answer of `meshctl explain`.
     pub(crate) fn differs(&self, answer: &Value) -> Option<String> {
         let result = &answer["result"];
-        let as_told = || Some(format!("{self:?}, but {result}"));
-        match self {
-            Self::Redirect { status, location } => {
-                let same = result["kind"] == "redirect"
-                    && result["status"] == *status
-                    && result["location"] == *location;
-                if same { None } else { as_told() }
-            }
-            Self::Direct(status) => {
-                if result["kind"] == "direct_response" && result["status"] == *status {
-                    None
-                } else {
-                    as_told()
-                }
-            }
-            Self::Fails(status) => {
-                if result["kind"] == "failure" && result["status"] == *status {
-                    None
-                } else {
-                    as_told()
-                }
-            }
-            Self::Sent { backends, path, host } => {
-                let shares = answer["backends"].as_array().unwrap().iter().filter_map(|backend| {
-                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
-                    let share = (backend["share"].as_f64().unwrap() * 100.0).round() as u32;
-                    (share > 0).then(|| (backend["target"].as_str().unwrap().to_owned(), share))
-                });
-                let shares: BTreeMap<String, u32> = shares.collect();
-                let wanted: BTreeMap<String, u32> =
-                    backends.iter().map(|(name, share)| (name.clone(), share.unwrap_or(100))).collect();
-                if shares != wanted || result["kind"] != "sent" {
-                    return Some(format!("{wanted:?}, but {shares:?}, {result}"));
-                }
-                let same_path = path.as_ref().is_none_or(|path| result["target"] == *path);
-                let same_host = host.as_ref().is_none_or(|host| result["authority"] == *host);
-                if same_path && same_host { None } else { as_told() }
-            }
-        }
+        let is = |kind: &str, status: u16| result["kind"] == kind && result["status"] == status;
+        let same = match self {
+            Self::Redirect { status, location } => is("redirect", *status) && result["location"] == *location,
+            Self::Direct(status) => is("direct_response", *status),
+            Self::Fails(status) => is("failure", *status),
+            Self::Sent(sent) => return sent.differs(answer),
+        };
+        (!same).then(|| format!("{self:?}, but {result}"))
     }
 
-    /// What differs in an answer to a request that was sent: its status, who answered, its location.
-    pub(crate) fn answered(
-        &self,
-        (status, by, location): &(u16, String, String),
-        body: &str,
-    ) -> Option<String> {
-        let got = || Some(format!("{self:?}, but {status} by `{by}`, to `{location}`: {body}"));
-        match self {
-            Self::Redirect { status: wanted, location: to } => {
-                if status == wanted && location == to {
-                    None
-                } else {
-                    got()
-                }
+    /// What differs in an answer to a request that was sent.
+    pub(crate) fn answered(&self, got: &Got) -> Option<String> {
+        let same = match self {
+            Self::Redirect { status, location } => {
+                got.status == *status && got.header("location") == location
             }
-            Self::Direct(wanted) | Self::Fails(wanted) => {
-                if status == wanted && by.is_empty() {
-                    None
-                } else {
-                    got()
-                }
-            }
-            Self::Sent { backends, path, host } => {
-                let one_of = backends.keys().any(|name| name.rsplit_once(':').unwrap().0 == by);
-                let path = path.as_ref().is_none_or(|path| body.contains(&format!(" {path}\n")));
-                let host = host.as_ref().is_none_or(|host| body.contains(&format!("host: {host}\n")));
-                if *status == 200 && one_of && path && host { None } else { got() }
-            }
-        }
+            Self::Direct(wanted) | Self::Fails(wanted) => got.status == *wanted && got.by.is_empty(),
+            Self::Sent(sent) => sent.is(got),
+        };
+        (!same).then(|| format!("{self:?}, but {got:?}"))
+    }
+}
+
+impl Sent {
+    fn differs(&self, answer: &Value) -> Option<String> {
+        let result = &answer["result"];
+        let shares = answer["backends"].as_array().unwrap().iter().filter_map(|backend| {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
+            let share = (backend["share"].as_f64().unwrap() * 100.0).round() as u32;
+            (share > 0).then(|| (backend["target"].as_str().unwrap().to_owned(), share))
+        });
+        let shares: BTreeMap<String, u32> = shares.collect();
+        let wanted: BTreeMap<String, u32> =
+            self.backends.iter().map(|(name, share)| (name.clone(), share.unwrap_or(100))).collect();
+        let sent = result["kind"] == "sent" || result["kind"] == "bytes";
+        let setting = |name: &str| {
+            let mut all = answer["settings"].as_array().into_iter().flatten();
+            all.find(|one| one["setting"] == name).map_or("", |one| one["value"].as_str().unwrap())
+        };
+        let word = |key: &str, there: &str| {
+            self.word(key).is_none_or(|wanted| there.replace(' ', "_").contains(wanted))
+        };
+        let same = shares == wanted
+            && sent
+            && self.word("path").is_none_or(|path| result["target"] == path)
+            && self.word("host").is_none_or(|host| result["authority"] == host)
+            && word("timeouts", setting("timeouts"))
+            && word("retries", setting("retries"));
+        let settings = || (setting("timeouts").to_owned(), setting("retries").to_owned());
+        (!same).then(|| format!("{self:?}, but {shares:?}, {result}, {:?}", settings()))
+    }
+
+    fn is(&self, got: &Got) -> bool {
+        let header = |name: &str| {
+            got.body.lines().skip(1).find_map(|line| line.split_once(": ").filter(|(of, _)| *of == name))
+        };
+        let pair = |text: &str| {
+            let (name, value) = text.split_once(':').unwrap();
+            (name.to_owned(), value.to_owned())
+        };
+        let status = self.word("status").map_or(200, |status| status.parse().unwrap());
+        got.status == status
+            && self.services().any(|name| name == got.by)
+            && self.word("path").is_none_or(|path| got.body.contains(&format!(" {path}\n")))
+            && self.word("host").is_none_or(|host| header("host").is_some_and(|(_, is)| is == host))
+            && self
+                .all("sees")
+                .map(pair)
+                .all(|(name, wanted)| header(&name).is_some_and(|(_, is)| is == wanted))
+            && self.all("unseen").all(|name| header(name).is_none())
+            && self.all("gets").map(pair).all(|(name, wanted)| got.header(&name) == wanted)
+            && self.word("tries").is_none_or(|tries| got.tries == tries.parse::<usize>().unwrap())
     }
 }
 
 impl Example {
-    fn migrated(&self, home: &Home) -> Vec<Value> {
+    /// What `meshctl migrate` prints as JSON.
+    pub(crate) fn migration(&self, home: &Home) -> Value {
         let output = home.output(&["migrate", &self.source, self.file.to_str().unwrap(), "-o", "json"]);
-        let all: Value = serde_json::from_slice(&output.stdout).unwrap();
-        all["objects"].as_array().unwrap().clone()
+        let told = || panic!("{}: {}", self.name, String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| told())
     }
 
-    /// The Services that are there already.
-    fn there(&self) -> Vec<Value> {
+    /// What of the words that are to be said is not.
+    pub(crate) fn unsaid(&self, migration: &Value) -> Vec<String> {
+        let report = &migration["report"];
+        let lines: Vec<&Value> =
+            ["fields", "notes"].iter().flat_map(|key| report[key].as_array().unwrap()).collect();
+        let is_said = |(effect, words): &&(String, String)| {
+            lines.iter().any(|line| line["effect"] == *effect && line.to_string().contains(words.as_str()))
+        };
+        self.says
+            .iter()
+            .filter(|said| !is_said(said))
+            .map(|(effect, words)| format!("{effect} {words}"))
+            .collect()
+    }
+
+    /// All that there is with the objects that came of it: Services that are there already, too.
+    pub(crate) fn objects(&self, migration: &Value) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.file).unwrap();
         let documents = text.split("\n---\n").map(|part| serde_saphyr::from_str::<Value>(part).unwrap());
-        documents.filter(|one| one["kind"] == "Service" && one["apiVersion"] == "v1").collect()
+        let is_service = |one: &Value| one["kind"] == "Service" && one["apiVersion"] == "v1";
+        let there = if self.file.extension().is_some_and(|end| end == "json") {
+            vec![]
+        } else {
+            documents.filter(is_service).collect()
+        };
+        let known: BTreeSet<String> = there.iter().map(full_name).collect();
+        let ours = migration["objects"].as_array().unwrap().iter();
+        let ours = ours.filter(|one| !(is_service(one) && known.contains(&full_name(one)))).cloned();
+        there.into_iter().chain(ours).collect()
     }
 
     /// A folder with all that there is: objects, Services and somebody behind each.
-    pub(crate) fn write(&self, home: &Home) -> PathBuf {
+    pub(crate) fn write(&self, home: &Home, migration: &Value) -> PathBuf {
         let folder = home.path().join(self.name.replace('/', "-"));
         std::fs::create_dir_all(&folder).unwrap();
-        let mut objects: Vec<Value> = self.there();
-        objects.extend(self.migrated(home));
+        let mut objects = self.objects(migration);
         let mut members = Vec::new();
         for (at, service) in objects.iter().filter(|one| one["kind"] == "Service").enumerate() {
             let Some(selector) = service["spec"].get("selector") else { continue };
@@ -214,59 +293,17 @@ impl Example {
         if self.tests.is_none() {
             objects.extend(members);
         }
-        let text = objects.iter().map(|object| format!("---\n{object}\n")).collect::<Vec<_>>().concat();
-        std::fs::write(folder.join("objects.yaml"), text).unwrap();
+        std::fs::write(folder.join("objects.yaml"), text(&objects)).unwrap();
         folder
-    }
-
-    /// The Services that requests go to, `NS/NAME`, each with the labels of a member of its own.
-    pub(crate) fn behind(&self, home: &Home) -> Vec<(String, Vec<String>)> {
-        let meant: BTreeSet<String> = self
-            .rows
-            .iter()
-            .filter_map(|row| match &row.expected {
-                Expected::Sent { backends, .. } => {
-                    Some(backends.keys().map(|name| name.rsplit_once(':').unwrap().0.to_owned()))
-                }
-                _ => None,
-            })
-            .flatten()
-            .collect();
-        let mut all = self.there();
-        all.extend(self.migrated(home));
-        let services = all.iter().filter(|one| one["kind"] == "Service");
-        let found = services.filter_map(|service| {
-            let name = full_name(service);
-            meant.contains(&name).then(|| {
-                let label = format!("member={}", name.replace('/', "."));
-                (name, vec![label])
-            })
-        });
-        found.collect()
-    }
-
-    /// Puts the objects into a mesh that runs. Ports and selectors of Services are those of its members.
-    pub(crate) fn apply(&self, home: &Home) {
-        let mut objects = self.there();
-        objects.extend(self.migrated(home));
-        for service in objects.iter_mut().filter(|one| one["kind"] == "Service") {
-            let member = full_name(service).replace('/', ".");
-            service["spec"]["selector"] = json!({ "member": member });
-            for port in service["spec"]["ports"].as_array_mut().unwrap() {
-                port["targetPort"] = json!("http");
-            }
-        }
-        // The settings of the mesh are one object; the example's are not what is tried here.
-        objects.retain(|one| one["kind"] != "MeshConfig");
-        let text = objects.iter().map(|object| format!("---\n{object}\n")).collect::<Vec<_>>().concat();
-        std::fs::write(home.objects().join(format!("{}.yaml", self.name.replace('/', "-"))), text).unwrap();
     }
 }
 
-fn full_name(service: &Value) -> String {
-    format!(
-        "{}/{}",
-        service["metadata"]["namespace"].as_str().unwrap(),
-        service["metadata"]["name"].as_str().unwrap()
-    )
+pub(crate) fn text(objects: &[Value]) -> String {
+    objects.iter().map(|object| format!("---\n{object}\n")).collect::<Vec<_>>().concat()
+}
+
+/// `NS/NAME`.
+pub(crate) fn full_name(object: &Value) -> String {
+    let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default");
+    format!("{namespace}/{}", object["metadata"]["name"].as_str().unwrap())
 }

@@ -74,6 +74,11 @@ impl App {
         self.0.seen.lock().unwrap().get(path).copied().unwrap_or_default()
     }
 
+    /// All requests.
+    pub(crate) fn asked(&self) -> usize {
+        self.0.seen.lock().unwrap().values().sum()
+    }
+
     pub(crate) async fn listen(&self, tasks: &Tasks, port: u16) {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let (app, owner) = (self.clone(), tasks.clone());
@@ -135,6 +140,9 @@ impl App {
                 self.0.held.fetch_add(1, Ordering::SeqCst);
                 self.0.gate.acquire().await.unwrap().forget();
             }
+            ask if ask.starts_with("status-") => {
+                response = response.status(ask.trim_start_matches("status-").parse::<u16>().unwrap());
+            }
             ask if ask.starts_with("flaky-") => {
                 let mut tried = TRIED.lock().unwrap();
                 if !tried.iter().any(|one| one == ask) {
@@ -166,7 +174,7 @@ fn described(name: &str, request: &Request<Incoming>) -> String {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Behind, Parts, arns, time};
+use super::{Behind, Parts, arns, aws, time};
 use crate::ledger::{Effect, Node};
 use crate::parts::duration;
 use crate::{Context, out, world};
@@ -18,7 +18,11 @@ pub(super) fn run(context: &mut Context<'_>, at: usize, parts: &mut Parts) {
     let from = document.label();
     let documents = context.documents;
     if let Some(spec) = context.ledger.root(documents, at).and_then(|root| root.get("spec")) {
-        let behind = behind(context, &spec, &name, &from);
+        let behind = if aws::is(document) {
+            by_label(context, &spec, &name, &from)
+        } else {
+            behind(context, &spec, &name, &from)
+        };
         listeners(context, &spec, behind.as_ref(), &from);
         others(&spec);
         if let Some(behind) = behind {
@@ -82,6 +86,32 @@ fn behind(context: &mut Context<'_>, spec: &Node<'_>, name: &super::Name, from: 
     made
 }
 
+/// Of AWS's own tools: the Service of its name in the cluster, else one that selects by a label that members are to be given.
+fn by_label(context: &mut Context<'_>, spec: &Node<'_>, name: &super::Name, from: &str) -> Option<Behind> {
+    let host = spec.at(&["serviceDiscovery", "dns", "hostname"]);
+    if host.as_ref().and_then(Node::text).is_some_and(aws::is_of_cluster) {
+        return behind(context, spec, name, from);
+    }
+    let Some(listener) = spec.list("listeners").into_iter().next() else {
+        spec.inert_field("listeners", "a node that nobody calls needs no Service");
+        spec.inert_field("serviceDiscovery", "a node that nobody calls needs no Service");
+        return None;
+    };
+    let label = out::clean(&name.1);
+    let selector = BTreeMap::from([("app".to_owned(), label.clone())]);
+    let behind = new_service(context, &listener, &selector, name, from)?;
+    let object = out::label("Service", &behind.service.0, &behind.service.1);
+    let why = format!("the Service selects what has the label `app: {label}`");
+    for node in [host, spec.at(&["serviceDiscovery", "awsCloudMap"])].into_iter().flatten() {
+        node.changed(&object, "spec.selector", Effect::Behaviour, why.clone());
+    }
+    let text = format!(
+        "{why}: give it to the pods or Workloads that served the node, or to its program: meshctl run --label app={label}"
+    );
+    context.note(from, Effect::Behaviour, text);
+    Some(behind)
+}
+
 /// A Service that selects the node's pods.
 fn made(
     context: &mut Context<'_>,
@@ -114,21 +144,37 @@ fn made(
         let port = port_of(context, &service, Some(port));
         return Some(Behind { service, port });
     }
+    let behind = new_service(context, listener?, &wanted, name, from)?;
+    labels.whole(&out::label("Service", &behind.service.0, &behind.service.1), "spec.selector");
+    Some(behind)
+}
+
+fn new_service(
+    context: &mut Context<'_>,
+    listener: &Node<'_>,
+    selector: &BTreeMap<String, String>,
+    name: &super::Name,
+    from: &str,
+) -> Option<Behind> {
+    let mapping = listener.get("portMapping")?;
+    let node = mapping.get("port")?;
+    let port = node.port()?;
     let service = context.out.name("Service", &name.0, &name.1);
-    let object = out::label("Service", &name.0, &service);
-    labels.whole(&object, "spec.selector");
-    if let Some(port) = mapping.get("port") {
-        port.to(&object, "spec.ports[0].port");
-    }
-    let protocol = match mapping.text_of("protocol") {
+    node.to(&out::label("Service", &name.0, &service), "spec.ports[0].port");
+    let ports =
+        json!([{ "name": "main", "port": port, "appProtocol": app_protocol(mapping.text_of("protocol")) }]);
+    context.out.put("Service", &name.0, &service, json!({ "selector": selector, "ports": ports }), from);
+    Some(Behind { service: (name.0.clone(), service), port: Some(port) })
+}
+
+/// What a listener's protocol is to a Service.
+pub(super) fn app_protocol(protocol: Option<&str>) -> &'static str {
+    match protocol {
         Some("http2") => "kubernetes.io/h2c",
         Some("grpc") => "grpc",
         Some("tcp") => "tcp",
         _ => "http",
-    };
-    let ports = json!([{ "name": "main", "port": port, "appProtocol": protocol }]);
-    context.out.put("Service", &name.0, &service, json!({ "selector": wanted, "ports": ports }), from);
-    Some(Behind { service: (name.0.clone(), service), port: Some(port) })
+    }
 }
 
 /// The Service's port that leads to where the application listens.

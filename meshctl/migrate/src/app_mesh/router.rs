@@ -28,6 +28,7 @@ pub(super) fn run(context: &mut Context<'_>, at: usize, service: &Name, parts: &
     let documents = context.documents;
     let Some(document) = documents.get(at) else { return String::new() };
     let (router, namespace) = (document.label(), document.namespace().to_owned());
+    let router_name = (namespace.clone(), document.name().to_owned());
     let mut first = None;
     if let Some(spec) = context.ledger.root(documents, at).and_then(|root| root.get("spec")) {
         spec.inert_field("awsName", "a name at AWS");
@@ -35,7 +36,7 @@ pub(super) fn run(context: &mut Context<'_>, at: usize, service: &Name, parts: &
         let from = format!("{from}, {router}");
         let ports = ports(context, &spec, service, &from);
         let mut by_kind: BTreeMap<&str, Vec<(Node<'_>, Node<'_>)>> = BTreeMap::new();
-        for route in spec.list("routes") {
+        for route in spec.list("routes").into_iter().chain(apart(context, &router_name)) {
             for (key, kind) in KINDS {
                 if let Some(inner) = route.get(key) {
                     by_kind.entry(kind).or_default().push((route.clone(), inner));
@@ -61,6 +62,21 @@ pub(super) fn run(context: &mut Context<'_>, at: usize, service: &Name, parts: &
         }
     }
     first.unwrap_or_else(|| format!("Service {}/{}", service.0, service.1))
+}
+
+/// Routes that are objects of their own, as AWS's tools have them, by their names.
+fn apart<'a>(context: &Context<'a>, router: &Name) -> Vec<Node<'a>> {
+    let specs = super::of_kind(context, "Route").into_iter();
+    let specs = specs.filter_map(|at| context.ledger.root(context.documents, at)?.get("spec"));
+    let ours = specs.filter(|spec| {
+        spec.get("virtualRouterRef").is_some_and(|node| reference(&node, &router.0) == *router)
+    });
+    let mut found: Vec<Node<'a>> = ours.collect();
+    for spec in &found {
+        spec.inert_field("virtualRouterRef", "says of which VirtualRouter it is");
+    }
+    found.sort_by_key(|spec| spec.text_of("name").map(str::to_owned));
+    found
 }
 
 /// A VirtualService without router: everything goes to one node.
