@@ -1,11 +1,10 @@
 //! AWS App Mesh: `appmesh.k8s.aws/v1beta2`. A VirtualService is the name that is called: the Service of that name. Its VirtualRouter's
 //! routes become routes of that Service; a VirtualNode is a Service behind them, with policies.
 //!
-//! AWS's own tools write the same under other references ([`aws`]).
+//! AWS's own tools write the same under other references ([`crate::aws`]).
 //!
 //! Source: the types of aws-app-mesh-controller-for-k8s, v1beta2; AWS App Mesh user guide (routes, priorities, default timeouts).
 
-pub(crate) mod aws;
 mod gateway;
 mod node;
 mod router;
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::ledger::{Effect, Node};
 use crate::parts::duration;
-use crate::{Context, world};
+use crate::{Context, aws, world};
 
 /// An object by namespace and name.
 pub(super) type Name = (String, String);
@@ -127,7 +126,7 @@ fn virtual_service(context: &mut Context<'_>, at: usize, parts: &mut Parts) {
     let Some(spec) = root.get("spec") else { return };
     let called = spec.text_of("awsName").map_or_else(|| format!("{}.{}", name.1, name.0), str::to_owned);
     spec.inert_field("meshRef", "there is one mesh");
-    let elsewhere = aws::is(document) && !aws::is_of_cluster(&called);
+    let elsewhere = document.is_of_aws() && !aws::is_of_cluster(&called);
     let first = || (name.0.clone(), crate::out::clean(called.split('.').next().unwrap_or_default()));
     let found = if elsewhere { Some(first()) } else { world::host(&called, &name.0) };
     let Some(service) = found else {

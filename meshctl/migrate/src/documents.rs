@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::app_mesh::aws;
+use crate::aws;
 
 /// Most bytes of one file.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -36,6 +36,11 @@ impl Document {
     /// A text at a path of keys.
     pub(crate) fn text(&self, path: &[&str]) -> Option<&str> {
         path.iter().try_fold(&self.value, |value, key| value.get(key))?.as_str()
+    }
+
+    /// Whether AWS's own tools wrote it.
+    pub(crate) fn is_of_aws(&self) -> bool {
+        self.text(&["apiVersion"]) == Some(aws::VERSION)
     }
 
     pub(crate) fn kind(&self) -> &str {

@@ -11,6 +11,7 @@
 
 mod app_mesh;
 mod argo;
+mod aws;
 mod documents;
 mod flagger;
 mod gateway_api;

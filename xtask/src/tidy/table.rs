@@ -88,6 +88,7 @@ pub(super) const PACKAGES: &[Package] = &[
             &["yaml"],
             &["out", "world", "ledger"],
             &["documents"],
+            &["aws"],
         ],
         also: &[],
     },

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Behind, Parts, arns, aws, time};
+use super::{Behind, Parts, arns, time};
 use crate::ledger::{Effect, Node};
 use crate::parts::duration;
-use crate::{Context, out, world};
+use crate::{Context, aws, out, world};
 
 const HOUR: u64 = 3_600_000;
 const YEAR: u64 = 8_760 * HOUR;
@@ -18,7 +18,7 @@ pub(super) fn run(context: &mut Context<'_>, at: usize, parts: &mut Parts) {
     let from = document.label();
     let documents = context.documents;
     if let Some(spec) = context.ledger.root(documents, at).and_then(|root| root.get("spec")) {
-        let behind = if aws::is(document) {
+        let behind = if document.is_of_aws() {
             by_label(context, &spec, &name, &from)
         } else {
             behind(context, &spec, &name, &from)

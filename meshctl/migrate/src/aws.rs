@@ -6,10 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::Document;
-
 /// The version by which they are told from the controller's.
-const VERSION: &str = "appmesh.k8s.aws/aws-cli";
+pub(crate) const VERSION: &str = "appmesh.k8s.aws/aws-cli";
 
 /// The key of an answer, the field that names the object, and its kind.
 const KINDS: [(&str, &str, &str); 7] = [
@@ -28,11 +26,6 @@ const REFERENCES: [(&str, &str); 3] = [
     ("virtualRouterName", "virtualRouterRef"),
     ("virtualServiceName", "virtualServiceRef"),
 ];
-
-/// Whether it came from there.
-pub(crate) fn is(document: &Document) -> bool {
-    document.text(&["apiVersion"]) == Some(VERSION)
-}
 
 /// Whether a name is one of a Service in a cluster.
 pub(crate) fn is_of_cluster(host: &str) -> bool {
