@@ -370,7 +370,7 @@ async fn with_tls_a_batch_and_its_secret_go_to_who_proves_to_be_the_collector() 
                 () = collector => panic!("the client hangs up"),
             }
         };
-        tokio::time::timeout(LONG, both).await.unwrap();
+        tokio::time::timeout(LONG, Box::pin(both)).await.unwrap();
     }
     let (path, headers, _) = heard.unwrap();
     assert_eq!(path, "/opentelemetry.proto.collector.logs.v1.LogsService/Export");
