@@ -2,6 +2,7 @@
 //! taken back, and the controller is killed at every step without another outcome.
 #![allow(
     clippy::unwrap_used,
+    clippy::print_stderr,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test says plainly what it expects"
@@ -150,7 +151,7 @@ impl Mesh {
             let now = format!("{} {} {}", status["phase"], status["step"], status["message"]);
             if seen != now {
                 // Shown if the test fails.
-                println!("{version}: {now}");
+                eprintln!("{version}: {now}");
                 seen = now;
             }
             found.then_some(status)

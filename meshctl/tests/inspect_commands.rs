@@ -145,7 +145,7 @@ async fn every_command_shows_the_shop_and_a_broken_object_is_a_finding() {
     })
     .await;
     assert!(found.contains("reviews-route.yaml") && found.contains("weight"), "{found}");
-    std::fs::write(&route, good).unwrap();
+    std::fs::write(&route, &good).unwrap();
     wait_for("the route to be whole again", async || {
         (home.output(&["sync"]).status.code() == Some(0)).then_some(())
     })

@@ -75,6 +75,7 @@ impl App {
     }
 
     /// All requests.
+    #[allow(dead_code, reason = "asked by some of the tests that have this application")]
     pub(crate) fn asked(&self) -> usize {
         self.0.seen.lock().unwrap().values().sum()
     }

@@ -54,14 +54,18 @@ impl Costs {
 
     /// From a run of the bench.
     fn of(run: &Value) -> Result<Self> {
-        let figures = run["figures"].as_array().context("no `figures` in the bench's JSON")?;
+        let figures =
+            run.get("figures").and_then(Value::as_array).context("no `figures` in the bench's JSON")?;
         let figure = |phase: &str, name: &str| {
-            let found = figures.iter().find(|one| one["phase"] == phase && one["name"] == name);
+            let found = figures.iter().find(|one| {
+                one.get("phase").is_some_and(|it| it == phase) && one.get("name").is_some_and(|it| it == name)
+            });
             found
-                .and_then(|one| one["value"].as_f64())
+                .and_then(|one| one.get("value").and_then(Value::as_f64))
                 .with_context(|| format!("the bench's JSON has no figure `{phase}`, `{name}`"))
         };
-        let streams = run["facts"]["objects"]["streams"].as_f64().context("no `facts.objects.streams`")?;
+        let streams = run.pointer("/facts/objects/streams").and_then(Value::as_f64);
+        let streams = streams.context("no `facts.objects.streams`")?;
         let base_mib = figure("start", "memory, no streams")?;
         // A change that concerns all, less one that concerns few, is the part of the streams.
         let (all, few) = (

@@ -111,7 +111,9 @@ impl World {
         let spells = scenario::all(size.replicas);
         let proxies = (0..size.proxies).map(proxy).collect();
         let mut replicas: Vec<Replica> = (0..size.replicas).map(|_| Replica::new(size.cores)).collect();
-        replicas.iter_mut().for_each(|replica| replica.start(0.0));
+        for replica in &mut replicas {
+            replica.start(0.0);
+        }
         let mut world = Self {
             size,
             costs,
@@ -180,7 +182,9 @@ impl World {
             return;
         }
         let came = self.came.last_mut();
-        came.into_iter().for_each(|came| came.attempts += 1);
+        if let Some(came) = came {
+            came.attempts += 1;
+        }
         let ready: Vec<usize> =
             (0..self.replicas.len()).filter(|replica| self.replicas[*replica].alive).collect();
         let one = &mut self.proxies[proxy];
@@ -408,7 +412,7 @@ mod tests {
         assert_eq!(result.spells.len(), 6);
         for came in &result.spells {
             assert!(came.settled_s.is_some(), "{came:?}");
-            assert!(came.hit > 0 && came.attempts as usize >= came.hit, "{came:?}");
+            assert!(came.hit > 0 && came.attempts >= u64::try_from(came.hit).unwrap(), "{came:?}");
             assert!(!came.delays_ms.is_empty());
         }
         assert_eq!(result.spells[5].hit, 3_000, "all replicas were killed");
