@@ -55,12 +55,12 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
     let began = Instant::now();
     let deadline = began + Duration::from_secs(args.timeout);
     let client = inspect(mesh, &args.cluster, tasks).await?;
-    let mut wait = Wait { client, goal, needed: Vec::new(), asked: None };
+    let mut wait = Wait { client, goal, needed: Vec::new() };
     let mut pace = PACE.0;
     let (ended, answers) = loop {
-        let asked = tokio::time::timeout_at(deadline, wait.ask()).await;
-        match asked {
-            Ok(Ok(answers)) => match judge::judge(&wait.goal, &wait.needed, &answers) {
+        // A question has a deadline of its own: one that is asked is answered, so that it is known who is missing.
+        match wait.ask().await {
+            Ok(answers) => match judge::judge(&wait.goal, &wait.needed, &answers) {
                 Verdict::Waiting(missing) if Instant::now() >= deadline => {
                     break (Ended::Late(missing), answers);
                 }
@@ -70,11 +70,10 @@ pub(crate) async fn run(args: Args, mesh: &str, tasks: &Tasks) -> anyhow::Result
                 Verdict::NoObject(name) => bail!("there is no {name} among the objects of the mesh"),
             },
             // A replica that restarts is not the end of it.
-            Ok(Err(error)) if Instant::now() >= deadline => return Err(error.into()),
-            Ok(Err(error)) => wait.asked = Some(error),
-            Err(_) => return Err(wait.late()),
+            Err(error) if Instant::now() >= deadline => return Err(error.into()),
+            Err(_) => {}
         }
-        tokio::time::sleep(pace).await;
+        tokio::time::sleep_until(deadline.min(Instant::now() + pace)).await;
         pace = (pace * 2).min(PACE.1);
     };
     let waited = began.elapsed();
@@ -111,8 +110,6 @@ struct Wait {
     goal: Goal,
     /// By replica: the revision that has everything that there was when it was asked first.
     needed: Vec<u64>,
-    /// Why the last question was not answered.
-    asked: Option<InspectError>,
 }
 
 impl Wait {
@@ -128,13 +125,6 @@ impl Wait {
             self.needed = answers.iter().map(|answer| answer.revision).collect();
         }
         Ok(answers)
-    }
-
-    fn late(&mut self) -> anyhow::Error {
-        match self.asked.take() {
-            Some(error) => error.into(),
-            None => anyhow::anyhow!("the controller did not answer in time"),
-        }
     }
 }
 
