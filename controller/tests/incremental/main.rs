@@ -1,7 +1,7 @@
 //! What is followed change by change is what compiling everything gives: over random edits of objects of every kind, and of the snapshot
 //! that proxies are told from as well as of what was compiled.
 //!
-//! `AMIME_EDITS` says how many edits (docs/contributing/testing.md), `AMIME_SEED` from which seed; a failure names its seed.
+//! `AMIME_EDITS` says how many edits (docs/adr/0027-incremental-compile.md), `AMIME_SEED` from which seed; a failure names its seed.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 #![allow(clippy::print_stdout, reason = "a run says its seed")]
