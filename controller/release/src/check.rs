@@ -11,6 +11,10 @@ const LEAST_FOR_A_CHECK: u64 = 20;
 const CHANCE_OF_A_FAILED_CHECK: f64 = 0.05;
 /// The stable version's requests from which a boundary of latency is taken.
 const LEAST_FOR_A_BOUNDARY: u64 = 200;
+/// The stable version's requests after which older ones count half for the boundary.
+const MANY_FOR_A_BOUNDARY: u64 = 4_000;
+/// So many of the new version's requests have to be beyond a quantile, if it is as good, before a step passes by it.
+const LEAST_BEYOND: u64 = 3;
 /// Wealth of a bet from which a step does not pass: it is no proof, but more figures will tell.
 const SUSPICION: f64 = 5.0;
 
@@ -66,16 +70,17 @@ impl Look {
     }
 }
 
-/// Tests of a step that begins. The boundaries of latency go on from what was known before.
+/// Tests of a step that begins. What is known of the stable version's latency goes on.
 pub fn fresh(analysis: &Analysis, before: &[Test], stable: Option<&Figures>) -> Vec<Test> {
     let thresholds = analysis.thresholds.iter().map(|_| Test::default());
     let comparisons = analysis.comparisons.iter().enumerate().map(|(at, comparison)| {
-        let known = before.get(analysis.thresholds.len() + at).and_then(|test| test.boundary);
-        let mut test = Test { boundary: known, ..Test::default() };
+        let known = before.get(analysis.thresholds.len() + at).cloned().unwrap_or_default();
+        let mut test = Test { boundary: known.boundary, seen: known.seen, ..Test::default() };
+        // What was seen in an interval that was looked at is among it.
         if let (Comparison::Latency { quantile, .. }, Some(figures)) = (comparison, stable)
-            && figures.latency.total() >= LEAST_FOR_A_BOUNDARY
+            && test.seen.is_empty()
         {
-            test.boundary = figures.latency.bucket_of(*quantile);
+            learn(&mut test, &figures.latency, *quantile);
         }
         test
     });
@@ -162,10 +167,10 @@ fn compare(
     stable: &Figures,
     alarm: f64,
 ) -> Finding {
-    let (rule, margin) = match comparison {
+    let (rule, margin, enough) = match comparison {
         Comparison::Failures { margin } => {
             tally_beside(test, counts(stable.count(&Bad::Failed)), counts(canary.count(&Bad::Failed)));
-            ("failures beside the stable version".to_owned(), share(margin))
+            ("failures beside the stable version".to_owned(), share(margin), 0)
         }
         Comparison::Latency { quantile, margin } => {
             let rule = format!("p{} beside the stable version's", f64::from(quantile) / 10_000.0);
@@ -179,7 +184,7 @@ fn compare(
             let longer = boundary.saturating_add(buckets_of_margin(margin));
             tally_beside(test, slow(&stable.latency, boundary), slow(&canary.latency, longer));
             learn(test, &stable.latency, quantile);
-            (rule, 0.0)
+            (rule, 0.0, enough_for(quantile))
         }
     };
     let (of_stable, of_canary) = (rate(test.stable).unwrap_or(0.0), rate(test.canary).unwrap_or(0.0));
@@ -197,7 +202,7 @@ fn compare(
     let differs = of_canary > of_stable + margin;
     let verdict = if differs && test.evidence.suffices(alarm) {
         Verdict::Bad
-    } else if differs && test.evidence.log_mean() >= SUSPICION.ln() {
+    } else if (differs && test.evidence.log_mean() >= SUSPICION.ln()) || test.canary[1] < enough {
         Verdict::Wait
     } else {
         Verdict::Pass
@@ -211,17 +216,25 @@ fn tally_beside(test: &mut Test, stable: Counts, canary: Counts) {
     test.evidence = Evidence::beside(test.evidence, stable, canary);
 }
 
-/// Remembers latencies of the stable version until they make a boundary. It judges only what comes later, so any choice is fair; the latest
-/// one is taken, since one of an hour in which everything was slow would let everything pass.
+/// Takes the boundary from latencies of the stable version. It judges only what comes later, so any choice is fair; the lower one of all
+/// that was seen and of the last interval is taken, since one that comes from a moment in which everything was slow lets everything pass.
 fn learn(test: &mut Test, latency: &Latency, quantile: Ppm) {
     let mut seen = Latency(std::mem::take(&mut test.seen));
     seen.merge(latency);
     if seen.total() >= LEAST_FOR_A_BOUNDARY {
-        test.boundary = seen.bucket_of(quantile);
-    } else {
-        // Taken out above: what is not enough yet goes on.
-        test.seen = seen.0;
+        let latest = latency.bucket_of(quantile).filter(|_| latency.total() >= LEAST_FOR_A_BOUNDARY);
+        test.boundary = seen.bucket_of(quantile).into_iter().chain(latest).min();
     }
+    if seen.total() > MANY_FOR_A_BOUNDARY {
+        seen.0.values_mut().for_each(|count| *count /= 2);
+        seen.0.retain(|_, count| *count > 0);
+    }
+    test.seen = seen.0;
+}
+
+/// Requests of which one is beyond a quantile, times what has to be seen.
+fn enough_for(quantile: Ppm) -> u64 {
+    LEAST_BEYOND * u64::from(ALL) / u64::from(ALL.saturating_sub(quantile).max(1))
 }
 
 /// The chance of at least `bad` of `all` when each is bad with the chance `limit`.

@@ -180,7 +180,7 @@ pub struct Test {
     /// Of latency: the bucket above which the stable version's requests are slow. It is chosen before the requests that it judges.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boundary: Option<u16>,
-    /// The stable version's latencies until there are enough for a boundary.
+    /// The stable version's latencies, older ones with less weight.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub seen: BTreeMap<u16, u64>,
 }
