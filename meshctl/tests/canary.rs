@@ -132,7 +132,7 @@ impl Mesh {
 
     /// Begins a release, in the way in which a user does.
     fn release(&self, version: &str) {
-        let compared = if version == "slow" { "{quantile: 99, margin: 25}" } else { "" };
+        let compared = if version == "slow" { "{quantile: 90, margin: 25}" } else { "" };
         let objects = OBJECTS.replace("VERSION", version).replace("COMPARED", compared);
         std::fs::write(self.home.objects().join("shop.yaml"), objects).unwrap();
     }
@@ -229,13 +229,13 @@ async fn versions_are_promoted_or_taken_back_by_what_callers_see() {
     mesh.kill_the_controller().await;
     mesh.until("failing", "still taken back", |status| status["phase"] == "RolledBack").await;
 
-    // One whose p99 is twice the other's, and that fails nothing; the controller is killed before it has seen the version.
+    // One whose p90 and p99 are twice the other's, and that fails nothing (of so few requests a busy machine decides what the p99 is); the controller is killed before it has seen the version.
     mesh.load.with_delays.store(true, Ordering::SeqCst);
     mesh.release("slow");
     mesh.kill_the_controller().await;
     let back = mesh.until("slow", "taken back", |status| status["phase"] == "RolledBack").await;
     assert_eq!(back["reason"], "EvidenceAgainst", "{back}");
-    assert!(back["message"].as_str().unwrap().starts_with("p99 beside"), "{back}");
+    assert!(back["message"].as_str().unwrap().starts_with("p90 beside"), "{back}");
     mesh.load.with_delays.store(false, Ordering::SeqCst);
 
     // Orders, and one that ends.
