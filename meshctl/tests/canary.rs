@@ -229,7 +229,8 @@ async fn versions_are_promoted_or_taken_back_by_what_callers_see() {
     mesh.kill_the_controller().await;
     mesh.until("failing", "still taken back", |status| status["phase"] == "RolledBack").await;
 
-    // One whose p90 and p99 are twice the other's, and that fails nothing (of so few requests a busy machine decides what the p99 is); the controller is killed before it has seen the version.
+    // One whose p90 and p99 are twice the other's, and that fails nothing (of so few requests a busy machine decides what the p99 is); the
+    // controller is killed before it has seen the version.
     mesh.load.with_delays.store(true, Ordering::SeqCst);
     mesh.release("slow");
     mesh.kill_the_controller().await;
