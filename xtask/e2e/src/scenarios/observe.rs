@@ -23,10 +23,24 @@ pub(super) fn seen(world: &mut World) -> Result<()> {
     shows(world, &["protocols", "server", "-n", SHOP], &["server", "http"])?;
     secured(world)?;
     nothing_wrong(world)?;
+    sent_once(world)?;
     promised(world)?;
     paid(world)?;
     tapped(world)?;
     traced(world)
+}
+
+/// One request on somebody's word, by the client's sidecar as if its application had sent it; both sides measured it.
+fn sent_once(world: &World) -> Result<()> {
+    let from = format!("{}.{SHOP}", world.kubectl.pod(SHOP, "app=load", "metadata.name")?);
+    let url = format!("http://server.{SHOP}/");
+    let ran = world.meshctl(&["explain", "GET", &url, "--from", &from, "--live"], 0)?;
+    let live =
+        ran.stdout.split_once("Live\n").map(|(_, live)| live).context("it says nothing of what was sent")?;
+    for text in ["answer        200", "as explained", "caller ", "callee ", "tls "] {
+        ensure!(live.contains(text), "meshctl explain --live shows no `{text}`:\n{}", ran.stdout);
+    }
+    Ok(())
 }
 
 const PROMISE: &str = r"
