@@ -181,7 +181,7 @@ pub struct Test {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boundary: Option<u16>,
     /// The stable version's latencies, older ones with less weight.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(with = "pairs", skip_serializing_if = "BTreeMap::is_empty")]
     pub seen: BTreeMap<u16, u64>,
 }
 
@@ -206,5 +206,41 @@ impl State {
     /// A release of this version that has not begun, after those of `before`.
     pub fn of(version: &str, before: Vec<Past>) -> Self {
         Self { version: version.to_owned(), past: before, ..Self::default() }
+    }
+}
+
+/// A list of pairs: keys of a JSON object are texts, and not every reader makes numbers of them again.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<u16, u64>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<u16, u64>, D::Error> {
+        Ok(Vec::<(u16, u64)>::deserialize(from)?.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As an object of Kubernetes is read: by way of what serde buffers.
+    #[derive(Debug, Deserialize)]
+    struct Around {
+        #[serde(flatten)]
+        state: State,
+    }
+
+    #[test]
+    fn a_state_with_latencies_is_read_as_it_was_written_whoever_reads_it() {
+        let test = Test { seen: [(101, 7), (133, 1)].into(), boundary: Some(133), ..Test::default() };
+        let state = State { tests: vec![test], ..State::of("v2", Vec::new()) };
+        let text = serde_json::to_string(&state).unwrap();
+        assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);
+        assert_eq!(serde_json::from_str::<Around>(&text).unwrap().state, state);
     }
 }
