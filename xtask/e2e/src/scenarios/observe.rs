@@ -37,7 +37,7 @@ fn sent_once(world: &World) -> Result<()> {
     let ran = world.meshctl(&["explain", "GET", &url, "--from", &from, "--live"], 0)?;
     let live =
         ran.stdout.split_once("Live\n").map(|(_, live)| live).context("it says nothing of what was sent")?;
-    for text in ["answer        200", "as explained", "caller ", "callee ", "tls "] {
+    for text in ["answer        200", "as explained", "caller ", "callee ", "upstream "] {
         ensure!(live.contains(text), "meshctl explain --live shows no `{text}`:\n{}", ran.stdout);
     }
     Ok(())
