@@ -15,6 +15,7 @@ mod app;
 mod support;
 
 use std::net::SocketAddr;
+use std::process::Output;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -137,8 +138,14 @@ impl Mesh {
         std::fs::write(self.home.objects().join("shop.yaml"), objects).unwrap();
     }
 
-    fn status(&self) -> Option<Value> {
-        let output = self.home.output(&["canary", "status", "front", "-o", "json"]);
+    /// Runs a command to its end. The applications and their callers are in this process too: they must not stand still, and so be slow,
+    /// while it is waited for.
+    async fn output(&self, args: &[&str]) -> Output {
+        tokio::process::Command::from(self.home.command(args)).output().await.unwrap()
+    }
+
+    async fn status(&self) -> Option<Value> {
+        let output = self.output(&["canary", "status", "front", "-o", "json"]).await;
         serde_json::from_slice(&output.stdout).ok()
     }
 
@@ -146,7 +153,7 @@ impl Mesh {
     async fn until(&self, version: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         let mut seen = String::new();
         wait_for(&format!("version {version}: {what}"), async || {
-            let status = self.status()?;
+            let status = self.status().await?;
             let found = status["version"] == version && is(&status);
             let now = format!("{} {} {}", status["phase"], status["step"], status["message"]);
             if seen != now {
@@ -223,7 +230,7 @@ async fn versions_are_promoted_or_taken_back_by_what_callers_see() {
     let back = mesh.until("failing", "taken back", |status| status["phase"] == "RolledBack").await;
     assert_eq!(back["reason"], "EvidenceAgainst", "{back}");
     wait_for("no request to go to it", async || (mesh.answered(20).await == (20, 0)).then_some(())).await;
-    let output = mesh.home.output(&["canary", "watch", "front"]);
+    let output = mesh.output(&["canary", "watch", "front"]).await;
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
     mesh.load.with_failures.store(false, Ordering::SeqCst);
     mesh.kill_the_controller().await;
@@ -242,13 +249,13 @@ async fn versions_are_promoted_or_taken_back_by_what_callers_see() {
     // Orders, and one that ends.
     mesh.release("ending");
     mesh.until("ending", "begun", |status| is_running(status, 0)).await;
-    let order = |name: &str| {
-        let output = mesh.home.output(&["canary", name, "default/front"]);
+    let order = async |name: &str| {
+        let output = mesh.output(&["canary", name, "default/front"]).await;
         (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     };
-    let paused = order("pause");
+    let paused = order("pause").await;
     assert_eq!(paused, (Some(0), "somebody paused it; figures are still looked at\n".to_owned()));
-    let refused = order("pause");
+    let refused = order("pause").await;
     assert_eq!(refused.0, Some(2), "{refused:?}");
     assert!(refused.1.contains("does not apply to a release that is Paused"), "{refused:?}");
     mesh.kill_the_controller().await;
@@ -259,7 +266,7 @@ async fn versions_are_promoted_or_taken_back_by_what_callers_see() {
     let back = mesh.until("ending", "taken back", |status| status["phase"] == "RolledBack").await;
     assert_eq!(back["reason"], "NoReadyEndpoints", "{back}");
     assert_eq!(mesh.answered(20).await, (20, 0));
-    let history = mesh.home.output(&["canary", "history", "front", "-o", "json"]);
+    let history = mesh.output(&["canary", "history", "front", "-o", "json"]).await;
     let history: Value = serde_json::from_slice(&history.stdout).unwrap();
     let ends: Vec<&Value> = history.as_array().unwrap().iter().map(|past| &past["version"]).collect();
     assert_eq!(ends, ["ending", "slow", "failing", "good"]);
@@ -324,7 +331,7 @@ async fn one_service_is_divided_by_labels_as_far_as_a_webhook_says_yes() {
     let flags = ["--version", "one", "--steps", "50", "--interval", "5s", "--min-requests", "30"];
     let hooks =
         ["--header", "x-group=beta", "--webhook", &check, "--webhook", &told, "--dry-run", "-o", "json"];
-    let output = mesh.home.output(&[&common[..], &flags, &hooks].concat());
+    let output = mesh.output(&[&common[..], &flags, &hooks].concat()).await;
     let mut object: Value = serde_json::from_slice(&output.stdout).unwrap();
     // Latencies of a busy machine are not what is tried here.
     object["spec"]["analysis"]["compare"] = serde_json::json!({ "latency": [] });
@@ -361,9 +368,9 @@ async fn one_service_is_divided_by_labels_as_far_as_a_webhook_says_yes() {
 
     // The next one, by the command alone.
     std::fs::remove_file(mesh.home.objects().join("canary.yaml")).unwrap();
-    wait_for("the first one to be gone", async || mesh.status().is_none().then_some(())).await;
+    wait_for("the first one to be gone", async || mesh.status().await.is_none().then_some(())).await;
     let next = ["--version", "two", "--strategy", "blue-green"];
-    let output = mesh.home.output(&[&common[..], &next].concat());
+    let output = mesh.output(&[&common[..], &next].concat()).await;
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     mesh.until("two", "begun", |status| is_running(status, 0)).await;
     wait_for("no request to go to it yet", async || (mesh.answered(20).await == (20, 0)).then_some(())).await;

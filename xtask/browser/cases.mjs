@@ -14,6 +14,7 @@ const PAGES = [
   ["edge/shop/web/shop/recommend", ".figure"],
   ["tap?go=1", "table.tap tbody tr"],
   ["traces?go=1", "tbody tr a"],
+  ["objectives", ".empty, tbody tr"],
   ["canaries", ".empty"],
   ["certs", "tbody tr"],
   ["config", "tbody tr"],
@@ -25,6 +26,14 @@ metadata: { name: nowhere, namespace: shop }
 spec:
   parentRefs: [{ group: "", kind: Service, name: catalog }]
   rules: [{ matches: [{ path: { type: Exact, value: /never } }], backendRefs: [{ name: nobody, port: 80 }] }]
+`;
+
+const PROMISE = `apiVersion: amime.io/v1alpha1
+kind: TrafficPolicy
+metadata: { name: recommend-promise, namespace: shop }
+spec:
+  targetRefs: [{ kind: Service, name: recommend }]
+  slo: { availability: 99.9, window: 30d }
 `;
 
 const HOSTILE = '<img src=x onerror="window.hacked=1">';
@@ -166,6 +175,15 @@ export const CASES = [
     await page.getByRole("link", { name: "What is wrong" }).click();
     await until(async () => (await page.getByRole("table", { name: /^Objects/ }).locator("tbody tr").count()) === 1, 10_000, "one object is wrong");
     assert.ok((await page.getByRole("table", { name: /^Sidecars/ }).getByText("synced").count()) >= 8);
+  }],
+
+  ["what is promised shows how fast it burns, on a page of its own and beside its service", async ({ mesh, browser, page }) => {
+    mesh.apply("promise.yaml", PROMISE);
+    await browser.go("objectives");
+    await page.getByRole("row", { name: /recommend.*99\.9% good in 30d.*recommend-promise/ }).waitFor({ timeout: 30_000 });
+    await page.getByRole("row", { name: /recommend.*\d+(\.\d+)?x.*recommend-promise/ }).waitFor({ timeout: 60_000 });
+    await browser.go("svc/shop/recommend");
+    await page.getByRole("table", { name: "What is promised of the service" }).getByText("99.9% good in 30d").waitFor();
   }],
 
   ["everything is reached by keys", async ({ browser, page }) => {

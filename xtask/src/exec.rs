@@ -42,6 +42,9 @@ impl Program {
         let mut command = Command::new(&program);
         let (name, value) = marker.variable();
         command.env(name, value).stdin(Stdio::null());
+        // Once a day `go` starts a process that writes its statistics and outlives it, which would be taken for something left behind. This
+        // is what that process itself gives to the programs that it starts.
+        command.env("GO_TELEMETRY_CHILD", "2");
         Self { command, shown: program.as_ref().to_string_lossy().into_owned(), limit, marker }
     }
 

@@ -113,7 +113,10 @@ pub(crate) fn go_problem() -> Option<String> {
     let (major, minor) = GO;
     let missing = format!("the suites need Go {major}.{minor} or newer (https://go.dev/doc/install)");
     let Some(go) = go() else { return Some(format!("{missing}; there is no `go` in PATH")) };
-    let printed = Program::new(go, Duration::from_mins(1)).arg("version").output().unwrap_or_default();
+    let printed = match Program::new(go, Duration::from_mins(1)).arg("version").output() {
+        Ok(printed) => printed,
+        Err(error) => return Some(format!("{missing}: {error:#}")),
+    };
     match version(&printed) {
         Some(found) if found >= GO => None,
         Some((major, minor)) => Some(format!("{missing}; this one is {major}.{minor}")),
