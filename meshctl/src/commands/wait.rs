@@ -19,6 +19,8 @@ use crate::output::{self, Format};
 
 /// Between two questions, at first and later.
 const PACE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// A day: whoever waits longer has meant something else.
+const LONGEST: u64 = 86_400;
 /// Sidecars that are named when time is over; of the others it is said how many they are.
 const NAMED: usize = 20;
 
@@ -31,7 +33,7 @@ pub(crate) struct Args {
     /// Only this object, as KIND/NAMESPACE/NAME, such as httproute/shop/reviews
     object: Option<String>,
     /// Seconds after which it is no longer waited for, with exit code 1
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=LONGEST))]
     timeout: u64,
     /// In which form
     #[arg(short, long, value_enum, default_value_t)]

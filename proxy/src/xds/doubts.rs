@@ -8,11 +8,8 @@ use mesh_model::name::ServiceName;
 
 /// Of one service, between two questions.
 const AGAIN: Duration = Duration::from_secs(10);
-/// Of all services together: so many in so much time.
+/// Of all services together: so many in so much time. With `AGAIN` it bounds what is remembered too.
 const TOGETHER: (usize, Duration) = (10, Duration::from_secs(1));
-/// Services that are remembered; more are not asked about.
-const MOST: usize = 256;
-
 /// When which was asked about.
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
@@ -40,7 +37,7 @@ impl Doubts {
         self.asked.retain(|_, asked| age(asked) < AGAIN);
         let (most, within) = TOGETHER;
         let lately = self.asked.values().filter(|asked| age(asked) < within).count();
-        if self.asked.len() >= MOST || lately >= most {
+        if lately >= most {
             return Doubt::TooMany;
         }
         self.asked.insert(service.clone(), now);
@@ -77,7 +74,8 @@ mod tests {
         assert_eq!(asked(&mut doubts, 0, start + Duration::from_millis(999)), 0);
         for second in 1..40 {
             asked(&mut doubts, second * 100, start + Duration::from_secs(second as u64));
-            assert!(doubts.asked.len() <= MOST);
+            assert!(doubts.asked.len() <= 100, "{}", doubts.asked.len());
         }
+        assert_eq!(doubts.asked.len(), 100);
     }
 }

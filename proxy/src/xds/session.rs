@@ -126,6 +126,7 @@ impl Client {
 
         let silence = self.tuning.silence;
         let mut dead = std::pin::pin!(tokio::time::sleep(silence));
+        let mut heard = Instant::now();
         let mut sweep = tokio::time::interval_at(Instant::now() + self.tuning.sweep, self.tuning.sweep);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -143,7 +144,8 @@ impl Client {
                     let message = message?.ok_or(Ended::Closed)?;
                     self.here();
                     backoff.reset();
-                    dead.as_mut().reset(Instant::now() + silence);
+                    heard = Instant::now();
+                    dead.as_mut().reset(heard + silence);
                     self.take(message, &mut outbound).await?;
                 }
                 Some(wish) = self.requests.recv() => {
@@ -154,7 +156,7 @@ impl Client {
                 }
                 _ = sweep.tick() => self.sweep(),
                 () = save => self.save_if_due(),
-                () = &mut dead => return Err(Ended::Silence(silence)),
+                () = &mut dead => return Err(Ended::Silence(heard.elapsed())),
             }
         }
     }
