@@ -2,7 +2,7 @@
 //! result. It must not know streams, files or the wire.
 //!
 //! [`settings`] fills in the MeshConfig's defaults, [`authentication`] says whom each workload lets in, [`services`] and [`endpoints`]
-//! follow selectors and slices, [`routes`] resolves parents and backends, [`canary`] lays releases over their weights, [`streams`] those of connections, [`policies`] attaches policies
+//! follow selectors and slices, [`rules`] are what follows of routes, releases and policies: [`routes`] resolves parents and backends, [`canary`] lays releases over their weights, [`streams`] those of connections, [`policies`] attaches policies
 //! and settles their conflicts, [`affinity`] adds what Services say themselves, [`authorization`] finds whom
 //! policies protect, [`own`] turns endpoints round: what
 //! each workload serves, and [`addresses`] finds what each IP address is, [`names`] what host names are. [`incremental`] keeps the result
@@ -20,6 +20,7 @@ pub mod names;
 pub mod own;
 pub mod policies;
 pub mod routes;
+pub mod rules;
 pub mod services;
 pub mod settings;
 pub mod streams;
@@ -149,13 +150,7 @@ fn whole(index: &Index, trust_domain: &TrustDomain) -> (Compiled, Residents) {
     let mut services = services::compile(index, trust, &mut reports);
     let (externals, names) = names::compile(index, &mut services, &mut reports);
     let names = Arc::new(names);
-    let mut routes = routes::compile(index, &services, &mut reports);
-    let releases = canary::compile(index, &services, &mut routes, &mut reports);
-    let streams = streams::compile(index, &services, &routes, &mut reports);
-    let (mut policies, promises) = policies::compile(index, &services, &mut reports);
-    policies.extend(affinity::compile(index, &services));
-    canary::cover(&releases.all, &mut policies);
-    policies.sort_by(|one, other| one.name.cmp(&other.name));
+    let rules = rules::compile(index, &services, &mut reports);
     let authorization = authorization::compile(index, &services, &mut reports);
     for (key, entry) in index.namespaces.store.iter() {
         reports.object(key, &entry.origin, None);
@@ -166,15 +161,15 @@ fn whole(index: &Index, trust_domain: &TrustDomain) -> (Compiled, Residents) {
     federation::compile(index, trust_domain, &mut reports);
     let own = own::compile(&services, &mut reports);
     let (addresses, residents) = addresses::compile(index, trust, &services, &mut reports);
-    services.append(&releases.versions);
+    services.append(&rules.versions);
     let compiled = Compiled {
         mesh,
         services,
-        routes,
-        canaries: releases.all,
-        streams,
-        policies,
-        promises,
+        routes: rules.routes,
+        canaries: rules.canaries,
+        streams: rules.streams,
+        policies: rules.policies,
+        promises: rules.promises,
         authentication: Arc::new(authentication),
         authorization: Arc::new(authorization),
         own,

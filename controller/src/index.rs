@@ -134,22 +134,24 @@ impl Index {
                 self.dirty.slices.insert(key.clone());
             }
             Kind::Pod => self.note_pod(key),
-            Kind::Service
-            | Kind::Namespace
-            | Kind::HttpRoute
+            Kind::HttpRoute
             | Kind::GrpcRoute
             | Kind::TcpRoute
             | Kind::TlsRoute
             | Kind::UdpRoute
+            | Kind::TrafficPolicy
+            | Kind::XBackendTrafficPolicy
+            | Kind::AuthorizationPolicy
+            | Kind::Canary => {
+                self.dirty.rules.insert(key.kind);
+            }
+            Kind::Service
+            | Kind::Namespace
             | Kind::MeshConfig
             | Kind::Workload
             | Kind::ExternalService
             | Kind::FederatedTrustDomain
-            | Kind::TrafficPolicy
-            | Kind::AuthorizationPolicy
-            | Kind::XBackendTrafficPolicy
             | Kind::AuthenticationPolicy
-            | Kind::Canary
             | Kind::GatewayClass
             | Kind::XMesh => self.dirty.others = dirty::Others::Changed,
         }

@@ -20,7 +20,7 @@ use crate::api::{Kind, ObjectKey};
 use crate::canary::States;
 use crate::clock::now_ms;
 use crate::compile::Compiled;
-use crate::compile::incremental::{Compiler, Followed};
+use crate::compile::incremental::{Compiler, Followed, Wide};
 use crate::compile::routes::OTHERS;
 use crate::index::Index;
 use crate::inspect::facts::Facts;
@@ -302,7 +302,8 @@ impl Control {
             let says = match followed {
                 Followed::Whole => true,
                 Followed::Part(changes) => {
-                    !changes.objects.is_empty()
+                    changes.wide.contains(&Wide::Rules)
+                        || !changes.objects.is_empty()
                         || before.problems != now.problems
                         || before.replicas != now.replicas
                         || !Arc::ptr_eq(&before.generations, &now.generations)
@@ -325,11 +326,15 @@ impl Control {
                 self.observatory.promises(|promises| promises.set(&self.compiler.compiled().promises));
                 self.publish_namespaces();
             }
-            Followed::Part(changes) if changes.pods.is_empty() => {}
             Followed::Part(changes) => {
-                let mut accounts = Accounts::clone(&self.accounts.borrow());
-                changes.pods.iter().for_each(|pod| accounts.follow(&self.index, pod));
-                self.accounts.send_replace(Arc::new(accounts));
+                if changes.wide.contains(&Wide::Rules) {
+                    self.observatory.promises(|promises| promises.set(&self.compiler.compiled().promises));
+                }
+                if !changes.pods.is_empty() {
+                    let mut accounts = Accounts::clone(&self.accounts.borrow());
+                    changes.pods.iter().for_each(|pod| accounts.follow(&self.index, pod));
+                    self.accounts.send_replace(Arc::new(accounts));
+                }
             }
         }
     }

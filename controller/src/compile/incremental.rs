@@ -3,8 +3,10 @@
 //!
 //! Decisions ([0027](../../../docs/adr/0027-incremental-compile.md)):
 //! - The result is what [`compile`](super::compile) gives, always; a test compares the two after each of thousands of random changes.
-//! - Changes of EndpointSlices and pods, which are nearly all that happens in a mesh, are followed. Every other change, and every
-//!   case that is not worth a rule of its own, compiles everything.
+//! - Changes of EndpointSlices and pods, which are nearly all that happens in a mesh, are followed to what they concern. Of a change of a
+//!   route, a policy of traffic, an AuthorizationPolicy or a release, its stage is compiled ([`rules`], [`authorization`]): it is as large
+//!   as there are such objects, whatever the number of endpoints. Every other change, and every case that is not worth a rule of its own,
+//!   compiles everything.
 //! - What is told of a change may be more than what has changed, never less.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +20,7 @@ use mesh_model::spiffe::TrustDomain;
 use super::addresses::{self, Resident, Residents};
 use super::authentication::Authentications;
 use super::{
-    Compiled, Reports, Trust, authentication, authorization, canary, endpoints, own, services, whole,
+    Compiled, Reports, Trust, authentication, authorization, canary, endpoints, own, rules, services, whole,
 };
 use crate::api::{Kind, ObjectKey};
 use crate::index::Index;
@@ -37,7 +39,7 @@ pub struct Compiler {
 }
 
 /// What the index has that no object of it says.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 struct Outside {
     refused: BTreeSet<ObjectKey>,
     keys: Arc<FetchedKeys>,
@@ -51,6 +53,11 @@ impl Outside {
             keys: Arc::clone(&index.keys),
             releases: index.releases.clone(),
         }
+    }
+
+    /// Whether all but the releases is the same.
+    fn is_like(&self, other: &Self) -> bool {
+        self.refused == other.refused && self.keys == other.keys
     }
 }
 
@@ -72,16 +79,25 @@ pub struct Changes {
     pub own: BTreeSet<WorkloadName>,
     /// Addresses that mean something else.
     pub addresses: BTreeSet<IpAddr>,
-    /// Whether whom some workload lets in is different.
-    pub authentication: bool,
-    /// Whether who may call some workload is different.
-    pub authorization: bool,
-    /// Whether what host names stand for is different.
-    pub names: bool,
+    /// What is different that is more than one service, workload or address.
+    pub wide: BTreeSet<Wide>,
     /// Pods that were touched.
     pub pods: BTreeSet<WorkloadName>,
     /// Objects of which something else is said.
     pub objects: BTreeSet<ObjectKey>,
+}
+
+/// What is not of one service, workload or address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wide {
+    /// Whom some workload lets in.
+    Authentication,
+    /// Who may call some workload.
+    Authorization,
+    /// Routes, policies of traffic, or releases.
+    Rules,
+    /// What host names stand for.
+    Names,
 }
 
 /// The change cannot be followed.
@@ -106,9 +122,12 @@ impl Compiler {
 
     /// Brings what was compiled to what the index says now.
     pub fn follow(&mut self, index: &mut Index) -> Followed {
-        let dirty = index.take_dirty();
+        let mut dirty = index.take_dirty();
         let outside = Outside::of(index);
-        let same = !self.whole && dirty.others == Others::Same && self.outside == outside;
+        if self.outside.releases != outside.releases {
+            dirty.rules.insert(Kind::Canary);
+        }
+        let same = !self.whole && dirty.others == Others::Same && self.outside.is_like(&outside);
         // While this is changed in place, a panic would leave something between two states.
         self.whole = true;
         self.outside = outside;
@@ -140,7 +159,7 @@ struct Step<'a> {
 
 impl Step<'_> {
     fn part(mut self, dirty: Dirty) -> Result<Changes, Lost> {
-        let Dirty { slices, mut services, pods: moved, others: _ } = dirty;
+        let Dirty { slices, mut services, pods: moved, rules, others: _ } = dirty;
         let pods: BTreeSet<WorkloadName> = moved.keys().cloned().collect();
         let mut ips: BTreeSet<IpAddr> = moved.values().flatten().copied().collect();
         let mut changes = Changes::default();
@@ -160,8 +179,9 @@ impl Step<'_> {
         self.endpoints(&services, &mut ips, &mut changes);
         let compiled = &mut self.compiler.compiled;
         for service in &services {
-            changes.names |=
-                Arc::make_mut(&mut compiled.names).follow(self.index, &compiled.services, service);
+            if Arc::make_mut(&mut compiled.names).follow(self.index, &compiled.services, service) {
+                changes.wide.insert(Wide::Names);
+            }
         }
         if !canary::same_readiness(&compiled.canaries, &compiled.services) {
             return Err(Lost);
@@ -179,7 +199,36 @@ impl Step<'_> {
         changes.addresses =
             addresses::follow(&mut compiled.addresses, residents, self.index, trust, &compiled.services, ips);
         changes.pods = pods;
+        self.rules(&rules, &mut changes)?;
         Ok(changes)
+    }
+
+    /// What routes, policies and releases say, if any of them has changed.
+    fn rules(&mut self, kinds: &BTreeSet<Kind>, changes: &mut Changes) -> Result<(), Lost> {
+        if kinds.contains(&Kind::AuthorizationPolicy) {
+            self.authorize(changes);
+        }
+        if !kinds.iter().any(|kind| rules::KINDS.contains(kind)) {
+            return Ok(());
+        }
+        let (mut reports, written) = (Reports::default(), self.compiler.compiled.services.as_written());
+        let now = rules::compile(self.index, &written, &mut reports);
+        // What all else is made of, or something is said of what is not asked about here.
+        let parts = self.compiler.compiled.services.iter().filter(|(name, _)| canary::is_version(name));
+        if !parts.eq(&now.versions) || reports.objects.keys().any(|key| !rules::KINDS.contains(&key.kind)) {
+            return Err(Lost);
+        }
+        let mut keys: BTreeSet<ObjectKey> = reports.objects.keys().cloned().collect();
+        keys.extend(rules::KINDS.into_iter().flat_map(|kind| self.of_kind(kind)));
+        self.say(keys, reports, changes);
+        let compiled = &mut self.compiler.compiled;
+        compiled.routes = now.routes;
+        compiled.canaries = now.canaries;
+        compiled.streams = now.streams;
+        compiled.policies = now.policies;
+        compiled.promises = now.promises;
+        changes.wide.insert(Wide::Rules);
+        Ok(())
     }
 
     /// What is said of slices.
@@ -245,7 +294,7 @@ impl Step<'_> {
         }
         let unlike = unlike(&compiled.authentication, &now).ok_or(Lost)?;
         compiled.authentication = Arc::new(now);
-        changes.authentication = true;
+        changes.wide.insert(Wide::Authentication);
         Ok(unlike)
     }
 
@@ -331,9 +380,12 @@ impl Step<'_> {
                 entry.object.spec.selector.is_some() || entry.object.spec.target_refs.is_some()
             })
         };
-        if !namespaces.into_iter().any(asks) {
-            return;
+        if namespaces.into_iter().any(asks) {
+            self.authorize(changes);
         }
+    }
+
+    fn authorize(&mut self, changes: &mut Changes) {
         let mut reports = Reports::default();
         // Nobody's policy means the parts of a Service that a release makes.
         let services = self.compiler.compiled.services.as_written();
@@ -344,7 +396,7 @@ impl Step<'_> {
         let compiled = &mut self.compiler.compiled;
         if *compiled.authorization != now {
             compiled.authorization = Arc::new(now);
-            changes.authorization = true;
+            changes.wide.insert(Wide::Authorization);
         }
     }
 }

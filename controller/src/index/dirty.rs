@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use mesh_model::name::{ServiceName, WorkloadName};
 
-use crate::api::ObjectKey;
+use crate::api::{Kind, ObjectKey};
 
 /// What has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Dirty {
     pub services: BTreeSet<ServiceName>,
     /// Pods, with the addresses that each had or has.
     pub pods: BTreeMap<WorkloadName, BTreeSet<IpAddr>>,
+    /// Kinds of rules (routes, policies, releases) of which an object has changed.
+    pub rules: BTreeSet<Kind>,
     /// Whether something else has changed.
     pub others: Others,
 }

@@ -67,10 +67,40 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// Takes over what routes and policies say now, and what services they are told with. Gives those of which something is different.
+    pub(super) fn take_rules(&mut self, compiled: &Compiled) -> Vec<ServiceName> {
+        let before = self.clone();
+        let mut builder = Builder { before: Some(&before), resources: HashMap::new() };
+        let others = std::iter::once(&before.mesh).chain(before.externals.values());
+        builder.resources.extend(others.map(|it| (Arc::clone(&it.name), Arc::clone(it))));
+        let mut attached = builder.attached(compiled);
+        self.resources = Arc::new(builder.resources);
+        let mut unlike = Vec::new();
+        for (name, known) in &before.services {
+            let now = attached.remove(name).unwrap_or_default();
+            if now.routes != known.routes || now.policies != known.policies {
+                let Attached { routes, policies } = now;
+                let entry = Entry { service: known.service.clone(), routes, policies };
+                self.services.insert(name.clone(), Arc::new(entry));
+                unlike.push(name.clone());
+            }
+        }
+        unlike
+    }
+}
+
 pub(in crate::serve) fn encode(model: &ModelResource, version: String) -> Resource {
     let mut wire = convert::encode(model);
     wire.version.clone_from(&version);
     Resource { name: model.name().into(), version: version.into(), bytes: wire.encode_to_vec().into() }
+}
+
+/// What belongs to a service.
+#[derive(Debug, Default, PartialEq)]
+struct Attached {
+    routes: Vec<AttachedRoute>,
+    policies: Vec<AttachedPolicy>,
 }
 
 struct Builder<'a> {
@@ -81,12 +111,19 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// Services, each with what belongs to it.
     fn services(&mut self, compiled: &Compiled) -> SharedMap<ServiceName, Arc<Entry>> {
-        let mut services = BTreeMap::new();
-        for (name, service) in compiled.services.iter_shared() {
+        let mut attached = self.attached(compiled);
+        let entries = compiled.services.iter_shared().map(|(name, service)| {
             let known = self.before.and_then(|before| before.services.get(name));
             let service = LazyService::new(service, known.map(|known| &known.service));
-            services.insert(name.clone(), Entry { service, routes: Vec::new(), policies: Vec::new() });
-        }
+            let Attached { routes, policies } = attached.remove(name).unwrap_or_default();
+            (name.clone(), Arc::new(Entry { service, routes, policies }))
+        });
+        entries.collect()
+    }
+
+    /// What belongs to each service that is named by a route or policy, there or not.
+    fn attached(&mut self, compiled: &Compiled) -> BTreeMap<ServiceName, Attached> {
+        let mut services: BTreeMap<ServiceName, Attached> = BTreeMap::new();
         let mut of_routes: BTreeMap<&RouteId, Vec<AttachedPolicy>> = BTreeMap::new();
         for policy in &compiled.policies {
             let resource = self.encode(&ModelResource::Policy((**policy).clone()));
@@ -95,13 +132,11 @@ impl Builder<'_> {
             for target in &policy.targets {
                 let policies = match target {
                     PolicyTarget::Service { service, .. } => {
-                        services.get_mut(service).map(|entry| &mut entry.policies)
+                        &mut services.entry(service.clone()).or_default().policies
                     }
-                    PolicyTarget::Route { route, .. } => Some(of_routes.entry(route).or_default()),
+                    PolicyTarget::Route { route, .. } => of_routes.entry(route).or_default(),
                 };
-                if let Some(policies) = policies {
-                    policies.push(attached.clone());
-                }
+                policies.push(attached.clone());
             }
         }
         for route in &compiled.routes {
@@ -112,7 +147,7 @@ impl Builder<'_> {
             let attached = self.stream(route);
             attach(&mut services, &route.parents, &attached);
         }
-        services.into_iter().map(|(name, entry)| (name, Arc::new(entry))).collect()
+        services
     }
 
     fn encode(&mut self, model: &ModelResource) -> Arc<Resource> {
@@ -151,14 +186,12 @@ impl Builder<'_> {
 }
 
 /// Puts a route beside each of its parents.
-fn attach(services: &mut BTreeMap<ServiceName, Entry>, parents: &[ParentRef], route: &AttachedRoute) {
+fn attach(services: &mut BTreeMap<ServiceName, Attached>, parents: &[ParentRef], route: &AttachedRoute) {
     let mut parents: Vec<&ServiceName> = parents.iter().map(|parent| &parent.service).collect();
     parents.sort_unstable();
     parents.dedup();
     for parent in parents {
-        if let Some(entry) = services.get_mut(parent) {
-            entry.routes.push(route.clone());
-        }
+        services.entry(parent.clone()).or_default().routes.push(route.clone());
     }
 }
 

@@ -10,7 +10,7 @@ use super::compare::resource_name;
 use super::lazy::{Lazy, LazyService};
 use super::{Entry, Snapshot};
 use crate::compile::Compiled;
-use crate::compile::incremental::Changes;
+use crate::compile::incremental::{Changes, Wide};
 
 impl Snapshot {
     /// The next one. What `changes` does not name is taken from this one.
@@ -31,6 +31,9 @@ impl Snapshot {
             next.services.insert(name.clone(), Arc::new(Entry { service, ..Entry::clone(known) }));
             touched.services.insert(resource_name(name));
         }
+        if changes.wide.contains(&Wide::Rules) {
+            touched.services.extend(next.take_rules(compiled).iter().map(resource_name));
+        }
         for workload in &changes.own {
             let known = next.own.get(workload).cloned();
             match compiled.own.get(workload) {
@@ -47,12 +50,12 @@ impl Snapshot {
             };
             touched.addresses.insert(*ip);
         }
-        if changes.authentication {
+        if changes.wide.contains(&Wide::Authentication) {
             let mine = AllMine::build(&compiled.authentication, Some(&*self.authentication));
             touched.these(mine.unlike(&self.authentication));
             next.authentication = Arc::new(mine);
         }
-        if changes.authorization {
+        if changes.wide.contains(&Wide::Authorization) {
             let guards = Guards::build(&compiled.authorization, Some(&*self.guards));
             touched.these(guards.unlike(&self.guards));
             next.guards = Arc::new(guards);
@@ -62,7 +65,7 @@ impl Snapshot {
                 next.asked_by = Arc::new(asked);
             }
         }
-        if changes.names {
+        if changes.wide.contains(&Wide::Names) {
             touched.also(Others::AskingForHosts);
             next.names = Arc::clone(&compiled.names);
         }
