@@ -31,6 +31,8 @@ use crate::compile::canary::Release;
 use crate::inspect::Inspector;
 use crate::inspect::canary::{Unheard, Wish};
 
+/// What a report is about began so long before, at most: within that time what is told may be of before a version was tried.
+const STRADDLE: u64 = 2;
 /// Between looks at what is due.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -138,7 +140,11 @@ async fn observed(inspector: &Inspector, release: &Release, state: &State, now: 
     let seconds = match state.phase {
         // Before the first step, what the stable version is like.
         Phase::Waiting => interval,
-        Phase::Progressing | Phase::Paused if now >= state.checked + interval => now - state.checked,
+        Phase::Progressing | Phase::Paused if now >= state.checked + interval => {
+            // Nothing that the version before did is laid to this one.
+            let is_first = state.step == 0 && state.checked == state.step_began;
+            now - state.checked - if is_first { STRADDLE.min(interval / 2) } else { 0 }
+        }
         Phase::Progressing | Phase::Paused | Phase::Promoted | Phase::RolledBack => {
             let side = |ready| Side { ready, figures: None };
             return Observation { stable: side(release.ready.0), canary: side(release.ready.1) };

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Observatory;
 use super::proxies::{Batch, ProxyKey};
-use super::stats::Reporter;
+use super::stats::{Reporter, When};
 use crate::access::Access;
 use crate::clock::now_ms;
 
@@ -143,7 +143,8 @@ impl Receiver {
             proxy_report::Message::Metrics(mut metrics) => {
                 metrics.series.truncate(MAX_SERIES_A_MESSAGE);
                 if self.observatory.proxies(|proxies| proxies.batch(key, metrics.sequence)) == Batch::New {
-                    self.observatory.stats(|stats| stats.record(reporter, &metrics.series, now / 1000));
+                    let when = When { now: now / 1000, late: metrics.late_ms / 1000 };
+                    self.observatory.stats(|stats| stats.record_late(reporter, &metrics.series, when));
                     self.observatory.promises(|promises| promises.record(&metrics.series, now / 1000));
                 }
                 (metrics.sequence > 0).then_some(metrics.sequence)

@@ -32,6 +32,15 @@ pub struct Reporter<'a> {
     pub workload: &'a str,
 }
 
+/// When requests were counted.
+#[derive(Debug, Clone, Copy)]
+pub struct When {
+    /// Now.
+    pub now: u64,
+    /// For how long what is told had to wait.
+    pub late: u64,
+}
+
 /// Everything but the outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Edge {
@@ -69,13 +78,18 @@ pub struct Stats {
 impl Stats {
     /// Adds what a proxy reported.
     pub fn record(&mut self, reporter: Reporter<'_>, series: &[Series], now: u64) {
-        self.began.get_or_insert(now);
+        self.record_late(reporter, series, When { now, late: 0 });
+    }
+
+    /// The same of what had to wait: it counts when it happened, so that what was seen before a decision is not taken for what came of it.
+    pub fn record_late(&mut self, reporter: Reporter<'_>, series: &[Series], when: When) {
+        self.began.get_or_insert(when.now);
         for series in series {
             let Some(key) = &series.key else { continue };
             let Some(edge) = edge(reporter, key) else { continue };
             let cell = cell(key, series);
             if let Some(kept) = self.series.get_mut(&edge) {
-                kept.add(&cell, now);
+                kept.add(&cell, when);
                 continue;
             }
             if self.series.len() >= MAX_SERIES {
@@ -89,7 +103,7 @@ impl Stats {
             } else {
                 self.without_history = self.without_history.saturating_add(1);
             }
-            kept.add(&cell, now);
+            kept.add(&cell, when);
             self.series.insert(edge, kept);
         }
     }
@@ -164,10 +178,11 @@ impl Stats {
 }
 
 impl Kept {
-    fn add(&mut self, cell: &Cell, now: u64) {
-        self.rings.add(cell, now);
+    fn add(&mut self, cell: &Cell, when: When) {
+        self.rings.add(cell, when);
         if let Some(points) = &mut self.points {
-            points.add(cell, now);
+            // What has passed there is drawn already.
+            points.add(cell, when.now);
         }
     }
 }

@@ -43,7 +43,13 @@ impl Reporter {
     }
 
     async fn metrics(&self, sequence: u64, series: Vec<Series>) {
-        self.send(proxy_report::Message::Metrics(Metrics { interval_ms: 1000, series, sequence })).await;
+        self.send(proxy_report::Message::Metrics(Metrics {
+            interval_ms: 1000,
+            series,
+            sequence,
+            late_ms: 0,
+        }))
+        .await;
     }
 
     async fn spans(&self, spans: Vec<Span>) {

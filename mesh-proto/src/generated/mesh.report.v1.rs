@@ -52,6 +52,10 @@ pub struct Metrics {
     /// last one) leaves it out. 0: not numbered.
     #[prost(uint64, tag = "3")]
     pub sequence: u64,
+    /// By how much more than interval_ms ago the first of these requests may have ended: more than nothing for a batch that waited for
+    /// a controller.
+    #[prost(uint64, tag = "4")]
+    pub late_ms: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Series {

@@ -61,6 +61,8 @@ pub(super) struct Reporter {
     config: ReportConfig,
     token: CancellationToken,
     outbox: Outbox,
+    /// Since when what is not in a batch yet was counted.
+    counted: Instant,
     /// The state that the present stream was told last, and when.
     told: Option<(ProxyState, Instant)>,
     /// When the controller was told what this proxy takes.
@@ -78,7 +80,8 @@ impl Reporter {
         // A second one, which there is not, would tell of no tap.
         let tapped = taken.unwrap_or_else(|| mpsc::channel(1).1);
         let (outbox, told, used, second) = (Outbox::default(), None, None, Instant::now());
-        Self { shared, config, token, outbox, told, used, tapped, tried: trials::outcomes(), second }
+        let counted = second;
+        Self { shared, config, token, outbox, counted, told, used, tapped, tried: trials::outcomes(), second }
     }
 
     /// Reports until the token is cancelled.
@@ -228,12 +231,13 @@ impl Reporter {
         let Ok(permit) = outbound.try_reserve() else { return };
         if self.outbox.is_empty() {
             let batch = self.shared.sums().take_batch();
+            let since = std::mem::replace(&mut self.counted, Instant::now());
             if batch.is_empty() {
                 return;
             }
             let series = batch.iter().map(|(key, delta)| wire::series(key, delta)).collect();
             let interval_ms = u64::try_from(self.config.interval.as_millis()).unwrap_or(u64::MAX);
-            self.outbox.put(Metrics { interval_ms, series, sequence: 0 });
+            self.outbox.put(Metrics { interval_ms, series, sequence: 0, late_ms: 0 }, since.into_std());
         }
         if let Some(metrics) = self.outbox.next_to_send(Instant::now().into_std()) {
             permit.send(ProxyReport { message: Some(proxy_report::Message::Metrics(metrics)) });

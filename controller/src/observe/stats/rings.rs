@@ -7,6 +7,7 @@ mod packed;
 use std::collections::VecDeque;
 
 use super::super::histogram::Histogram;
+use super::When;
 use packed::Packed;
 
 /// Seconds that are kept each by itself.
@@ -68,10 +69,10 @@ impl Default for Rings {
 }
 
 impl Rings {
-    /// Counts in the slots of this second.
-    pub(super) fn add(&mut self, cell: &Cell, now: u64) {
-        self.fine.add(cell, now);
-        self.coarse.add(cell, now);
+    /// Counts in the slots of the second when it happened.
+    pub(super) fn add(&mut self, cell: &Cell, when: When) {
+        self.fine.add(cell, when);
+        self.coarse.add(cell, when);
     }
 
     /// Forgets what is too old.
@@ -108,17 +109,33 @@ impl Ring {
         Self { width, kept, newest: None, passed: VecDeque::new() }
     }
 
-    fn add(&mut self, cell: &Cell, now: u64) {
-        let slot = now / self.width;
+    fn add(&mut self, cell: &Cell, When { now, late }: When) {
+        // For a clock that went back it is the newest slot still.
+        let newest = self.newest.as_ref().map_or(0, |(at, _)| *at);
+        let slot = now.max(newest * self.width).saturating_sub(late) / self.width;
         match &mut self.newest {
-            // A clock that went back adds to the newest slot.
-            Some((at, newest)) if *at >= slot => newest.add(cell),
+            Some((at, newest)) if *at == slot => newest.add(cell),
+            Some((at, _)) if *at > slot => self.add_passed(cell, slot),
             newest => {
                 let before = newest.replace((slot, cell.clone()));
                 self.passed.extend(before.map(|(at, cell)| (at, Packed::from(&cell))));
             }
         }
         self.expire(now);
+    }
+
+    /// In a slot before the newest. One that is too old goes with what is.
+    fn add_passed(&mut self, cell: &Cell, slot: u64) {
+        match self.passed.binary_search_by_key(&slot, |(at, _)| *at) {
+            Ok(found) => {
+                if let Some((_, packed)) = self.passed.get_mut(found) {
+                    let mut known = cell.clone();
+                    packed.add_to(&mut known);
+                    *packed = Packed::from(&known);
+                }
+            }
+            Err(place) => self.passed.insert(place, (slot, Packed::from(cell))),
+        }
     }
 
     fn last_second(&self, slot: u64) -> u64 {
@@ -156,11 +173,32 @@ mod tests {
         Cell { requests: 1, ..Cell::default() }
     }
 
+    fn on_time(now: u64) -> When {
+        When { now, late: 0 }
+    }
+
+    #[test]
+    fn what_comes_late_counts_when_it_happened() {
+        let mut rings = Rings::default();
+        for second in 10_000..10_010 {
+            rings.add(&one(), on_time(second));
+        }
+        // Into a slot that is there, into one that is not, and into one that is not kept.
+        rings.add(&one(), When { now: 10_010, late: 7 });
+        rings.add(&one(), When { now: 10_010, late: 60 });
+        rings.add(&one(), When { now: 10_010, late: 2 * KEPT });
+        rings.add(&one(), When { now: 10_010, late: 0 });
+        assert_eq!(rings.sum(5, 10_010).requests, 5, "10,006 to 10,010");
+        assert_eq!(rings.sum(8, 10_010).requests, 9, "and the one of 10,003");
+        assert_eq!(rings.sum(100, 10_010).requests, 13);
+        assert_eq!(rings.sum(KEPT, 10_010).requests, 13);
+    }
+
     #[test]
     fn slots_are_bounded_whatever_the_clock_does() {
         let mut rings = Rings::default();
         for second in (0..10_000).chain((5_000..6_000).rev()) {
-            rings.add(&one(), second);
+            rings.add(&one(), on_time(second));
         }
         let (fine, coarse) = (rings.fine.passed.len(), rings.coarse.passed.len());
         assert!(fine <= 120 && coarse <= 61, "{fine} {coarse}");
@@ -170,7 +208,7 @@ mod tests {
     fn a_window_ends_with_the_slot_that_is_counted_in() {
         let mut rings = Rings::default();
         for second in 0..300 {
-            rings.add(&one(), second);
+            rings.add(&one(), on_time(second));
         }
         assert_eq!(rings.sum(10, 299).requests, 10);
         assert_eq!(rings.sum(119, 299).requests, 119);
