@@ -21,7 +21,7 @@ use tokio::sync::watch;
 pub use registry::Registry;
 pub use service::ConfigServer;
 pub use snapshot::Snapshot;
-pub use touched::Touched;
+pub use touched::{Touched, Unseen};
 
 /// Where snapshots are published. Streams see the newest, never a queue of them.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 pub mod barrier;
 pub mod dir;
 pub mod documents;
+pub mod events;
 pub mod freshness;
 pub mod kube;
 pub mod node;

@@ -14,6 +14,7 @@ use tonic::codec::{Codec, EncodeBuf, Encoder};
 use tonic_prost::ProstCodec;
 
 use super::snapshot::Resource;
+use super::touched::Unseen;
 
 /// `ServerMessage.update`.
 const UPDATE: u32 = 1;
@@ -48,6 +49,26 @@ impl Outgoing {
             subscription: at.subscription,
         };
         Self::Update { resources, rest }
+    }
+
+    /// Whether it says more than what there was to look at.
+    pub fn is_beyond(&self, unseen: &Unseen) -> bool {
+        let Self::Update { resources, rest } = self else { return false };
+        let services = match unseen {
+            Unseen::Anything => return false,
+            Unseen::Nothing => return true,
+            Unseen::Endpoints(services) => services,
+        };
+        let of_service = |resource: &Arc<Resource>| {
+            services.contains(&resource.name)
+                || resource
+                    .name
+                    .strip_prefix("endpoints/")
+                    .is_some_and(|name| services.contains(&*format!("service/{name}")))
+        };
+        let nothing_else =
+            rest.removed.is_empty() && rest.unknown.is_empty() && rest.unknown_sought.is_empty();
+        !(nothing_else && resources.iter().all(of_service))
     }
 
     /// How far it goes, to say more about that.

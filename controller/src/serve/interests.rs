@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use mesh_model::name::WorkloadName;
 
-use super::touched::{Hosts, Interest, Others, Touched};
+use super::touched::{About, Hosts, Interest, Others, Touched};
 
 /// The number of a stream.
 pub(super) type Stream = u64;
@@ -21,13 +21,6 @@ pub(super) struct Interests {
     workloads: HashMap<WorkloadName, BTreeSet<Stream>>,
     addresses: HashMap<IpAddr, BTreeSet<Stream>>,
     hosts: BTreeSet<Stream>,
-}
-
-/// Whom a change concerns.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Concerned {
-    All,
-    These(BTreeSet<Stream>),
 }
 
 impl Interests {
@@ -69,17 +62,23 @@ impl Interests {
         }
     }
 
-    /// Whom that concerns.
-    pub(super) fn of(&self, touched: &Touched) -> Concerned {
-        let mut all = match touched.others {
-            Others::All => return Concerned::All,
-            Others::AskingForHosts => self.hosts.clone(),
-            Others::Nobody => BTreeSet::new(),
+    /// Says of each stream that a change concerns what of it does, one after the other.
+    pub(super) fn concerned(&self, touched: &Touched, mut say: impl FnMut(Stream, About<'_>)) {
+        let hosts = match touched.others {
+            Others::All => return self.streams.keys().for_each(|stream| say(*stream, About::Anything)),
+            Others::AskingForHosts => Some(&self.hosts),
+            Others::Nobody => None,
         };
-        all.extend(touched.services.iter().filter_map(|name| self.services.get(name)).flatten());
-        all.extend(touched.workloads.iter().filter_map(|name| self.workloads.get(name)).flatten());
-        all.extend(touched.addresses.iter().filter_map(|ip| self.addresses.get(ip)).flatten());
-        Concerned::These(all)
+        for (name, streams) in touched.endpoints.iter().filter_map(|name| self.services.get_key_value(name)) {
+            for stream in streams {
+                say(*stream, About::Endpoints(name));
+            }
+        }
+        let services = touched.services.iter().filter_map(|name| self.services.get(name));
+        let workloads = touched.workloads.iter().filter_map(|name| self.workloads.get(name));
+        let addresses = touched.addresses.iter().filter_map(|ip| self.addresses.get(ip));
+        let others = services.chain(workloads).chain(addresses).chain(hosts);
+        others.flatten().for_each(|stream| say(*stream, About::Anything));
     }
 }
 
@@ -107,8 +106,18 @@ mod tests {
         Touched { services: interest(services, &[], Hosts::NotAsked).services, others, ..Touched::default() }
     }
 
-    fn these(streams: &[Stream]) -> Concerned {
-        Concerned::These(streams.iter().copied().collect())
+    /// Streams that are to look at more than endpoints, and those that are to look at endpoints of some service.
+    fn of(all: &Interests, touched: &Touched) -> (Vec<Stream>, Vec<Stream>) {
+        let mut concerned = [BTreeSet::new(), BTreeSet::new()];
+        all.concerned(touched, |stream, about| {
+            concerned[usize::from(about != About::Anything)].insert(stream);
+        });
+        let [anything, endpoints] = concerned.map(|streams| streams.into_iter().collect());
+        (anything, endpoints)
+    }
+
+    fn these(streams: &[Stream]) -> (Vec<Stream>, Vec<Stream>) {
+        (streams.to_vec(), Vec::new())
     }
 
     #[test]
@@ -120,15 +129,18 @@ mod tests {
         all.enter(3, None);
         all.set(1, interest(&["service/shop/a", "service/shop/b"], &["10.0.0.1"], Hosts::NotAsked));
         all.set(2, interest(&["service/shop/b"], &[], Hosts::Asked));
-        assert_eq!(all.of(&touched(&["service/shop/a"], Others::Nobody)), these(&[1]));
-        assert_eq!(all.of(&touched(&["service/shop/b"], Others::Nobody)), these(&[1, 2]));
-        assert_eq!(all.of(&touched(&["service/shop/c"], Others::Nobody)), these(&[]));
-        assert_eq!(all.of(&touched(&[], Others::AskingForHosts)), these(&[2]));
-        assert_eq!(all.of(&touched(&[], Others::All)), Concerned::All);
+        assert_eq!(of(&all, &touched(&["service/shop/a"], Others::Nobody)), these(&[1]));
+        assert_eq!(of(&all, &touched(&["service/shop/b"], Others::Nobody)), these(&[1, 2]));
+        assert_eq!(of(&all, &touched(&["service/shop/c"], Others::Nobody)), these(&[]));
+        assert_eq!(of(&all, &touched(&[], Others::AskingForHosts)), these(&[2]));
+        assert_eq!(of(&all, &touched(&[], Others::All)), these(&[1, 2, 3]));
+        let moved = touched(&["service/shop/b"], Others::AskingForHosts);
+        let moved = Touched { endpoints: moved.services, services: BTreeSet::new(), ..moved };
+        assert_eq!(of(&all, &moved), (vec![2], vec![1, 2]));
         let own = Touched { workloads: [web].into(), ..Touched::default() };
-        assert_eq!(all.of(&own), these(&[1]));
+        assert_eq!(of(&all, &own), these(&[1]));
         let address = Touched { addresses: ["10.0.0.1".parse().unwrap()].into(), ..Touched::default() };
-        assert_eq!(all.of(&address), these(&[1]));
+        assert_eq!(of(&all, &address), these(&[1]));
     }
 
     #[test]
@@ -137,7 +149,7 @@ mod tests {
         all.enter(1, WorkloadName::new("shop", "web").ok());
         all.set(1, interest(&["service/shop/a", "service/shop/b"], &["10.0.0.1"], Hosts::Asked));
         all.set(1, interest(&["service/shop/b"], &[], Hosts::NotAsked));
-        assert_eq!(all.of(&touched(&["service/shop/a"], Others::AskingForHosts)), these(&[]));
+        assert_eq!(of(&all, &touched(&["service/shop/a"], Others::AskingForHosts)), these(&[]));
         all.leave(1);
         assert_eq!((all.services.len(), all.workloads.len(), all.addresses.len()), (0, 0, 0));
         assert_eq!((all.hosts.len(), all.streams.len()), (0, 0));

@@ -11,10 +11,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::admission::{Full, Key, Openings, Streams};
-use super::interests::{Concerned, Interests};
+use super::interests::Interests;
 use super::session::{Lack, Proxy, Rejected, Session};
 use super::snapshot::Snapshot;
-use super::touched::{Interest, Touched};
+use super::touched::{About, Interest, Touched, Unseen};
 use crate::status::programmed::Programmed;
 
 /// Proxies that are gone are shown this long, and at most so many.
@@ -56,20 +56,32 @@ struct News {
     began: Instant,
     /// Since when there is, in milliseconds since the stream began and one more; 0: there is nothing.
     unseen: AtomicU64,
+    /// What that is.
+    what: Mutex<Unseen>,
     wake: Notify,
 }
 
 impl News {
     fn new() -> Self {
-        Self { began: Instant::now(), unseen: AtomicU64::new(0), wake: Notify::new() }
+        Self { began: Instant::now(), unseen: AtomicU64::new(0), what: Mutex::default(), wake: Notify::new() }
     }
 
-    fn tell(&self, now: Instant) {
+    fn tell(&self, about: About<'_>, now: Instant) {
+        let mut what = self.what.lock().unwrap_or_else(PoisonError::into_inner);
+        what.add(about);
         let since = now.saturating_duration_since(self.began).as_millis();
         let since = u64::try_from(since).unwrap_or(u64::MAX).saturating_add(1);
         // What was told before and is not seen yet has been there for longer.
         let _ = self.unseen.compare_exchange(0, since, Ordering::AcqRel, Ordering::Acquire);
+        drop(what);
         self.wake.notify_one();
+    }
+
+    /// From here on what comes is news.
+    fn take(&self) -> Unseen {
+        let mut what = self.what.lock().unwrap_or_else(PoisonError::into_inner);
+        self.unseen.store(0, Ordering::Release);
+        std::mem::take(&mut what)
     }
 
     fn is_seen(&self) -> bool {
@@ -183,13 +195,12 @@ impl Registry {
         let mut shared = self.lock();
         shared.revision = revision;
         let now = Instant::now();
-        match shared.interests.of(touched) {
-            Concerned::All => shared.open.values().for_each(|open| open.news.tell(now)),
-            Concerned::These(streams) => {
-                let open = streams.iter().filter_map(|stream| shared.open.get(stream));
-                open.for_each(|open| open.news.tell(now));
+        let Shared { interests, open, .. } = &*shared;
+        interests.concerned(touched, |stream, about| {
+            if let Some(open) = open.get(&stream) {
+                open.news.tell(about, now);
             }
-        }
+        });
     }
 
     /// Open streams.
@@ -324,9 +335,9 @@ impl Place {
         self.news.began.elapsed()
     }
 
-    /// From here on what comes is news: call it before looking at the newest snapshot.
-    pub fn looks(&self) {
-        self.news.unseen.store(0, Ordering::Release);
+    /// What concerns this stream and was not looked at; from here on what comes is news: call it before looking at the newest snapshot.
+    pub fn looks(&self) -> Unseen {
+        self.news.take()
     }
 
     /// What concerns this stream, as of a snapshot's revision. If there is a newer one, nobody knew yet whether that concerns it: it is woken.
@@ -334,7 +345,7 @@ impl Place {
         let mut shared = self.registry.lock();
         shared.interests.set(self.id, interest);
         if shared.revision > revision {
-            self.news.tell(Instant::now());
+            self.news.tell(About::Anything, Instant::now());
         }
     }
 

@@ -158,6 +158,15 @@ pub struct Session {
     resyncs: u32,
     /// What concerns it is no longer what was said last.
     concern: Concern,
+    /// Whether it was told exactly what it uses, in whatever versions.
+    compared: Compared,
+}
+
+/// Whether a session was compared with a snapshot since what it uses, or what it is believed to hold, became something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Compared {
+    Yes,
+    No,
 }
 
 /// Whether what concerns a stream has changed since it was asked for.
@@ -194,6 +203,7 @@ impl Session {
             resynced: None,
             resyncs: 0,
             concern: Concern::Changed,
+            compared: Compared::No,
         };
         session.add(hello.destinations)?;
         session.seek(hello.sought)?;
@@ -232,6 +242,7 @@ impl Session {
     /// The proxy wants more or less, or the same anew. `at` is the time since the stream began.
     pub fn subscribe(&mut self, subscribe: Subscribe, at: Duration) -> Result<(), Refused> {
         self.concern = Concern::Changed;
+        self.compared = Compared::No;
         if let Some(holding) = subscribe.holding {
             self.holds(holding.held, at)?;
         }
@@ -376,6 +387,7 @@ impl Session {
         let resources: Vec<Arc<Resource>> =
             wanted.values().filter(different).map(|resource| Arc::clone(resource)).collect();
         self.sent_revision = snapshot.revision;
+        self.compared = Compared::Yes;
         let others = removed.iter().any(services)
             || resources.iter().any(|resource| services(&resource.name))
             || !unknown.is_empty();
@@ -390,6 +402,37 @@ impl Session {
         }
         let removed = removed.iter().map(ToString::to_string).collect();
         Some(self.tell(resources, Gone { removed, unknown, unknown_sought }, snapshot, now))
+    }
+
+    /// As [`Session::next_update`], where since the last one nothing is different of what it uses but what these services and their
+    /// endpoints say: nothing else is looked at.
+    pub fn next_of(
+        &mut self,
+        services: &BTreeSet<Arc<str>>,
+        snapshot: &Snapshot,
+        now: Now,
+    ) -> Option<Outgoing> {
+        if self.compared == Compared::No || self.owes_answer() {
+            return self.next_update(snapshot, now);
+        }
+        let mut resources = Vec::new();
+        let endpoints =
+            services.iter().filter_map(|name| Some(format!("{ENDPOINTS}{}", name.strip_prefix(SERVICE)?)));
+        // In the order of their names, as all that is told.
+        for name in endpoints.chain(services.iter().map(ToString::to_string)) {
+            let Some(told) = self.told.get(name.as_str()) else { continue };
+            match snapshot.resource(&name) {
+                Some(resource) if resource.version != told.version => resources.push(Arc::clone(resource)),
+                Some(_) => {}
+                None => return self.next_update(snapshot, now),
+            }
+        }
+        self.sent_revision = snapshot.revision;
+        if resources.is_empty() {
+            self.settle();
+            return None;
+        }
+        Some(self.tell(resources, Gone::default(), snapshot, now))
     }
 
     /// Counts it as told, and waits for its ack.

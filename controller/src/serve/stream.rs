@@ -18,6 +18,7 @@ use super::codec::Outgoing;
 use super::registry::{Place, Registry};
 use super::session::{Now, Proxy, Refused, Session};
 use super::snapshot::Snapshot;
+use super::touched::Unseen;
 use crate::access::{Access, Denied};
 use crate::sources::freshness::Freshness;
 use crate::status::counters::ServeCounters;
@@ -79,7 +80,7 @@ pub async fn run(
                 place,
                 inbound,
                 out: out.clone(),
-                behind: true,
+                behind: Behind::Asked,
                 unchecked: 0,
                 hearing: Hearing::default(),
                 began: Instant::now(),
@@ -179,14 +180,25 @@ async fn until(time: Option<Instant>) {
     }
 }
 
+/// Why a proxy may not have been told all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Behind {
+    /// It was.
+    No,
+    /// Something is different that concerns it.
+    Woken,
+    /// It has asked for something.
+    Asked,
+}
+
 struct Stream {
     context: Context,
     place: Place,
     inbound: Streaming<ClientMessage>,
     out: mpsc::Sender<Answer>,
     /// The proxy may not have been told all.
-    behind: bool,
-    /// Watermarks since it was last compared.
+    behind: Behind,
+    /// Watermarks since all that it uses was compared.
     unchecked: u32,
     /// Watermarks since it was last said what the proxy should hold.
     unproved: u32,
@@ -208,7 +220,7 @@ impl Stream {
         let mut watermark = false;
         let mut in_a_row = 0;
         loop {
-            let has_to_say = self.behind || watermark;
+            let has_to_say = self.behind != Behind::No || watermark;
             // One that asks and asks and does not read waits for its own answers, and is given up like any that does not read. Every arm may be dropped at its await: a message or a change that was not taken is there the next time.
             tokio::select! {
                 biased;
@@ -236,7 +248,7 @@ impl Stream {
                     Err(_) => return None,
                 },
                 // After what may be said: news that come without end would put it off for ever.
-                () = self.place.woken() => self.behind = true,
+                () = self.place.woken() => self.behind = self.behind.max(Behind::Woken),
                 _ = tick.tick() => {
                     in_a_row = 0;
                     watermark = true;
@@ -271,7 +283,7 @@ impl Stream {
                 self.count_doubts(&subscribe);
                 let at = self.place.age();
                 self.place.session(|session| session.subscribe(subscribe, at))?;
-                self.behind = true;
+                self.behind = Behind::Asked;
             }
             Some(client_message::Message::Ack(ack)) => {
                 let (rejected, confirmed) = self.place.session(|session| {
@@ -324,24 +336,34 @@ impl Stream {
         }
     }
 
-    /// A stream that nothing was said to concern is told how far it is; now and then it is compared all the same, and what is found then
-    /// was missed.
+    /// What was said to concern a stream is looked at and nothing else, and one that nothing was said to concern is told how far it is.
+    /// Now and then all that it uses is compared all the same, and what is found then was missed.
     fn say(&mut self, watermark: bool) -> Option<Outgoing> {
-        let woken = std::mem::take(&mut self.behind);
+        let behind = std::mem::replace(&mut self.behind, Behind::No);
         self.last_sent = Instant::now();
-        self.place.looks();
+        let unseen = match (behind, self.place.looks()) {
+            (Behind::Asked, _) => Unseen::Anything,
+            (Behind::No | Behind::Woken, unseen) => unseen,
+        };
         let snapshot = Arc::clone(&self.context.snapshots.borrow_and_update());
         // A proxy measures by it how old its knowledge is, so it must not seem newer than the controller's.
         let now = Now {
             as_of_ms: self.context.freshness.as_of(self.context.clock.now_ms()),
             stream: self.place.age(),
         };
-        self.unchecked = if woken { 0 } else { self.unchecked + 1 };
-        let checks = woken || self.unchecked >= CHECK;
-        let counters = &self.context.counters;
+        self.unchecked += u32::from(watermark);
+        let checks = self.unchecked >= CHECK;
+        if checks || unseen == Unseen::Anything {
+            self.unchecked = 0;
+        }
         let (mut update, interest) = self.place.session(|session| {
-            let update = checks.then(|| session.next_update(&snapshot, now)).flatten();
-            let interest = checks.then(|| session.interest()).flatten();
+            let update = match &unseen {
+                Unseen::Anything => session.next_update(&snapshot, now),
+                _ if checks => session.next_update(&snapshot, now),
+                Unseen::Endpoints(services) => session.next_of(services, &snapshot, now),
+                Unseen::Nothing => None,
+            };
+            let interest = session.interest();
             (update.or_else(|| watermark.then(|| session.watermark(&snapshot, now))), interest)
         });
         if let Some(message) = &mut update {
@@ -358,21 +380,19 @@ impl Stream {
         if let Some(interest) = interest {
             self.place.concerned_by(interest, snapshot.revision);
         }
-        if checks && !woken {
-            self.unchecked = 0;
-            if matches!(update, Some(Outgoing::Update { .. })) {
-                counters.missed.inc();
-                tracing::warn!(
-                    revision = snapshot.revision,
-                    "a stream was behind that no change was said to concern"
-                );
-            }
-        }
-        if let Some(Outgoing::Update { resources, .. }) = &update {
-            counters.pushes.inc();
-            counters.resources_sent.inc_by(resources.len() as u64);
-        }
+        self.count(update.as_ref(), &unseen, snapshot.revision);
         update
+    }
+
+    fn count(&self, update: Option<&Outgoing>, unseen: &Unseen, revision: u64) {
+        let counters = &self.context.counters;
+        let Some(Outgoing::Update { resources, .. }) = update else { return };
+        counters.pushes.inc();
+        counters.resources_sent.inc_by(resources.len() as u64);
+        if update.is_some_and(|update| update.is_beyond(unseen)) {
+            counters.missed.inc();
+            tracing::warn!(revision, "a stream was behind that no change was said to concern");
+        }
     }
 }
 

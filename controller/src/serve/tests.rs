@@ -1,12 +1,12 @@
 //! Whoever is not woken has nothing to be told: over random edits of random objects, whatever a stream asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_model::spiffe::{SpiffeId, TrustDomain};
 use mesh_proto::config::v1::{Destination, Hello};
 use proptest::prelude::*;
 
-use super::interests::{Concerned, Interests};
+use super::interests::Interests;
 use super::session::{Now, Proxy, Session};
 use super::snapshot::Snapshot;
 use crate::compile::compile;
@@ -122,12 +122,12 @@ proptest! {
             let compiled = compile(&index, &domain);
             let (now, touched) = Snapshot::build(&compiled, index.revision(), 0, Some(&snapshot));
             snapshot = now;
-            let concerned = interests.of(&touched);
+            let mut concerned = BTreeSet::new();
+            interests.concerned(&touched, |stream, _| {
+                concerned.insert(stream);
+            });
             for (stream, session) in &mut streams {
-                let woken = match &concerned {
-                    Concerned::All => true,
-                    Concerned::These(these) => these.contains(stream),
-                };
+                let woken = concerned.contains(stream);
                 let update = session.next_update(&snapshot, Now::default());
                 prop_assert!(woken || update.is_none(), "stream {stream} sleeps through {touched:?}: {update:?}");
                 if let Some(interest) = session.interest() {

@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use mesh_model::name::WorkloadName;
 
+/// Services that are looked at one by one; of more, everything is.
+const MAX_NAMED: usize = 64;
+
 /// What is different.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Touched {
@@ -16,6 +19,8 @@ pub struct Touched {
     pub others: Others,
     /// Services, by the names of their resources, of which something is different.
     pub services: BTreeSet<Arc<str>>,
+    /// Services of which nothing is different but what they and their endpoints say: what belongs to them is what did before.
+    pub endpoints: BTreeSet<Arc<str>>,
     /// Workloads that serve something else, or to which another policy applies.
     pub workloads: BTreeSet<WorkloadName>,
     /// Addresses that mean something else.
@@ -54,6 +59,46 @@ impl Touched {
     }
 }
 
+/// What of a change concerns a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About<'a> {
+    /// The endpoints of this service, by the name of its resource.
+    Endpoints(&'a Arc<str>),
+    /// More than that.
+    Anything,
+}
+
+/// What a stream has not looked at yet. However much happens meanwhile, it is no more than names of what it uses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Unseen {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What these services and their endpoints say, and nothing else.
+    Endpoints(BTreeSet<Arc<str>>),
+    /// Whatever it uses.
+    Anything,
+}
+
+impl Unseen {
+    /// This too.
+    pub(super) fn add(&mut self, about: About<'_>) {
+        match (&mut *self, about) {
+            (Self::Anything, _) => {}
+            (_, About::Anything) => *self = Self::Anything,
+            (Self::Nothing, About::Endpoints(service)) => {
+                *self = Self::Endpoints(BTreeSet::from([Arc::clone(service)]));
+            }
+            (Self::Endpoints(services), About::Endpoints(service)) => {
+                services.insert(Arc::clone(service));
+                if services.len() > MAX_NAMED {
+                    *self = Self::Anything;
+                }
+            }
+        }
+    }
+}
+
 /// What concerns one stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Interest {
@@ -73,4 +118,24 @@ pub enum Hosts {
     /// It did not.
     #[default]
     NotAsked,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_looked_at_is_bounded_however_much_happens() {
+        let names: Vec<Arc<str>> =
+            (0..=MAX_NAMED).map(|at| Arc::from(format!("service/shop/{at}"))).collect();
+        let mut unseen = Unseen::default();
+        for _ in 0..2 {
+            names.iter().take(MAX_NAMED).for_each(|name| unseen.add(About::Endpoints(name)));
+        }
+        assert_eq!(unseen, Unseen::Endpoints(names.iter().take(MAX_NAMED).cloned().collect()));
+        unseen.add(About::Endpoints(&names[MAX_NAMED]));
+        assert_eq!(unseen, Unseen::Anything);
+        unseen.add(About::Endpoints(&names[0]));
+        assert_eq!(unseen, Unseen::Anything, "what has to be looked at does not become less");
+    }
 }

@@ -30,6 +30,28 @@ pub struct Stamp {
     pub changed: i128,
 }
 
+/// Whether a folder has symbolic links.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Links {
+    /// It has.
+    Some,
+    /// It has not.
+    #[default]
+    None,
+}
+
+/// Whether a file or folder of that name is left out: hidden ones and the droppings of editors.
+pub fn is_hidden(name: &str) -> bool {
+    name.starts_with(['.', '#'])
+}
+
+/// Whether a file of that name is read.
+pub fn is_yaml(name: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|end| end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml"))
+}
+
 /// What a folder has.
 #[derive(Debug, Default, PartialEq)]
 pub struct Listing {
@@ -39,6 +61,10 @@ pub struct Listing {
     pub problems: Vec<(Arc<str>, Problem)>,
     /// Folders (path with `/` at its end, empty for the whole) of which nothing is known now: what is below may well be there.
     pub hidden: Vec<String>,
+    /// Folders that were listed, the whole one not among them.
+    pub folders: BTreeSet<Arc<str>>,
+    /// Whether there are links among what was listed, whatever their names.
+    pub links: Links,
     visited: BTreeSet<(u64, u64)>,
 }
 
@@ -76,12 +102,13 @@ fn walk(folder: &Path, prefix: &str, depth: usize, listing: &mut Listing) {
         }
     };
     for entry in entries {
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            listing.links = Links::Some;
+        }
         let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|name| !name.starts_with(['.', '#'])) else { continue };
+        let Some(name) = name.to_str().filter(|name| !is_hidden(name)) else { continue };
         let path = format!("{prefix}{name}");
-        let yaml = Path::new(name)
-            .extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case("yaml") || e.eq_ignore_ascii_case("yml"));
+        let yaml = is_yaml(name);
         // A link to nowhere, or a file that went between listing and looking, is not there.
         let Ok(metadata) = fs::metadata(entry.path()) else { continue };
         if metadata.is_dir() {
@@ -93,6 +120,7 @@ fn walk(folder: &Path, prefix: &str, depth: usize, listing: &mut Listing) {
                     format!("deeper than {MAX_DEPTH} folders; not read"),
                 );
             } else {
+                listing.folders.insert(path.as_str().into());
                 walk(&entry.path(), &format!("{path}/"), depth + 1, listing);
             }
         } else if metadata.is_file() && yaml {
@@ -110,6 +138,11 @@ fn walk(folder: &Path, prefix: &str, depth: usize, listing: &mut Listing) {
             listing.files.insert(path.into(), stamp(&metadata));
         }
     }
+}
+
+/// The stamp of one file; `None` if there is none, or a link.
+pub fn stamp_of(path: &Path) -> Option<Stamp> {
+    fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file).map(|metadata| stamp(&metadata))
 }
 
 fn stamp(metadata: &fs::Metadata) -> Stamp {

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use super::documents::{Document, read_documents};
@@ -26,6 +27,16 @@ pub enum Contents {
     TooLarge(u64),
     /// It is no more.
     Gone,
+}
+
+impl Contents {
+    /// By which bytes are known again; nothing else is.
+    pub fn print(&self) -> Option<u64> {
+        let Self::Bytes(bytes) = self else { return None };
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        Some(hasher.finish())
+    }
 }
 
 /// A problem with its file, as it is shown.
@@ -93,6 +104,8 @@ pub struct DirState {
     files: BTreeMap<Arc<str>, File>,
     /// Which files have a form of an object.
     holders: BTreeMap<ObjectKey, BTreeSet<Arc<str>>>,
+    /// Objects that several files have.
+    contested: BTreeSet<ObjectKey>,
     in_force: BTreeMap<ObjectKey, InForce>,
     /// Problems that do not belong to the text of a file, such as a folder that cannot be listed.
     outside: Vec<(Arc<str>, Problem)>,
@@ -169,6 +182,21 @@ impl DirState {
         self.files.keys()
     }
 
+    /// How many files are known.
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Whether that file is known.
+    pub fn has(&self, path: &str) -> bool {
+        self.files.contains_key(path)
+    }
+
     /// The objects in force, for comparison.
     pub fn objects(&self) -> impl Iterator<Item = (&ObjectKey, &Object)> {
         self.in_force.iter().map(|(key, form)| (key, &form.object))
@@ -195,25 +223,22 @@ impl DirState {
     }
 
     fn duplicates<'a>(&'a self, path: &'a Arc<str>, file: &'a File) -> impl Iterator<Item = Problem> + 'a {
-        file.objects.iter().filter(|(_, form)| form.freshness == Freshness::Fresh).filter_map(
-            move |(key, form)| {
-                let (winner, won) = self.winner(key)?;
-                (winner != path).then(|| {
-                    let message = format!(
-                        "the same object is in {winner}:{}, which counts; remove one of them",
-                        won.line
-                    );
-                    let fault = Fault::new("metadata.name", message);
-                    Problem {
-                        object: Some(key.clone()),
-                        stage: Stage::Accepted,
-                        reason: Reason::Duplicate,
-                        line: form.line,
-                        fault,
-                    }
-                })
-            },
-        )
+        let contested = self.contested.iter().filter_map(|key| file.objects.get_key_value(key));
+        contested.filter(|(_, form)| form.freshness == Freshness::Fresh).filter_map(move |(key, form)| {
+            let (winner, won) = self.winner(key)?;
+            (winner != path).then(|| {
+                let message =
+                    format!("the same object is in {winner}:{}, which counts; remove one of them", won.line);
+                let fault = Fault::new("metadata.name", message);
+                Problem {
+                    object: Some(key.clone()),
+                    stage: Stage::Accepted,
+                    reason: Reason::Duplicate,
+                    line: form.line,
+                    fault,
+                }
+            })
+        })
     }
 
     /// What a file says now counts before what one said once; then the order of paths decides.
@@ -224,6 +249,11 @@ impl DirState {
     }
 
     fn settle(&mut self, key: ObjectKey) -> Option<Change> {
+        if self.holders.get(&key).is_some_and(|holders| holders.len() > 1) {
+            self.contested.insert(key.clone());
+        } else {
+            self.contested.remove(&key);
+        }
         let Some((path, form)) = self.winner(&key) else {
             self.holders.remove(&key);
             return self.in_force.remove(&key).map(|_| Change::Delete { key });

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mesh_proto::config::v1::Held;
 use mesh_proto::held::Checksum;
 
-use super::{Answer, Concern, MAX_HELD, Refused, Session, Told};
+use super::{Answer, Compared, Concern, MAX_HELD, Refused, Session, Told};
 use crate::serve::snapshot::{Resource, Snapshot};
 use crate::status::programmed::Holding;
 
@@ -59,6 +59,7 @@ impl Session {
         self.told =
             held.into_iter().map(|held| (held.name.into(), Told::held(held.version.into()))).collect();
         self.concern = Concern::Changed;
+        self.compared = Compared::No;
         Ok(())
     }
 

@@ -29,9 +29,13 @@ fn session(destinations: &[&str]) -> Session {
 
 /// `NONCE +resource -removed ?unknown`, empty if nothing is to be told.
 fn next(session: &mut Session, snapshot: &Snapshot) -> String {
-    match session.next_update(snapshot, Now::default()) {
-        None | Some(Outgoing::Watermark(_)) => String::new(),
-        Some(Outgoing::Update { resources, rest }) => {
+    session.next_update(snapshot, Now::default()).map_or_else(String::new, |update| shown(&update))
+}
+
+fn shown(update: &Outgoing) -> String {
+    match update {
+        Outgoing::Watermark(_) => String::new(),
+        Outgoing::Update { resources, rest } => {
             let mut parts = vec![rest.nonce.to_string()];
             parts.extend(resources.iter().map(|resource| format!("+{}", resource.name)));
             parts.extend(rest.removed.iter().map(|name| format!("-{name}")));
@@ -61,6 +65,37 @@ fn a_proxy_is_told_what_it_needs_and_then_only_what_changes() {
     assert_eq!(next(&mut session, &edited), "2 +httproute/shop/web");
     ack(&mut session, 2);
     assert_eq!((session.sent_revision(), session.acked_revision()), (2, 2));
+}
+
+/// Endpoints of `v1`, at that address.
+fn with_endpoint(ip: &str) -> String {
+    format!(
+        "{SHOP}---\n{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, metadata: {{name: v1-1, namespace: shop, labels: {{kubernetes.io/service-name: v1}}}}, ports: [{{port: 80}}], endpoints: [{{addresses: [{ip}]}}]}}\n"
+    )
+}
+
+#[test]
+fn where_it_is_known_whose_endpoints_are_others_nothing_else_is_looked_at() {
+    let (first, _) = snapshot(&with_endpoint("10.0.0.1"), 1, None);
+    let mut session = session(&["web"]);
+    next(&mut session, &first);
+    ack(&mut session, 1);
+    let changed = with_endpoint("10.0.0.2").replace("weight: 90", "weight: 50");
+    let (second, _) = snapshot(&changed, 2, Some(&first));
+    let look = |session: &mut Session, services: &[&str], snapshot: &Snapshot| {
+        let services = services.iter().map(|name| Arc::from(format!("service/shop/{name}"))).collect();
+        let update = session.next_of(&services, snapshot, Now::default());
+        update.map_or_else(String::new, |update| shown(&update))
+    };
+    assert_eq!(look(&mut session, &["v2", "nobody"], &second), "", "nothing of it is different, or used");
+    assert_eq!((session.sent_revision(), session.acked_revision()), (2, 2));
+    assert_eq!(look(&mut session, &["v1"], &second), "2 +endpoints/shop/v1");
+    assert_eq!(look(&mut session, &["v1"], &second), "", "told once");
+    assert_eq!(next(&mut session, &second), "3 +httproute/shop/web", "which nobody said to look at");
+    // What the proxy asks for meanwhile is not forgotten.
+    let again = Subscribe { sequence: 2, again: vec![destination("v2")], ..Subscribe::default() };
+    session.subscribe(again, Duration::ZERO).unwrap();
+    assert_eq!(look(&mut session, &["v1"], &second), "4 +endpoints/shop/v2 +service/shop/v2");
 }
 
 #[test]

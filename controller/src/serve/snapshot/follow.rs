@@ -29,7 +29,7 @@ impl Snapshot {
             };
             let service = LazyService::new(now, Some(&known.service));
             next.services.insert(name.clone(), Arc::new(Entry { service, ..Entry::clone(known) }));
-            touched.services.insert(resource_name(name));
+            touched.endpoints.insert(resource_name(name));
         }
         if changes.wide.contains(&Wide::Rules) {
             touched.services.extend(next.take_rules(compiled).iter().map(resource_name));

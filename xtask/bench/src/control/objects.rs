@@ -84,17 +84,34 @@ fn ip(namespace: usize, number: usize) -> String {
     format!("10.{namespace}.{}.{}", number / 250, number % 250 + 1)
 }
 
+/// What the addresses begin with by which changes are known again.
+const MARK: &str = "198.18.";
+
 /// The address by which a change is known again.
 pub(super) fn mark(number: u32) -> String {
-    format!("198.18.{}.{}", number >> 8 & 0xff, number & 0xff)
+    format!("{MARK}{}.{}", number >> 8 & 0xff, number & 0xff)
 }
 
 /// The change of an address that [`mark`] made.
-pub(super) fn marked(address: &str) -> Option<u32> {
-    let rest = address.strip_prefix("198.18.")?;
+fn marked(address: &str) -> Option<u32> {
+    let rest = address.strip_prefix(MARK)?;
     let (high, low) = rest.split_once('.')?;
     let low = low.split_once(':').map_or(low, |(low, _)| low);
     Some(high.parse::<u32>().ok()? << 8 | low.parse::<u32>().ok()?)
+}
+
+/// All marks in the bytes of a resource, which is not decoded: thousands of streams read it.
+pub(super) fn marks(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    let begins = move |at: &usize| bytes.get(*at..).is_some_and(|rest| rest.starts_with(MARK.as_bytes()));
+    let text = move |at: usize| {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let end =
+            rest.iter().position(|byte| !matches!(byte, b'0'..=b'9' | b'.' | b':')).unwrap_or(rest.len());
+        rest.get(..end).and_then(|text| std::str::from_utf8(text).ok())
+    };
+    let first = MARK.as_bytes().first().copied().unwrap_or_default();
+    let ones = bytes.iter().enumerate().filter(move |(_, byte)| **byte == first).map(|(at, _)| at);
+    ones.filter(begins).filter_map(text).filter_map(marked)
 }
 
 pub(super) fn namespaces() -> Vec<Placed> {
@@ -289,6 +306,8 @@ mod tests {
             assert_eq!(marked(&format!("{}:8080", mark(number))), Some(number));
         }
         assert_eq!(marked("10.0.0.1:80"), None);
+        let bytes = format!("\u{1}198.18.1.2:80\u{0}198.51.0.1 {} 198.18.", mark(7));
+        assert_eq!(marks(bytes.as_bytes()).collect::<Vec<_>>(), [258, 7]);
     }
 
     #[test]

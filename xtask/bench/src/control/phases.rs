@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::accounting;
 use crate::screen;
 
 use super::crowd::{self, Crowd, Kept, Opening};
@@ -143,6 +144,35 @@ struct Bench<'a> {
     figures: Figures,
 }
 
+/// Time on CPUs up to a moment: what simulates shares the machine with what is measured.
+#[derive(Debug, Clone, Copy)]
+struct Spent {
+    controller: Duration,
+    simulation: Duration,
+}
+
+/// In seconds.
+#[derive(Debug, Clone, Copy)]
+struct Used {
+    controller: f64,
+    simulation: f64,
+}
+
+impl Spent {
+    fn now(plane: &Plane<'_>) -> Result<Self> {
+        let simulation = accounting::cpu_nanos(&[std::process::id()]).map(Duration::from_nanos)?;
+        Ok(Self { controller: plane.cpu()?, simulation })
+    }
+
+    fn until_now(self, plane: &Plane<'_>) -> Result<Used> {
+        let now = Self::now(plane)?;
+        Ok(Used {
+            controller: now.controller.saturating_sub(self.controller).as_secs_f64(),
+            simulation: now.simulation.saturating_sub(self.simulation).as_secs_f64(),
+        })
+    }
+}
+
 /// A change that was made.
 struct Made {
     acknowledged: Instant,
@@ -167,7 +197,7 @@ impl Bench<'_> {
 
     async fn single(&mut self) -> Result<()> {
         screen::line("single changes");
-        let (cpu, bytes) = (self.plane.cpu()?, self.crowd.counts().update_bytes);
+        let (cpu, bytes) = (Spent::now(&self.plane)?, self.crowd.counts().update_bytes);
         self.crowd.watch();
         let mut made = HashMap::new();
         for _ in 0..self.pace.changes {
@@ -183,7 +213,7 @@ impl Bench<'_> {
         let service = (objects::namespace(0), objects::service_name(0));
         self.crowd.also(service, self.size.streams, LIMIT).await?;
         idle(&self.plane).await?;
-        let (cpu, bytes) = (self.plane.cpu()?, self.crowd.counts().update_bytes);
+        let (cpu, bytes) = (Spent::now(&self.plane)?, self.crowd.counts().update_bytes);
         self.crowd.watch();
         let mut made = HashMap::new();
         for _ in 0..self.pace.changes {
@@ -195,7 +225,8 @@ impl Bench<'_> {
 
     async fn churn(&mut self, phase: &'static str, rate: u32) -> Result<()> {
         screen::line(phase);
-        let (cpu, bytes, began) = (self.plane.cpu()?, self.crowd.counts().update_bytes, Instant::now());
+        let (cpu, bytes, began) =
+            (Spent::now(&self.plane)?, self.crowd.counts().update_bytes, Instant::now());
         self.crowd.watch();
         let mut made = HashMap::new();
         let mut clock = tokio::time::interval(Duration::from_secs(1) / rate);
@@ -207,8 +238,9 @@ impl Bench<'_> {
         let took = began.elapsed().as_secs_f64();
         self.figures.add(phase, "changes a second", made.len() as f64 / took, "");
         self.changes(phase, &made, cpu, bytes).await?;
-        let used = self.plane.cpu()?.saturating_sub(cpu).as_secs_f64();
-        self.figures.add(phase, "CPU", used / began.elapsed().as_secs_f64(), "cores");
+        let (used, elapsed) = (cpu.until_now(&self.plane)?, began.elapsed().as_secs_f64());
+        self.figures.add(phase, "CPU", used.controller / elapsed, "cores");
+        self.figures.add(phase, "CPU of the simulated proxies", used.simulation / elapsed, "cores");
         Ok(())
     }
 
@@ -217,12 +249,12 @@ impl Bench<'_> {
         &mut self,
         phase: &'static str,
         made: &HashMap<u32, Made>,
-        cpu: Duration,
+        cpu: Spent,
         bytes: u64,
     ) -> Result<()> {
         let wanted: usize = made.values().map(|made| made.users).sum();
         self.crowd.until_marks(wanted, Duration::from_secs(20)).await;
-        let used = self.plane.cpu()?.saturating_sub(cpu).as_secs_f64();
+        let used = cpu.until_now(&self.plane)?;
         let marks = self.crowd.marks();
         let (mut every, mut last, mut missing) = (Vec::new(), Vec::new(), 0);
         for (number, made) in made {
@@ -239,7 +271,8 @@ impl Bench<'_> {
         self.figures.add(phase, "p99", percentile(&every, 99), "ms");
         self.figures.add(phase, "last stream, p50", percentile(&last, 50), "ms");
         self.figures.add(phase, "last stream, p99", percentile(&last, 99), "ms");
-        self.figures.add(phase, "CPU of a change", used * 1000.0 / changes, "ms");
+        self.figures.add(phase, "CPU of a change", used.controller * 1000.0 / changes, "ms");
+        self.figures.add(phase, "of the simulated proxies", used.simulation * 1000.0 / changes, "ms");
         self.figures.add(phase, "bytes of a change and stream", bytes / wanted.max(1) as f64, "B");
         self.figures.add(phase, "not seen", missing as f64, "");
         Ok(())

@@ -15,7 +15,7 @@ use h2::{RecvStream, SendStream};
 use http::Request;
 use mesh_lifecycle::tasks::Tasks;
 use mesh_proto::config::v1::{
-    Ack, ClientMessage, Destination, Endpoints, Held, Hello, ProxyId, Subscribe, Watermark, client_message,
+    Ack, ClientMessage, Destination, Held, Hello, ProxyId, Subscribe, Watermark, client_message,
 };
 use prost::Message;
 use rustls::ClientConfig;
@@ -25,7 +25,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsConnector;
 
 use super::crowd::Log;
-use super::objects::marked;
+use super::objects;
 
 /// A connection with its handshake, in a herd.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -209,7 +209,7 @@ impl Reader<'_> {
         self.log.update(message.len(), update.resources.len());
         for resource in update.resources {
             if self.log.watches() {
-                self.look(&resource, now)?;
+                self.look(&resource, now);
             }
             self.holding.borrow_mut().insert(resource.name, resource.version);
         }
@@ -223,13 +223,8 @@ impl Reader<'_> {
     }
 
     /// Whether it carries the mark of a change.
-    fn look(&self, resource: &WalkedResource, now: Instant) -> Result<()> {
-        let Some(bytes) = resource.endpoints.clone() else { return Ok(()) };
-        let endpoints = Endpoints::decode(bytes).context("read endpoints")?;
-        let all = endpoints.ports.iter().flat_map(|port| &port.endpoints);
-        for number in all.filter_map(|endpoint| marked(&endpoint.address)) {
-            self.log.marked(number, now);
-        }
-        Ok(())
+    fn look(&self, resource: &WalkedResource, now: Instant) {
+        let endpoints = resource.endpoints.as_deref().unwrap_or_default();
+        objects::marks(endpoints).for_each(|number| self.log.marked(number, now));
     }
 }
