@@ -54,19 +54,18 @@ impl Accounts {
         }
         // A pod is who the cluster says; a Workload of the same name cannot take its place.
         named.extend(
-            index.pods.store.iter().map(|(object, entry)| (key(object), shared(entry.object.account()))),
+            index.pods.store.iter().map(|(object, entry)| (key(object), Arc::clone(entry.object.account()))),
         );
         Self { named: named.into_iter().collect(), others }
     }
 
     /// After a pod has come, gone or changed.
     pub fn follow(&mut self, index: &Index, pod: &WorkloadName) {
-        let (namespace, name) = (pod.0.namespace(), pod.0.name());
-        let pod = index.pods.find(pod).map(|entry| entry.object.account());
-        let workload = ObjectKey::new(Kind::Workload, namespace, name);
+        let workload = ObjectKey::of(Kind::Workload, &pod.0);
+        let pod = index.pods.find(pod).map(|entry| Arc::clone(entry.object.account()));
         let other = || of_workload(&workload, &index.workloads.store.find(&workload)?.object, self.others);
         let key = (Arc::clone(&workload.namespace), Arc::clone(&workload.name));
-        let now: Option<Arc<str>> = pod.or_else(other).map(Arc::from);
+        let now: Option<Arc<str>> = pod.or_else(|| other().map(Arc::from));
         match now {
             Some(account) if self.named.get(&key) == Some(&account) => {}
             Some(account) => {

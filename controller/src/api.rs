@@ -21,6 +21,7 @@ pub mod lower;
 pub mod mesh;
 pub mod pod;
 pub mod scalars;
+pub mod slice;
 pub mod streams;
 pub mod telemetry;
 pub mod traffic;
@@ -29,8 +30,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Namespace, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use mesh_model::name::Name;
 
 pub use amime::{MeshConfig, Workload};
@@ -43,6 +42,7 @@ pub use federation::FederatedTrustDomain;
 pub use gateway::{GrpcRoute, HttpRoute};
 pub use mesh::Announcement;
 pub use pod::Pod;
+pub use slice::Slice;
 pub use streams::StreamRoute;
 pub use traffic::TrafficPolicy;
 
@@ -195,9 +195,15 @@ impl ObjectKey {
         Self { kind, namespace: namespace.into(), name: name.into() }
     }
 
+    /// The object of one kind that has a name of the model.
+    pub fn of(kind: Kind, name: &Name) -> Self {
+        let (namespace, name) = (name.shared_namespace(), name.shared_name());
+        Self { kind, namespace: Arc::clone(namespace), name: Arc::clone(name) }
+    }
+
     /// As a name of the model; `None` for kinds without namespace.
     pub fn model_name(&self) -> Option<Name> {
-        Name::new(&self.namespace, &self.name).ok()
+        Name::shared(&self.namespace, &self.name).ok()
     }
 }
 
@@ -217,7 +223,7 @@ pub enum Object {
     /// A Service.
     Service(Arc<Service>),
     /// An EndpointSlice.
-    EndpointSlice(Arc<EndpointSlice>),
+    EndpointSlice(Arc<Slice>),
     /// A Namespace.
     Namespace(Arc<Namespace>),
     /// An HTTPRoute.
@@ -254,31 +260,6 @@ pub enum Object {
     GatewayClass(Arc<Announcement>),
     /// An XMesh.
     XMesh(Arc<Announcement>),
-}
-
-impl Object {
-    /// Its metadata.
-    pub fn metadata(&self) -> &ObjectMeta {
-        match self {
-            Self::Service(o) => &o.metadata,
-            Self::EndpointSlice(o) => &o.metadata,
-            Self::Namespace(o) => &o.metadata,
-            Self::HttpRoute(o) => &o.metadata,
-            Self::GrpcRoute(o) => &o.metadata,
-            Self::TcpRoute(o) | Self::TlsRoute(o) | Self::UdpRoute(o) => &o.metadata,
-            Self::MeshConfig(o) => &o.metadata,
-            Self::Workload(o) => &o.metadata,
-            Self::ExternalService(o) => &o.metadata,
-            Self::FederatedTrustDomain(o) => &o.metadata,
-            Self::TrafficPolicy(o) => &o.metadata,
-            Self::AuthorizationPolicy(o) => &o.metadata,
-            Self::XBackendTrafficPolicy(o) => &o.metadata,
-            Self::AuthenticationPolicy(o) => &o.metadata,
-            Self::Canary(o) => &o.metadata,
-            Self::Pod(o) => &o.metadata,
-            Self::GatewayClass(o) | Self::XMesh(o) => &o.metadata,
-        }
-    }
 }
 
 /// What is wrong with a field of one object.

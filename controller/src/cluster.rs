@@ -165,15 +165,28 @@ impl Cluster {
         selection: Selection,
         next: Option<&str>,
     ) -> Result<Page, Failed> {
+        let page = self.page(resource, selection, next).await?;
+        let list: List = serde_json::from_str(&page).map_err(|error| Failed::unread(&error))?;
+        let next = Some(list.metadata.next).filter(|next| !next.is_empty());
+        Ok(Page { items: list.items, version: list.metadata.resource_version, next })
+    }
+
+    /// The same, as the API server says it.
+    pub async fn page(
+        &self,
+        resource: Resource,
+        selection: Selection,
+        next: Option<&str>,
+    ) -> Result<String, Failed> {
         let mut query = format!("limit={PAGE}{}", selection.query());
         if let Some(next) = next {
             query.push_str("&continue=");
             query.extend(encoded(next));
         }
         let path = format!("{}/{}?{query}", resource.api, resource.plural);
-        let list: List = self.ask(Method::GET, &path, None).await?;
-        let next = Some(list.metadata.next).filter(|next| !next.is_empty());
-        Ok(Page { items: list.items, version: list.metadata.resource_version, next })
+        let request = request(Method::GET, &path, None)?;
+        let answer = tokio::time::timeout(DEADLINE, self.client.request_text(request)).await;
+        answer.map_err(|_| Failed::Deadline)?.map_err(|error| failed(&error))
     }
 
     /// Watches from `version` on, for at most `seconds`; the stream ends then, and the caller goes on from the last version.
@@ -230,6 +243,13 @@ impl Cluster {
         let request = request(method, path, body)?;
         let answer = tokio::time::timeout(DEADLINE, self.client.request::<T>(request)).await;
         answer.map_err(|_| Failed::Deadline)?.map_err(|error| failed(&error))
+    }
+}
+
+impl Failed {
+    /// An answer that is not what was asked for.
+    pub fn unread(error: &serde_json::Error) -> Self {
+        Self::Unreachable(format!("its answer cannot be read: {error}"))
     }
 }
 

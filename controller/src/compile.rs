@@ -98,7 +98,7 @@ impl Trust<'_> {
     fn transport(
         self,
         workload: &WorkloadName,
-        account: &str,
+        account: &Arc<str>,
         port: Option<u16>,
         foreign: Option<TrustDomain>,
     ) -> Transport {
@@ -106,8 +106,12 @@ impl Trust<'_> {
         if port.map_or(said.mtls.mode, |port| said.mode(port)) == MtlsMode::Disabled {
             return Transport::Plain;
         }
-        SpiffeId::new(foreign.unwrap_or_else(|| self.domain.clone()), workload.0.namespace(), account)
-            .map_or(Transport::Plain, Transport::Mesh)
+        SpiffeId::shared(
+            foreign.unwrap_or_else(|| self.domain.clone()),
+            workload.0.shared_namespace(),
+            account,
+        )
+        .map_or(Transport::Plain, Transport::Mesh)
     }
 }
 

@@ -130,7 +130,7 @@ impl Index {
         match key.kind {
             Kind::EndpointSlice => {
                 let service = self.slices.find(key).and_then(|(_, service)| service);
-                self.dirty.services.extend(service);
+                self.dirty.services.extend(service.cloned());
                 self.dirty.slices.insert(key.clone());
             }
             Kind::Pod => self.note_pod(key),

@@ -13,6 +13,8 @@ use std::sync::Arc;
 const MOST: usize = 96;
 /// Entries of a chunk that is made of many at once.
 const FILLED: usize = 64;
+/// Places that are made at a time.
+const SPARE: usize = 8;
 /// Neighbours with fewer together become one.
 const FEWEST: usize = 32;
 
@@ -152,10 +154,16 @@ impl<K: Ord + Clone, V: Clone> SharedMap<K, V> {
         match place {
             Ok(place) => entries.get_mut(place).map(|(_, known)| std::mem::replace(known, value)),
             Err(place) => {
+                if entries.len() == entries.capacity() {
+                    entries.reserve_exact(SPARE);
+                }
                 entries.insert(place, (key, value));
                 self.len += 1;
                 if entries.len() > MOST {
-                    let rest = entries.split_off(MOST / 2);
+                    // Who comes in order fills what is left behind; nobody comes to it again.
+                    let in_order = place + 1 == entries.len();
+                    let rest = entries.split_off(if in_order { FILLED } else { MOST / 2 });
+                    entries.shrink_to_fit();
                     chunks.insert(at + 1, Arc::new(rest));
                 }
                 None

@@ -13,6 +13,7 @@ pub mod kube;
 pub mod node;
 pub mod reader;
 pub mod scan;
+pub mod sharing;
 pub mod state;
 
 use std::collections::BTreeSet;

@@ -39,7 +39,6 @@ pub fn check(key: &ObjectKey, object: &Object) -> Vec<Fault> {
             findings.faults.append(&mut lower::streams::lower(key.kind, route).findings.faults);
         }
         Object::Service(service) => check_service(service, &mut findings),
-        Object::EndpointSlice(slice) => check_slice(slice, &mut findings),
         Object::MeshConfig(config) => check_mesh_config(key, config, &mut findings),
         Object::FederatedTrustDomain(foreign) => federation::check(foreign, &mut findings),
         Object::Workload(workload) => check_workload(workload, &mut findings),
@@ -66,7 +65,12 @@ pub fn check(key: &ObjectKey, object: &Object) -> Vec<Fault> {
         }
         Object::AuthenticationPolicy(policy) => check_authentication(policy, &mut findings),
         Object::Canary(canary) => findings.faults.append(&mut lower::canary::lower(canary).1.faults),
-        Object::Namespace(_) | Object::Pod(_) | Object::GatewayClass(_) | Object::XMesh(_) => {}
+        // Of a slice it is said where it is read.
+        Object::EndpointSlice(_)
+        | Object::Namespace(_)
+        | Object::Pod(_)
+        | Object::GatewayClass(_)
+        | Object::XMesh(_) => {}
     }
     findings.faults
 }
@@ -121,28 +125,6 @@ fn check_service(service: &k8s_openapi::api::core::v1::Service, findings: &mut F
         if ports.len() > 1 && port.name.as_deref().unwrap_or_default().is_empty() {
             findings
                 .fault(format!("spec.ports[{index}].name"), "is needed where a Service has several ports");
-        }
-    }
-}
-
-fn check_slice(slice: &k8s_openapi::api::discovery::v1::EndpointSlice, findings: &mut Findings) {
-    if slice.address_type == "FQDN" {
-        findings.fault("addressType", "FQDN is not supported; use IPv4 or IPv6");
-        return;
-    }
-    for (index, endpoint) in slice.endpoints.iter().enumerate() {
-        for (n, address) in endpoint.addresses.iter().enumerate() {
-            if address.parse::<std::net::IpAddr>().is_err() {
-                findings.fault(
-                    format!("endpoints[{index}].addresses[{n}]"),
-                    format!("`{address}` is not an IP address"),
-                );
-            }
-        }
-    }
-    for (index, port) in slice.ports.iter().flatten().enumerate() {
-        if !port.port.is_some_and(|port| (1..=65535).contains(&port)) {
-            findings.fault(format!("ports[{index}].port"), "a port from 1 to 65535 is needed");
         }
     }
 }

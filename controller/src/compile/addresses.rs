@@ -188,7 +188,10 @@ impl Gathered {
             }
             member
         });
-        Served { ports: self.ports.into_values().take(MAX_SERVED).collect(), others }
+        // There is one of these for each pod: no place of it is to spare.
+        let mut ports = Vec::with_capacity(self.ports.len().min(MAX_SERVED));
+        ports.extend(self.ports.into_values().take(MAX_SERVED));
+        Served { ports, others }
     }
 
     fn put(&mut self, port: u16, endpoint: &Endpoint, service: Option<(&ServiceName, u16)>) {

@@ -154,7 +154,7 @@ enum Member<'a> {
 impl Member<'_> {
     fn has(self, labels: &BTreeMap<String, String>) -> bool {
         let own = match self {
-            Self::Pod(pod) => pod.metadata.labels.as_ref(),
+            Self::Pod(pod) => Some(pod.labels()),
             Self::Workload(workload) => workload.metadata.labels.as_ref(),
         };
         labels.iter().all(|(name, value)| own.and_then(|own| own.get(name)) == Some(value))

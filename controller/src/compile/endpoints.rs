@@ -1,10 +1,9 @@
 //! Endpoints of a Service: from EndpointSlices that name it, and from Workloads that its selector selects. It must not know routes.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use k8s_openapi::api::core::v1::Service as KubeService;
-use k8s_openapi::api::discovery::v1::{Endpoint as SliceEndpoint, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use mesh_model::endpoint::{Endpoint, EndpointState, Endpoints, PortEndpoints, Transport};
 use mesh_model::name::WorkloadName;
@@ -13,7 +12,8 @@ use mesh_model::spiffe::TrustDomain;
 
 use super::Trust;
 use crate::api::amime::WorkloadPort;
-use crate::api::{Pod, Workload};
+use crate::api::slice::{SliceEndpoint, Target as Owner};
+use crate::api::{Pod, Slice, Workload};
 use crate::index::Index;
 use crate::status::{Condition, ConditionType};
 
@@ -38,7 +38,7 @@ pub fn compile(index: &Index, trust: Trust<'_>, service: &Service, object: &Kube
         // Sorted by address, and a slice's word (it knows readiness) counts before the selector's.
         let mut endpoints: BTreeMap<SocketAddr, Endpoint> = BTreeMap::new();
         for (_, entry) in index.slices.of_service(&service.name) {
-            for endpoint in from_slice(index, trust, namespace, &entry.object, &port.name) {
+            for endpoint in from_slice(index, trust, &entry.object, &port.name) {
                 endpoints.entry(endpoint.address).or_insert(endpoint);
             }
         }
@@ -132,29 +132,18 @@ pub(super) fn transport(
     }
     // One that is none is refused before; if it came here, no server would show our own for it.
     let foreign = workload.spec.trust_domain.as_deref().and_then(|text| TrustDomain::new(text).ok());
-    trust.transport(name, workload.spec.account(name.0.name()), port, foreign)
+    trust.transport(name, &workload.spec.account(name.0.name()).into(), port, foreign)
 }
 
-fn from_slice(
-    index: &Index,
-    trust: Trust<'_>,
-    namespace: &str,
-    slice: &EndpointSlice,
-    port_name: &str,
-) -> Vec<Endpoint> {
-    let mut ports = slice.ports.iter().flatten();
-    let port =
-        ports.find(|port| port.name.as_deref().unwrap_or_default() == port_name).and_then(|port| port.port);
-    let Some(port) = port.and_then(|port| u16::try_from(port).ok()) else { return Vec::new() };
-    let mut found = Vec::new();
+fn from_slice(index: &Index, trust: Trust<'_>, slice: &Slice, port_name: &str) -> Vec<Endpoint> {
+    let Some(port) = slice.ports.iter().find(|port| &*port.name == port_name).map(|port| port.port) else {
+        return Vec::new();
+    };
+    let mut found = Vec::with_capacity(slice.endpoints.len());
     for endpoint in &slice.endpoints {
-        let Some(state) = state(endpoint) else { continue };
-        // Only the first address counts. Source: EndpointSlice reference, `endpoints.addresses`.
-        let Some(ip) = endpoint.addresses.first().and_then(|address| address.parse::<IpAddr>().ok()) else {
-            continue;
-        };
-        let target = target(index, namespace, endpoint);
-        let zone = endpoint.zone.clone();
+        let (Some(state), Some(ip)) = (endpoint.state, endpoint.address) else { continue };
+        let target = target(index, endpoint);
+        let zone = endpoint.zone.as_deref().map(ToOwned::to_owned);
         let plain = Endpoint {
             address: SocketAddr::new(ip, port),
             transport: Transport::Plain,
@@ -201,21 +190,22 @@ enum Referent<'a> {
     Workload(WorkloadName, &'a Workload),
 }
 
-fn target<'a>(index: &'a Index, namespace: &str, endpoint: &SliceEndpoint) -> Referent<'a> {
-    let Some(target) = endpoint.target_ref.as_ref() else { return Referent::Nobody };
-    let namespace = target.namespace.as_deref().unwrap_or(namespace);
-    let name = target.name.as_deref().and_then(|name| WorkloadName::new(namespace, name).ok());
-    match (target.kind.as_deref(), name) {
-        (Some("Workload"), Some(name)) => match index.workloads.find(&name) {
-            Some(entry) => Referent::Workload(name, &entry.object),
+fn target<'a>(index: &'a Index, endpoint: &SliceEndpoint) -> Referent<'a> {
+    match &endpoint.target {
+        Some(Owner::Workload(name)) => match index.workloads.find(name) {
+            Some(entry) => Referent::Workload(name.clone(), &entry.object),
             None => Referent::Nobody,
         },
         // A folder may have slices of pods and no pods.
-        (Some("Pod"), Some(name)) if !index.pods.store.is_empty() => match index.pods.find(&name) {
-            Some(entry) => Referent::Pod(name, &entry.object),
+        Some(Owner::Pod(name)) if !index.pods.store.is_empty() => match index.pods.entry(name) {
+            // The text is held once, by the pod.
+            Some((key, entry)) => {
+                let name = key.model_name().map_or_else(|| name.clone(), WorkloadName);
+                Referent::Pod(name, &entry.object)
+            }
             None => Referent::UnknownPod,
         },
-        _ => Referent::Nobody,
+        Some(Owner::Pod(_)) | None => Referent::Nobody,
     }
 }
 
@@ -230,18 +220,4 @@ pub(super) fn pod_transport(
         return Transport::Plain;
     }
     trust.transport(name, pod.account(), port, None)
-}
-
-/// `None`: not to be used. Absent conditions mean ready. Source: EndpointSlice reference, `endpoints.conditions`.
-fn state(endpoint: &SliceEndpoint) -> Option<EndpointState> {
-    let conditions = endpoint.conditions.as_ref();
-    let says = |value: Option<Option<bool>>, absent: bool| value.flatten().unwrap_or(absent);
-    let ready = says(conditions.map(|c| c.ready), true);
-    let terminating = says(conditions.map(|c| c.terminating), false);
-    let serving = says(conditions.map(|c| c.serving), ready);
-    match (ready && !terminating, serving && terminating) {
-        (true, _) => Some(EndpointState::Ready),
-        (false, true) => Some(EndpointState::Draining),
-        (false, false) => None,
-    }
 }

@@ -236,7 +236,7 @@ impl Step<'_> {
         let mut reports = Reports::default();
         for key in slices {
             if let Some((entry, service)) = self.index.slices.find(key) {
-                services::say_of_slice(self.index, key, entry, service.as_ref(), &mut reports);
+                services::say_of_slice(self.index, key, entry, service, &mut reports);
             }
         }
         self.say(slices.clone(), reports, changes);
@@ -308,8 +308,9 @@ impl Step<'_> {
     /// Where a workload is by its own object.
     fn addresses_of(&self, workload: &WorkloadName) -> Vec<IpAddr> {
         let pod = self.index.pods.find(workload).map(|entry| entry.object.addresses()).unwrap_or_default();
+        let pod = pod.iter().copied();
         let other = self.index.workloads.find(workload).map(|entry| entry.object.spec.address);
-        pod.into_iter().chain(other).map(|ip| ip.to_canonical()).collect()
+        pod.chain(other).map(|ip| ip.to_canonical()).collect()
     }
 
     /// Pods are at other addresses.

@@ -168,8 +168,7 @@ fn members(index: &Index, services: &Services, name: &ServiceName) -> Members {
     for (_, entry) in index.slices.of_service(name) {
         for endpoint in &entry.object.endpoints {
             let Some(hostname) = &endpoint.hostname else { continue };
-            let ips = endpoint.addresses.iter().filter_map(|address| address.parse::<IpAddr>().ok());
-            members.entry(hostname.to_ascii_lowercase()).or_default().extend(ips);
+            members.entry(hostname.to_ascii_lowercase()).or_default().extend(endpoint.addresses());
         }
     }
     let headless = services.get(name).filter(|(service, _)| service.addresses.is_empty());

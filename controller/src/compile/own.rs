@@ -45,7 +45,11 @@ pub fn compile(services: &Services, reports: &mut Reports) -> Own {
             );
         }
     }
-    own.into_iter().map(|(workload, own)| (workload, Arc::new(own))).collect()
+    let exact = |mut own: OwnServices| {
+        own.ports.shrink_to_fit();
+        Arc::new(own)
+    };
+    own.into_iter().map(|(workload, own)| (workload, exact(own))).collect()
 }
 
 /// Who serves a service, and where.
@@ -91,6 +95,7 @@ pub(super) fn follow(
         if ports == known {
             continue;
         }
+        ports.shrink_to_fit();
         if ports.is_empty() {
             own.remove(&workload);
         } else {

@@ -160,7 +160,7 @@ pub fn compile(index: &Index, trust: Trust<'_>, reports: &mut Reports) -> Servic
         services.push((name, Arc::new((service, found.endpoints))));
     }
     for (key, entry, service) in index.slices.iter() {
-        say_of_slice(index, key, entry, service.as_ref(), reports);
+        say_of_slice(index, key, entry, service, reports);
     }
     Services(services.into_iter().collect())
 }

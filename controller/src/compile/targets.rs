@@ -11,6 +11,7 @@ use mesh_model::name::{ServiceName, WorkloadName};
 
 use super::Reports;
 use crate::api::authentication::{WorkloadSelector, WorkloadTarget, WorkloadTargetKind};
+use crate::api::slice::Target;
 use crate::api::{Kind, ObjectKey};
 use crate::index::Index;
 use crate::status::{Condition, ConditionType};
@@ -32,7 +33,7 @@ fn workloads<'a>(
     namespace: &'a str,
 ) -> impl Iterator<Item = (WorkloadName, Option<&'a Labels>)> {
     let pods = index.pods.store.of_namespace(Kind::Pod, namespace);
-    let pods = pods.map(|(key, entry)| (key, entry.object.metadata.labels.as_ref()));
+    let pods = pods.map(|(key, entry)| (key, Some(entry.object.labels())));
     let others = index.workloads.store.of_namespace(Kind::Workload, namespace);
     let others = others.map(|(key, entry)| (key, entry.object.metadata.labels.as_ref()));
     pods.chain(others).filter_map(|(key, labels)| Some((WorkloadName(key.model_name()?), labels)))
@@ -53,15 +54,10 @@ fn serving(index: &Index, service: &ServiceName) -> Option<BTreeSet<WorkloadName
         found.extend(fits.map(|(name, _)| name));
     }
     for (_, slice) in index.slices.of_service(service) {
-        for reference in slice.object.endpoints.iter().filter_map(|endpoint| endpoint.target_ref.as_ref()) {
-            if !matches!(reference.kind.as_deref(), Some("Pod" | "Workload")) {
-                continue;
-            }
-            let place = reference.namespace.as_deref().unwrap_or(namespace);
-            // A slice may name whom it likes; a policy speaks for its own namespace.
-            let name = reference.name.as_deref().filter(|_| place == namespace);
-            found.extend(name.and_then(|name| WorkloadName::new(namespace, name).ok()));
-        }
+        let targets = slice.object.endpoints.iter().filter_map(|endpoint| endpoint.target.as_ref());
+        // A slice may name whom it likes; a policy speaks for its own namespace.
+        let here = targets.map(Target::name).filter(|name| name.0.namespace() == namespace);
+        found.extend(here.cloned());
     }
     Some(found)
 }

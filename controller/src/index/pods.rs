@@ -15,6 +15,11 @@ pub struct Pods {
 impl Pods {
     /// The pod of that name.
     pub fn find(&self, name: &WorkloadName) -> Option<&Entry<Pod>> {
-        self.store.find(&ObjectKey::new(Kind::Pod, name.0.namespace(), name.0.name()))
+        self.entry(name).map(|(_, entry)| entry)
+    }
+
+    /// The pod of that name, with its name as it is held here.
+    pub fn entry(&self, name: &WorkloadName) -> Option<(&ObjectKey, &Entry<Pod>)> {
+        self.store.entry(&ObjectKey::of(Kind::Pod, &name.0))
     }
 }

@@ -21,7 +21,7 @@ pub struct Services {
 impl Services {
     /// The service of that name.
     pub fn find(&self, name: &ServiceName) -> Option<&Entry<Service>> {
-        self.store.find(&ObjectKey::new(Kind::Service, name.0.namespace(), name.0.name()))
+        self.store.find(&ObjectKey::of(Kind::Service, &name.0))
     }
 
     /// The last form of one that is gone, if it was named by a policy then.

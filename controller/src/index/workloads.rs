@@ -17,7 +17,7 @@ pub struct Workloads {
 impl Workloads {
     /// The workload of that name.
     pub fn find(&self, name: &WorkloadName) -> Option<&Entry<Workload>> {
-        self.store.find(&ObjectKey::new(Kind::Workload, name.0.namespace(), name.0.name()))
+        self.store.find(&ObjectKey::of(Kind::Workload, &name.0))
     }
 
     /// Those of a namespace that have all labels of `selector`. An empty selector selects none (as for a Service).

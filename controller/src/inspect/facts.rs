@@ -125,5 +125,5 @@ fn workloads(endpoints: &Endpoints) -> BTreeSet<(&str, &str)> {
 }
 
 fn member(name: &str, pod: &Pod) -> Member {
-    Member { owner: pod.owner(name), account: pod.account().to_owned(), sidecar: pod.injected() }
+    Member { owner: pod.owner(name), account: pod.account().to_string(), sidecar: pod.injected() }
 }

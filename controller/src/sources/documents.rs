@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+
 use super::node::{Node, Value};
 use super::{Problem, Reason, Stage, reader};
 use crate::api::authorization::{AuthorizationAction, AuthorizationPolicySpec};
 use crate::api::check::check;
-use crate::api::{AuthorizationPolicy, Fault, Kind, Object, ObjectKey, Scope};
+use crate::api::{AuthorizationPolicy, Fault, Kind, Object, ObjectKey, Scope, Slice};
 
 /// Most documents of a file.
 const MAX_DOCUMENTS: usize = 10_000;
@@ -202,7 +204,7 @@ fn read_any(node: &Node, offset: u64) -> Document {
         Ok(found) => found,
         Err((reason, fault)) => return bad(None, Stage::Readable, reason, &fault.field, fault.message),
     };
-    let (mut object, unknown) = match parse(kind, node) {
+    let Parsed { mut object, unknown, faults: read } = match parse(&key, node) {
         Ok(read) => read,
         Err(fault) => return bad(Some(key), Stage::Accepted, Reason::Invalid, &fault.field, fault.message),
     };
@@ -237,8 +239,8 @@ fn read_any(node: &Node, offset: u64) -> Document {
         problem(Reason::Invalid, Fault::new(path, message))
     })
     .collect();
-    let mut faults: Vec<Problem> =
-        check(&key, &object).into_iter().map(|fault| problem(Reason::Invalid, fault)).collect();
+    let faults = check(&key, &object).into_iter().chain(read);
+    let mut faults: Vec<Problem> = faults.map(|fault| problem(Reason::Invalid, fault)).collect();
     // Kubernetes' own kinds have many fields that do not concern the mesh; a newer API server may know more of them.
     let strict = !matches!(kind, Kind::Service | Kind::EndpointSlice | Kind::Namespace | Kind::Pod);
     if strict {
@@ -293,17 +295,32 @@ fn identify(node: &Node) -> Result<(Kind, ObjectKey), (Reason, Fault)> {
     Ok((found, ObjectKey::new(found, namespace, name)))
 }
 
-fn parse(kind: Kind, node: &Node) -> Result<(Object, Vec<String>), Fault> {
+/// An object whose fields could be read.
+struct Parsed {
+    object: Object,
+    /// Fields that its kind does not have.
+    unknown: Vec<String>,
+    /// What is wrong with what is not kept as it is written.
+    faults: Vec<Fault>,
+}
+
+fn parse(key: &ObjectKey, node: &Node) -> Result<Parsed, Fault> {
     fn one<'a, T: serde::Deserialize<'a>>(
         node: &'a Node,
         wrap: fn(Arc<T>) -> Object,
-    ) -> Result<(Object, Vec<String>), Fault> {
+    ) -> Result<Parsed, Fault> {
         let (value, unknown) = reader::read::<T>(node)?;
-        Ok((wrap(Arc::new(value)), unknown))
+        Ok(Parsed { object: wrap(Arc::new(value)), unknown, faults: Vec::new() })
     }
-    match kind {
+    match key.kind {
         Kind::Service => one(node, Object::Service),
-        Kind::EndpointSlice => one(node, Object::EndpointSlice),
+        Kind::EndpointSlice => {
+            // All fields that there are, for those that are none.
+            let (_, unknown) = reader::read::<EndpointSlice>(node)?;
+            let (written, _) = reader::read(node)?;
+            let (slice, faults) = Slice::of(key, &written);
+            Ok(Parsed { object: Object::EndpointSlice(Arc::new(slice)), unknown, faults })
+        }
         Kind::Namespace => one(node, Object::Namespace),
         Kind::HttpRoute => one(node, Object::HttpRoute),
         Kind::GrpcRoute => one(node, Object::GrpcRoute),
@@ -332,7 +349,6 @@ fn fill_namespace(object: &mut Object, key: &ObjectKey) {
     }
     match object {
         Object::Service(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
-        Object::EndpointSlice(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::HttpRoute(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::GrpcRoute(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::TcpRoute(o) | Object::TlsRoute(o) | Object::UdpRoute(o) => {
@@ -345,8 +361,9 @@ fn fill_namespace(object: &mut Object, key: &ObjectKey) {
         Object::XBackendTrafficPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::AuthenticationPolicy(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
         Object::Canary(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
-        Object::Pod(o) => fill(o, |o| &mut o.metadata.namespace, &key.namespace),
-        Object::Namespace(_)
+        Object::EndpointSlice(_)
+        | Object::Pod(_)
+        | Object::Namespace(_)
         | Object::MeshConfig(_)
         | Object::FederatedTrustDomain(_)
         | Object::GatewayClass(_)

@@ -31,9 +31,33 @@ impl Name {
         Ok(Self { namespace: namespace.into(), name: name.into() })
     }
 
+    /// Checks both parts, and holds them together with who gives them.
+    pub fn shared(namespace: &Arc<str>, name: &Arc<str>) -> Result<Self, InvalidName> {
+        check("namespace", namespace, Dots::No)?;
+        check("name", name, Dots::Yes)?;
+        Ok(Self { namespace: Arc::clone(namespace), name: Arc::clone(name) })
+    }
+
+    /// The same, holding its namespace together with who gives it; itself if that is another one.
+    #[must_use]
+    pub fn within(&self, namespace: Arc<str>) -> Self {
+        let namespace = if namespace == self.namespace { namespace } else { Arc::clone(&self.namespace) };
+        Self { namespace, name: Arc::clone(&self.name) }
+    }
+
     /// The namespace.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// The namespace, to be held.
+    pub fn shared_namespace(&self) -> &Arc<str> {
+        &self.namespace
+    }
+
+    /// The name without its namespace, to be held.
+    pub fn shared_name(&self) -> &Arc<str> {
+        &self.name
     }
 
     /// The name without its namespace.

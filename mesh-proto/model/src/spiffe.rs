@@ -53,6 +53,15 @@ impl SpiffeId {
         Ok(Self { trust_domain, account: Name::new(namespace, service_account)? })
     }
 
+    /// From its parts, which are held together with who gives them.
+    pub fn shared(
+        trust_domain: TrustDomain,
+        namespace: &Arc<str>,
+        service_account: &Arc<str>,
+    ) -> Result<Self, InvalidSpiffeId> {
+        Ok(Self { trust_domain, account: Name::shared(namespace, service_account)? })
+    }
+
     /// Parses the URI form. Anything but the mesh's own path shape is an error: an identity that cannot be
     /// understood is never a weaker one.
     pub fn parse(text: &str) -> Result<Self, InvalidSpiffeId> {

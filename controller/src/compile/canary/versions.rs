@@ -73,8 +73,7 @@ fn part(
 fn is_of(wanted: &CanaryEndpoints, endpoint: &Endpoint, index: &Index) -> bool {
     let Some(workload) = &endpoint.workload else { return false };
     if let Some(pod) = index.pods.find(workload) {
-        let labels = pod.object.metadata.labels.as_ref();
-        return selects(wanted, &pod.object.owner(workload.0.name()), labels);
+        return selects(wanted, &pod.object.owner(workload.0.name()), Some(pod.object.labels()));
     }
     let labels = index.workloads.find(workload).and_then(|entry| entry.object.metadata.labels.as_ref());
     selects(wanted, workload.0.name(), labels)

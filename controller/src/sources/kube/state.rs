@@ -5,17 +5,17 @@
 //! the cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
-
-use k8s_openapi::api::discovery::v1::Endpoint;
+use std::sync::Arc;
 
 use super::kinds::has_status;
 use super::ledger::Ledger;
 use super::origin;
-use super::trim::Trimmed;
+use super::trim::{Body, Trimmed};
 use crate::api::{Kind, Object, ObjectKey};
 use crate::index::Change;
 use crate::sources::Problem;
-use crate::sources::documents::{Document, read_object};
+use crate::sources::documents::{Document, ReadObject, read_object};
+use crate::sources::sharing::Sharing;
 use crate::sources::state::{Effect, Report, same};
 
 /// Generations that are new, or gone: for whoever writes status.
@@ -30,6 +30,9 @@ pub struct KubeState {
     ledger: Ledger,
     /// Some endpoint is ready no more.
     fewer: bool,
+    sharing: Sharing,
+    /// Of every object.
+    origin: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -44,7 +47,7 @@ struct Held {
 impl KubeState {
     /// An object is new or different.
     pub fn put(&mut self, object: Trimmed, generations: &mut Generations) -> Option<Change> {
-        let Trimmed { key, node, facts } = object;
+        let Trimmed { mut key, body, facts } = object;
         let before = self.objects.remove(&key);
         let generation = facts.generation;
         if has_status(key.kind) {
@@ -57,10 +60,17 @@ impl KubeState {
         let before = before.and_then(|held| held.form);
         let former = before.clone();
         let differs = |now: &Object| !before.as_ref().is_some_and(|before| same(before, now));
-        let (form, changed, stands_in) = match read_object(&node, 0) {
-            Document::Good(read) => {
+        let read = match body {
+            Body::Written(node) => read_object(&node, 0),
+            Body::Read(object) => {
+                Document::Good(ReadObject { key: key.clone(), object, line: 0, notes: Vec::new() })
+            }
+        };
+        let (form, changed, stands_in) = match read {
+            Document::Good(mut read) => {
                 self.problems.remove(&key);
                 let changed = differs(&read.object);
+                self.sharing.share(&mut key, &mut read.object);
                 (Some(read.object), changed, false)
             }
             Document::Closed(read, problems) if !good_before => {
@@ -77,7 +87,7 @@ impl KubeState {
         let change = form.clone().filter(|_| changed).map(|object| Change::Apply {
             key: key.clone(),
             object,
-            origin: origin(),
+            origin: Arc::clone(self.origin.get_or_insert_with(origin)),
         });
         self.objects.insert(key, Held { form, stands_in, generation });
         change
@@ -136,9 +146,7 @@ impl KubeState {
 /// How many endpoints are ready, of what has any.
 fn ready(object: Option<&Object>) -> usize {
     let Some(Object::EndpointSlice(slice)) = object else { return 0 };
-    // As of old, one that does not say is ready.
-    let ready = |endpoint: &&Endpoint| endpoint.conditions.as_ref().is_none_or(|c| c.ready != Some(false));
-    slice.endpoints.iter().filter(ready).count()
+    slice.endpoints.iter().filter(|endpoint| endpoint.ready).count()
 }
 
 #[cfg(test)]

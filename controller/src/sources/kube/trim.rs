@@ -1,9 +1,14 @@
 //! What is kept of an object of the cluster. Pure. What has no meaning for the mesh is dropped before objects are compared, so that an edit
 //! of an annotation, a heartbeat or a status goes no further; and so that ten thousand pods fit. It must not know what the rest means.
 
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
-use crate::api::{Kind, ObjectKey, Scope};
+use super::kinds::has_status;
+use crate::api::{Kind, Object, ObjectKey, Scope, Slice, pod, slice};
 use crate::sources::node::{Node, Value};
 
 /// An object of the cluster, as far as it concerns the mesh.
@@ -11,10 +16,19 @@ use crate::sources::node::{Node, Value};
 pub struct Trimmed {
     /// Which one.
     pub key: ObjectKey,
-    /// As a document.
-    pub node: Node,
+    /// What it says.
+    pub body: Body,
     /// What a writer of its status has to know.
     pub facts: Facts,
+}
+
+/// What an object says.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// As a document.
+    Written(Node),
+    /// Of kinds of which there are very many: read already, and good.
+    Read(Object),
 }
 
 /// What a writer of an object's status has to know.
@@ -79,6 +93,9 @@ pub fn key(kind: Kind, object: &Json) -> Option<ObjectKey> {
 
 /// Keeps what means something. `with_status`: somebody may write its status.
 pub fn trim(kind: Kind, object: Json, with_status: bool) -> Option<Trimmed> {
+    if let Some(read) = lean(kind, &object) {
+        return Some(read);
+    }
     let key = key(kind, &object)?;
     let Json::Object(mut fields) = object else { return None };
     let metadata = fields.remove("metadata");
@@ -112,7 +129,81 @@ pub fn trim(kind: Kind, object: Json, with_status: bool) -> Option<Trimmed> {
             keep(&mut fields, "status", &["phase", "podIP", "podIPs"]);
         }
     }
-    Some(Trimmed { key, node: node(Json::Object(fields)), facts })
+    Some(Trimmed { key, body: Body::Written(node(Json::Object(fields))), facts })
+}
+
+/// Some objects of a list as the API server says it.
+#[derive(Debug, Deserialize)]
+pub struct List<T> {
+    /// Of the list.
+    pub metadata: ListMeta,
+    /// The objects.
+    #[serde(default = "Vec::new")]
+    pub items: Vec<T>,
+}
+
+/// What a list says of itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListMeta {
+    /// From where to watch.
+    pub resource_version: String,
+    /// Where the next page begins; empty after the last.
+    #[serde(rename = "continue")]
+    pub next: String,
+}
+
+/// Reads a page of a list. Of kinds of which there are very many only what is kept is read at all; if one of them is not good, all are read
+/// as others are, so that it is told which one and why.
+pub fn page(kind: Kind, text: &str) -> Result<(Vec<Trimmed>, ListMeta), serde_json::Error> {
+    fn lean<T: DeserializeOwned>(
+        text: &str,
+        read: fn(T) -> Option<Trimmed>,
+    ) -> Option<(Vec<Trimmed>, ListMeta)> {
+        let List { metadata, items } = serde_json::from_str::<List<T>>(text).ok()?;
+        Some((items.into_iter().map(read).collect::<Option<_>>()?, metadata))
+    }
+    let read = match kind {
+        Kind::Pod => lean(text, pod),
+        Kind::EndpointSlice => lean(text, slice),
+        _ => None,
+    };
+    if let Some(read) = read {
+        return Ok(read);
+    }
+    let List { metadata, items } = serde_json::from_str::<List<Json>>(text)?;
+    Ok((items.into_iter().filter_map(|object| trim(kind, object, has_status(kind))).collect(), metadata))
+}
+
+/// An object of a kind of which there are very many, if it is good.
+fn lean(kind: Kind, object: &Json) -> Option<Trimmed> {
+    match kind {
+        Kind::Pod => pod(Deserialize::deserialize(object).ok()?),
+        Kind::EndpointSlice => slice(Deserialize::deserialize(object).ok()?),
+        _ => None,
+    }
+}
+
+fn pod(mut written: pod::Written) -> Option<Trimmed> {
+    let (key, facts) = named(Kind::Pod, &mut written.metadata)?;
+    Some(Trimmed { key, body: Body::Read(Object::Pod(Arc::new(written.into()))), facts })
+}
+
+fn slice(mut written: slice::Written) -> Option<Trimmed> {
+    let (key, facts) = named(Kind::EndpointSlice, &mut written.metadata)?;
+    let (slice, faults) = Slice::of(&key, &written);
+    faults.is_empty().then(|| Trimmed {
+        key,
+        body: Body::Read(Object::EndpointSlice(Arc::new(slice))),
+        facts,
+    })
+}
+
+fn named(kind: Kind, metadata: &mut pod::WrittenMeta) -> Option<(ObjectKey, Facts)> {
+    let key = ObjectKey::new(kind, metadata.namespace.as_deref()?, metadata.name.as_deref()?);
+    let version = std::mem::take(&mut metadata.resource_version);
+    key.model_name()?;
+    Some((key, Facts { version, rules: 1, ..Facts::default() }))
 }
 
 fn repeated(spec: Option<&Json>) -> Json {

@@ -127,14 +127,15 @@ impl Watcher {
         let mut objects = Vec::new();
         let mut next: Option<String> = None;
         loop {
-            let page = self.cluster.list(resource(self.kind), Selection::All, next.as_deref()).await?;
-            objects.extend(
-                page.items.into_iter().filter_map(|object| trim(self.kind, object, has_status(self.kind))),
-            );
-            match page.next {
-                Some(more) => next = Some(more),
-                None => return Ok((objects, page.version)),
+            let page = self.cluster.page(resource(self.kind), Selection::All, next.as_deref()).await?;
+            let (mut some, metadata) =
+                trim::page(self.kind, &page).map_err(|error| Failed::unread(&error))?;
+            drop(page);
+            objects.append(&mut some);
+            if metadata.next.is_empty() {
+                return Ok((objects, metadata.resource_version));
             }
+            next = Some(metadata.next);
         }
     }
 
