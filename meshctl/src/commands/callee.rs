@@ -312,7 +312,7 @@ pub(crate) fn peer_of(objects: &Objects, workload: &WorkloadName) -> Option<Peer
         }
         None => {
             let pod = &index.pods.find(workload)?.object;
-            (pod.account().to_owned(), pod.injected(), None, pod.addresses().first().copied())
+            (pod.account().to_string(), pod.injected(), None, pod.addresses().first().copied())
         }
     };
     let domain = match domain {

@@ -92,7 +92,7 @@ impl Doubts<'_> {
     fn label(&self, name: &WorkloadName, label: &str) -> Option<String> {
         let index = &self.objects.index;
         let workload = index.workloads.find(name).and_then(|it| it.object.metadata.labels.as_ref());
-        let pod = index.pods.find(name).and_then(|it| it.object.metadata.labels.as_ref());
+        let pod = index.pods.find(name).map(|it| it.object.labels());
         workload.or(pod)?.get(label).cloned()
     }
 
