@@ -28,13 +28,13 @@ impl Default for Costs {
     /// The table of docs/scale.md: 1,000 services of 10 endpoints, 1,000 streams.
     fn default() -> Self {
         Self {
-            start_s: 0.43,
-            connect_ms: 0.80,
-            resume_ms: 0.76,
-            push_us: 56.0,
-            change_ms: 60.0,
-            base_mib: 79.0,
-            stream_kib: 54.0,
+            start_s: 0.46,
+            connect_ms: 1.20,
+            resume_ms: 1.19,
+            push_us: 40.17,
+            change_ms: 17.18,
+            base_mib: 56.16,
+            stream_kib: 71.99,
         }
     }
 }
