@@ -128,21 +128,25 @@ impl std::fmt::Debug for Cluster {
 #[error("no cluster: {0}; run in a pod with a service account, or set KUBECONFIG")]
 pub struct NoCluster(String);
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct List {
-    metadata: ListMeta,
-    #[serde(default)]
-    items: Vec<Value>,
+/// Some objects of a list as the API server says it.
+#[derive(Debug, Deserialize)]
+pub struct List<T> {
+    /// Of the list.
+    pub metadata: ListMeta,
+    /// The objects.
+    #[serde(default = "Vec::new")]
+    pub items: Vec<T>,
 }
 
-#[derive(Deserialize)]
+/// What a list says of itself.
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
-struct ListMeta {
-    resource_version: String,
+pub struct ListMeta {
+    /// From where to watch.
+    pub resource_version: String,
+    /// Where the next page begins; empty after the last.
     #[serde(rename = "continue")]
-    next: String,
+    pub next: String,
 }
 
 impl Cluster {
@@ -166,7 +170,7 @@ impl Cluster {
         next: Option<&str>,
     ) -> Result<Page, Failed> {
         let page = self.page(resource, selection, next).await?;
-        let list: List = serde_json::from_str(&page).map_err(|error| Failed::unread(&error))?;
+        let list: List<Value> = serde_json::from_str(&page).map_err(|error| Failed::unread(&error))?;
         let next = Some(list.metadata.next).filter(|next| !next.is_empty());
         Ok(Page { items: list.items, version: list.metadata.resource_version, next })
     }

@@ -3,13 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::Arc;
 
 use mesh_controller::compile::incremental::{Compiler, Followed};
 use mesh_controller::index::Index;
-use mesh_controller::observe::stats::{Reporter, Stats};
+use mesh_controller::observe::stats::{Reporter, Stats, When};
 use mesh_controller::serve::Snapshot;
 use mesh_controller::serve::codec::Outgoing;
 use mesh_controller::serve::session::{Now, Proxy, Session};
@@ -18,42 +16,10 @@ use mesh_model::spiffe::{SpiffeId, TrustDomain};
 use mesh_proto::config::v1::{Ack, Destination, Hello};
 use mesh_proto::report::v1::{Histogram, Security, Series, SeriesKey, Side};
 
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-}
+#[path = "support/held.rs"]
+mod support;
 
-struct Counted;
-
-#[global_allocator]
-static COUNTED: Counted = Counted;
-
-#[expect(
-    unsafe_code,
-    reason = "an allocator is unsafe by its trait; this one counts and leaves the work to the system's"
-)]
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counted {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size().cast_signed());
-        // SAFETY: the caller's promises are the ones that are asked for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        count(-layout.size().cast_signed());
-        // SAFETY: as above.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-fn count(bytes: isize) {
-    // A thread that ends frees after its counter is gone.
-    let _ = HELD.try_with(|held| held.set(held.get() + bytes));
-}
-
-fn held() -> isize {
-    HELD.with(Cell::get)
-}
+use support::held;
 
 const BASE: &str = r"
 apiVersion: v1
@@ -201,7 +167,7 @@ fn an_hour_of_reports_takes_few_bytes_and_then_no_more() {
     let mut stats = Stats::default();
     let mut minutes = |from: u64, to: u64| {
         for second in from * 60..to * 60 {
-            stats.record(web, &report(second), second);
+            stats.record(web, &report(second), When { now: second, late: 0 });
         }
         held()
     };

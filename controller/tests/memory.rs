@@ -3,9 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
-
 use mesh_controller::access::{Accounts, Others};
 use mesh_controller::api::Kind;
 use mesh_controller::compile::incremental::Compiler;
@@ -16,35 +13,10 @@ use mesh_controller::sources::kube::trim::trim;
 use mesh_model::spiffe::TrustDomain;
 use serde_json::{Value, json};
 
-static HELD: AtomicIsize = AtomicIsize::new(0);
+#[path = "support/held.rs"]
+mod support;
 
-struct Counted;
-
-#[global_allocator]
-static COUNTED: Counted = Counted;
-
-#[expect(
-    unsafe_code,
-    reason = "an allocator is unsafe by its trait; this one counts and leaves the work to the system's"
-)]
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counted {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.fetch_add(layout.size().cast_signed(), Relaxed);
-        // SAFETY: the caller's promises are the ones that are asked for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size().cast_signed(), Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-fn held() -> isize {
-    HELD.load(Relaxed)
-}
+use support::held;
 
 const SERVICES: usize = 1_000;
 const PODS: usize = 10;

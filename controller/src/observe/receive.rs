@@ -144,7 +144,7 @@ impl Receiver {
                 metrics.series.truncate(MAX_SERIES_A_MESSAGE);
                 if self.observatory.proxies(|proxies| proxies.batch(key, metrics.sequence)) == Batch::New {
                     let when = When { now: now / 1000, late: metrics.late_ms / 1000 };
-                    self.observatory.stats(|stats| stats.record_late(reporter, &metrics.series, when));
+                    self.observatory.stats(|stats| stats.record(reporter, &metrics.series, when));
                     self.observatory.promises(|promises| promises.record(&metrics.series, now / 1000));
                 }
                 (metrics.sequence > 0).then_some(metrics.sequence)

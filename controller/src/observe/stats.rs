@@ -76,13 +76,9 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Adds what a proxy reported.
-    pub fn record(&mut self, reporter: Reporter<'_>, series: &[Series], now: u64) {
-        self.record_late(reporter, series, When { now, late: 0 });
-    }
-
-    /// The same of what had to wait: it counts when it happened, so that what was seen before a decision is not taken for what came of it.
-    pub fn record_late(&mut self, reporter: Reporter<'_>, series: &[Series], when: When) {
+    /// Adds what a proxy reported. What had to wait counts when it happened, so that what was seen before a decision is not taken for what
+    /// came of it.
+    pub fn record(&mut self, reporter: Reporter<'_>, series: &[Series], when: When) {
         self.began.get_or_insert(when.now);
         for series in series {
             let Some(key) = &series.key else { continue };

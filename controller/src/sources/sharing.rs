@@ -48,27 +48,10 @@ impl Sharing {
     /// Of an object that is new.
     pub fn share(&mut self, key: &mut ObjectKey, object: &mut Object) {
         key.namespace = self.texts.same(&key.namespace);
-        match object {
-            Object::Pod(pod) => Arc::make_mut(pod).share(|template| self.templates.same(template)),
-            Object::EndpointSlice(slice) => Arc::make_mut(slice).share(|text| self.texts.same(text)),
-            Object::Service(_)
-            | Object::Namespace(_)
-            | Object::HttpRoute(_)
-            | Object::GrpcRoute(_)
-            | Object::TcpRoute(_)
-            | Object::TlsRoute(_)
-            | Object::UdpRoute(_)
-            | Object::MeshConfig(_)
-            | Object::Workload(_)
-            | Object::ExternalService(_)
-            | Object::FederatedTrustDomain(_)
-            | Object::TrafficPolicy(_)
-            | Object::AuthorizationPolicy(_)
-            | Object::XBackendTrafficPolicy(_)
-            | Object::AuthenticationPolicy(_)
-            | Object::Canary(_)
-            | Object::GatewayClass(_)
-            | Object::XMesh(_) => {}
+        if let Object::Pod(pod) = object {
+            Arc::make_mut(pod).share(|template| self.templates.same(template));
+        } else if let Object::EndpointSlice(slice) = object {
+            Arc::make_mut(slice).share(|text| self.texts.same(text));
         }
     }
 }

@@ -167,14 +167,11 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::on_time;
     use super::*;
 
     fn one() -> Cell {
         Cell { requests: 1, ..Cell::default() }
-    }
-
-    fn on_time(now: u64) -> When {
-        When { now, late: 0 }
     }
 
     #[test]

@@ -7,6 +7,11 @@ use super::*;
 const WEB: Reporter<'_> = Reporter { namespace: "shop", workload: "web" };
 const CART: Reporter<'_> = Reporter { namespace: "shop", workload: "cart" };
 
+/// Of what did not wait.
+pub(super) fn on_time(now: u64) -> When {
+    When { now, late: 0 }
+}
+
 fn key(side: Side, source: &str, destination: &str) -> SeriesKey {
     SeriesKey {
         side: side.into(),
@@ -51,7 +56,7 @@ fn ask(window_seconds: u32) -> StatRequest {
 fn deltas_of_a_window_are_added_up() {
     let mut stats = Stats::default();
     for second in 0..200 {
-        stats.record(WEB, &[series(key(Side::Outbound, "web", "cart"), 10, 80)], 1_000 + second);
+        stats.record(WEB, &[series(key(Side::Outbound, "web", "cart"), 10, 80)], on_time(1_000 + second));
     }
     let rows = query(&stats, &ask(10), 1_199, &[]).rows;
     assert_eq!(rows.len(), 1);
@@ -66,8 +71,8 @@ fn deltas_of_a_window_are_added_up() {
 #[test]
 fn right_after_the_start_a_rate_is_over_the_time_there_was() {
     let mut stats = Stats::default();
-    stats.record(WEB, &[series(key(Side::Outbound, "web", "cart"), 10, 80)], 1_000);
-    stats.record(WEB, &[series(key(Side::Outbound, "web", "cart"), 10, 80)], 1_004);
+    stats.record(WEB, &[series(key(Side::Outbound, "web", "cart"), 10, 80)], on_time(1_000));
+    stats.record(WEB, &[series(key(Side::Outbound, "web", "cart"), 10, 80)], on_time(1_004));
     let response = query(&stats, &ask(60), 1_005, &[]);
     assert_eq!(response.window_seconds, 5);
 }
@@ -90,7 +95,7 @@ fn failures_are_counted_by_what_they_are() {
         with(404, None, "no_route"),
         with(0, None, "connect_failed"),
     ];
-    stats.record(WEB, &all, 10);
+    stats.record(WEB, &all, on_time(10));
     let row = &query(&stats, &ask(10), 11, &[]).rows[0];
     assert_eq!((row.requests, row.failures, row.mesh_failures), (8, 4, 3));
     let codes: Vec<(&str, u64)> = row.failure_codes.iter().map(|f| (f.code.as_str(), f.count)).collect();
@@ -100,13 +105,13 @@ fn failures_are_counted_by_what_they_are() {
 #[test]
 fn each_request_is_shown_once_unless_a_side_is_asked_for() {
     let mut stats = Stats::default();
-    stats.record(WEB, &[series(key(Side::Outbound, "web", "cart"), 5, 8)], 10);
+    stats.record(WEB, &[series(key(Side::Outbound, "web", "cart"), 5, 8)], on_time(10));
     let plain = SeriesKey { security: Security::Plaintext.into(), ..key(Side::Inbound, "", "cart") };
     let stranger = key(Side::Inbound, "job", "cart");
     stats.record(
         CART,
         &[series(key(Side::Inbound, "web", "cart"), 5, 8), series(plain, 2, 8), series(stranger, 1, 8)],
-        10,
+        on_time(10),
     );
     let shown = |side: Side| {
         let rows = query(&stats, &StatRequest { side: side.into(), ..ask(10) }, 11, &[]).rows;
@@ -133,7 +138,7 @@ fn a_proxy_speaks_for_itself_only() {
             series(key(Side::Outbound, "bank", "cart"), 1, 8),
             series(key(Side::Inbound, "cart", "bank"), 1, 8),
         ],
-        10,
+        on_time(10),
     );
     let rows = query(&stats, &ask(10), 11, &[]).rows;
     assert!(
@@ -145,7 +150,7 @@ fn a_proxy_speaks_for_itself_only() {
 #[test]
 fn rows_are_filtered_by_name_and_namespace() {
     let mut stats = Stats::default();
-    stats.record(WEB, &[series(key(Side::Outbound, "web", "cart-v1"), 1, 8)], 10);
+    stats.record(WEB, &[series(key(Side::Outbound, "web", "cart-v1"), 1, 8)], on_time(10));
     let count = |request: StatRequest| query(&stats, &request, 11, &[]).rows.len();
     assert_eq!(count(StatRequest { from: "web".into(), to: "cart".into(), ..ask(10) }), 1, "a service");
     assert_eq!(
@@ -160,7 +165,7 @@ fn rows_are_filtered_by_name_and_namespace() {
 #[test]
 fn what_is_older_than_an_hour_is_forgotten() {
     let mut stats = Stats::default();
-    stats.record(WEB, &[series(key(Side::Outbound, "web", "cart"), 1, 8)], 1_000);
+    stats.record(WEB, &[series(key(Side::Outbound, "web", "cart"), 1, 8)], on_time(1_000));
     stats.expire(1_000 + 3_500);
     assert_eq!(stats.len(), 1);
     stats.expire(1_000 + 3_800);
@@ -172,7 +177,7 @@ fn a_series_too_many_is_counted_and_not_kept() {
     let mut stats = Stats::default();
     for n in 0..=MAX_SERIES {
         let key = SeriesKey { route: format!("r{n}"), ..key(Side::Outbound, "web", "cart") };
-        stats.record(WEB, &[series(key, 1, 8)], 10);
+        stats.record(WEB, &[series(key, 1, 8)], on_time(10));
     }
     assert_eq!((stats.len(), stats.overflow()), (MAX_SERIES, 1));
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use super::kinds::has_status;
 use crate::api::{Kind, Object, ObjectKey, Scope, Slice, pod, slice};
+use crate::cluster::{List, ListMeta};
 use crate::sources::node::{Node, Value};
 
 /// An object of the cluster, as far as it concerns the mesh.
@@ -130,27 +131,6 @@ pub fn trim(kind: Kind, object: Json, with_status: bool) -> Option<Trimmed> {
         }
     }
     Some(Trimmed { key, body: Body::Written(node(Json::Object(fields))), facts })
-}
-
-/// Some objects of a list as the API server says it.
-#[derive(Debug, Deserialize)]
-pub struct List<T> {
-    /// Of the list.
-    pub metadata: ListMeta,
-    /// The objects.
-    #[serde(default = "Vec::new")]
-    pub items: Vec<T>,
-}
-
-/// What a list says of itself.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListMeta {
-    /// From where to watch.
-    pub resource_version: String,
-    /// Where the next page begins; empty after the last.
-    #[serde(rename = "continue")]
-    pub next: String,
 }
 
 /// Reads a page of a list. Of kinds of which there are very many only what is kept is read at all; if one of them is not good, all are read
