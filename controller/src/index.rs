@@ -141,9 +141,11 @@ impl Index {
             | Kind::UdpRoute
             | Kind::TrafficPolicy
             | Kind::XBackendTrafficPolicy
-            | Kind::AuthorizationPolicy
             | Kind::Canary => {
-                self.dirty.rules.insert(key.kind);
+                self.dirty.stages.insert(dirty::Stage::Rules);
+            }
+            Kind::AuthorizationPolicy => {
+                self.dirty.stages.insert(dirty::Stage::Authorization);
             }
             Kind::Service
             | Kind::Namespace

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::api::{Kind, ObjectKey};
 use crate::index::Index;
-use crate::index::dirty::{Dirty, Others};
+use crate::index::dirty::{Dirty, Others, Stage};
 use crate::index::keys::FetchedKeys;
 
 /// What was compiled, and what is needed to follow changes.
@@ -34,30 +34,22 @@ pub struct Compiler {
     compiled: Compiled,
     residents: Residents,
     outside: Outside,
+    /// States of releases, of which no object says anything either.
+    releases: Option<Arc<BTreeMap<ObjectKey, mesh_release::state::State>>>,
     /// Whether the next change is followed; otherwise everything is compiled.
     whole: bool,
 }
 
 /// What the index has that no object of it says.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Outside {
     refused: BTreeSet<ObjectKey>,
     keys: Arc<FetchedKeys>,
-    releases: Option<Arc<BTreeMap<ObjectKey, mesh_release::state::State>>>,
 }
 
 impl Outside {
     fn of(index: &Index) -> Self {
-        Self {
-            refused: index.refused.clone(),
-            keys: Arc::clone(&index.keys),
-            releases: index.releases.clone(),
-        }
-    }
-
-    /// Whether all but the releases is the same.
-    fn is_like(&self, other: &Self) -> bool {
-        self.refused == other.refused && self.keys == other.keys
+        Self { refused: index.refused.clone(), keys: Arc::clone(&index.keys) }
     }
 }
 
@@ -107,7 +99,7 @@ impl Compiler {
     /// Nothing is compiled yet but what there is without objects.
     pub fn new(trust_domain: TrustDomain) -> Self {
         let (compiled, residents) = whole(&Index::default(), &trust_domain);
-        Self { trust_domain, compiled, residents, outside: Outside::default(), whole: true }
+        Self { trust_domain, compiled, residents, outside: Outside::default(), releases: None, whole: true }
     }
 
     /// What was compiled last.
@@ -124,10 +116,11 @@ impl Compiler {
     pub fn follow(&mut self, index: &mut Index) -> Followed {
         let mut dirty = index.take_dirty();
         let outside = Outside::of(index);
-        if self.outside.releases != outside.releases {
-            dirty.rules.insert(Kind::Canary);
+        if self.releases != index.releases {
+            self.releases.clone_from(&index.releases);
+            dirty.stages.insert(Stage::Rules);
         }
-        let same = !self.whole && dirty.others == Others::Same && self.outside.is_like(&outside);
+        let same = !self.whole && dirty.others == Others::Same && self.outside == outside;
         // While this is changed in place, a panic would leave something between two states.
         self.whole = true;
         self.outside = outside;
@@ -159,7 +152,7 @@ struct Step<'a> {
 
 impl Step<'_> {
     fn part(mut self, dirty: Dirty) -> Result<Changes, Lost> {
-        let Dirty { slices, mut services, pods: moved, rules, others: _ } = dirty;
+        let Dirty { slices, mut services, pods: moved, stages, others: _ } = dirty;
         let pods: BTreeSet<WorkloadName> = moved.keys().cloned().collect();
         let mut ips: BTreeSet<IpAddr> = moved.values().flatten().copied().collect();
         let mut changes = Changes::default();
@@ -199,18 +192,17 @@ impl Step<'_> {
         changes.addresses =
             addresses::follow(&mut compiled.addresses, residents, self.index, trust, &compiled.services, ips);
         changes.pods = pods;
-        self.rules(&rules, &mut changes)?;
+        if stages.contains(&Stage::Authorization) {
+            self.authorize(&mut changes);
+        }
+        if stages.contains(&Stage::Rules) {
+            self.rules(&mut changes)?;
+        }
         Ok(changes)
     }
 
-    /// What routes, policies and releases say, if any of them has changed.
-    fn rules(&mut self, kinds: &BTreeSet<Kind>, changes: &mut Changes) -> Result<(), Lost> {
-        if kinds.contains(&Kind::AuthorizationPolicy) {
-            self.authorize(changes);
-        }
-        if !kinds.iter().any(|kind| rules::KINDS.contains(kind)) {
-            return Ok(());
-        }
+    /// What routes, policies and releases say.
+    fn rules(&mut self, changes: &mut Changes) -> Result<(), Lost> {
         let (mut reports, written) = (Reports::default(), self.compiler.compiled.services.as_written());
         let now = rules::compile(self.index, &written, &mut reports);
         // What all else is made of, or something is said of what is not asked about here.

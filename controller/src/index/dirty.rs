@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use mesh_model::name::{ServiceName, WorkloadName};
 
-use crate::api::{Kind, ObjectKey};
+use crate::api::ObjectKey;
 
 /// What has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,10 +17,19 @@ pub struct Dirty {
     pub services: BTreeSet<ServiceName>,
     /// Pods, with the addresses that each had or has.
     pub pods: BTreeMap<WorkloadName, BTreeSet<IpAddr>>,
-    /// Kinds of rules (routes, policies, releases) of which an object has changed.
-    pub rules: BTreeSet<Kind>,
+    /// Of what is compiled as a whole, what an object has changed of.
+    pub stages: BTreeSet<Stage>,
     /// Whether something else has changed.
     pub others: Others,
+}
+
+/// What follows from all objects of some kinds and from no endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Routes, policies of traffic, releases.
+    Rules,
+    /// Who may call whom.
+    Authorization,
 }
 
 /// Whether something has changed of which it is not followed whom it concerns.

@@ -39,6 +39,12 @@ pub struct Resource {
 #[derive(Debug, Clone, PartialEq)]
 struct Entry {
     service: LazyService,
+    attached: Attached,
+}
+
+/// What belongs to a service.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Attached {
     routes: Vec<AttachedRoute>,
     policies: Vec<AttachedPolicy>,
 }
@@ -149,11 +155,11 @@ impl Snapshot {
     ) -> bool {
         let Some(entry) = self.services.get(service) else { return false };
         entry.visit(&mut visit);
-        self.visit_asked(&entry.policies, &mut visit);
+        self.visit_asked(&entry.attached.policies, &mut visit);
         let seen = |route: &&AttachedRoute| {
             &*route.namespace == service.0.namespace() || &*route.namespace == namespace
         };
-        for route in entry.routes.iter().filter(seen) {
+        for route in entry.attached.routes.iter().filter(seen) {
             visit(&route.resource);
             route.policies.iter().for_each(|policy| visit(&policy.resource));
             self.visit_asked(&route.policies, &mut visit);
@@ -205,7 +211,7 @@ impl Snapshot {
             Meaning::Served(served) => {
                 for entry in served.services().into_iter().filter_map(|service| self.services.get(service)) {
                     visit(entry.service.service());
-                    entry.policies.iter().for_each(|policy| visit(&policy.resource));
+                    entry.attached.policies.iter().for_each(|policy| visit(&policy.resource));
                 }
                 true
             }
@@ -243,7 +249,7 @@ impl Entry {
     fn visit<'a>(&'a self, visit: &mut impl FnMut(&'a Arc<Resource>)) {
         visit(self.service.service());
         visit(self.service.endpoints());
-        self.policies.iter().for_each(|policy| visit(&policy.resource));
+        self.attached.policies.iter().for_each(|policy| visit(&policy.resource));
     }
 }
 

@@ -17,7 +17,7 @@ use super::super::guards::Guards;
 use super::super::mine::AllMine;
 use super::super::touched::Touched;
 use super::lazy::{Lazy, LazyService};
-use super::{AttachedPolicy, AttachedRoute, Entry, Resource, Snapshot, compare};
+use super::{Attached, AttachedPolicy, AttachedRoute, Entry, Resource, Snapshot, compare};
 use crate::compile::Compiled;
 use crate::compile::authorization::Authorization;
 use crate::shared::SharedMap;
@@ -78,10 +78,9 @@ impl Snapshot {
         self.resources = Arc::new(builder.resources);
         let mut unlike = Vec::new();
         for (name, known) in &before.services {
-            let now = attached.remove(name).unwrap_or_default();
-            if now.routes != known.routes || now.policies != known.policies {
-                let Attached { routes, policies } = now;
-                let entry = Entry { service: known.service.clone(), routes, policies };
+            let attached = attached.remove(name).unwrap_or_default();
+            if attached != known.attached {
+                let entry = Entry { service: known.service.clone(), attached };
                 self.services.insert(name.clone(), Arc::new(entry));
                 unlike.push(name.clone());
             }
@@ -96,13 +95,6 @@ pub(in crate::serve) fn encode(model: &ModelResource, version: String) -> Resour
     Resource { name: model.name().into(), version: version.into(), bytes: wire.encode_to_vec().into() }
 }
 
-/// What belongs to a service.
-#[derive(Debug, Default, PartialEq)]
-struct Attached {
-    routes: Vec<AttachedRoute>,
-    policies: Vec<AttachedPolicy>,
-}
-
 struct Builder<'a> {
     before: Option<&'a Snapshot>,
     resources: HashMap<Arc<str>, Arc<Resource>>,
@@ -115,8 +107,8 @@ impl Builder<'_> {
         let entries = compiled.services.iter_shared().map(|(name, service)| {
             let known = self.before.and_then(|before| before.services.get(name));
             let service = LazyService::new(service, known.map(|known| &known.service));
-            let Attached { routes, policies } = attached.remove(name).unwrap_or_default();
-            (name.clone(), Arc::new(Entry { service, routes, policies }))
+            let attached = attached.remove(name).unwrap_or_default();
+            (name.clone(), Arc::new(Entry { service, attached }))
         });
         entries.collect()
     }
