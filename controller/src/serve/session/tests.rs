@@ -5,6 +5,8 @@ mod freshness;
 use mesh_proto::config::v1::{Held, Reject};
 
 use super::*;
+use crate::serve::codec::Outgoing;
+use crate::serve::snapshot::Snapshot;
 use crate::serve::snapshot::tests::{SHOP, snapshot};
 use crate::status::programmed::Holding;
 
