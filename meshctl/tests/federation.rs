@@ -126,10 +126,17 @@ impl Mesh {
             account,
             "--admin-socket",
         ]);
-        let made = command.arg(socket).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        command.arg(socket);
+        let mut token = Vec::new();
+        // Its socket opens apart from its port.
+        until("the authority makes a token", || {
+            let made = command.output().unwrap();
+            eprint!("{}", String::from_utf8_lossy(&made.stderr));
+            token = made.stdout;
+            made.status.success()
+        });
         let path = self.dir.join(format!("{namespace}-{account}.token"));
-        fs::write(&path, made.stdout).unwrap();
+        fs::write(&path, token).unwrap();
         path.display().to_string()
     }
 

@@ -120,8 +120,12 @@ async fn a_program_that_ends_is_started_again_and_one_that_cannot_start_is_told(
     wait_for("a second start", async || programs(&home)[0]["restarts"].as_u64().filter(|count| *count > 1))
         .await;
     assert_eq!(programs(&home)[1]["state"], "waiting");
-    let ps = home.output(&["local", "ps"]);
-    assert!(ps.status.code() == Some(1) && said(&ps).contains("exit code 127"), "{}", said(&ps));
+    // Between two attempts: while one is made, it is opening.
+    wait_for("its end being told", async || {
+        let ps = home.output(&["local", "ps"]);
+        (ps.status.code() == Some(1) && said(&ps).contains("exit code 127")).then_some(())
+    })
+    .await;
     let log = text(&home.output(&["local", "logs", "broken"]).stdout);
     assert!(log.contains("cannot run `no-such-program`"), "{log}");
     assert_eq!(home.output(&["local", "down"]).status.code(), Some(0));

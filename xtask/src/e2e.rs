@@ -33,12 +33,12 @@ impl Binaries {
             .env("CARGO_TARGET_DIR", &workspace.target)
             .run()
             .context("build meshctl")?;
-        Ok(Self::built(workspace))
+        Ok(Self { meshctl: workspace.target.join("release/meshctl") })
     }
 
-    /// Where [`Self::build`] puts them.
-    pub(crate) fn built(workspace: &Workspace) -> Self {
-        Self { meshctl: workspace.target.join("release/meshctl") }
+    /// Those that the tests are built with.
+    pub(crate) fn of_tests(workspace: &Workspace) -> Self {
+        Self { meshctl: workspace.target.join("ci/meshctl") }
     }
 
     /// `meshctl` with its files in `home`, whatever the caller's environment says.

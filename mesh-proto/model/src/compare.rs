@@ -1,7 +1,7 @@
 //! How answers to copies of requests are compared with those of the backend: what a user asks for, and places in JSON. Pure; it must not know
 //! answers, nor who compares.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use crate::traffic::Ppm;
@@ -89,13 +89,24 @@ fn is_plain(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
+/// Whether a character stands for itself between quotes.
+fn is_bare(c: char) -> bool {
+    !c.is_control() && !matches!(c, '"' | '\\')
+}
+
 impl fmt::Display for JsonPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("$")?;
         for step in &self.0 {
             match step {
                 Step::Key(key) if is_plain(key) => write!(f, ".{key}")?,
-                Step::Key(key) => write!(f, "[\"{}\"]", key.escape_debug())?,
+                Step::Key(key) => {
+                    f.write_str("[\"")?;
+                    for c in key.chars() {
+                        if is_bare(c) { f.write_char(c)? } else { write!(f, "{}", c.escape_default())? }
+                    }
+                    f.write_str("\"]")?;
+                }
                 Step::AnyKey => f.write_str(".*")?,
                 Step::Entry => f.write_str("[*]")?,
             }
@@ -137,7 +148,7 @@ fn step(text: &str) -> Option<(Step, &str)> {
     if let Some(quoted) = text.strip_prefix("[\"") {
         let (key, after) = quoted.split_once("\"]")?;
         // What would have to be escaped cannot be named: `.*` means it.
-        return (!key.is_empty() && !key.contains(['"', '\\'])).then(|| (Step::Key(key.to_owned()), after));
+        return (!key.is_empty() && key.chars().all(is_bare)).then(|| (Step::Key(key.to_owned()), after));
     }
     let after = text.strip_prefix('.')?;
     let (key, after) = after.split_at_checked(after.find(['.', '[']).unwrap_or(after.len()))?;
@@ -156,7 +167,17 @@ mod tests {
 
     #[test]
     fn paths_are_read_and_written() {
-        for text in ["$.a", "$.a.b-c_2", "$.items[*].id", "$[*]", "$[*][*].x", "$.*.x", "$[\"a.b\"].c"] {
+        let texts = [
+            "$.a",
+            "$.a.b-c_2",
+            "$.items[*].id",
+            "$[*]",
+            "$[*][*].x",
+            "$.*.x",
+            "$[\"a.b\"].c",
+            "$[\"it's\"]",
+        ];
+        for text in texts {
             assert_eq!(path(text).unwrap().to_string(), text);
         }
         let cases = [
@@ -169,6 +190,8 @@ mod tests {
             ("$.a[0]", InvalidPath::Step),
             ("$[\"\"]", InvalidPath::Step),
             ("$[\"a]", InvalidPath::Step),
+            ("$[\"\n\"]", InvalidPath::Step),
+            ("$[\"\\n\"]", InvalidPath::Step),
         ];
         for (text, wrong) in cases {
             assert_eq!(path(text), Err(wrong), "{text}");
@@ -199,7 +222,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_is_a_panic(text in "[$.\\[\\]*\"a-c\\\\é]{0,12}") {
+        fn no_text_is_a_panic(text in "[$.\\[\\]*\"'a-c\\\\\né]{0,12}") {
             if let Ok(path) = path(&text) {
                 prop_assert_eq!(path.to_string().parse(), Ok(path));
             }

@@ -33,7 +33,7 @@ struct Scenario {
 }
 
 /// Of certificates: several are renewed in every scenario, and a whole rotation fits into one.
-const LIFETIME: &str = "120s";
+const LIFETIME: &str = "60s";
 
 const SCENARIOS: &[Scenario] = &[
     Scenario {

@@ -16,6 +16,17 @@ pub(super) enum Outcome {
     Skipped(&'static str),
 }
 
+impl Outcome {
+    /// Of a step that printed what is wrong where it says no.
+    pub(super) fn of(ran: Result<bool>) -> Self {
+        match ran {
+            Ok(true) => Self::Passed,
+            Ok(false) => Self::Failed("see above".to_owned()),
+            Err(error) => Self::Failed(format!("{error:#}")),
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -26,17 +37,28 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// What a step mostly does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mostly {
+    Computes,
+    /// It waits for what others are too slow with: the steps after it run beside it.
+    Waits,
+}
+
 /// A step: what it is called, what must have passed before it if it was chosen, what it does.
 pub(super) struct Step<W: 'static> {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
     pub(super) needs: &'static [&'static str],
+    pub(super) mostly: Mostly,
     pub(super) run: fn(&W) -> Result<bool>,
 }
 
 /// The steps of one run.
 pub(super) struct Plan<W: 'static> {
     steps: Vec<&'static Step<W>>,
+    /// How many were handed out, or skipped.
+    at: usize,
     done: Vec<(&'static str, Outcome, Duration)>,
 }
 
@@ -56,13 +78,14 @@ impl<W> Plan<W> {
         if steps.is_empty() {
             bail!("no step is left to run");
         }
-        Ok(Self { steps, done: Vec::new() })
+        Ok(Self { steps, at: 0, done: Vec::new() })
     }
 
     /// The next step whose needs passed; those before it whose needs did not are recorded as skipped.
     pub(super) fn next(&mut self) -> Option<&'static Step<W>> {
         loop {
-            let step = *self.steps.get(self.done.len())?;
+            let step = *self.steps.get(self.at)?;
+            self.at += 1;
             let Some(need) = step.needs.iter().find(|need| self.did_not_pass(need)) else {
                 return Some(step);
             };
@@ -74,9 +97,14 @@ impl<W> Plan<W> {
         self.done.iter().any(|(done, outcome, _)| *done == name && *outcome != Outcome::Passed)
     }
 
-    /// `[3/12]`
+    /// Whether others come after the step that was handed out last.
+    pub(super) fn goes_on(&self) -> bool {
+        self.at < self.steps.len()
+    }
+
+    /// Where the step that was handed out last stands: `[3/12]`.
     pub(super) fn position(&self) -> String {
-        format!("[{}/{}]", self.done.len() + 1, self.steps.len())
+        format!("[{}/{}]", self.at, self.steps.len())
     }
 
     pub(super) fn record(&mut self, step: &Step<W>, outcome: Outcome, took: Duration) {
@@ -114,9 +142,9 @@ mod tests {
     use super::*;
 
     const STEPS: &[Step<()>] = &[
-        Step { name: "a", about: "", needs: &[], run: |()| Ok(true) },
-        Step { name: "b", about: "", needs: &["a"], run: |()| Ok(true) },
-        Step { name: "c", about: "", needs: &[], run: |()| Ok(true) },
+        Step { name: "a", about: "", needs: &[], mostly: Mostly::Computes, run: |()| Ok(true) },
+        Step { name: "b", about: "", needs: &["a"], mostly: Mostly::Computes, run: |()| Ok(true) },
+        Step { name: "c", about: "", needs: &[], mostly: Mostly::Computes, run: |()| Ok(true) },
     ];
 
     fn run(only: &[&str], skip: &[&str], failing: &str) -> (Vec<&'static str>, Vec<String>) {

@@ -1,7 +1,7 @@
 //! The steps of `cargo xtask ci`, cheapest first where nothing forces another order.
 //!
-//! Three builds serve them all: clippy's, one of everything with the `ci` profile (tests, generators), one release build
-//! of `meshctl` (the runs of the mesh).
+//! Two builds serve them all: clippy's, and one of everything with the `ci` profile. Runs of the mesh use that build too, with its
+//! assertions and checks for overflow; every command of `cargo xtask` that runs a mesh by itself uses a release build.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,106 +17,155 @@ use crate::config::{Workspace, cargo};
 use crate::exec::Program;
 use crate::{browser, cluster, e2e, generate, helm, kubernetes, lab, links, suites, tidy};
 
+use super::plan::Mostly::{Computes, Waits};
 use super::plan::Step;
 use super::setup;
 
 pub(super) const STEPS: &[Step<Workspace>] = &[
-    Step { name: "setup", about: "what the tests need is on this machine", needs: &[], run: setup::run },
-    Step { name: "fmt", about: "formatting", needs: &[], run: fmt },
-    Step { name: "tidy", about: "architecture, sizes, manifests", needs: &[], run: tidy::run },
-    Step { name: "links", about: "every link between pages leads somewhere", needs: &[], run: links::run },
+    Step {
+        name: "setup",
+        about: "what the tests need is on this machine",
+        needs: &[],
+        mostly: Computes,
+        run: setup::run,
+    },
+    Step { name: "fmt", about: "formatting", needs: &[], mostly: Computes, run: fmt },
+    Step {
+        name: "tidy",
+        about: "architecture, sizes, manifests",
+        needs: &[],
+        mostly: Computes,
+        run: tidy::run,
+    },
+    Step {
+        name: "links",
+        about: "every link between pages leads somewhere",
+        needs: &[],
+        mostly: Computes,
+        run: links::run,
+    },
     Step {
         name: "workflows",
         about: "GitHub's workflows are what GitHub understands",
         needs: &["setup"],
+        mostly: Computes,
         run: workflows,
     },
-    Step { name: "clippy", about: "lints, warnings are errors", needs: &[], run: clippy },
-    Step { name: "deny", about: "dependencies: bans, licences, sources", needs: &["setup"], run: deny },
-    Step { name: "build", about: "everything that the tests run", needs: &[], run: build },
+    Step { name: "clippy", about: "lints, warnings are errors", needs: &[], mostly: Computes, run: clippy },
+    Step {
+        name: "deny",
+        about: "dependencies: bans, licences, sources",
+        needs: &["setup"],
+        mostly: Computes,
+        run: deny,
+    },
+    Step { name: "build", about: "everything that the tests run", needs: &[], mostly: Computes, run: build },
     Step {
         name: "gen",
         about: "generated files are what the programs write",
         needs: &["build"],
+        mostly: Computes,
         run: gen_check,
     },
-    Step { name: "test", about: "unit, property and component tests", needs: &["build"], run: test },
+    Step {
+        name: "test",
+        about: "unit, property and component tests",
+        needs: &["build"],
+        mostly: Computes,
+        run: test,
+    },
     Step {
         name: "pkcs11",
         about: "keys of the authority in a PKCS #11 token",
         needs: &["setup", "build"],
+        mostly: Computes,
         run: pkcs11,
     },
-    Step { name: "doc", about: "API documents, warnings are errors", needs: &[], run: doc },
-    Step { name: "release", about: "meshctl as README's first command builds it", needs: &[], run: release },
-    Step { name: "demo", about: "the demo checks itself", needs: &["release"], run: demo },
-    Step {
-        name: "real-software",
-        about: "nginx, grpcio, curl, h2load on a mesh",
-        needs: &["setup", "release"],
-        run: real_software,
-    },
+    Step { name: "doc", about: "API documents, warnings are errors", needs: &[], mostly: Computes, run: doc },
     Step {
         name: "hostile",
         about: "hostile input on a mesh: refused, bystanders served",
-        needs: &["release"],
+        needs: &["build"],
+        mostly: Waits,
         run: hostile,
+    },
+    Step {
+        name: "real-software",
+        about: "nginx, grpcio, curl, h2load on a mesh",
+        needs: &["setup", "build"],
+        mostly: Computes,
+        run: real_software,
     },
     Step {
         name: "suites",
         about: "h2spec, gRPC interop, WebSocket, OPA and a rate limit service by sidecars; Prometheus and OpenTelemetry's collector agree; TLS as Go and sslyze see it",
-        needs: &["setup", "release"],
+        needs: &["setup", "build"],
+        mostly: Computes,
         run: protocol_suites,
     },
     Step {
         name: "browser",
         about: "the dashboard in Chromium: every page, keys, themes, phones, axe",
-        needs: &["setup", "release"],
+        needs: &["setup", "build"],
+        mostly: Computes,
         run: in_browser,
     },
     Step {
         name: "lab",
         about: "captured programs and faults in network namespaces",
-        needs: &["setup", "release"],
+        needs: &["setup", "build"],
+        mostly: Computes,
         run: lab_test,
     },
     Step {
         name: "cluster",
         about: "a Kubernetes of our own, and our images in it",
         needs: &["setup"],
+        mostly: Computes,
         run: cluster::smoke,
     },
     Step {
         name: "e2e",
         about: "a user's life with the mesh on a cluster, from install to uninstall",
-        needs: &["setup", "release"],
+        needs: &["setup", "build"],
+        mostly: Computes,
         run: end_to_end,
     },
     Step {
         name: "conformance",
         about: "Gateway API's mesh tests, and our own for what they leave unchecked",
-        needs: &["setup", "release"],
+        needs: &["setup", "build"],
+        mostly: Computes,
         run: conformance,
     },
     Step {
         name: "helm",
         about: "the chart's objects are those that Helm makes",
         needs: &["setup", "build"],
+        mostly: Computes,
         run: helm::run,
     },
     Step {
         name: "soak",
         about: "a minute of load while the configuration changes",
-        needs: &["release"],
+        needs: &["build"],
+        mostly: Computes,
         run: soak,
     },
     Step {
         name: "rotation",
-        about: "the root is rotated twice, the authority killed, and certificates end, under load",
-        needs: &["release"],
+        about: "the authority stays away until certificates end: nobody is let in, and all recovers when it is back",
+        needs: &["build"],
+        mostly: Computes,
         run: rotation,
     },
-    Step { name: "book", about: "every command of getting-started", needs: &["setup", "release"], run: book },
+    Step {
+        name: "book",
+        about: "every command of getting-started",
+        needs: &["setup", "build"],
+        mostly: Computes,
+        run: book,
+    },
 ];
 
 /// Cargo for CI: the target folder outside the checkout, the lock file as committed.
@@ -144,23 +193,24 @@ fn clippy(workspace: &Workspace) -> Result<bool> {
 
 /// With images that are built in a fraction of the time, and so with less load: at full rate the machine itself would be measured.
 fn end_to_end(workspace: &Workspace) -> Result<bool> {
-    kubernetes::e2e(workspace, &E2eArgs { on: on_cluster(), rate: 100, only: Vec::new() })
+    kubernetes::e2e(workspace, &E2eArgs { on: on_cluster(workspace), rate: 100, only: Vec::new() })
 }
 
 /// The report that is kept is that of a run with released images.
 fn conformance(workspace: &Workspace) -> Result<bool> {
     let report = Some(workspace.target.join("conformance-report.yaml"));
-    let args = ConformanceArgs { on: on_cluster(), profile: "all".to_owned(), only: Vec::new(), report };
+    let args =
+        ConformanceArgs { on: on_cluster(workspace), profile: "all".to_owned(), only: Vec::new(), report };
     kubernetes::conformance(workspace, &args)
 }
 
-fn on_cluster() -> OnClusterArgs {
+fn on_cluster(workspace: &Workspace) -> OnClusterArgs {
     OnClusterArgs {
         backend: "node".to_owned(),
         images: "ci".to_owned(),
         keep: false,
         output: "text".to_owned(),
-        meshctl: None,
+        meshctl: Some(e2e::Binaries::of_tests(workspace).meshctl),
     }
 }
 
@@ -218,50 +268,43 @@ fn doc(workspace: &Workspace) -> Result<bool> {
     )
 }
 
-fn release(workspace: &Workspace) -> Result<bool> {
-    e2e::Binaries::build(workspace).map(|_| true)
-}
-
-fn demo(workspace: &Workspace) -> Result<bool> {
-    e2e::demo(workspace, &e2e::Binaries::built(workspace))
-}
-
 fn real_software(workspace: &Workspace) -> Result<bool> {
-    e2e::real_software(workspace, &e2e::Binaries::built(workspace))
+    e2e::real_software(workspace, &e2e::Binaries::of_tests(workspace))
 }
 
 fn book(workspace: &Workspace) -> Result<bool> {
-    e2e::book_test(workspace, &e2e::Binaries::built(workspace))
+    e2e::book_test(workspace, Some(&e2e::Binaries::of_tests(workspace)))
 }
 
 fn hostile(workspace: &Workspace) -> Result<bool> {
-    let meshctl = Some(e2e::Binaries::built(workspace).meshctl);
+    let meshctl = Some(e2e::Binaries::of_tests(workspace).meshctl);
     suites::hostile(workspace, &HostileArgs { meshctl, ..HostileArgs::default() })
 }
 
 fn protocol_suites(workspace: &Workspace) -> Result<bool> {
-    let meshctl = Some(e2e::Binaries::built(workspace).meshctl);
+    let meshctl = Some(e2e::Binaries::of_tests(workspace).meshctl);
     suites::suites(workspace, &SuitesArgs { meshctl, ..SuitesArgs::default() })
 }
 
 fn in_browser(workspace: &Workspace) -> Result<bool> {
-    let meshctl = Some(e2e::Binaries::built(workspace).meshctl);
+    let meshctl = Some(e2e::Binaries::of_tests(workspace).meshctl);
     browser::run(workspace, &BrowserArgs { meshctl, screenshots: false })
 }
 
 fn lab_test(workspace: &Workspace) -> Result<bool> {
-    let meshctl = Some(e2e::Binaries::built(workspace).meshctl);
+    let meshctl = Some(e2e::Binaries::of_tests(workspace).meshctl);
     lab::run(workspace, &LabTestArgs { meshctl, ..LabTestArgs::default() })
 }
 
-/// With certificates of 20 s; `cargo xtask rotation` has them live a minute, and the parts where the authority is away for half of that and where clocks are set.
+/// With certificates of 20 s, and the part that e2e does not have: certificates that end. `cargo xtask rotation` has all parts, with a minute for
+/// a certificate.
 fn rotation(workspace: &Workspace) -> Result<bool> {
-    let meshctl = Some(e2e::Binaries::built(workspace).meshctl);
-    let parts = ["replicas", "expiry"].map(str::to_owned).into();
+    let meshctl = Some(e2e::Binaries::of_tests(workspace).meshctl);
+    let parts = vec!["expiry".to_owned()];
     suites::rotation(workspace, &RotationArgs { parts, svid_ttl_seconds: 20, meshctl, output: None })
 }
 
 fn soak(workspace: &Workspace) -> Result<bool> {
-    let meshctl = Some(e2e::Binaries::built(workspace).meshctl);
+    let meshctl = Some(e2e::Binaries::of_tests(workspace).meshctl);
     suites::soak(workspace, &SoakArgs { minutes: 1, changes_per_second: 10, meshctl, ..SoakArgs::default() })
 }
