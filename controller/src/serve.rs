@@ -3,6 +3,7 @@
 //! resources that are encoded once for all; [`registry`] knows all streams. It must not know objects.
 
 pub mod admission;
+mod answers;
 pub mod codec;
 mod guards;
 mod interests;

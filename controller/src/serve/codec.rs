@@ -5,13 +5,10 @@
 
 use std::sync::Arc;
 
-use bytes::BufMut;
-use mesh_proto::config::v1::{ClientMessage, Destination, ServerMessage, Update, Watermark, server_message};
+use bytes::{BufMut, Bytes, BytesMut};
+use mesh_proto::config::v1::{Destination, ServerMessage, Update, Watermark, server_message};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
-use tonic::Status;
-use tonic::codec::{Codec, EncodeBuf, Encoder};
-use tonic_prost::ProstCodec;
 
 use super::snapshot::Resource;
 use super::touched::Unseen;
@@ -20,6 +17,8 @@ use super::touched::Unseen;
 const UPDATE: u32 = 1;
 /// `Update.resources`.
 const RESOURCES: u32 = 2;
+/// Of a message of gRPC: whether it is compressed, and its length.
+const PREFIX: usize = 5;
 
 /// A message to a proxy.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,29 +78,43 @@ impl Outgoing {
         }
     }
 
-    fn write(&self, buf: &mut impl BufMut) {
+    /// A message of gRPC, not compressed, in a buffer of its own size.
+    ///
+    /// Source: gRPC over HTTP/2, Length-Prefixed-Message. `None`: it is longer than a length can say.
+    pub fn frame(&self) -> Option<Bytes> {
         let (resources, rest) = match self {
             Self::Watermark(watermark) => {
                 let message =
                     ServerMessage { message: Some(server_message::Message::Watermark(watermark.clone())) };
-                // A growing buffer has room, and prost fails for nothing else.
-                let _ = message.encode(buf);
-                return;
+                let mut buf = prefixed(message.encoded_len())?;
+                message.encode_raw(&mut buf);
+                return Some(buf.freeze());
             }
             Self::Update { resources, rest } => (resources, rest),
         };
         let field = |len: usize| key_len(RESOURCES) + encoded_len_varint(len as u64) + len;
         let len =
             rest.encoded_len() + resources.iter().map(|resource| field(resource.bytes.len())).sum::<usize>();
-        encode_key(UPDATE, WireType::LengthDelimited, buf);
-        encode_varint(len as u64, buf);
-        rest.encode_raw(buf);
+        let mut buf = prefixed(key_len(UPDATE) + encoded_len_varint(len as u64) + len)?;
+        encode_key(UPDATE, WireType::LengthDelimited, &mut buf);
+        encode_varint(len as u64, &mut buf);
+        rest.encode_raw(&mut buf);
         for resource in resources {
-            encode_key(RESOURCES, WireType::LengthDelimited, buf);
-            encode_varint(resource.bytes.len() as u64, buf);
+            encode_key(RESOURCES, WireType::LengthDelimited, &mut buf);
+            encode_varint(resource.bytes.len() as u64, &mut buf);
             buf.put_slice(&resource.bytes);
         }
+        Some(buf.freeze())
     }
+}
+
+/// Room for a message of that length, and what stands before it.
+fn prefixed(len: usize) -> Option<BytesMut> {
+    let said = u32::try_from(len).ok()?;
+    let mut buf = BytesMut::with_capacity(PREFIX + len);
+    buf.put_u8(0);
+    buf.put_u32(said);
+    Some(buf)
 }
 
 /// What is not there.
@@ -122,41 +135,6 @@ pub struct At {
     pub watermark: Watermark,
     /// Number of the last subscription that it takes into account.
     pub subscription: u64,
-}
-
-/// Reads as generated code does, writes [`Outgoing`].
-#[derive(Debug, Default)]
-pub struct ConfigCodec {
-    plain: ProstCodec<ServerMessage, ClientMessage>,
-}
-
-/// Writes [`Outgoing`].
-#[derive(Debug)]
-pub struct OutgoingEncoder;
-
-impl Codec for ConfigCodec {
-    type Encode = Outgoing;
-    type Decode = ClientMessage;
-    type Encoder = OutgoingEncoder;
-    type Decoder = <ProstCodec<ServerMessage, ClientMessage> as Codec>::Decoder;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        OutgoingEncoder
-    }
-
-    fn decoder(&mut self) -> Self::Decoder {
-        self.plain.decoder()
-    }
-}
-
-impl Encoder for OutgoingEncoder {
-    type Item = Outgoing;
-    type Error = Status;
-
-    fn encode(&mut self, item: Outgoing, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        item.write(buf);
-        Ok(())
-    }
 }
 
 #[cfg(test)]

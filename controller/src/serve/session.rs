@@ -81,7 +81,15 @@ impl Told {
 enum Answer {
     None,
     InForce,
-    Rejected { field: String, reason: String },
+    /// Rare, and there is one of these for each resource of each stream.
+    Rejected(Box<Fault>),
+}
+
+/// What was wrong with a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fault {
+    field: String,
+    reason: String,
 }
 
 /// Whether a proxy was told that something is unknown.
@@ -326,10 +334,10 @@ impl Session {
             return 0;
         }
         self.heard = nonce;
-        let mut rejects: HashMap<String, (String, String)> = HashMap::new();
+        let mut rejects: HashMap<String, Fault> = HashMap::new();
         for reject in ack.rejects.into_iter().take(self.told.len()) {
             let cut = |text: String| text.chars().take(MAX_TEXT).collect::<String>();
-            rejects.insert(reject.resource, (cut(reject.field), cut(reject.reason)));
+            rejects.insert(reject.resource, Fault { field: cut(reject.field), reason: cut(reject.reason) });
         }
         let mut rejected = 0;
         for (name, told) in &mut self.told {
@@ -337,9 +345,9 @@ impl Session {
                 continue;
             }
             told.answer = match rejects.remove(&**name) {
-                Some((field, reason)) => {
+                Some(fault) => {
                     rejected += 1;
-                    Answer::Rejected { field, reason }
+                    Answer::Rejected(Box::new(fault))
                 }
                 None => Answer::InForce,
             };
@@ -389,10 +397,10 @@ impl Session {
             .told
             .iter()
             .filter_map(|(name, told)| match &told.answer {
-                Answer::Rejected { field, reason } => Some(Rejected {
+                Answer::Rejected(fault) => Some(Rejected {
                     resource: name.to_string(),
-                    field: field.clone(),
-                    reason: reason.clone(),
+                    field: fault.field.clone(),
+                    reason: fault.reason.clone(),
                 }),
                 Answer::None | Answer::InForce => None,
             })

@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tonic::{Code, Status, Streaming};
 
 use super::admission::{Full, Hearing};
+use super::answers::Answer;
 use super::codec::Outgoing;
 use super::registry::{Place, Registry};
 use super::session::{Now, Proxy, Refused, Session};
@@ -56,9 +57,6 @@ pub struct Context {
     /// Cancelled when the controller stops.
     pub token: CancellationToken,
 }
-
-/// What goes to the proxy.
-pub type Answer = Result<Outgoing, Status>;
 
 /// Serves a stream until it ends.
 pub async fn run(
@@ -241,7 +239,7 @@ impl Stream {
                     Ok(permit) => {
                         in_a_row = 0;
                         if let Some(message) = self.say(watermark) {
-                            permit.send(Ok(message));
+                            permit.send(Ok(Box::new(message)));
                         }
                         watermark = false;
                     }

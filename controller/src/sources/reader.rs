@@ -199,6 +199,11 @@ impl<'a> SeqAccess<'a> for Items<'a, '_> {
             .map(Some)
             .map_err(|error| error.at(&path))
     }
+
+    /// So that a list of what is read has no room for more: it is kept as long as the object.
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.items.len())
+    }
 }
 
 struct Fields<'a, 'p> {

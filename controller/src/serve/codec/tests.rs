@@ -1,6 +1,5 @@
 //! What is written by hand reads as the generated code writes it.
 
-use bytes::BytesMut;
 use mesh_proto::config::v1::Resource as WireResource;
 use mesh_proto::config::v1::{MeshSettings, resource};
 
@@ -23,6 +22,15 @@ fn watermark() -> Watermark {
     Watermark { revision: 7, source_time_ms: 8, sent_ms: 9, ..Watermark::default() }
 }
 
+/// What generated code reads, after a prefix that says how long it is.
+fn read(outgoing: &Outgoing) -> server_message::Message {
+    let frame = outgoing.frame().unwrap();
+    let (prefix, message) = frame.split_at(PREFIX);
+    let len = u32::try_from(message.len()).unwrap().to_be_bytes();
+    assert_eq!(prefix, [[0].as_slice(), &len].concat());
+    ServerMessage::decode(message).unwrap().message.unwrap()
+}
+
 #[test]
 fn an_update_reads_as_generated_code_reads_it() {
     let resources = [wire("a", true), wire("b", false)];
@@ -34,8 +42,6 @@ fn an_update_reads_as_generated_code_reads_it() {
         unknown_sought: vec!["10.0.0.1".into()],
     };
     let outgoing = Outgoing::update(3, resources.iter().map(shared).collect(), gone, at);
-    let mut buf = BytesMut::new();
-    outgoing.write(&mut buf);
     let expected = Update {
         nonce: 3,
         resources: resources.to_vec(),
@@ -45,21 +51,16 @@ fn an_update_reads_as_generated_code_reads_it() {
         subscription: 4,
         unknown_sought: vec!["10.0.0.1".into()],
     };
-    let read = ServerMessage::decode(buf.freeze()).unwrap();
-    assert_eq!(read.message, Some(server_message::Message::Update(expected)));
+    assert_eq!(read(&outgoing), server_message::Message::Update(expected));
 }
 
 #[test]
 fn an_empty_update_and_a_watermark_are_messages_too() {
-    let mut buf = BytesMut::new();
     let at = At { watermark: watermark(), subscription: 1 };
-    Outgoing::update(1, vec![], Gone::default(), at).write(&mut buf);
-    let read = ServerMessage::decode(buf.freeze()).unwrap().message.unwrap();
+    let empty = read(&Outgoing::update(1, vec![], Gone::default(), at));
     assert!(
-        matches!(read, server_message::Message::Update(update) if update.nonce == 1 && update.resources.is_empty())
+        matches!(empty, server_message::Message::Update(update) if update.nonce == 1 && update.resources.is_empty())
     );
-    let mut buf = BytesMut::new();
-    Outgoing::Watermark(watermark()).write(&mut buf);
-    let read = ServerMessage::decode(buf.freeze()).unwrap().message;
-    assert_eq!(read, Some(server_message::Message::Watermark(watermark())));
+    let message = read(&Outgoing::Watermark(watermark()));
+    assert_eq!(message, server_message::Message::Watermark(watermark()));
 }

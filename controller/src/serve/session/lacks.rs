@@ -92,7 +92,7 @@ impl Session {
                 (Answer::InForce, false) => Some(lack(name, Cause::Unsent, unsent)),
                 (_, false) => Some(lack(name, Cause::Unsent, age.max(unsent))),
                 (Answer::None, true) => Some(lack(name, Cause::Unconfirmed, age)),
-                (Answer::Rejected { .. }, true) => Some(lack(name, Cause::Rejected, age)),
+                (Answer::Rejected(_), true) => Some(lack(name, Cause::Rejected, age)),
             }
         };
         let resources = wanted.resources.values();
