@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::ffi::OsString;
+use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
@@ -13,7 +14,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, getpid, getppid, set_child_subreaper};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self as signal, SignalKind};
 
 use super::control::{Said, Voice};
 use super::openness::{self, Openness};
@@ -105,6 +106,8 @@ async fn watch(
     beside: impl Future<Output = Infallible>,
 ) -> ExitCode {
     let Some((program, args)) = command.split_first() else { return ExitCode::from(2) };
+    // Before there is a command: a signal in between would end this process and leave the command behind.
+    let signals = Signals::listen().ok();
     let mut child = match Command::new(program).args(args).env_remove(PARENT_VARIABLE).spawn() {
         Ok(child) => child,
         Err(error) => {
@@ -113,21 +116,37 @@ async fn watch(
         }
     };
     let status = tokio::select! {
-        status = relay(&mut child, parent) => status,
+        status = relay(&mut child, parent, signals) => status,
         never = beside => match never {},
     };
     end_descendants().await;
     status.map_or(ExitCode::from(2), exit_code)
 }
+
+/// Those that are passed on.
+struct Signals {
+    term: signal::Signal,
+    interrupt: signal::Signal,
+    hangup: signal::Signal,
+    quit: signal::Signal,
+    asked: signal::Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            term: signal::signal(SignalKind::terminate())?,
+            interrupt: signal::signal(SignalKind::interrupt())?,
+            hangup: signal::signal(SignalKind::hangup())?,
+            quit: signal::signal(SignalKind::quit())?,
+            asked: signal::signal(SignalKind::user_defined1())?,
+        })
+    }
+}
+
 /// Waits for the command while passing signals on to it.
-async fn relay(child: &mut Child, parent: Option<Pid>) -> Option<ExitStatus> {
-    let (Ok(mut term), Ok(mut interrupt), Ok(mut hangup), Ok(mut quit), Ok(mut asked)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::hangup()),
-        signal(SignalKind::quit()),
-        signal(SignalKind::user_defined1()),
-    ) else {
+async fn relay(child: &mut Child, parent: Option<Pid>, signals: Option<Signals>) -> Option<ExitStatus> {
+    let Some(Signals { mut term, mut interrupt, mut hangup, mut quit, mut asked }) = signals else {
         return child.wait().await.ok();
     };
     let mut deadline = None;
