@@ -28,13 +28,13 @@ impl Default for Costs {
     /// The table of docs/scale.md: 1,000 services of 10 endpoints, 1,000 streams.
     fn default() -> Self {
         Self {
-            start_s: 0.46,
-            connect_ms: 1.20,
-            resume_ms: 1.19,
-            push_us: 40.17,
-            change_ms: 17.18,
-            base_mib: 56.16,
-            stream_kib: 71.99,
+            start_s: 0.67,
+            connect_ms: 1.22,
+            resume_ms: 1.16,
+            push_us: 49.31,
+            change_ms: 16.66,
+            base_mib: 49.73,
+            stream_kib: 49.12,
         }
     }
 }
