@@ -1,6 +1,6 @@
 //! Serves `mesh.config.v1` to proxies. A new [`snapshot`] enters through [`Publisher::publish`] with what it [`touched`]; what each proxy
 //! subscribed to leaves on its stream, and streams that it does not concern do not hear of it. [`session`] decides (pure) what a proxy is to be told; [`stream`] is the shell around it; [`codec`] writes
-//! resources that are encoded once for all; [`registry`] knows all streams. It must not know objects.
+//! resources that are encoded once for all, [`answers`] sends what it wrote; [`registry`] knows all streams. It must not know objects.
 
 pub mod admission;
 mod answers;

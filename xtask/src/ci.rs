@@ -17,8 +17,8 @@ use crate::config::Workspace;
 use crate::exec::{Captured, Program};
 use crate::screen;
 
-use self::plan::{Mostly, Outcome, Plan, Step};
-use self::steps::STEPS;
+use self::plan::{Outcome, Plan, Step};
+use self::steps::{STEPS, WAITING};
 
 /// Past this nothing more is started: who waits for a check has something else to do.
 const BUDGET: Duration = Duration::from_hours(1);
@@ -39,7 +39,7 @@ pub(crate) fn run(workspace: &Workspace, args: &CiArgs) -> Result<bool> {
     while let Some(step) = plan.next() {
         screen::line(&format!("\n── {} {}: {}", plan.position(), step.name, step.about));
         let late = start.elapsed() > BUDGET;
-        if step.mostly == Mostly::Waits && beside.is_none() && plan.goes_on() && !late {
+        if WAITING.contains(&step.name) && beside.is_none() && plan.goes_on() && !late {
             screen::line("   beside those that follow");
             beside = Some(Beside::start(workspace, step)?);
             continue;

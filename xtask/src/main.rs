@@ -47,7 +47,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Gen(args) => generate::run(&workspace, &args.into())?,
         Command::Tidy => tidy::run(&workspace)?,
         Command::Links => links::run(&workspace)?,
-        Command::BookTest => e2e::book_test(&workspace, None)?,
+        Command::BookTest => {
+            e2e::Binaries::build(&workspace)?;
+            e2e::book_test(&workspace, None)?
+        }
         Command::RealSoftware => e2e::real_software(&workspace, &e2e::Binaries::build(&workspace)?)?,
         Command::Bench(args) => bench::run(&workspace, &args)?,
         Command::Browser(args) => browser::run(&workspace, &args)?,

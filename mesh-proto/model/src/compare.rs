@@ -1,7 +1,7 @@
 //! How answers to copies of requests are compared with those of the backend: what a user asks for, and places in JSON. Pure; it must not know
 //! answers, nor who compares.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 
 use crate::traffic::Ppm;
@@ -100,13 +100,9 @@ impl fmt::Display for JsonPath {
         for step in &self.0 {
             match step {
                 Step::Key(key) if is_plain(key) => write!(f, ".{key}")?,
-                Step::Key(key) => {
-                    f.write_str("[\"")?;
-                    for c in key.chars() {
-                        if is_bare(c) { f.write_char(c)? } else { write!(f, "{}", c.escape_default())? }
-                    }
-                    f.write_str("\"]")?;
-                }
+                Step::Key(key) if key.chars().all(is_bare) => write!(f, "[\"{key}\"]")?,
+                // Seen in an answer: it is told, and cannot be asked for.
+                Step::Key(key) => write!(f, "[\"{}\"]", key.escape_debug())?,
                 Step::AnyKey => f.write_str(".*")?,
                 Step::Entry => f.write_str("[*]")?,
             }

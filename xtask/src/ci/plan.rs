@@ -37,20 +37,11 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What a step mostly does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mostly {
-    Computes,
-    /// It waits for what others are too slow with: the steps after it run beside it.
-    Waits,
-}
-
 /// A step: what it is called, what must have passed before it if it was chosen, what it does.
 pub(super) struct Step<W: 'static> {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
     pub(super) needs: &'static [&'static str],
-    pub(super) mostly: Mostly,
     pub(super) run: fn(&W) -> Result<bool>,
 }
 
@@ -142,9 +133,9 @@ mod tests {
     use super::*;
 
     const STEPS: &[Step<()>] = &[
-        Step { name: "a", about: "", needs: &[], mostly: Mostly::Computes, run: |()| Ok(true) },
-        Step { name: "b", about: "", needs: &["a"], mostly: Mostly::Computes, run: |()| Ok(true) },
-        Step { name: "c", about: "", needs: &[], mostly: Mostly::Computes, run: |()| Ok(true) },
+        Step { name: "a", about: "", needs: &[], run: |()| Ok(true) },
+        Step { name: "b", about: "", needs: &["a"], run: |()| Ok(true) },
+        Step { name: "c", about: "", needs: &[], run: |()| Ok(true) },
     ];
 
     fn run(only: &[&str], skip: &[&str], failing: &str) -> (Vec<&'static str>, Vec<String>) {

@@ -17,155 +17,107 @@ use crate::config::{Workspace, cargo};
 use crate::exec::Program;
 use crate::{browser, cluster, e2e, generate, helm, kubernetes, lab, links, suites, tidy};
 
-use super::plan::Mostly::{Computes, Waits};
 use super::plan::Step;
 use super::setup;
 
+/// Those that mostly wait, for deadlines to pass: the steps after one of them run beside it.
+pub(super) const WAITING: &[&str] = &["hostile"];
+
 pub(super) const STEPS: &[Step<Workspace>] = &[
-    Step {
-        name: "setup",
-        about: "what the tests need is on this machine",
-        needs: &[],
-        mostly: Computes,
-        run: setup::run,
-    },
-    Step { name: "fmt", about: "formatting", needs: &[], mostly: Computes, run: fmt },
-    Step {
-        name: "tidy",
-        about: "architecture, sizes, manifests",
-        needs: &[],
-        mostly: Computes,
-        run: tidy::run,
-    },
-    Step {
-        name: "links",
-        about: "every link between pages leads somewhere",
-        needs: &[],
-        mostly: Computes,
-        run: links::run,
-    },
+    Step { name: "setup", about: "what the tests need is on this machine", needs: &[], run: setup::run },
+    Step { name: "fmt", about: "formatting", needs: &[], run: fmt },
+    Step { name: "tidy", about: "architecture, sizes, manifests", needs: &[], run: tidy::run },
+    Step { name: "links", about: "every link between pages leads somewhere", needs: &[], run: links::run },
     Step {
         name: "workflows",
         about: "GitHub's workflows are what GitHub understands",
         needs: &["setup"],
-        mostly: Computes,
         run: workflows,
     },
-    Step { name: "clippy", about: "lints, warnings are errors", needs: &[], mostly: Computes, run: clippy },
-    Step {
-        name: "deny",
-        about: "dependencies: bans, licences, sources",
-        needs: &["setup"],
-        mostly: Computes,
-        run: deny,
-    },
-    Step { name: "build", about: "everything that the tests run", needs: &[], mostly: Computes, run: build },
+    Step { name: "clippy", about: "lints, warnings are errors", needs: &[], run: clippy },
+    Step { name: "deny", about: "dependencies: bans, licences, sources", needs: &["setup"], run: deny },
+    Step { name: "build", about: "everything that the tests run", needs: &[], run: build },
     Step {
         name: "gen",
         about: "generated files are what the programs write",
         needs: &["build"],
-        mostly: Computes,
         run: gen_check,
     },
-    Step {
-        name: "test",
-        about: "unit, property and component tests",
-        needs: &["build"],
-        mostly: Computes,
-        run: test,
-    },
+    Step { name: "test", about: "unit, property and component tests", needs: &["build"], run: test },
     Step {
         name: "pkcs11",
         about: "keys of the authority in a PKCS #11 token",
         needs: &["setup", "build"],
-        mostly: Computes,
         run: pkcs11,
     },
-    Step { name: "doc", about: "API documents, warnings are errors", needs: &[], mostly: Computes, run: doc },
+    Step { name: "doc", about: "API documents, warnings are errors", needs: &[], run: doc },
     Step {
         name: "hostile",
         about: "hostile input on a mesh: refused, bystanders served",
         needs: &["build"],
-        mostly: Waits,
         run: hostile,
     },
     Step {
         name: "real-software",
         about: "nginx, grpcio, curl, h2load on a mesh",
         needs: &["setup", "build"],
-        mostly: Computes,
         run: real_software,
     },
     Step {
         name: "suites",
         about: "h2spec, gRPC interop, WebSocket, OPA and a rate limit service by sidecars; Prometheus and OpenTelemetry's collector agree; TLS as Go and sslyze see it",
         needs: &["setup", "build"],
-        mostly: Computes,
         run: protocol_suites,
     },
     Step {
         name: "browser",
         about: "the dashboard in Chromium: every page, keys, themes, phones, axe",
         needs: &["setup", "build"],
-        mostly: Computes,
         run: in_browser,
     },
     Step {
         name: "lab",
         about: "captured programs and faults in network namespaces",
         needs: &["setup", "build"],
-        mostly: Computes,
         run: lab_test,
     },
     Step {
         name: "cluster",
         about: "a Kubernetes of our own, and our images in it",
         needs: &["setup"],
-        mostly: Computes,
         run: cluster::smoke,
     },
     Step {
         name: "e2e",
         about: "a user's life with the mesh on a cluster, from install to uninstall",
         needs: &["setup", "build"],
-        mostly: Computes,
         run: end_to_end,
     },
     Step {
         name: "conformance",
         about: "Gateway API's mesh tests, and our own for what they leave unchecked",
         needs: &["setup", "build"],
-        mostly: Computes,
         run: conformance,
     },
     Step {
         name: "helm",
         about: "the chart's objects are those that Helm makes",
         needs: &["setup", "build"],
-        mostly: Computes,
         run: helm::run,
     },
     Step {
         name: "soak",
         about: "a minute of load while the configuration changes",
         needs: &["build"],
-        mostly: Computes,
         run: soak,
     },
     Step {
-        name: "rotation",
+        name: "expiry",
         about: "the authority stays away until certificates end: nobody is let in, and all recovers when it is back",
         needs: &["build"],
-        mostly: Computes,
-        run: rotation,
+        run: expiry,
     },
-    Step {
-        name: "book",
-        about: "every command of getting-started",
-        needs: &["setup", "build"],
-        mostly: Computes,
-        run: book,
-    },
+    Step { name: "book", about: "every command of getting-started", needs: &["setup", "build"], run: book },
 ];
 
 /// Cargo for CI: the target folder outside the checkout, the lock file as committed.
@@ -210,7 +162,7 @@ fn on_cluster(workspace: &Workspace) -> OnClusterArgs {
         images: "ci".to_owned(),
         keep: false,
         output: "text".to_owned(),
-        meshctl: Some(e2e::Binaries::of_tests(workspace).meshctl),
+        meshctl: Some(meshctl(workspace)),
     }
 }
 
@@ -268,6 +220,11 @@ fn doc(workspace: &Workspace) -> Result<bool> {
     )
 }
 
+/// That of the tests' build.
+fn meshctl(workspace: &Workspace) -> PathBuf {
+    e2e::Binaries::of_tests(workspace).meshctl
+}
+
 fn real_software(workspace: &Workspace) -> Result<bool> {
     e2e::real_software(workspace, &e2e::Binaries::of_tests(workspace))
 }
@@ -277,34 +234,49 @@ fn book(workspace: &Workspace) -> Result<bool> {
 }
 
 fn hostile(workspace: &Workspace) -> Result<bool> {
-    let meshctl = Some(e2e::Binaries::of_tests(workspace).meshctl);
-    suites::hostile(workspace, &HostileArgs { meshctl, ..HostileArgs::default() })
+    suites::hostile(workspace, &HostileArgs { meshctl: Some(meshctl(workspace)), ..HostileArgs::default() })
 }
 
 fn protocol_suites(workspace: &Workspace) -> Result<bool> {
-    let meshctl = Some(e2e::Binaries::of_tests(workspace).meshctl);
-    suites::suites(workspace, &SuitesArgs { meshctl, ..SuitesArgs::default() })
+    suites::suites(workspace, &SuitesArgs { meshctl: Some(meshctl(workspace)), ..SuitesArgs::default() })
 }
 
 fn in_browser(workspace: &Workspace) -> Result<bool> {
-    let meshctl = Some(e2e::Binaries::of_tests(workspace).meshctl);
-    browser::run(workspace, &BrowserArgs { meshctl, screenshots: false })
+    browser::run(workspace, &BrowserArgs { meshctl: Some(meshctl(workspace)), screenshots: false })
 }
 
 fn lab_test(workspace: &Workspace) -> Result<bool> {
-    let meshctl = Some(e2e::Binaries::of_tests(workspace).meshctl);
-    lab::run(workspace, &LabTestArgs { meshctl, ..LabTestArgs::default() })
+    lab::run(workspace, &LabTestArgs { meshctl: Some(meshctl(workspace)), ..LabTestArgs::default() })
 }
 
 /// With certificates of 20 s, and the part that e2e does not have: certificates that end. `cargo xtask rotation` has all parts, with a minute for
 /// a certificate.
-fn rotation(workspace: &Workspace) -> Result<bool> {
-    let meshctl = Some(e2e::Binaries::of_tests(workspace).meshctl);
+fn expiry(workspace: &Workspace) -> Result<bool> {
     let parts = vec!["expiry".to_owned()];
-    suites::rotation(workspace, &RotationArgs { parts, svid_ttl_seconds: 20, meshctl, output: None })
+    suites::rotation(
+        workspace,
+        &RotationArgs { parts, svid_ttl_seconds: 20, meshctl: Some(meshctl(workspace)), output: None },
+    )
 }
 
 fn soak(workspace: &Workspace) -> Result<bool> {
-    let meshctl = Some(e2e::Binaries::of_tests(workspace).meshctl);
-    suites::soak(workspace, &SoakArgs { minutes: 1, changes_per_second: 10, meshctl, ..SoakArgs::default() })
+    suites::soak(
+        workspace,
+        &SoakArgs {
+            minutes: 1,
+            changes_per_second: 10,
+            meshctl: Some(meshctl(workspace)),
+            ..SoakArgs::default()
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_is_a_step() {
+        assert!(WAITING.iter().all(|name| STEPS.iter().any(|step| step.name == *name)));
+    }
 }
